@@ -1,0 +1,73 @@
+"""The errors that Evergreen raises on purpose.
+
+    EvergreenError                what went wrong, in words for the person who must mend it
+    ├── ParamsError               params.yaml holds an unknown key, a wrong type or an impossible value
+    ├── SourceError               the retailer's data cannot be read, or misses what it must have
+    ├── SchemaError               a table does not have the columns or types of its schema
+    ├── DataQualityError          too much of the data breaks its expectations
+    ├── ArtefactError             a file between stages is missing or damaged
+    │   └── BundleError           a model bundle is incomplete, altered or made for something else
+    ├── TrainingError             a model cannot be fitted on what it was given
+    ├── RequestError              a request to a model or to the endpoint makes no sense
+    ├── DeploymentError           the built service does not do what the plan asks of it
+    └── NotViableError            the plan says that going on is not worth it
+
+Every message says what was wanted, what came, and what to do.
+"""
+
+
+class EvergreenError(Exception):
+    """What was wanted, what came, and what to do about it."""
+
+    def __init__(self, wanted: str, *, received: str, action: str) -> None:
+        """Build the message.
+
+        Args:
+            wanted: What the program needed, as a sentence without a full stop.
+            received: What it got instead.
+            action: What the reader should do now.
+        """
+        super().__init__(f"{wanted}. Received: {received}. {action}")
+        self.wanted = wanted
+        self.received = received
+        self.action = action
+
+
+class ParamsError(EvergreenError):
+    """params.yaml holds an unknown key, a wrong type or an impossible value."""
+
+
+class SourceError(EvergreenError):
+    """The retailer's data cannot be read, or misses what it must have."""
+
+
+class SchemaError(EvergreenError):
+    """A table does not have the columns or types of its schema."""
+
+
+class DataQualityError(EvergreenError):
+    """Too much of the data breaks its expectations."""
+
+
+class ArtefactError(EvergreenError):
+    """A file between stages is missing or damaged."""
+
+
+class BundleError(ArtefactError):
+    """A model bundle is incomplete, altered or made for something else."""
+
+
+class TrainingError(EvergreenError):
+    """A model cannot be fitted on what it was given."""
+
+
+class RequestError(EvergreenError):
+    """A request to a model or to the endpoint makes no sense."""
+
+
+class DeploymentError(EvergreenError):
+    """The built service does not do what the plan asks of it."""
+
+
+class NotViableError(EvergreenError):
+    """The plan says that going on is not worth it."""

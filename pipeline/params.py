@@ -1,0 +1,286 @@
+"""params.yaml as one frozen object: a section per stage, read once, wrong keys refused.
+
+A stage's functions receive only their own section and the `ShopParams`.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from ruamel.yaml import YAML, YAMLError
+
+from pipeline.errors import ParamsError
+
+PARAMS_PATH = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys and wrong types are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Windows(BaseModel):
+    """The moments that divide time, all UTC: train < validation <= test <= as_of < production."""
+
+    model_config = ConfigDict(frozen=True)
+
+    validation_start: datetime
+    test_start: datetime
+    as_of: datetime
+
+
+class ShopParams(Section):
+    """What every stage must agree on."""
+
+    as_of: date
+    timezone: str
+    currency: str
+    seed: int = Field(ge=0, lt=2**31)
+    validation_days: int = Field(ge=1)
+    test_days: int = Field(ge=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            message = "an IANA time zone was wanted, such as America/New_York"
+            raise ValueError(message) from error
+        return value
+
+    def midnight(self, day: date) -> datetime:
+        """Return the first moment of the shop's own `day`, in UTC."""
+        local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.timezone))
+        return local.astimezone(UTC)
+
+    def windows(self) -> Windows:
+        """Return the moments that divide time into train, validation, test and production."""
+        test_start = self.as_of - timedelta(days=self.test_days)
+        validation_start = test_start - timedelta(days=self.validation_days)
+        return Windows(
+            validation_start=self.midnight(validation_start),
+            test_start=self.midnight(test_start),
+            as_of=self.midnight(self.as_of),
+        )
+
+
+class GuardrailParams(Section):
+    """What a deployable model may cost, and what it must not fall below."""
+
+    p99_latency_ms: float = Field(gt=0)
+    serving_memory_gib: float = Field(gt=0)
+    cycle_minutes: float = Field(gt=0)
+    training_memory_gib: float = Field(gt=0)
+    minimum_coverage: float = Field(ge=0, le=1)
+    maximum_fairness_gap: float = Field(ge=0, le=1)
+
+
+class PlanningParams(Section):
+    """Objective, target, guardrails, and how much data is enough."""
+
+    objective: str
+    primary_metric: Literal["recall@10", "ndcg@10", "hit_rate@10"]
+    minimum_gain: float = Field(ge=0)
+    guardrails: GuardrailParams
+    minimum_users: int = Field(ge=1)
+    minimum_baskets_per_user: float = Field(ge=0)
+    minimum_history_days: int = Field(ge=1)
+    learning_curve_fractions: tuple[float, ...] = Field(min_length=3, strict=False)
+    learning_curve_repeats: int = Field(ge=1)
+    bootstrap_samples: int = Field(ge=100)
+
+
+class TableSource(Section):
+    """One table of a file source: the file and, per contract column, the file's own column."""
+
+    file: str
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class SourceParams(Section):
+    """Where raw data comes from.
+
+    `completejourney` is the retailer's year that installs with the project. `files` reads Parquet
+    or CSV files under `path`; `tables` names them and maps the contract's columns to theirs.
+    """
+
+    kind: Literal["completejourney", "files"]
+    path: str | None = None
+    timestamps_are: Literal["utc", "local"] = "utc"
+    tables: dict[Literal["events", "items", "users", "offers"], TableSource] = Field(
+        default_factory=dict
+    )
+
+
+class CollectionParams(Section):
+    """How raw rows become clean, validated, partitioned tables."""
+
+    engine: str
+    source: SourceParams
+    dropped_departments: tuple[str, ...] = Field(strict=False)
+    maximum_quantity: float = Field(gt=0)
+    maximum_failure_fraction: float = Field(ge=0, le=1)
+
+
+class LabelingParams(Section):
+    """Which events count, with what weight, over which windows, and what an example is."""
+
+    event_weights: dict[Literal["view", "cart", "purchase", "return"], float]
+    minimum_earlier_baskets: int = Field(ge=0)
+    train_windows: int = Field(ge=1)
+    train_window_days: int = Field(ge=1)
+    train_examples_per_user_window: int = Field(ge=1)
+    horizon_days: int = Field(ge=1)
+    cart_fraction: float = Field(ge=0, le=1)
+    n_negatives: int = Field(ge=1)
+    on_offer_days: int = Field(ge=1)
+    bulk_quantile: float = Field(gt=0, lt=1)
+    automated_baskets_per_day: float = Field(gt=0)
+    maximum_doubtful_fraction: float = Field(ge=0, le=1)
+
+
+class RankerParams(Section):
+    """The Keras temporal ranker."""
+
+    encoder: Literal["mlp", "cnn", "gru"]
+    n_ages: int = Field(ge=2)
+    encoder_dim: int = Field(ge=1)
+    hidden_dims: tuple[int, ...] = Field(strict=False)
+    dropout: float = Field(ge=0, lt=1)
+    embedding_dim: int = Field(ge=1)
+    explore_catalogue: int = Field(ge=1)
+    maximum_candidates: int = Field(ge=10)
+    epochs: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
+class BaselineParams(Section):
+    """The classical recommenders that the ranker has to beat."""
+
+    popular_days: int = Field(ge=1)
+    decay_days: float = Field(gt=0)
+    tifu_group_baskets: int = Field(ge=1)
+    tifu_within_decay: float = Field(gt=0, le=1)
+    tifu_group_decay: float = Field(gt=0, le=1)
+    tifu_neighbours: int = Field(ge=1)
+    tifu_alpha: float = Field(ge=0, le=1)
+
+
+class TrainingParams(Section):
+    """Candidates: the Keras ranker and the classical baselines."""
+
+    ranker: RankerParams
+    baselines: BaselineParams
+
+
+class TestingParams(Section):
+    """How candidates are measured on unseen time."""
+
+    __test__ = False
+
+    cutoffs: tuple[int, ...] = Field(strict=False, min_length=2)
+    bootstrap_samples: int = Field(ge=100)
+    confidence: float = Field(gt=0.5, lt=1)
+    n_reference_bins: int = Field(ge=2)
+
+
+class DeploymentParams(Section):
+    """How the bundle is proved before it becomes the champion."""
+
+    registered_model: str
+    n_golden_requests: int = Field(ge=1)
+    score_tolerance: float = Field(gt=0)
+    load_requests_per_second: float = Field(gt=0)
+    load_seconds: float = Field(gt=0)
+    ready_timeout_seconds: float = Field(gt=0)
+
+
+class ServingParams(Section):
+    """What the endpoint offers."""
+
+    host: str
+    port: int = Field(ge=1, le=65535)
+    event_store: str
+    default_k: int = Field(ge=1)
+    maximum_k: int = Field(ge=1)
+    explore_slots: int = Field(ge=0)
+    maximum_body_kib: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1)
+
+
+class MonitoringParams(Section):
+    """What traffic is replayed, and when drift is an alarm."""
+
+    replay_days: int = Field(ge=1)
+    maximum_requests: int = Field(ge=1)
+    psi_warning: float = Field(gt=0)
+    psi_alarm: float = Field(gt=0)
+    maximum_quality_loss_fraction: float = Field(ge=0, le=1)
+    bootstrap_samples: int = Field(ge=100)
+
+
+class TrackingParams(Section):
+    """Where runs are recorded."""
+
+    uri: str
+    artifacts: str
+    experiment: str
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    shop: ShopParams
+    planning: PlanningParams
+    collection: CollectionParams
+    labeling: LabelingParams
+    training: TrainingParams
+    testing: TestingParams
+    deployment: DeploymentParams
+    serving: ServingParams
+    monitoring: MonitoringParams
+    tracking: TrackingParams
+
+
+def read_params(path: Path = PARAMS_PATH) -> Params:
+    """Return the checked contents of params.yaml.
+
+    Raises:
+        ParamsError: The file is missing, is not YAML, or holds an unknown key or a wrong type.
+    """
+    try:
+        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"'{path}' was wanted in the working directory",
+            received="no such file",
+            action="Run the command from the project's root.",
+        ) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(
+            f"'{path}' must be YAML",
+            received=str(error).replace("\n", " "),
+            action="Correct the line that is named.",
+        ) from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ParamsError(
+            f"'{path}' must have the keys and types of pipeline/params.py",
+            received=_describe(error),
+            action="Correct these values.",
+        ) from error
+
+
+def _describe(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r:.80})"
+        for item in error.errors()
+    )

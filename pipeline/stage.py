@@ -1,0 +1,91 @@
+"""What all stages share: command line, parameters, tracking, verdict, exit code.
+
+    @stage("planning")
+    def main(params: Params, run: Run) -> Verdict: ...
+
+    if __name__ == "__main__":
+        sys.exit(main())
+
+The decorated `main(argv)` returns 0 when the verdict lets the pipeline go on, 1 after an error or
+a verdict that stops, 130 after Ctrl-C. Errors of Evergreen are shown as one clear sentence.
+"""
+
+import argparse
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pipeline.artefacts import write_verdict
+from pipeline.errors import EvergreenError
+from pipeline.params import Params, read_params
+from pipeline.tracking import Run, tracked_phase
+from pipeline.verdicts import Phase, Verdict
+
+QUIET_TOOLS = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+log = logging.getLogger("evergreen")
+
+
+class Main(Protocol):
+    """A stage's entry point: command-line arguments in, exit code out."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the stage."""
+        ...
+
+
+def quiet_tools() -> None:
+    """Turn the analytics and start-up noise of every tool off, unless the user chose otherwise."""
+    for name, value in QUIET_TOOLS.items():
+        os.environ.setdefault(name, value)
+
+
+def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
+    """Turn `function(params, run) -> Verdict` into the entry point of `phase`."""
+
+    def decorate(function: Callable[[Params, Run], Verdict]) -> Main:
+        description = inspect.getdoc(sys.modules[function.__module__]) or phase
+
+        def main(argv: Sequence[str] | None = None) -> int:
+            parser = argparse.ArgumentParser(
+                prog=f"python -m pipeline.{phase}",
+                description=description,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            parser.parse_args(argv)
+            return _run(phase, function)
+
+        return main
+
+    return decorate
+
+
+def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
+    quiet_tools()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        params = read_params()
+        with tracked_phase(phase, params) as run:
+            verdict = function(params, run)
+            write_verdict(verdict)
+            run.log_verdict(verdict)
+    except EvergreenError as error:
+        log.error("%s failed. %s", phase, error)  # noqa: TRY400  the message is the whole story
+        return 1
+    except KeyboardInterrupt:
+        log.error("%s was interrupted; nothing of it was kept.", phase)  # noqa: TRY400
+        return 130
+    log.info("%s: %s. %s", phase, verdict.status, verdict.cause)
+    return 1 if verdict.status == "stop" else 0
