@@ -103,7 +103,8 @@ def read_table(artefact: Artefact, *, columns: list[str] | None = None) -> pd.Da
         )
     tables = [_read_parquet(file, artefact) for file in files]
     table = pa.concat_tables(tables)
-    return table.select(columns or table.column_names).to_pandas()
+    frame: pd.DataFrame = table.select(columns or table.column_names).to_pandas()
+    return frame
 
 
 def _read_parquet(path: Path, artefact: Artefact) -> pa.Table:

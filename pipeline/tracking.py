@@ -5,15 +5,16 @@ observes: it never changes a result, and a store that is missing, locked or full
 """
 
 import logging
-import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import Params
-from pipeline.verdicts import PHASES, Phase, Verdict
+from pipeline.params import Params, TrackingParams
+from pipeline.verdicts import Phase, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("evergreen.tracking")
 
 CYCLE_TAG = "evergreen.cycle"
+PARENT_TAG = "mlflow.parentRunId"
+RUN_NAME_TAG = "mlflow.runName"
+NOTE_TAG = "mlflow.note.content"
+MAXIMUM_TAG_LENGTH = 5000
 
 
 class Run:
-    """The nested run of one phase. Without a store every method does nothing."""
+    """The nested run of one phase. Without a store every method does nothing.
 
-    def __init__(self, client: "MlflowClient | None", run_id: str, parent_id: str) -> None:
+    >>> Run(None).log_metrics({"recall@10": 0.15})
+    """
+
+    def __init__(
+        self, client: "MlflowClient | None", run_id: str = "", parent_id: str = ""
+    ) -> None:
         """Wrap an open run; `client` is None when there is no store."""
         self._client = client
         self.run_id = run_id
@@ -35,39 +45,46 @@ class Run:
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Record settings; nested mappings become dotted names."""
-        from mlflow.entities import Param
 
-        flat = [Param(name, str(value)[:6000]) for name, value in _flatten(values)]
-        self._tell(lambda client: client.log_batch(self.run_id, params=flat))
+        def tell(client: "MlflowClient") -> None:
+            from mlflow.entities import Param
+
+            flat = [Param(name, str(value)) for name, value in _flatten(values)]
+            client.log_batch(self.run_id, params=flat)
+
+        self.tell(tell)
 
     def log_metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Record numbers; nested mappings become dotted names, what is not a number is left out."""
-        from mlflow.entities import Metric
-
-        now = _milliseconds()
-        flat = [
-            Metric(_metric_name(name), float(value), now, step)
-            for name, value in _flatten(values)
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        ]
-        self._tell(lambda client: client.log_batch(self.run_id, metrics=flat))
-
-    def log_dataset(self, name: str, frame: "pd.DataFrame", source: str) -> None:
-        """Record which table the phase read: its name, schema, size and digest."""
 
         def tell(client: "MlflowClient") -> None:
-            import mlflow
+            from mlflow.entities import Metric
+
+            now = time.time_ns() // 1_000_000
+            flat = [
+                Metric(_metric_name(name), float(value), now, step)
+                for name, value in _flatten(values)
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            ]
+            client.log_batch(self.run_id, metrics=flat)
+
+        self.tell(tell)
+
+    def log_dataset(self, name: str, frame: "pd.DataFrame", source: str) -> None:
+        """Record a table that the phase read: its name, schema, size, digest and path."""
+
+        def tell(client: "MlflowClient") -> None:
+            from mlflow.data.pandas_dataset import from_pandas
             from mlflow.entities import DatasetInput, InputTag
-            from mlflow.tracking._tracking_service.utils import _get_store  # noqa: F401
 
-            dataset = mlflow.data.from_pandas(frame, source=source, name=name)  # type: ignore[attr-defined]
+            dataset = from_pandas(frame, source=source, name=name)
             tags = [InputTag("mlflow.data.context", name)]
-            client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])
+            client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])  # noqa: SLF001
 
-        self._tell(tell)
+        self.tell(tell)
 
     def log_artifact(self, path: Path) -> None:
-        """Record a file, or a folder with all that is in it."""
+        """Record a file, or a folder with all that is in it; nothing if it does not exist."""
 
         def tell(client: "MlflowClient") -> None:
             if path.is_dir():
@@ -75,37 +92,57 @@ class Run:
             elif path.exists():
                 client.log_artifact(self.run_id, str(path))
 
-        self._tell(tell)
-
-    def set_tags(self, values: Mapping[str, str]) -> None:
-        """Record facts that one searches by."""
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(name, value) for name, value in values.items()]
-        self._tell(lambda client: client.log_batch(self.run_id, tags=tags))
+        self.tell(tell)
 
     def log_verdict(self, verdict: Verdict) -> None:
         """Record the phase's conclusion, here and on the cycle's run."""
-        self.set_tags({"verdict.status": verdict.status, "verdict.cause": verdict.cause})
-        self._tell(
-            lambda client: client.set_tag(
-                self.parent_id, f"verdict.{verdict.phase}", f"{verdict.status}: {verdict.cause}"
-            )
-        )
+        conclusion = f"{verdict.status}: {verdict.cause}"[:MAXIMUM_TAG_LENGTH]
+
+        def tell(client: "MlflowClient") -> None:
+            client.set_tag(self.run_id, "verdict", conclusion)
+            client.set_tag(self.parent_id, f"verdict.{verdict.phase}", conclusion)
+
+        self.tell(tell)
         self.log_metrics({f"evidence.{item.name}": item.value for item in verdict.evidence})
 
-    def _tell(self, call: "Callable[[MlflowClient], Any]") -> None:
+    def log_cycle_metrics(self, values: Mapping[str, float]) -> None:
+        """Record the few numbers by which cycles are compared, on the cycle's run."""
+        Run(self._client, self.parent_id, self.parent_id).log_metrics(values)
+
+    def register_model(
+        self, name: str, bundle: Path, *, description: str, tags: Mapping[str, str]
+    ) -> str | None:
+        """Register the bundle as a new version of `name` and point the alias `champion` at it.
+
+        Returns:
+            The version, or None when there is no store.
+        """
+        versions: list[str] = []
+
+        def tell(client: "MlflowClient") -> None:
+            versions.append(_register(client, self.run_id, name, bundle, description, tags))
+
+        self.tell(tell)
+        return versions[0] if versions else None
+
+    def tell(self, call: "Callable[[MlflowClient], None]") -> None:
+        """Call with the client; a store that fails once is left alone for the rest of the run."""
         if self._client is None:
             return
         try:
-            call(self._client)
-        except Exception as error:  # noqa: BLE001  tracking must never fail a stage
-            log.warning("MLflow did not take a record (%s). Going on.", _first_line(error))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # hints to people who call MLflow by hand
+                call(self._client)
+        except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
+            self._client = None
+            log.warning(
+                "MLflow did not take a record, tracking of this run ends: %s", _brief(error)
+            )
 
 
 @contextmanager
 def tracked_phase(phase: Phase, params: Params) -> Iterator[Run]:
-    """Open the nested run of `phase` inside the cycle's run, and close it with how it ended."""
+    """Open the nested run of `phase` inside the cycle's run; close it with how it ended."""
     run = _open(phase, params)
     status = "FAILED"
     try:
@@ -115,9 +152,191 @@ def tracked_phase(phase: Phase, params: Params) -> Iterator[Run]:
         status = "KILLED"
         raise
     finally:
-        run._tell(lambda client: client.set_terminated(run.run_id, status))
-        run._tell(lambda client: client.set_terminated(run.parent_id, status))
+        _close(run, phase, status)
 
 
 def _open(phase: Phase, params: Params) -> Run:
-    return Run(None, "", "")
+    try:
+        client, experiment_id = _connect(params.tracking)
+        parent_id = _cycle_run(client, experiment_id, params)
+        tags = {
+            RUN_NAME_TAG: phase,
+            PARENT_TAG: parent_id,
+            "evergreen.phase": phase,
+            "git.commit": git_commit(),
+            **_dvc_hashes(Path("dvc.lock")),
+        }
+        run = client.create_run(experiment_id, tags=tags)
+        client.update_run(parent_id, status="RUNNING")
+    except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
+        log.warning("MLflow at %s cannot be used, going on: %s", params.tracking.uri, _brief(error))
+        return Run(None)
+    opened = Run(client, run.info.run_id, parent_id)
+    section = params.model_dump(mode="json").get(phase, {})
+    opened.log_params({"shop": params.shop.model_dump(mode="json"), phase: section})
+    return opened
+
+
+def _close(run: Run, phase: Phase, status: str) -> None:
+    def tell(client: "MlflowClient") -> None:
+        folder = Path("reports") / phase
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.is_file():
+                client.log_artifact(run.run_id, str(path))
+        client.set_terminated(run.run_id, status)
+        client.set_terminated(run.parent_id, status)
+
+    run.tell(tell)
+
+
+def _connect(params: TrackingParams) -> "tuple[MlflowClient, str]":
+    _refuse_a_locked_file(params.uri)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(params.uri)
+    client = mlflow.MlflowClient(params.uri)
+    experiment = client.get_experiment_by_name(params.experiment)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    location = Path(params.artifacts).absolute().as_uri()
+    return client, client.create_experiment(params.experiment, artifact_location=location)
+
+
+def _refuse_a_locked_file(uri: str) -> None:
+    """Raise at once when another process holds the SQLite file; MLflow would retry for minutes."""
+    import sqlite3
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not path.exists():
+        return
+    connection = sqlite3.connect(path, timeout=5)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def _cycle_run(client: "MlflowClient", experiment_id: str, params: Params) -> str:
+    key = cycle_key()
+    found = client.search_runs([experiment_id], f"tags.`{CYCLE_TAG}` = '{key}'", max_results=1)
+    if found:
+        return str(found[0].info.run_id)
+    tags = {
+        CYCLE_TAG: key,
+        RUN_NAME_TAG: f"cycle as of {params.shop.as_of}",
+        "git.commit": git_commit(),
+        NOTE_TAG: "One `dvc repro`. Nested runs are the phases that it executed.",
+    }
+    return str(client.create_run(experiment_id, tags=tags).info.run_id)
+
+
+def cycle_key() -> str:
+    """Return what names this cycle: the `dvc` process above this one, or else this process."""
+    import psutil
+
+    me = psutil.Process()
+    above = [process for process in me.parents() if _is_dvc(process)]
+    owner = above[0] if above else me
+    return f"{owner.pid}-{owner.create_time():.2f}"
+
+
+def _is_dvc(process: Any) -> bool:
+    import psutil
+
+    try:
+        words = process.cmdline()[:4]
+    except psutil.Error:
+        return False
+    return any(Path(word).name == "dvc" for word in words)
+
+
+def git_commit() -> str:
+    """Return the checked-out commit, or 'unknown' outside a repository."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607  git is looked up as the user set it up
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _dvc_hashes(lock: Path) -> dict[str, str]:
+    from ruamel.yaml import YAML
+
+    if not lock.exists():
+        return {}
+    stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {})["stages"]
+    return {
+        f"dvc.{out['path'].replace('/', '.')}": str(out["md5"])
+        for entry in stages.values()
+        for out in entry.get("outs", [])
+        if "md5" in out
+    }
+
+
+def _register(
+    client: "MlflowClient",
+    run_id: str,
+    name: str,
+    bundle: Path,
+    description: str,
+    tags: Mapping[str, str],
+) -> str:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="bundle",
+            loader_module="pipeline.deployment.pyfunc",
+            data_path=str(bundle),
+            pip_requirements=_requirements(),
+        )
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    client.update_registered_model(name, description)
+    made = client.create_model_version(
+        name,
+        logged.model_uri,
+        run_id,
+        tags=dict(tags),
+        description=description,
+        model_id=logged.model_id,
+    )
+    client.set_registered_model_alias(name, "champion", made.version)
+    return str(made.version)
+
+
+def _requirements() -> list[str]:
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("tensorflow", "numpy", "pandas", "pyarrow")]
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value.item() if hasattr(value, "item") else value
+
+
+def _metric_name(name: str) -> str:
+    """MLflow allows only some signs: `recall@10` becomes `recall_at_10`."""
+    plain = name.replace("@", "_at_")
+    return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in plain)
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]

@@ -1,0 +1,49 @@
+# Every target is a line that one could type. uv is installed when it is missing.
+.DEFAULT_GOAL := help
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --locked --no-sync
+
+.PHONY: help install repro status ui serve monitor test test-fast lint format bench
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.uv/bin/uv:
+	python3 -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+install: $(if $(findstring .uv,$(UV)),.uv/bin/uv)  ## create .venv from the lock file
+	@$(UV) sync --locked --compile-bytecode --quiet
+
+repro: install  ## run the whole cycle: plan, collect, label, train, test, deploy, monitor
+	$(RUN) dvc repro
+
+status: install  ## say which phase is healthy, and where to look
+	$(RUN) python -m pipeline.lifecycle status
+
+ui: install  ## review cycles, phases, datasets and models in MLflow at http://127.0.0.1:5000
+	$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+serve: install  ## serve the champion at http://127.0.0.1:3000
+	$(RUN) python -m pipeline.serving
+
+monitor: install  ## replay the weeks after as_of through the champion and judge it
+	$(RUN) dvc repro --single-item --force monitoring
+
+lint: install  ## format check, lint, types, import layers
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+format: install  ## format and mend what ruff can mend
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+test: lint  ## lint, then all tests with coverage, the end-to-end run included
+	$(RUN) python -m pytest --cov --cov-report=term
+
+test-fast: install  ## the inner loop: under a minute
+	$(RUN) python -m pytest -m "not slow" -x -q
+
+bench: install  ## measure the budgets of the README; results go to benchmarks/results
+	$(RUN) python -m benchmarks.cycle
