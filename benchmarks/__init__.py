@@ -1,0 +1,1 @@
+"""Measurements of the budgets that the README states. Never part of the tests."""

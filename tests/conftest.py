@@ -1,0 +1,19 @@
+"""Fixtures that more than one room uses."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.stage import quiet_tools
+from tests import tiny_shop
+
+quiet_tools()
+
+
+@pytest.fixture
+def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with the tiny shop's source and params.yaml; the working directory."""
+    tiny_shop.write_source(tmp_path / "data" / "source")
+    tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

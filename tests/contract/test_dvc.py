@@ -1,0 +1,117 @@
+"""dvc.yaml says exactly what each stage depends on, and where it writes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.verdicts import PHASES
+from tests.tiny_shop import PROJECT
+
+STAGES = YAML(typ="safe", pure=True).load((PROJECT / "dvc.yaml").read_text())["stages"]
+# The Bento that deployment builds and monitoring starts carries the endpoint's code with it.
+CARRIED = {
+    "deployment": "pipeline/serving/__init__.py",
+    "monitoring": "pipeline/serving/__init__.py",
+}
+
+
+def module_file(name: str) -> Path | None:
+    path = PROJECT / Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def imported(path: Path) -> set[Path]:
+    """The project's files that `path` imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parents = {name.rsplit(".", n)[0] for name in names for n in range(name.count(".") + 1)}
+    files = {module_file(name) for name in parents if name.split(".")[0] == "pipeline"}
+    return {file for file in files if file is not None}
+
+
+def closure(stage: str) -> set[str]:
+    """Every file of pipeline/ that running `python -m pipeline.<stage>` may import."""
+    folder = PROJECT / "pipeline" / stage
+    waiting = {folder / "__main__.py", folder / "__init__.py", PROJECT / "pipeline/__init__.py"}
+    if stage in CARRIED:
+        waiting |= set((PROJECT / CARRIED[stage]).parent.glob("*.py"))
+    seen: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        waiting |= imported(file) - seen
+    return {str(file.relative_to(PROJECT)) for file in seen}
+
+
+def compact(files: set[str]) -> list[str]:
+    """The same files, whole folders named once, in the order of dvc.yaml."""
+    folders = {str(Path(file).parent) for file in files} - {"pipeline"}
+    whole = {
+        folder
+        for folder in folders
+        if {str(p.relative_to(PROJECT)) for p in (PROJECT / folder).rglob("*.py")} <= files
+    }
+    return sorted(whole | {file for file in files if str(Path(file).parent) not in whole})
+
+
+def test_the_stages_are_the_phases_in_order() -> None:
+    assert list(STAGES) == list(PHASES)
+
+
+@pytest.mark.parametrize("stage", PHASES)
+def test_code_deps_are_the_import_closure(stage: str) -> None:
+    declared = [dep for dep in STAGES[stage]["deps"] if dep.split("/")[0] == "pipeline"]
+    expected = compact(closure(stage))
+    assert declared == expected, f"in dvc.yaml, {stage} needs deps:\n" + "\n".join(
+        f"      - {dep}" for dep in expected
+    )
+
+
+@pytest.mark.parametrize("stage", PHASES)
+def test_params_are_whole_sections_or_keys_that_exist(stage: str) -> None:
+    values = Params.model_validate(
+        YAML(typ="safe", pure=True).load((PROJECT / "params.yaml").read_text())
+    ).model_dump()
+    for name in STAGES[stage]["params"]:
+        section = values
+        for part in name.split("."):
+            assert part in section, f"{stage} depends on an unknown parameter: {name}"
+            section = section[part]
+
+
+@pytest.mark.parametrize("stage", PHASES)
+def test_every_artefact_is_an_output_of_its_stage(stage: str) -> None:
+    declared = {path for kind in ("outs", "metrics", "plots") for path in outputs(stage, kind)}
+    known = [a for a in vars(artefacts).values() if isinstance(a, artefacts.Artefact)]
+    known += [artefacts.page(stage), artefacts.verdict(stage)]  # type: ignore[arg-type]
+    for artefact in known:
+        if artefact.stage == stage:
+            path = str(artefact.path)
+            assert any(path == out or path.startswith(f"{out}/") for out in declared), path
+
+
+@pytest.mark.parametrize("stage", PHASES)
+def test_inputs_are_outputs_of_an_earlier_stage(stage: str) -> None:
+    earlier = PHASES[: PHASES.index(stage)]
+    made = [out for name in earlier for kind in ("outs", "metrics") for out in outputs(name, kind)]
+    given = ("data/source", "data/reviewed")
+    for dep in STAGES[stage]["deps"]:
+        if dep.split("/")[0] != "pipeline" and dep not in given:
+            assert any(dep == out or dep.startswith(f"{out}/") for out in made), dep
+
+
+def outputs(stage: str, kind: str) -> list[str]:
+    entries = STAGES[stage].get(kind, [])
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]

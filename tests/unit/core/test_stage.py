@@ -1,0 +1,103 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import artefacts
+from pipeline.errors import SourceError
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import PHASES, Evidence, Verdict
+from tests.tiny_shop import PROJECT
+
+
+def no_store(folder: Path) -> None:
+    """Point MLflow at a place where no store can be."""
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    changed = text.replace("sqlite:///mlflow.db", "sqlite:////no/such/folder/mlflow.db")
+    (folder / "params.yaml").write_text(changed, encoding="utf-8")
+
+
+def test_a_verdict_that_proceeds_exits_with_0(shop_folder: Path) -> None:
+    no_store(shop_folder)
+    conclusion = Verdict(phase="planning", status="proceed", cause="All is well.")
+
+    @stage("planning")
+    def main(params: Params, run: Run) -> Verdict:
+        return conclusion
+
+    assert main([]) == 0
+    assert artefacts.read_verdict("planning") == conclusion
+
+
+def test_a_verdict_that_stops_exits_with_1_and_is_kept(shop_folder: Path) -> None:
+    no_store(shop_folder)
+
+    @stage("planning")
+    def main(params: Params, run: Run) -> Verdict:
+        evidence = (Evidence(name="users", value=25, bound=200, holds=False),)
+        return Verdict(phase="planning", status="stop", cause="Too few.", evidence=evidence)
+
+    assert main([]) == 1
+    assert artefacts.read_verdict("planning").status == "stop"
+
+
+def test_an_expected_error_is_one_sentence_and_1(
+    shop_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_store(shop_folder)
+
+    @stage("collection")
+    def main(params: Params, run: Run) -> Verdict:
+        raise SourceError("A file was wanted", received="nothing", action="Put it there.")
+
+    assert main([]) == 1
+    assert "collection failed. A file was wanted. Received: nothing. Put it there." in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_ctrl_c_exits_with_130(shop_folder: Path) -> None:
+    no_store(shop_folder)
+
+    @stage("collection")
+    def main(params: Params, run: Run) -> Verdict:
+        raise KeyboardInterrupt
+
+    assert main([]) == 130
+
+
+def test_wrong_params_exit_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    @stage("planning")
+    def main(params: Params, run: Run) -> Verdict:
+        raise AssertionError
+
+    assert main([]) == 1
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_help_answers_within_a_second_or_so(phase: str) -> None:
+    command = [sys.executable, "-m", f"pipeline.{phase}", "--help"]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert "Reads" in done.stdout
+    assert "Writes" in done.stdout
+    assert time.perf_counter() - started < 20, "a heavy package is imported at the top"
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_help_imports_no_heavy_package(phase: str) -> None:
+    code = (
+        f"import sys, runpy\nsys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('pipeline.{phase}', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'mlflow', 'great_expectations', 'bentoml', 'ibis', 'scipy'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"

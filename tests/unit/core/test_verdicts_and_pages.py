@@ -1,0 +1,55 @@
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.errors import BundleError, EvergreenError
+from pipeline.pages import Page, new_figure
+from pipeline.verdicts import Evidence, Verdict
+
+
+def test_a_return_must_say_where_and_how() -> None:
+    with pytest.raises(ValueError, match="target_phase and action"):
+        Verdict(phase="testing", status="return", cause="worse than counting")
+
+
+def test_a_message_says_what_was_wanted_what_came_and_what_to_do() -> None:
+    error = BundleError("A hash was wanted", received="another", action="Pull again.")
+    assert str(error) == "A hash was wanted. Received: another. Pull again."
+    assert isinstance(error, EvergreenError)
+
+
+def write_page(path: Path) -> str:
+    page = Page("Testing <x>", "Is it better?")
+    evidence = (Evidence(name="recall@10", value=0.15, bound=0.14, holds=True),)
+    page.verdict(
+        Verdict(
+            phase="testing",
+            status="return",
+            cause="Not enough",
+            evidence=evidence,
+            target_phase="training",
+            action="Train longer",
+        )
+    )
+    page.table("Numbers", pd.DataFrame({"n": [12345], "share": [0.25], "ok": [False]}), "all")
+    page.facts("Facts", {"none": None, "nan": math.nan})
+    page.text("Why", "a & b")
+    figure = new_figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    page.figure("Curve", figure, "one line")
+    page.write(path)
+    return path.read_text(encoding="utf-8")
+
+
+def test_a_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
+    text = write_page(tmp_path / "index.html")
+    assert "<script" not in text
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "")
+    for part in ("Testing &lt;x&gt;", "12,345", "✗ no", "✓ yes", "a &amp; b", "<svg", "–"):
+        assert part in text
+
+
+def test_the_same_page_has_the_same_bytes(tmp_path: Path) -> None:
+    assert write_page(tmp_path / "a.html") == write_page(tmp_path / "b.html")
