@@ -1,10 +1,16 @@
-"""The Ibis connection: DuckDB inside the process by default, another Ibis backend by URL."""
+"""The Ibis connection: DuckDB inside the process by default, another Ibis backend by URL.
+
+Timestamps without a time zone are UTC inside the engine; `fetch` gives them their zone.
+"""
 
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from pipeline.errors import SourceError
 
 if TYPE_CHECKING:
+    from ibis import Table
     from ibis.backends import BaseBackend
 
 
@@ -20,7 +26,10 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
     import ibis
 
     try:
-        return ibis.connect(url)
+        backend = ibis.connect(url)
+        if backend.name == "duckdb":
+            backend.raw_sql("SET TimeZone = 'UTC'")  # it would otherwise be the machine's
+        return backend
     except Exception as error:
         scheme = url.split("://", 1)[0]
         raise SourceError(
@@ -28,3 +37,25 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
             received=f"{scheme}:// ({type(error).__name__}: {error})",
             action=f"Correct the URL, or install the backend: uv add 'ibis-framework[{scheme}]'.",
         ) from error
+
+
+def fetch(table: "Table") -> pa.Table:
+    """Run a lazy expression and return its rows; timestamps are UTC with microseconds.
+
+    Raises:
+        SourceError: The engine cannot read the data behind it.
+    """
+    try:
+        rows = table.to_pyarrow()
+    except Exception as error:
+        raise SourceError(
+            "Readable data was wanted behind collection.source",
+            received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            action="Check that the files are complete and of the types that the mapping expects.",
+        ) from error
+    utc = pa.timestamp("us", tz="UTC")
+    fields = [
+        pa.field(field.name, utc if pa.types.is_timestamp(field.type) else field.type)
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))

@@ -117,7 +117,8 @@ def _svg(figure: "Figure", name: str) -> str:
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.size": 10}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    without_metadata = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return without_metadata[without_metadata.index("<svg") :]
 
 
 def _table(frame: "pd.DataFrame", caption: str) -> str:

@@ -1,0 +1,126 @@
+"""Files as lazy tables: looked at before the engine is, so that a bad one has a clear name."""
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from pipeline.errors import SourceError
+
+if TYPE_CHECKING:
+    from ibis import Table
+    from ibis.backends import BaseBackend
+    from ibis.expr.types import TimestampColumn
+
+FORMATS = (".parquet", ".csv")
+
+
+def open_file(backend: "BaseBackend", path: Path) -> "Table":
+    """Return the rows of a Parquet or CSV file as a lazy table.
+
+    Raises:
+        SourceError: It is missing, empty, truncated or of another format.
+    """
+    if not path.is_file():
+        raise SourceError(
+            f"The file '{path}' was wanted",
+            received="no such file",
+            action="Correct collection.source in params.yaml, or put the file there.",
+        )
+    if path.suffix not in FORMATS:
+        raise SourceError(
+            f"A Parquet or CSV file was wanted at '{path}'",
+            received=f"a name that ends in '{path.suffix}'",
+            action=f"Export it in one of {', '.join(FORMATS)}.",
+        )
+    try:
+        if path.suffix == ".csv":
+            return backend.read_csv(str(path))
+        _check_parquet(path)
+        return backend.read_parquet(str(path))
+    except Exception as error:
+        raise SourceError(
+            f"A complete, readable {path.suffix[1:]} file was wanted at '{path}'",
+            received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            action="It looks damaged or cut short: export or copy it again.",
+        ) from error
+
+
+def _check_parquet(path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.ParquetFile(path).close()
+
+
+def check_columns(table: "Table", wanted: list[str], path: Path) -> None:
+    """Raise unless `table`, read from `path`, has the columns `wanted`.
+
+    Raises:
+        SourceError: One is missing; the message lists what is there.
+    """
+    missing = [name for name in wanted if name not in table.columns]
+    if missing:
+        raise SourceError(
+            f"The columns {wanted} were wanted in '{path}'",
+            received=f"{list(table.columns)} (missing: {missing})",
+            action="If a column was renamed, map it in collection.source.tables.",
+        )
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def utc_from_local(
+    column: "TimestampColumn", timezone: str, first: datetime, last: datetime
+) -> "TimestampColumn":
+    """Return wall-clock times of `timezone` as UTC, on any backend.
+
+    A wall-clock hour that occurs twice (clocks set back) counts as its first occurrence.
+
+    Args:
+        column: Timestamps without a zone.
+        timezone: IANA name.
+        first: The earliest wall-clock time in the column.
+        last: The latest.
+    """
+    import ibis
+
+    changes = offset_changes(timezone, first, last)
+    if len(changes) == 1:
+        return column - ibis.interval(seconds=changes[0][1])
+    branches = [
+        (column < ibis.literal(until), column - ibis.interval(seconds=seconds))
+        for (_, seconds), (until, _) in zip(changes, changes[1:], strict=False)
+    ]
+    return ibis.cases(*branches, else_=column - ibis.interval(seconds=changes[-1][1]))
+
+
+def offset_changes(timezone: str, first: datetime, last: datetime) -> list[tuple[datetime, int]]:
+    """Return from which wall-clock hour on `timezone` is how many seconds ahead of UTC.
+
+    >>> from datetime import datetime
+    >>> offset_changes("Europe/Berlin", datetime(2024, 3, 30), datetime(2024, 4, 1))
+    [(datetime.datetime(2024, 3, 30, 0, 0), 3600), (datetime.datetime(2024, 3, 31, 3, 0), 7200)]
+    """
+    zone = ZoneInfo(timezone)
+    start = first.replace(minute=0, second=0, microsecond=0)
+    changes = [(start, _offset(start, zone))]
+    day = start
+    while day <= last:
+        following = day + timedelta(days=1)
+        if _offset(following, zone) != changes[-1][1]:
+            hours = [day + timedelta(hours=n) for n in range(1, 25)]
+            hour = next(hour for hour in hours if _offset(hour, zone) != changes[-1][1])
+            changes.append((hour, _offset(hour, zone)))
+        day = following
+    return changes
+
+
+def _offset(wall_clock: datetime, zone: ZoneInfo) -> int:
+    offset = wall_clock.replace(tzinfo=zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())

@@ -1,0 +1,212 @@
+"""The whole circle on the tiny shop, as a user would run it in a fresh clone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from pipeline.verdicts import PHASES
+from tests import tiny_shop
+
+pytestmark = pytest.mark.slow
+
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+READY_SECONDS = 120
+
+
+def run(folder: Path, *command: str, expected: int = 0) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == expected, done.stdout[-6000:] + done.stderr[-6000:]
+    return done.stdout + done.stderr
+
+
+def clone(folder: Path) -> Path:
+    """A repository with the files of the working tree, without what earlier runs left."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=tiny_shop.PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in listed:
+        if name == "dvc.lock" or name.startswith("reports/"):
+            continue
+        source, target = tiny_shop.PROJECT / name, folder / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.email", "test@example.com")
+    run(folder, "git", "config", "user.name", "Test")
+    return folder
+
+
+def commit(folder: Path) -> None:
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "commit", "-qm", "A cycle")
+
+
+def stages_run(output: str) -> list[str]:
+    return [phase for phase in PHASES if f"Running stage '{phase}'" in output]
+
+
+def read(folder: Path, name: str) -> Any:
+    return json.loads((folder / "reports" / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clone after its first `dvc repro`, committed and pushed to a remote."""
+    folder = clone(tmp_path_factory.mktemp("clone") / "shop")
+    tiny_shop.write_source(folder / "data" / "source")
+    tiny_shop.write_params(folder / "params.yaml", tiny_shop.params())
+    output = run(folder, "dvc", "repro")
+    assert stages_run(output) == list(PHASES)
+    run(folder, "dvc", "remote", "add", "-d", "store", str(folder.parent / "remote"))
+    commit(folder)
+    return folder
+
+
+def test_every_phase_says_go_on(project: Path) -> None:
+    verdicts = {phase: read(project, f"{phase}/verdict.json")["status"] for phase in PHASES}
+    assert verdicts == dict.fromkeys(PHASES, "proceed")
+
+
+def test_the_champion_finds_the_habits(project: Path) -> None:
+    metrics = read(project, "testing/metrics.json")
+    popular = metrics["baselines"]["popular"]["rolling"]["recall@10"]
+    assert metrics["rolling"]["recall@10"] > 0.6
+    assert metrics["rolling"]["recall@10"] > 2 * popular
+
+
+def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
+    assert "up to date" in run(project, "dvc", "repro")
+
+
+def test_the_repository_at_rest_is_clean(project: Path) -> None:
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
+def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> None:
+    path = project / "params.yaml"
+    before = path.read_text(encoding="utf-8")
+    values = tiny_shop.params()
+    values["training"]["ranker"]["dropout"] = 0.2
+    tiny_shop.write_params(path, values)
+    output = run(project, "dvc", "repro", "--dry")
+    path.write_text(before, encoding="utf-8")
+    assert stages_run(output)[0] == "training"
+
+
+def test_dvc_shows_the_graph_the_metrics_and_the_plots(project: Path) -> None:
+    assert "monitoring" in run(project, "dvc", "dag")
+    assert "recall@10" in run(project, "dvc", "metrics", "show")
+    run(project, "dvc", "plots", "show", "-o", "plots")
+    page = (project / "plots" / "index.html").read_text(encoding="utf-8")
+    assert "cdn.jsdelivr.net" not in page.split("<body>")[1]
+    shutil.rmtree(project / "plots")
+
+
+def test_status_names_every_phase_as_healthy(project: Path) -> None:
+    output = run(project, sys.executable, "-m", "pipeline.lifecycle", "status")
+    assert all(phase in output for phase in PHASES)
+
+
+def test_the_cycle_is_in_mlflow(project: Path) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("evergreen")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs} - {None}
+    phases = {run.data.tags.get("evergreen.phase") for run in runs} - {None}
+    assert len(parents) == 1
+    assert phases == set(PHASES)
+    champion = client.get_model_version_by_alias("evergreen-recommender", "champion")
+    assert champion.version == "1"
+
+
+@pytest.fixture
+def pulled(project: Path, tmp_path: Path) -> Path:
+    """Another clone that got its data and models by `dvc pull`."""
+    run(project, "dvc", "push", "-q")
+    run(tmp_path, "git", "clone", "-q", str(project), "pulled")
+    folder = tmp_path / "pulled"
+    run(folder, "dvc", "pull", "-q")
+    return folder
+
+
+@pytest.fixture
+def served(pulled: Path) -> Iterator[str]:
+    port = "39127"
+    command = [sys.executable, "-m", "pipeline.serving", "--port", port]
+    process = subprocess.Popen(command, cwd=pulled, env=ENVIRONMENT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(url, process)
+        yield url
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        psutil.wait_procs(children, timeout=10)
+
+
+def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the service ended"
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    pytest.fail(f"not ready after {READY_SECONDS} s")
+
+
+def test_a_pulled_clone_serves_without_retraining(served: str) -> None:
+    body = {"user_id": tiny_shop.user_id(3), "k": 6, "explore_slots": 0}
+    answer = httpx.post(f"{served}/recommend", json=body, timeout=30).json()
+    recommended = {item["item_id"] for item in answer["items"]}
+    own = {tiny_shop.item_id(n) for n in tiny_shop.habits(3)}
+    assert len(recommended) == 6
+    assert len(recommended & own) >= 4
+    assert all(item["reasons"] for item in answer["items"])
+
+
+def test_an_altered_bundle_alarms_and_a_checkout_repairs_it(pulled: Path) -> None:
+    vocabulary = pulled / "models" / "champion" / "vocabulary.txt"
+    vocabulary.chmod(0o644)
+    text = vocabulary.read_text(encoding="utf-8")
+    vocabulary.unlink()
+    vocabulary.write_text(text.replace("item-01", "item-xx"), encoding="utf-8")
+    alarm = run(pulled, sys.executable, "-m", "pipeline.serving", "--port", "39128", expected=1)
+    assert "vocabulary.txt" in alarm
+    run(pulled, "dvc", "checkout", "--force", "models/champion")
+    assert vocabulary.read_text(encoding="utf-8") == text
+
+
+def test_a_hundredth_of_the_users_is_not_worth_it(project: Path, tmp_path: Path) -> None:
+    folder = clone(tmp_path / "small")
+    events = tiny_shop.events()
+    tiny_shop.write_source(folder / "data" / "source")
+    events[events["user_id"] == "user-00"].to_parquet(folder / "data/source/events.parquet")
+    tiny_shop.write_params(folder / "params.yaml", tiny_shop.params())
+    output = run(folder, sys.executable, "-m", "pipeline.planning", expected=1)
+    assert "stop" in output
+    assert read(folder, "planning/verdict.json")["status"] == "stop"
