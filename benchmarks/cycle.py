@@ -88,8 +88,10 @@ def measure_repro(folder: Path) -> dict[str, Any]:
         }
         for (name, start), end in zip(starts.items(), ends, strict=True)
     }
+    deployed = starts.get("monitoring", ended)
     return {
         "seconds": round(ended - started, 1),
+        "deployed_seconds": round(deployed - started, 1),
         "peak_gib": round(max(memory.peak_gib.values()), 2),
         "stages": stages,
     }

@@ -29,7 +29,6 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
         backend = ibis.connect(url)
         if backend.name == "duckdb":
             backend.raw_sql("SET TimeZone = 'UTC'")  # it would otherwise be the machine's
-        return backend
     except Exception as error:
         scheme = url.split("://", 1)[0]
         raise SourceError(
@@ -37,6 +36,24 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
             received=f"{scheme}:// ({type(error).__name__}: {error})",
             action=f"Correct the URL, or install the backend: uv add 'ibis-framework[{scheme}]'.",
         ) from error
+    return backend
+
+
+def materialise(table: "Table") -> "Table":
+    """Run a lazy expression once and return its rows as a table of the engine.
+
+    Raises:
+        SourceError: The engine cannot read the data behind it.
+    """
+    from ibis.util import gen_name
+
+    backend = table.get_backend()
+    try:
+        return backend.create_table(
+            gen_name("evergreen"), table, temp=backend.supports_temporary_tables
+        )
+    except Exception as error:
+        raise _unreadable(error) from error
 
 
 def fetch(table: "Table") -> pa.Table:
@@ -48,14 +65,18 @@ def fetch(table: "Table") -> pa.Table:
     try:
         rows = table.to_pyarrow()
     except Exception as error:
-        raise SourceError(
-            "Readable data was wanted behind collection.source",
-            received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-            action="Check that the files are complete and of the types that the mapping expects.",
-        ) from error
+        raise _unreadable(error) from error
     utc = pa.timestamp("us", tz="UTC")
     fields = [
         pa.field(field.name, utc if pa.types.is_timestamp(field.type) else field.type)
         for field in rows.schema
     ]
     return rows.cast(pa.schema(fields))
+
+
+def _unreadable(error: Exception) -> SourceError:
+    return SourceError(
+        "Readable data was wanted behind collection.source",
+        received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+        action="Check that the files are complete and of the types that the mapping expects.",
+    )

@@ -1,7 +1,7 @@
 """The errors that Evergreen raises on purpose.
 
     EvergreenError                what went wrong, in words for the person who must mend it
-    ├── ParamsError               params.yaml holds an unknown key, a wrong type or an impossible value
+    ├── ParamsError               params.yaml holds an unknown key or an impossible value
     ├── SourceError               the retailer's data cannot be read, or misses what it must have
     ├── SchemaError               a table does not have the columns or types of its schema
     ├── DataQualityError          too much of the data breaks its expectations

@@ -106,11 +106,14 @@ class SourceParams(Section):
 
     `completejourney` is the retailer's year that installs with the project. `files` reads Parquet
     or CSV files under `path`; `tables` names them and maps the contract's columns to theirs.
+    `ends` is the first local day that the files do not cover: a later event is an error. Without
+    it, what lies more than a year after `shop.as_of` is.
     """
 
     kind: Literal["completejourney", "files"]
     path: str | None = None
     timestamps_are: Literal["utc", "local"] = "utc"
+    ends: date | None = None
     tables: dict[Literal["events", "items", "users", "offers"], TableSource] = Field(
         default_factory=dict
     )
@@ -140,7 +143,24 @@ class LabelingParams(Section):
     on_offer_days: int = Field(ge=1)
     bulk_quantile: float = Field(gt=0, lt=1)
     automated_baskets_per_day: float = Field(gt=0)
+    automated_interval_variation: float = Field(ge=0)
+    automated_minimum_baskets: int = Field(ge=3)
+    duplicate_minutes: float = Field(ge=0)
     maximum_doubtful_fraction: float = Field(ge=0, le=1)
+    mean_labels: tuple[float, float] = Field(strict=False)
+    positive_fraction: tuple[float, float] = Field(strict=False)
+    minimum_user_coverage: float = Field(ge=0, le=1)
+    minimum_item_coverage: float = Field(ge=0, le=1)
+    minimum_department_coverage: float = Field(ge=0, le=1)
+
+    @field_validator("event_weights")
+    @classmethod
+    def _a_purchase_is_wanted(cls, weights: dict[str, float]) -> dict[str, float]:
+        wanted = all(weights.get(name, 0.0) >= 0 for name in ("view", "cart"))
+        if not (wanted and weights.get("purchase", 0.0) > 0 and weights.get("return", 0.0) <= 0):
+            message = "purchase must be above 0, view and cart at least 0, return at most 0"
+            raise ValueError(message)
+        return weights
 
 
 class RankerParams(Section):

@@ -1,0 +1,1 @@
+"""Collection: raw tables become clean, validated, monthly tables."""

@@ -1,0 +1,1 @@
+"""Deployment: the champion is bundled, proved in a running service, registered and promoted."""

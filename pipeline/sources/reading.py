@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -36,7 +37,7 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
         )
     try:
         if path.suffix == ".csv":
-            return backend.read_csv(str(path))
+            return backend.read_csv(str(path), **_csv_options(backend))
         _check_parquet(path)
         return backend.read_parquet(str(path))
     except Exception as error:
@@ -45,6 +46,11 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
             received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
             action="It looks damaged or cut short: export or copy it again.",
         ) from error
+
+
+def _csv_options(backend: "BaseBackend") -> dict[str, bool]:
+    """Everything is text at first: a guessed type would stop at the first value that differs."""
+    return {"all_varchar": True} if backend.name == "duckdb" else {"header": True}
 
 
 def _check_parquet(path: Path) -> None:
@@ -94,7 +100,7 @@ def utc_from_local(
         return column - ibis.interval(seconds=changes[0][1])
     branches = [
         (column < ibis.literal(until), column - ibis.interval(seconds=seconds))
-        for (_, seconds), (until, _) in zip(changes, changes[1:], strict=False)
+        for (_, seconds), (until, _) in pairwise(changes)
     ]
     return ibis.cases(*branches, else_=column - ibis.interval(seconds=changes[-1][1]))
 

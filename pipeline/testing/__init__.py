@@ -1,0 +1,1 @@
+"""Testing: candidates are measured on unseen time, and one is chosen."""

@@ -1,0 +1,1 @@
+"""Training: candidates are fitted, the Keras ranker and the classical baselines."""

@@ -1,0 +1,132 @@
+"""Put the measured numbers into the README, so that none is typed by hand.
+
+    python -m benchmarks.readme
+
+Reads reports/ and benchmarks/results/, rewrites the parts of README.md between
+`<!-- name -->` and `<!-- /name -->`, and draws docs/circle.svg.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+NAMES = {"recall@10": "recall@10", "ndcg@10": "NDCG@10", "hit_rate@10": "hit rate@10"}
+NODE_COLOUR = {"proceed": "#1d7a4c", "return": "#a15c00", "stop": "#b3261e"}
+
+
+def read(path: str) -> Any:
+    """Return the parsed JSON of a file of the project."""
+    return json.loads((PROJECT / path).read_text(encoding="utf-8"))
+
+
+def quality_table(protocol: str) -> str:
+    """Return the champion against every baseline as a Markdown table."""
+    metrics = read("reports/testing/metrics.json")
+    rows = [
+        "| method | " + " | ".join(NAMES.values()) + " | recall@10: champion minus method |",
+        "|---|---|---|---|---|",
+        f"| **{metrics['champion']}** | {_cells(metrics[protocol])} | |",
+    ]
+    for name, baseline in metrics["baselines"].items():
+        paired = baseline["paired"][protocol]["recall@10"]
+        difference = f"{paired['difference']:+.4f} [{paired['low']:+.4f}, {paired['high']:+.4f}]"
+        rows.append(f"| {name} | {_cells(baseline[protocol])} | {difference} |")
+    return "\n".join(rows)
+
+
+def _cells(values: dict[str, Any]) -> str:
+    cells = []
+    for name in NAMES:
+        low, high = values["interval"][name]
+        cells.append(f"{values[name]:.4f} [{low:.4f}, {high:.4f}]")
+    return " | ".join(cells)
+
+
+def budget_table() -> str:
+    """Return what the budgets allow and what was measured."""
+    cycle, serving = read("benchmarks/results/cycle.json"), read("benchmarks/results/serving.json")
+    rows = [
+        ("fresh clone to deployed model, without downloads", "12 min", cycle["deployed_seconds"]),
+        ("the whole circle, monitoring included", "–", cycle["seconds"]),
+    ]
+    lines = ["| what | budget | measured |", "|---|---|---|"]
+    lines += [f"| {what} | {bound} | {seconds / 60:.1f} min |" for what, bound, seconds in rows]
+    lines += [
+        f"| peak memory | 8 GiB | {cycle['peak_gib']:.1f} GiB |",
+        f"| `dvc repro` with nothing to do | 4 s | {cycle['no_op_seconds']:.1f} s |",
+        f"| `POST /recommend` at {serving['requests_per_second']:.0f} requests/s, p50 / p99 | "
+        f"– / 40 ms | {serving['p50_ms']:.1f} / {serving['p99_ms']:.1f} ms |",
+    ]
+    where = f"{cycle['machine']['cores']} cores, {cycle['machine']['memory_gib']} GiB"
+    return "\n".join(lines) + (
+        f"\n\nMeasured on {where}, {cycle['date']}, commit `{cycle['commit']}`; "
+        "`benchmarks/results/` has the details by stage."
+    )
+
+
+def circle(width: int = 760, height: int = 560) -> str:
+    """Return the circle of phases as SVG, each with the number that it stands on."""
+    verdicts = [read(f"reports/{phase}/verdict.json") for phase in _phases()]
+    centre, radius = (width / 2, height / 2), 200
+    parts = []
+    for index, (phase, verdict) in enumerate(zip(_phases(), verdicts, strict=True)):
+        angle = 2 * math.pi * index / len(verdicts) - math.pi / 2
+        x = centre[0] + 1.35 * radius * math.cos(angle)
+        y = centre[1] + radius * math.sin(angle)
+        parts.append(_node(x, y, phase, verdict))
+    ring = (
+        f'<ellipse cx="{centre[0]}" cy="{centre[1]}" rx="{1.35 * radius}" ry="{radius}" '
+        'fill="none" stroke="#c9d6ce" stroke-width="6"/>'
+    )
+    middle = (
+        f'<text x="{centre[0]}" y="{centre[1] - 4}" class="big">Evergreen</text>'
+        f'<text x="{centre[0]}" y="{centre[1] + 20}">one `dvc repro` around the circle</text>'
+    )
+    style = (
+        "text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2a24; } "
+        ".name { font-weight: 600; fill: #fff; } .big { font-size: 24px; font-weight: 600; }"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="The circle of phases"><style>{style}</style>'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>{ring}{middle}{"".join(parts)}</svg>\n'
+    )
+
+
+def _phases() -> list[str]:
+    return ["planning", "collection", "labeling", "training", "testing", "deployment", "monitoring"]
+
+
+def _node(x: float, y: float, phase: str, verdict: dict[str, Any]) -> str:
+    colour = NODE_COLOUR[verdict["status"]]
+    evidence = verdict["evidence"][0]
+    number = f"{evidence['name']} {evidence['value']:,.4g}"
+    return (
+        f'<rect x="{x - 62}" y="{y - 17}" width="124" height="34" rx="17" fill="{colour}"/>'
+        f'<text x="{x}" y="{y + 5}" class="name">{phase}</text>'
+        f'<rect x="{x - 100}" y="{y + 19}" width="200" height="18" fill="#fff" opacity=".85"/>'
+        f'<text x="{x}" y="{y + 33}">{number}</text>'
+    )
+
+
+def main() -> None:
+    """Rewrite the measured parts of the README."""
+    parts = {
+        "quality-rolling": quality_table("rolling"),
+        "quality-first-basket": quality_table("first_basket"),
+        "budgets": budget_table(),
+    }
+    path = PROJECT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name, body in parts.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.DOTALL)
+    path.write_text(text, encoding="utf-8")
+    (PROJECT / "docs" / "circle.svg").write_text(circle(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

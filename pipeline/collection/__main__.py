@@ -1,0 +1,42 @@
+"""Collection: raw tables become clean, validated tables, month by month.
+
+Reads:  what collection.source names (files, or the installed Complete Journey package);
+        data/clean and data/quarantine of the last run: months that have not changed are kept
+Writes: data/clean/{events,offers}/YYYY-MM.parquet, items.parquet, users.parquet, manifest.json;
+        data/quarantine; reports/collection/{report.json,index.html,data_docs,verdict.json}
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import Verdict
+
+
+@stage("collection")
+def main(params: Params, run: Run) -> Verdict:
+    """Collect, report and judge."""
+    from pipeline.collection.collecting import collect
+    from pipeline.collection.report import page, report, verdict, write_docs
+    from pipeline.expectations import Validator
+    from pipeline.sources import open_source
+
+    with tempfile.TemporaryDirectory() as scratch:
+        validator = Validator(Path(scratch))
+        source = open_source(params.collection, params.shop)
+        outcome = collect(source, params.collection, params.shop, validator)
+        found = report(outcome.manifest)
+        conclusion = verdict(found, params.collection, params.shop)
+        write_docs(outcome.manifest, validator, artefacts.COLLECTION_DOCS.path)
+    artefacts.write_json(found, artefacts.COLLECTION_REPORT.path)
+    page(found, conclusion).write(artefacts.page("collection").path)
+    run.log_metrics({"n_reused_months": outcome.n_reused, "totals": found["totals"]})
+    return conclusion
+
+
+if __name__ == "__main__":
+    sys.exit(main())

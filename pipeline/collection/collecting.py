@@ -1,0 +1,263 @@
+"""One run: raw tables are checked, months are collected, items and users follow from them."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import artefacts, schemas
+from pipeline.collection.manifest import (
+    Checked,
+    Manifest,
+    Totals,
+    is_intact,
+    read_manifest,
+)
+from pipeline.collection.months import Feed, Places, collect_months, split
+from pipeline.collection.partitions import (
+    CODE_VERSION,
+    content_hashes,
+    digest,
+    with_partition,
+)
+from pipeline.collection.quality import (
+    check_failures,
+    expected_of_events,
+    expected_of_offers,
+    reasons_by_row,
+)
+from pipeline.collection.raw_checks import check_raw
+from pipeline.collection.rules import tagged_events, tagged_offers
+from pipeline.collection.tables import complete_items, complete_users
+from pipeline.engine import fetch, materialise
+from pipeline.errors import SourceError
+from pipeline.expectations import Validator
+from pipeline.params import CollectionParams, ShopParams
+from pipeline.sources import Source
+from pipeline.sources.reading import sha256
+
+if TYPE_CHECKING:
+    from ibis import Table
+
+CLEAN = artefacts.CLEAN_MANIFEST.path.parent
+QUARANTINE = artefacts.QUARANTINE.path
+FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
+NOTE = "Rows that broke an expectation, by table and month, with the reasons. Empty is good news.\n"
+
+log = logging.getLogger("evergreen")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run wrote, and how many months it took over unread."""
+
+    manifest: Manifest
+    n_reused: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step of one run needs. `clean` and `quarantine` are where it writes."""
+
+    source: Source
+    params: CollectionParams
+    shop: ShopParams
+    validator: Validator
+    clean: Path
+    quarantine: Path
+
+    def places(self, table: str) -> Places:
+        """Return where the months of `table` lie and are written."""
+        return Places(
+            CLEAN / table, QUARANTINE / table, self.clean / table, self.quarantine / table
+        )
+
+    def settings(self) -> str:
+        """Return what besides the rows shapes the clean tables, as text."""
+        return _settings(self.source, self.params, self.shop)
+
+
+def collect(
+    source: Source, params: CollectionParams, shop: ShopParams, validator: Validator
+) -> Outcome:
+    """Write data/clean and data/quarantine, both whole or not at all.
+
+    Raises:
+        SourceError: The source cannot be read, or holds no events.
+        DataQualityError: Too much of it breaks its expectations.
+    """
+    earlier = read_manifest(artefacts.CLEAN_MANIFEST.path)
+    inputs = digest([source.fingerprints, _settings(source, params, shop)])
+    if earlier.inputs == inputs and _is_intact(earlier):
+        n_months = len(earlier.events) + len(earlier.offers)
+        log.info("the source is unchanged: all %d months reused", n_months)
+        return Outcome(earlier, n_months)
+    raw = check_raw(source, earlier.raw, validator, params.maximum_failure_fraction)
+    with (
+        artefacts.whole_folder(QUARANTINE) as quarantine,
+        artefacts.whole_folder(CLEAN) as clean,
+    ):
+        (quarantine / "README.txt").write_text(NOTE, encoding="utf-8")
+        job = Job(source, params, shop, validator, clean, quarantine)
+        outcome = _collect_tables(job, earlier, raw, inputs)
+        path = clean / artefacts.CLEAN_MANIFEST.path.name
+        artefacts.write_json(outcome.manifest.model_dump(mode="json"), path)
+    return Outcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
+
+
+def _settings(source: Source, params: CollectionParams, shop: ShopParams) -> str:
+    limits = params.model_dump(mode="json", exclude={"engine": True, "source": {"path"}})
+    return digest([CODE_VERSION, source.name, source.ends, limits, shop.timezone])
+
+
+def _is_intact(manifest: Manifest) -> bool:
+    months = {"events": manifest.events, "offers": manifest.offers}
+    partitions = all(
+        is_intact(
+            record, CLEAN / table / f"{month}.parquet", QUARANTINE / table / f"{month}.parquet"
+        )
+        for table, records in months.items()
+        for month, record in records.items()
+    )
+    return partitions and all(
+        Path(name).is_file() and sha256(Path(name)) == known
+        for name, known in manifest.files.items()
+    )
+
+
+def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs: str) -> Outcome:
+    source, limit = job.source, job.params.maximum_failure_fraction
+    events = materialise(tagged_events(source.events, source.items, job.params))
+    feed = _feed(events, schemas.EVENTS, source.ends, job)
+    months, n_reused = collect_months(
+        feed, earlier.events, job.places("events"), job.validator, limit
+    )
+    counts = _counts_after_departments(events)
+    offers = materialise(tagged_offers(source.offers, source.items, source.events, job.params))
+    feed = _feed(offers, schemas.OFFERS, FOR_EVER, job)
+    offer_months, n_reused_offers = collect_months(
+        feed, earlier.offers, job.places("offers"), job.validator, limit
+    )
+    clean = read_events(job.clean / "events")
+    whole, files, described = _collect_whole(job, clean)
+    manifest = Manifest(
+        inputs=inputs,
+        source=source.name,
+        not_mapped=source.not_mapped,
+        raw=raw,
+        events=months,
+        offers=offer_months,
+        whole=whole,
+        files=files,
+        totals=Totals(**_totals(clean, job), **counts, **described),
+    )
+    return Outcome(manifest, n_reused + n_reused_offers)
+
+
+def _feed(table: "Table", schema: schemas.Table, ends: datetime, job: Job) -> Feed:
+    is_events = schema is schemas.EVENTS
+    rows = with_partition(table, "timestamp" if is_events else "starts", ends, job.shop)
+    counted = rows.group_by("partition", "rule").aggregate(n=rows.count()).to_pyarrow().to_pylist()
+    dropped: dict[str, dict[str, int]] = {}
+    for row in sorted(counted, key=lambda row: (row["partition"], str(row["rule"]))):
+        if row["rule"] is not None:
+            dropped.setdefault(row["partition"], {})[row["rule"]] = row["n"]
+    hashes = content_hashes(rows)
+    if not hashes and is_events:
+        raise SourceError(
+            "A source with events was wanted",
+            received="an empty table",
+            action="Check the file, the mapping and the export that wrote it.",
+        )
+    return Feed(
+        schema=schema,
+        rows=rows,
+        hashes=hashes or {"none": digest([])},
+        dropped=dropped,
+        extra=expected_of_events(ends) if is_events else expected_of_offers(),
+        settings=job.settings(),
+    )
+
+
+def _counts_after_departments(events: "Table") -> dict[str, int]:
+    kept = events.filter(events.rule.isnull() | (events.rule != "dropped department"))
+    counts = kept.aggregate(
+        n_users_after_departments=kept.user_id.nunique(),
+        n_items_after_departments=kept.item_id.nunique(),
+        n_baskets_after_departments=kept.basket_id.nunique(),
+    )
+    return dict(counts.to_pyarrow().to_pylist()[0])
+
+
+def read_events(folder: Path) -> pa.Table:
+    """Return the columns of all clean events from which items, users and totals follow.
+
+    Raises:
+        SourceError: No event is left.
+    """
+    columns = ["user_id", "item_id", "basket_id", "timestamp"]
+    parts = [pq.read_table(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
+    table = pa.concat_tables(parts)
+    if not len(table):
+        raise SourceError(
+            "Clean events were wanted",
+            received="none: the rules of collection drop every row",
+            action="Check collection.dropped_departments and maximum_quantity, and the mapping.",
+        )
+    return table
+
+
+def _totals(events: pa.Table, job: Job) -> dict[str, Any]:
+    zone = ZoneInfo(job.shop.timezone)
+    span = pc.min_max(events["timestamp"]).as_py()
+    return {
+        "n_users": pc.count_distinct(events["user_id"]).as_py(),
+        "n_items": pc.count_distinct(events["item_id"]).as_py(),
+        "n_baskets": pc.count_distinct(events["basket_id"], mode="only_valid").as_py(),
+        "first": f"{span['min'].astimezone(zone):%Y-%m-%d}",
+        "last": f"{span['max'].astimezone(zone):%Y-%m-%d}",
+    }
+
+
+def _collect_whole(
+    job: Job, events: pa.Table
+) -> tuple[dict[str, Checked], dict[str, str], dict[str, int]]:
+    """Write items and users; return their checks, the files' sha256, and counts of the two."""
+    seen = events.group_by("item_id").aggregate([("timestamp", "min")]).to_pandas()
+    first_seen = seen.set_index("item_id")["timestamp_min"]
+    active = pd.Index(events["user_id"].unique().to_pandas())
+    listed, described = (fetch(t).to_pandas() for t in (job.source.items, job.source.users))
+    items = complete_items(listed, first_seen, job.params.dropped_departments)
+    users = complete_users(described, active)
+    whole, files = {}, {}
+    for schema, frame in ((schemas.ITEMS, items), (schemas.USERS, users)):
+        whole[schema.name] = _write_whole(schema, frame, job)
+        path = job.clean / f"{schema.name}.parquet"
+        files[str(CLEAN / path.name)] = sha256(path)
+    counts = {
+        "n_catalogue": len(items),
+        "n_unknown_items": int((~first_seen.index.isin(listed["item_id"])).sum()),
+        "n_known_users": int(users["user_id"].isin(described["user_id"]).sum()),
+    }
+    return whole, files, counts
+
+
+def _write_whole(schema: schemas.Table, frame: pd.DataFrame, job: Job) -> Checked:
+    limit = job.params.maximum_failure_fraction
+    validation = job.validator.validate(frame, schema, name=schema.name)
+    check_failures(validation, frame, limit, where=f"the table '{schema.name}'")
+    good, bad = split(pa.Table.from_pandas(frame, preserve_index=False), reasons_by_row(validation))
+    artefacts.write_table(good, job.clean / f"{schema.name}.parquet", schema)
+    if len(bad):
+        pq.write_table(bad, job.quarantine / f"{schema.name}.parquet", compression="zstd")
+    document = job.validator.document(schema.name)
+    return Checked(
+        fingerprint=digest(document), n_rows=len(frame), n_failing=len(bad), document=document
+    )

@@ -1,0 +1,93 @@
+"""What collection remembers: per raw table and partition, what was read and what came of it.
+
+The report, the page and the Data Docs are made from the manifest alone, so they are the same
+whether a partition was read just now or in an earlier run.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.collection.partitions import CODE_VERSION
+from pipeline.sources.reading import sha256
+
+
+class Record(BaseModel):
+    """Something that is kept and compared; unknown keys are an older version's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Checked(Record):
+    """A validation that need not be repeated while the data are the same."""
+
+    fingerprint: str
+    n_rows: int
+    n_failing: int
+    document: dict[str, Any]
+
+
+class Partition(Record):
+    """One month of one table: what came in, what was dropped, set aside and kept."""
+
+    checked: Checked
+    sha256: str
+    quarantine_sha256: str | None
+    n_in: int
+    dropped: dict[str, int]
+    reasons: dict[str, int]
+    n_quarantined: int
+    n_rows: int
+    n_users: int = 0
+    n_baskets: int = 0
+
+
+class Totals(Record):
+    """Counts that need a look at the whole year."""
+
+    n_users: int
+    n_items: int
+    n_baskets: int
+    n_users_after_departments: int
+    n_items_after_departments: int
+    n_baskets_after_departments: int
+    n_catalogue: int
+    n_unknown_items: int
+    n_known_users: int
+    first: str
+    last: str
+
+
+class Manifest(Record):
+    """All that the last run read and wrote; `inputs` names it as a whole."""
+
+    code_version: int = CODE_VERSION
+    inputs: str = ""
+    source: str = ""
+    not_mapped: tuple[str, ...] = ()
+    raw: dict[str, Checked] = Field(default_factory=dict)
+    events: dict[str, Partition] = Field(default_factory=dict)
+    offers: dict[str, Partition] = Field(default_factory=dict)
+    whole: dict[str, Checked] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    totals: Totals | None = None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the last run's manifest; an empty one if there is none that this code understands."""
+    try:
+        found = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValidationError, ValueError):
+        return Manifest()
+    return found if found.code_version == CODE_VERSION else Manifest()
+
+
+def is_intact(partition: Partition, clean: Path, quarantine: Path) -> bool:
+    """Return whether the files of a partition are still what was written."""
+    if not clean.is_file() or sha256(clean) != partition.sha256:
+        return False
+    if partition.quarantine_sha256 is None:
+        return not quarantine.exists()
+    return quarantine.is_file() and sha256(quarantine) == partition.quarantine_sha256

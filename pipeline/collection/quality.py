@@ -1,0 +1,110 @@
+"""What is expected beyond the schemas, and when failing rows stop the pipeline."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pipeline.errors import DataQualityError
+from pipeline.expectations import Failure, Validation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.expectations import Expectation
+
+HIGHEST_AMOUNT = 1e6
+"""Above any household's price or discount: catches infinity and amounts in the wrong unit."""
+
+N_SHOWN = 3
+
+
+def expected_of_events(ends: datetime) -> "list[Expectation]":
+    """Return what clean events must fulfil beyond their schema.
+
+    Args:
+        ends: The first moment that the source does not cover.
+    """
+    import great_expectations.expectations as gxe
+
+    return [
+        gxe.ExpectColumnValuesToBeBetween(
+            column="timestamp", max_value=ends.isoformat(), strict_max=True
+        ),
+        gxe.ExpectColumnValuesToBeBetween(column="price", max_value=HIGHEST_AMOUNT),
+        gxe.ExpectColumnValuesToBeBetween(column="discount", max_value=HIGHEST_AMOUNT),
+    ]
+
+
+def expected_of_offers() -> "list[Expectation]":
+    """Return what clean offers must fulfil beyond their schema."""
+    import great_expectations.expectations as gxe
+
+    return [
+        gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="ends", column_B="starts"),
+    ]
+
+
+def expected_of_raw(name: str) -> "list[Expectation]":
+    """Return the known quirks of The Complete Journey's raw tables, with what they may amount to.
+
+    Args:
+        name: The raw table; transactions also have the column `product_is_listed`.
+    """
+    import great_expectations.expectations as gxe
+
+    if name == "transactions":
+        between = gxe.ExpectColumnValuesToBeBetween
+        return [
+            between(column="quantity", min_value=1, mostly=0.99),
+            between(column="quantity", max_value=100, mostly=0.99),
+            between(column="sales_value", min_value=0, strict_min=True, mostly=0.99),
+            gxe.ExpectColumnValuesToBeInSet(
+                column="product_is_listed", value_set=[True], mostly=0.99
+            ),
+        ]
+    if name == "coupons":
+        every = ["coupon_upc", "product_id", "campaign_id"]
+        return [gxe.ExpectCompoundColumnsToBeUnique(column_list=every, mostly=0.9)]
+    if name == "products":
+        return [
+            gxe.ExpectColumnValuesToNotBeNull(column=column, mostly=0.99)
+            for column in ("product_category", "product_type")
+        ]
+    return []
+
+
+def check_failures(
+    validation: Validation, frame: "pd.DataFrame", maximum_fraction: float, *, where: str
+) -> None:
+    """Raise when a table as a whole, or too many of its rows, break an expectation.
+
+    Raises:
+        DataQualityError: With the expectation, the counts, the partition and the first rows.
+    """
+    as_a_whole = [failure for failure in validation.failures if not failure.rows]
+    n_failing = len(validation.failing_rows)
+    share = n_failing / max(validation.n_rows, 1)
+    if not as_a_whole and share <= maximum_fraction:
+        return
+    worst = max([*as_a_whole, *validation.failures], key=lambda f: (not f.rows, f.n_rows))
+    raise DataQualityError(
+        f"At most {maximum_fraction:.2%} of the rows of {where} may break an expectation",
+        received=f"{n_failing:,} of {validation.n_rows:,} rows ({share:.2%}); "
+        f"'{worst.reason}' fails: {worst.observed}{_first_rows(worst, frame)}",
+        action="Correct the source, or its mapping; if the rows are known to be bad, raise "
+        "collection.maximum_failure_fraction. The tables of the last good run are untouched.",
+    )
+
+
+def _first_rows(failure: Failure, frame: "pd.DataFrame") -> str:
+    if not failure.rows:
+        return ""
+    first = frame.iloc[list(failure.rows[:N_SHOWN])].astype(str).to_dict("records")
+    return "; first rows: " + " | ".join(str(row) for row in first)
+
+
+def reasons_by_row(validation: Validation) -> dict[int, str]:
+    """Return for each failing row all the reasons, in words."""
+    found: dict[int, list[str]] = {}
+    for failure in validation.failures:
+        for row in failure.rows:
+            found.setdefault(row, []).append(failure.reason)
+    return {row: "; ".join(sorted(reasons)) for row, reasons in sorted(found.items())}

@@ -1,0 +1,77 @@
+"""How good a ranked list is: recall, NDCG and hit rate at k, one value per request.
+
+    hits = hit_matrix(recommended, truth_rows, truth_items, n_items)
+    recall_at_k(hits, n_true, 10)
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Doubles = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.integer]
+
+
+def hit_matrix(recommended: Whole, truth_rows: Whole, truth_items: Whole) -> Bools:
+    """Return which recommended items were wanted.
+
+    Args:
+        recommended: [n, k] item index, 0 = nothing.
+        truth_rows: [n_labels] the request that each label belongs to.
+        truth_items: [n_labels] item index of each label, 0 = not known to the model.
+
+    Returns:
+        [n, k].
+
+    >>> hit_matrix(np.array([[3, 1, 0]]), np.array([0, 0]), np.array([1, 0])).tolist()
+    [[False, True, False]]
+    """
+    width = int(max(recommended.max(initial=0), truth_items.max(initial=0))) + 1
+    rows = np.arange(len(recommended), dtype=np.int64)[:, None]
+    wanted = np.unique(truth_rows.astype(np.int64) * width + truth_items)
+    found = np.isin(rows * width + recommended, wanted)
+    return np.asarray(found & (recommended > 0))
+
+
+def recall_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
+    """Return hits in the first k over the number of wanted items, in 0..1; NaN without any.
+
+    >>> recall_at_k(np.array([[True, False, True]]), np.array([4]), 2).tolist()
+    [0.25]
+    """
+    return _ratio(hits[:, :k].sum(axis=1), n_true)
+
+
+def ndcg_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
+    """Return the discounted gain over that of the best possible list of min(k, n_true) items.
+
+    Gain 1 per hit, discount 1 / log2(rank + 1), in 0..1; NaN without wanted items.
+
+    References:
+        Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418.
+
+    >>> ndcg_at_k(np.array([[True, False]]), np.array([1]), 2).tolist()
+    [1.0]
+    """
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    gain = hits[:, :k] @ discount[: hits[:, :k].shape[1]]
+    ideal = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(n_true, k)]
+    return _ratio(gain, ideal)
+
+
+def hit_rate_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
+    """Return 1 if anything in the first k was wanted, else 0; NaN without wanted items."""
+    return np.where(n_true > 0, hits[:, :k].any(axis=1).astype(float), np.nan)
+
+
+def mrr_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
+    """Return 1 / rank of the first hit in the first k, 0 if none; NaN without wanted items."""
+    head = hits[:, :k]
+    first = np.where(head.any(axis=1), 1.0 / (head.argmax(axis=1) + 1.0), 0.0)
+    return np.where(n_true > 0, first, np.nan)
+
+
+def _ratio(top: npt.NDArray[np.generic], bottom: npt.NDArray[np.generic]) -> Doubles:
+    result = np.full(len(top), np.nan)
+    np.divide(top, bottom, out=result, where=np.asarray(bottom) > 0)
+    return result

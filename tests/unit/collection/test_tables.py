@@ -1,0 +1,29 @@
+"""Items and users that only events name get a row of their own."""
+
+import pandas as pd
+
+from pipeline.collection.tables import complete_items, complete_users
+
+DAY = pd.Timestamp("2017-03-01", tz="UTC")
+
+
+def test_items_that_are_not_listed_join_with_unknown_classes() -> None:
+    items = pd.DataFrame(
+        {
+            "item_id": ["b", "fuel", "a"],
+            "department": ["GROCERY", "FUEL", None],
+            "brand": ["National", "National", "Private"],
+        }
+    )
+    first_seen = pd.Series({"b": DAY, "new": DAY})
+    found = complete_items(items, first_seen, ("FUEL",))
+    assert found["item_id"].tolist() == ["a", "b", "new"]
+    assert found["department"].isna().tolist() == [True, False, True]
+    assert found["first_seen"].isna().tolist() == [True, False, False]
+
+
+def test_users_without_attributes_join_and_described_users_without_events_stay() -> None:
+    users = pd.DataFrame({"user_id": ["described", "both"], "age": ["25-34", "65+"]})
+    found = complete_users(users, pd.Index(["new", "both"]))
+    assert found["user_id"].tolist() == ["both", "described", "new"]
+    assert found["age"].fillna("?").tolist() == ["65+", "25-34", "?"]
