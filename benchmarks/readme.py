@@ -57,8 +57,10 @@ def budget_table() -> str:
     lines += [
         f"| peak memory | 8 GiB | {cycle['peak_gib']:.1f} GiB |",
         f"| `dvc repro` with nothing to do | 4 s | {cycle['no_op_seconds']:.1f} s |",
-        f"| `POST /recommend` at {serving['requests_per_second']:.0f} requests/s, p50 / p99 | "
-        f"– / 40 ms | {serving['p50_ms']:.1f} / {serving['p99_ms']:.1f} ms |",
+        (
+            f"| `POST /recommend` at {serving['requests_per_second']:.0f} requests/s, p50 / p99 | "
+            f"– / 40 ms | {serving['p50_ms']:.1f} / {serving['p99_ms']:.1f} ms |"
+        ),
     ]
     where = f"{cycle['machine']['cores']} cores, {cycle['machine']['memory_gib']} GiB"
     return "\n".join(lines) + (
@@ -92,7 +94,8 @@ def circle(width: int = 760, height: int = 560) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="The circle of phases"><style>{style}</style>'
-        f'<rect width="{width}" height="{height}" fill="#fff"/>{ring}{middle}{"".join(parts)}</svg>\n'
+        f'<rect width="{width}" height="{height}" fill="#fff"/>{ring}{middle}'
+        f"{''.join(parts)}</svg>\n"
     )
 
 

@@ -57,6 +57,9 @@ COLLECTION_REPORT = Artefact(Path("reports/collection/report.json"), "collection
 COLLECTION_DOCS = Artefact(Path("reports/collection/data_docs"), "collection")
 EXAMPLES = Artefact(Path("data/labelled/examples.parquet"), "labeling", schemas.EXAMPLES)
 REVIEW_QUEUE = Artefact(Path("data/labelled/review_queue.csv"), "labeling")
+REVIEW_TASKS = Artefact(Path("data/labelled/review_tasks.json"), "labeling")
+REVIEWED_LABELS = Path("data/reviewed/labels.csv")
+"""What people decided about labels: written by hand, committed, read by labeling."""
 LABEL_AUDIT = Artefact(Path("reports/labeling/audit.json"), "labeling")
 LABELING_DOCS = Artefact(Path("reports/labeling/data_docs"), "labeling")
 CANDIDATES = Artefact(Path("models/candidates"), "training")

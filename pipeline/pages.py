@@ -25,19 +25,25 @@ h1 { font-size: 1.9rem; margin: 0 0 .25rem; } h2 { font-size: 1.25rem; margin: 0
 .lead { color: var(--soft); margin: 0 0 1.5rem; }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: .6rem;
   padding: 1.25rem 1.4rem; margin: 0 0 1.25rem; overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
+  font-size: .92rem; }
 th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: .4rem .7rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; }
-caption { caption-side: bottom; text-align: left; color: var(--soft); padding-top: .5rem; font-size: .88rem; }
+caption { caption-side: bottom; text-align: left; color: var(--soft); padding-top: .5rem;
+  font-size: .88rem; }
 figure { margin: 0; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .88rem; }
-.badge { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; color: #fff; font-weight: 600; }
-.proceed { background: var(--leaf); } .return { background: var(--warn); } .stop { background: var(--bad); }
-.yes { color: var(--leaf); font-weight: 600; } .no { color: var(--bad); font-weight: 600; }
+.badge { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; color: #fff;
+  font-weight: 600; }
+.proceed { background: var(--leaf); } .return { background: var(--warn); }
+.stop { background: var(--bad); }
+.yes, .no { white-space: nowrap; font-weight: 600; }
+.yes { color: var(--leaf); } .no { color: var(--bad); }
 @media (max-width: 40rem) { main { padding: 1rem .6rem; } }
 """
 
+LARGE = 1000
 MARKS = {"yes": "✓ yes", "no": "✗ no"}
 
 
@@ -149,5 +155,5 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
     return html.escape(str(value))

@@ -85,10 +85,14 @@ class PlanningParams(Section):
     objective: str
     primary_metric: Literal["recall@10", "ndcg@10", "hit_rate@10"]
     minimum_gain: float = Field(ge=0)
+    target_headroom_fraction: float = Field(ge=0, le=1)
     guardrails: GuardrailParams
     minimum_users: int = Field(ge=1)
     minimum_baskets_per_user: float = Field(ge=0)
     minimum_history_days: int = Field(ge=1)
+    popular_days: int = Field(ge=1)
+    decay_days: tuple[float, ...] = Field(min_length=1, strict=False)
+    explore_catalogue: int = Field(ge=1)
     learning_curve_fractions: tuple[float, ...] = Field(min_length=3, strict=False)
     learning_curve_repeats: int = Field(ge=1)
     bootstrap_samples: int = Field(ge=100)
@@ -166,7 +170,7 @@ class LabelingParams(Section):
 class RankerParams(Section):
     """The Keras temporal ranker."""
 
-    encoder: Literal["mlp", "cnn", "gru"]
+    encoder: Literal["none", "mlp", "cnn", "gru"]
     n_ages: int = Field(ge=2)
     encoder_dim: int = Field(ge=1)
     hidden_dims: tuple[int, ...] = Field(strict=False)
@@ -175,6 +179,7 @@ class RankerParams(Section):
     explore_catalogue: int = Field(ge=1)
     maximum_candidates: int = Field(ge=10)
     epochs: int = Field(ge=1)
+    explore_epochs: int = Field(ge=1)
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
@@ -232,7 +237,9 @@ class ServingParams(Section):
     maximum_k: int = Field(ge=1)
     explore_slots: int = Field(ge=0)
     maximum_body_kib: int = Field(ge=1)
-    timeout_seconds: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1, le=2)  # BentoML's own timer ends after 3
+    cart_hours: float = Field(ge=0)
+    viewed_minutes: float = Field(ge=0)
 
 
 class MonitoringParams(Section):

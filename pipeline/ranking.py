@@ -1,8 +1,4 @@
-"""How good a ranked list is: recall, NDCG and hit rate at k, one value per request.
-
-    hits = hit_matrix(recommended, truth_rows, truth_items, n_items)
-    recall_at_k(hits, n_true, 10)
-"""
+"""How good a ranked list is: recall, NDCG and hit rate at k, one value per request."""
 
 import numpy as np
 import numpy.typing as npt

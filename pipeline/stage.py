@@ -35,6 +35,8 @@ QUIET_TOOLS = {
     "KERAS_BACKEND": "tensorflow",
 }
 
+NOISY_LOGGERS = ("absl", "tensorflow", "httpx", "httpcore")
+
 log = logging.getLogger("evergreen")
 
 
@@ -75,6 +77,8 @@ def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
 def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         params = read_params()
         with tracked_phase(phase, params) as run:

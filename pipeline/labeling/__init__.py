@@ -1,0 +1,1 @@
+"""Labelling: events become examples of what was wanted, audited and validated."""

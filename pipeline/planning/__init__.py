@@ -1,0 +1,1 @@
+"""Planning: is it worth it? Objective, target, guardrails, viability and cost, before any work."""

@@ -6,48 +6,15 @@ tested, bundled and served, so the best method can be deployed even when it is a
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from pipeline.params import ShopParams, TrainingParams
-from pipeline.training.requests import Floats, Histories, Ints, Requests, Vocabulary
-
-if TYPE_CHECKING:
-    from pipeline.tracking import Run
+from pipeline.errors import RequestError
+from pipeline.training.requests import Floats, Ints, Requests, Vocabulary
 
 SLOTS = ("repeat", "explore", "popular")
-
-
-@dataclass(frozen=True)
-class Shop:
-    """All that a recommender may learn from: nothing in it is later than `cutoff`.
-
-    `offers` are planned ahead by the retailer: they may reach beyond the cut-off.
-
-    Attributes:
-        cutoff: Seconds since 1970; the first moment that is unknown.
-        vocabulary: Items sold before the cut-off.
-        items: schemas.ITEMS rows in vocabulary order; row i describes index i + 1.
-        events: schemas.EVENTS purchases before the cut-off.
-        histories: The same purchases in request layout.
-        users: schemas.USERS, attributes of the users.
-        offers: schemas.OFFERS.
-        train: schemas.EXAMPLES to learn from.
-        validation: schemas.EXAMPLES to choose by; empty in the final fit on all data.
-    """
-
-    cutoff: float
-    vocabulary: Vocabulary
-    items: pd.DataFrame
-    events: pd.DataFrame
-    histories: Histories
-    users: pd.DataFrame
-    offers: pd.DataFrame
-    train: pd.DataFrame
-    validation: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -56,13 +23,29 @@ class Recommendations:
 
     Attributes:
         items: [n, k] item index, best first; 0 fills up when there is nothing more to recommend.
-        scores: [n, k] higher is better; comparable within a request.
+        scores: [n, k] higher is better; comparable within a request and a slot.
         slots: [n, k] index into SLOTS: why the item is there.
     """
 
     items: Ints
     scores: Floats
     slots: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Three ranked lists per request, as the graph returns them.
+
+    Each is [n, k], 0 where it has nothing more, without what is in the cart: what the user bought
+    before, what they did not, and what is popular.
+    """
+
+    repeat_items: Ints
+    repeat_scores: Floats
+    explore_items: Ints
+    explore_scores: Floats
+    popular_items: Ints
+    popular_scores: Floats
 
 
 class Recommender(Protocol):
@@ -78,6 +61,14 @@ class Recommender(Protocol):
         """The items that it knows."""
         ...
 
+    def rank(self, requests: Requests, k: int) -> Ranked:
+        """Return the best `k` items per request of each kind.
+
+        Raises:
+            RequestError: k < 1.
+        """
+        ...
+
     def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
         """Return the best `k` items per request, without those in its cart.
 
@@ -90,66 +81,72 @@ class Recommender(Protocol):
         """
         ...
 
-    def explore(self, requests: Requests, k: int) -> Recommendations:
-        """Return the best `k` items that the user never bought."""
-        ...
-
     def save(self, path: Path) -> None:
         """Write the graph and its vocabulary to a new folder.
 
         `path/saved_model/` is the TensorFlow SavedModel, `path/model.json` says what it is
-        (name, family, settings, cut-off, epochs), `path/vocabulary.txt` has one item id per line.
+        (name, settings, cut-off, epochs), `path/vocabulary.txt` has one item id per line.
         """
         ...
 
 
-def load_recommender(path: Path) -> Recommender:
-    """Return what `Recommender.save` wrote.
+def check_sizes(k: int, explore_slots: int = 0) -> None:
+    """Check what is asked of a recommender.
 
     Raises:
-        BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
+        RequestError: k < 1, or explore_slots not in 0..k.
     """
-    raise NotImplementedError
+    if k < 1:
+        raise RequestError(
+            "k must be at least 1", received=str(k), action="Ask for one item or more."
+        )
+    if not 0 <= explore_slots <= k:
+        raise RequestError(
+            f"explore_slots must lie in 0..k = {k}",
+            received=str(explore_slots),
+            action="Ask for fewer explore slots, or for more items.",
+        )
 
 
-def build_shop(  # noqa: PLR0913
-    *,
-    cutoff: pd.Timestamp,
-    events: pd.DataFrame,
-    items: pd.DataFrame,
-    users: pd.DataFrame,
-    offers: pd.DataFrame,
-    examples: pd.DataFrame,
-) -> Shop:
-    """Return what may be known at `cutoff`; later events and examples are left out.
+def fill_slots(ranked: Ranked, k: int, explore_slots: int) -> Recommendations:
+    """Return one list per request: repeat items first, then explore items, then popular ones.
 
-    Examples whose label window does not close before the cut-off are left out of `train`.
+    A kind that runs out is filled up from the next; no item comes twice.
     """
-    raise NotImplementedError
+    n, width = ranked.repeat_items.shape
+    wanted = min(k - explore_slots, width)
+    pieces = [
+        (ranked.repeat_items[:, :wanted], ranked.repeat_scores[:, :wanted], 0),
+        (ranked.explore_items[:, :explore_slots], ranked.explore_scores[:, :explore_slots], 1),
+        (ranked.repeat_items[:, wanted:], ranked.repeat_scores[:, wanted:], 0),
+        (ranked.explore_items[:, explore_slots:], ranked.explore_scores[:, explore_slots:], 1),
+        (ranked.popular_items, ranked.popular_scores, 2),
+    ]
+    items = np.concatenate([piece[0] for piece in pieces], axis=1)
+    scores = np.concatenate([piece[1] for piece in pieces], axis=1)
+    slots = np.concatenate([np.full(p[0].shape, p[2], dtype=np.int8) for p in pieces], axis=1)
+    usable = (items > 0) & _is_first(items)
+    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    rows = np.arange(n)[:, None]
+    kept = usable[rows, order]
+    return Recommendations(
+        items=_wide(np.where(kept, items[rows, order], 0), k).astype(np.int32),
+        scores=_wide(np.where(kept, scores[rows, order], 0.0), k).astype(np.float32),
+        slots=_wide(slots[rows, order], k).astype(np.int8),
+    )
 
 
-def fit_candidates(
-    shop: Shop, params: TrainingParams, *, shop_params: ShopParams, run: "Run"
-) -> dict[str, Recommender]:
-    """Return every candidate by name, fitted on `shop.train` and chosen on `shop.validation`."""
-    raise NotImplementedError
+def _is_first(items: Ints) -> npt.NDArray[np.bool_]:
+    """Return where an item of its row occurs for the first time."""
+    order = np.argsort(items, axis=1, kind="stable")
+    ordered = np.take_along_axis(items, order, axis=1)
+    first = np.ones(items.shape, dtype=bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    result = np.empty_like(first)
+    np.put_along_axis(result, order, first, axis=1)
+    return result
 
 
-def refit(
-    name: str,
-    shop: Shop,
-    params: TrainingParams,
-    *,
-    shop_params: ShopParams,
-    settings: dict[str, Any],
-) -> Recommender:
-    """Return the candidate `name` fitted again on all of `shop`.
-
-    Args:
-        name: Which candidate.
-        shop: Everything before `as_of`; `validation` is empty.
-        params: The same as in the first fit.
-        shop_params: The shop's.
-        settings: `model.json` of the first fit; its `epochs` is how long to train.
-    """
-    raise NotImplementedError
+def _wide(values: npt.NDArray[np.generic], k: int) -> npt.NDArray[np.generic]:
+    missing = min(k, 1_000_000) - values.shape[1]
+    return np.pad(values, ((0, 0), (0, missing))) if missing > 0 else values

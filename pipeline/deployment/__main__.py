@@ -1,0 +1,51 @@
+"""Deployment: the chosen model is refitted on all data, proved in a running service, promoted.
+
+Reads:  data/clean; data/labelled/examples.parquet; models/candidates/<name>/model.json;
+        reports/testing/metrics.json (which is the champion); reports/planning/plan.json
+Writes: models/champion; reports/deployment/{report.json,index.html,verdict.json};
+        .bentoml/ (the Bento) and reports/deployment/latency.json, both of this machine
+A failed check leaves the old champion in place.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import Verdict
+
+
+@stage("deployment")
+def main(params: Params, run: Run) -> Verdict:
+    """Refit, bundle, prove, promote."""
+    from pipeline.deployment import release, report
+    from pipeline.planning.plan import read_plan
+
+    guardrails = read_plan().guardrails
+    name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
+    manifest = release.build_challenger(name, params)
+    proof = release.prove(manifest, params)
+    conclusion = report.verdict(manifest, proof, guardrails)
+    measured = report.latency(proof)
+    run.log_metrics(measured)
+    artefacts.write_json(measured, Path("reports/deployment/latency.json"))
+    if conclusion.status != "proceed":
+        shutil.rmtree(release.CHALLENGER)
+        return conclusion
+    release.promote()
+    artefacts.write_json(report.report(manifest, proof), artefacts.DEPLOYMENT_REPORT.path)
+    report.page(manifest, conclusion).write(artefacts.page("deployment").path)
+    run.register_model(
+        params.deployment.registered_model,
+        artefacts.CHAMPION.path,
+        description="The products of a shopper's next basket. Card: reports/testing/model_card.md",
+        tags={"bundle": manifest["version"], "candidate": name, "as_of": manifest["as_of"]},
+    )
+    return conclusion
+
+
+if __name__ == "__main__":
+    sys.exit(main())

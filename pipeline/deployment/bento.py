@@ -1,0 +1,87 @@
+"""The Bento: the service's code, params.yaml and the bundle, built into BentoML's own store."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from pipeline.deployment.process import SERVICE
+from pipeline.errors import DeploymentError
+
+NAME = "evergreen"
+HOME = Path(".bentoml")
+REQUIREMENTS = (
+    "bentoml",
+    "httpx",
+    "numpy",
+    "pandas",
+    "prometheus-client",
+    "psutil",
+    "pyarrow",
+    "pydantic",
+    "ruamel.yaml",
+    "sqlalchemy",
+    "tensorflow",
+)
+TIMEOUT_SECONDS = 180
+PROJECT = Path(__file__).parents[2]
+
+
+def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path = HOME) -> Path:
+    """Build the Bento `evergreen:<version_name>` and return its folder; a rebuild replaces it.
+
+    Args:
+        bundle: The champion-to-be.
+        params_path: params.yaml.
+        version_name: Of the bundle.
+        home: BentoML's store; it can always be rebuilt from the bundle.
+
+    Raises:
+        DeploymentError: BentoML cannot build it.
+    """
+    folder = home.absolute() / "bentos" / NAME / version_name
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="evergreen-bento-") as scratch:
+        context = Path(scratch)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / "pipeline", context / "pipeline", ignore=ignored)
+        shutil.copytree(bundle, context / "models" / "champion")
+        shutil.copy2(params_path, context / "params.yaml")
+        _write_bentofile(context / "bentofile.yaml")
+        command = [sys.executable, "-m", "bentoml", "build", str(context), "--version"]
+        done = subprocess.run(  # noqa: S603  our own interpreter
+            [*command, version_name, "--output", "tag"],
+            cwd=context,
+            env={**os.environ, "BENTOML_HOME": str(home.absolute()), "PYTHONPATH": str(context)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0 or not folder.is_dir():
+        raise DeploymentError(
+            "BentoML must build the service",
+            received=f"exit code {done.returncode}: {(done.stderr or done.stdout)[-1500:]}",
+            action="Mend what BentoML names.",
+        )
+    return folder
+
+
+def _write_bentofile(path: Path) -> None:
+    content = {
+        "service": SERVICE,
+        "name": NAME,
+        "description": "Evergreen: the products of a shopper's next basket.",
+        "include": ["pipeline/", "models/champion/", "params.yaml"],
+        "python": {
+            "packages": [f"{name}=={version(name)}" for name in REQUIREMENTS],
+            "lock_packages": False,
+        },
+    }
+    with path.open("w", encoding="utf-8") as stream:
+        YAML().dump(content, stream)

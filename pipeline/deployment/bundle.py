@@ -1,0 +1,198 @@
+"""The champion as one folder: the graph and all that it needs, with a sha256 for each file.
+
+    models/champion/
+      saved_model/  model.json  vocabulary.txt    the recommender
+      histories.parquet                           purchases before as_of, in request layout
+      attributes.parquet  items.parquet           codes of the users; names of the items
+      golden.json                                 requests with the answers to expect
+      manifest.json                               version, origin, and the sha256 of every file
+
+The version is a hash of the files: equal content has equal versions, on every machine.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.artefacts import CHAMPION
+from pipeline.errors import BundleError
+from pipeline.training.requests import Histories
+from pipeline.training.saved import GraphRecommender, load_recommender
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.json"
+HISTORIES = "histories.parquet"
+ATTRIBUTES = "attributes.parquet"
+ITEMS = "items.parquet"
+VERSION_LENGTH = 12
+ITEM_COLUMNS = ["item_id", "title", "department", "category", "type", "brand"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes:
+        path: Its folder.
+        manifest: version, model {name, epochs}, as_of, timezone, git_commit, data, files.
+        recommender: The fitted method.
+        histories: Purchases before as_of.
+        attributes: Codes, indexed by user_id.
+        items: What people are shown; row i describes index i + 1.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    recommender: GraphRecommender
+    histories: Histories
+    attributes: pd.DataFrame
+    items: pd.DataFrame
+
+    @property
+    def version(self) -> str:
+        """What this content is called."""
+        return str(self.manifest["version"])
+
+
+def write_bundle(
+    folder: Path,
+    recommender: GraphRecommender,
+    histories: Histories,
+    attributes: pd.DataFrame,
+    items: pd.DataFrame,
+) -> None:
+    """Write everything but golden.json and the manifest into an existing folder.
+
+    Args:
+        folder: Where to.
+        recommender: Fitted on all data.
+        histories: Purchases before as_of.
+        attributes: Codes, indexed by user_id.
+        items: schemas.ITEMS in vocabulary order.
+    """
+    recommender.save(folder)
+    _write_parquet(_history_table(histories), folder / HISTORIES)
+    codes = pa.Table.from_pandas(attributes.reset_index(), preserve_index=False)
+    _write_parquet(codes, folder / ATTRIBUTES)
+    shown = items.reindex(columns=ITEM_COLUMNS).astype("object")
+    schema = pa.schema([(name, pa.string()) for name in ITEM_COLUMNS])
+    table = pa.Table.from_pandas(shown.where(shown.notna(), None), schema, preserve_index=False)
+    _write_parquet(table, folder / ITEMS)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
+
+
+def _history_table(histories: Histories) -> pa.Table:
+    lengths = np.diff(histories.row_splits)
+    users = pa.array(histories.user_ids, type=pa.string())
+    rows = pa.array(np.repeat(np.arange(len(lengths)), lengths))
+    return pa.table(
+        {
+            "user_id": users.take(rows),
+            "item": histories.item,
+            "time": histories.time,
+            "basket": histories.basket,
+            "quantity": histories.quantity,
+            "price": histories.price,
+        }
+    )
+
+
+def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write manifest.json over the files of the folder and return it.
+
+    Args:
+        folder: The bundle, complete but for the manifest.
+        facts: model, as_of, timezone, git_commit, data.
+    """
+    files = {
+        str(path.relative_to(folder)): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    listed = "".join(f"{name} {digest}\n" for name, digest in files.items())
+    version = hashlib.sha256(listed.encode()).hexdigest()[:VERSION_LENGTH]
+    manifest = {"version": version, **facts, "files": files}
+    text = json.dumps(manifest, indent=2, sort_keys=True)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def verify_bundle(path: Path) -> dict[str, Any]:
+    """Return the manifest of a bundle whose files are all what they were when it was made.
+
+    Raises:
+        BundleError: There is no bundle, or a file is missing, altered or not listed.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        known: dict[str, str] = manifest["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(
+            f"A model bundle was wanted in '{path}'",
+            received=f"{type(error).__name__}: {error}",
+            action="Run `dvc repro`, or `dvc pull` if a remote has it.",
+        ) from error
+    present = {
+        str(file.relative_to(path))
+        for file in path.rglob("*")
+        if file.is_file() and file.name != MANIFEST
+    }
+    wrong = sorted(present ^ set(known)) or sorted(
+        name for name, digest in known.items() if sha256(path / name) != digest
+    )
+    if wrong:
+        raise BundleError(
+            f"The files in '{path}' must match its manifest",
+            received=f"a difference in {', '.join(wrong)}",
+            action="Restore it: `dvc checkout --force models/champion`.",
+        )
+    return manifest
+
+
+def load_bundle(path: Path = CHAMPION.path) -> Bundle:
+    """Return the bundle in `path`; every file is checked against the manifest first.
+
+    Raises:
+        BundleError: There is no bundle, or a file is missing, altered or not listed.
+    """
+    manifest = verify_bundle(path)
+    histories, attributes, items = (
+        pq.read_table(path / name) for name in (HISTORIES, ATTRIBUTES, ITEMS)
+    )
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        recommender=load_recommender(path),
+        histories=_histories_of(histories),
+        attributes=attributes.to_pandas().set_index("user_id"),
+        items=items.to_pandas(),
+    )
+
+
+def _histories_of(table: pa.Table) -> Histories:
+    codes, user_ids = pd.factorize(table["user_id"].to_pandas(), sort=False)
+    return Histories(
+        user_ids=tuple(user_ids),
+        row_splits=np.searchsorted(codes, np.arange(len(user_ids) + 1)),
+        item=table["item"].to_numpy(),
+        time=table["time"].to_numpy(),
+        basket=table["basket"].to_numpy(),
+        quantity=table["quantity"].to_numpy(),
+        price=table["price"].to_numpy(),
+    )

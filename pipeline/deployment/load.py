@@ -1,0 +1,65 @@
+"""A short load on the running service: an even stream of requests, and how long answers take."""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import numpy as np
+
+N_WORKERS = 8
+WARM_UP = 20
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """Latency in milliseconds from when a request was due, so that a stall is not hidden."""
+
+    n: int
+    n_failed: int
+    p50_ms: float
+    p99_ms: float
+
+
+def put_load(
+    url: str, bodies: Sequence[dict[str, Any]], *, requests_per_second: float, seconds: float
+) -> LoadResult:
+    """Send requests at a fixed rate for some seconds and return their latency.
+
+    Args:
+        url: Of the running service.
+        bodies: Bodies of POST /recommend, taken in turn.
+        requests_per_second: The rate.
+        seconds: How long.
+    """
+    local = threading.local()
+
+    def client() -> httpx.Client:
+        if not hasattr(local, "client"):
+            local.client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        found: httpx.Client = local.client
+        return found
+
+    def send(number: int, due: float) -> tuple[float, bool]:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due, 0.0) or time.monotonic()
+        response = client().post("/recommend", json=bodies[number % len(bodies)])
+        return (time.monotonic() - due) * 1e3, response.is_success
+
+    n = max(1, round(requests_per_second * seconds))
+    with ThreadPoolExecutor(N_WORKERS) as pool:
+        list(pool.map(lambda number: send(number, 0.0), range(WARM_UP)))
+        start = time.monotonic() + 0.1
+        dues = [start + number / requests_per_second for number in range(n)]
+        found = list(pool.map(send, range(n), dues))
+    taken = np.array([milliseconds for milliseconds, _ in found])
+    return LoadResult(
+        n=n,
+        n_failed=sum(not good for _, good in found),
+        p50_ms=float(np.percentile(taken, 50)),
+        p99_ms=float(np.percentile(taken, 99)),
+    )

@@ -1,0 +1,162 @@
+"""The champion-to-be: refitted on all data, bundled, and proved in a running service."""
+
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+
+from pipeline import artefacts
+from pipeline.deployment.bento import build_bento
+from pipeline.deployment.bundle import (
+    GOLDEN,
+    load_bundle,
+    sha256,
+    write_bundle,
+    write_manifest,
+)
+from pipeline.deployment.golden import (
+    GoldenResult,
+    compare_golden,
+    golden_requests,
+    write_golden,
+)
+from pipeline.deployment.load import LoadResult, put_load
+from pipeline.deployment.process import running_service
+from pipeline.params import PARAMS_PATH, Params
+from pipeline.tracking import git_commit
+from pipeline.training.candidates import refit
+from pipeline.training.saved import read_description
+from pipeline.training.shop import Shop
+from pipeline.training.tables import read_shop
+
+CHALLENGER = Path("models/challenger")
+VISITOR = "deployment-check"
+
+log = logging.getLogger("evergreen")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the running service showed."""
+
+    golden: GoldenResult
+    load: LoadResult
+    memory_gib: float
+    seconds_to_ready: float
+    event_is_seen: bool
+
+
+def build_challenger(name: str, params: Params) -> dict[str, Any]:
+    """Fit `name` on all data before as_of and write it to models/challenger.
+
+    Args:
+        name: The champion that testing chose.
+        params: All of params.yaml.
+
+    Returns:
+        The bundle's manifest.
+    """
+    as_of = params.shop.windows().as_of
+    shop = learnable(read_shop(params.shop, as_of, learn_from=_SPLITS, validate=False))
+    tested = read_description(artefacts.CANDIDATES.existing() / name)
+    recommender = refit(name, shop, params.training, params.shop, description=tested)
+    shutil.rmtree(CHALLENGER, ignore_errors=True)
+    CHALLENGER.mkdir(parents=True)
+    write_bundle(CHALLENGER, recommender, shop.histories, shop.attributes, shop.items)
+    golden = golden_requests(
+        recommender,
+        shop.histories,
+        shop.attributes,
+        as_of=as_of,
+        timezone=shop.timezone,
+        n=params.deployment.n_golden_requests,
+        k=params.serving.default_k,
+        explore_slots=params.serving.explore_slots,
+    )
+    write_golden(golden, CHALLENGER / GOLDEN)
+    return write_manifest(CHALLENGER, _facts(recommender.description, as_of, params))
+
+
+_SPLITS = ("train", "validation", "test")
+
+
+def learnable(shop: Shop) -> Shop:
+    """Return the shop with as many examples per user and window everywhere as in training.
+
+    The validation and the test window hold every basket; unthinned they would outweigh the past.
+    """
+    examples = shop.train
+    keys = ["user_id", "cutoff"]
+    sizes = examples[examples["split"] == "train"].groupby(keys).size()
+    order = pd.util.hash_pandas_object(examples["example_id"], index=False).argsort()
+    chosen = examples.iloc[order].groupby(keys).head(int(sizes.max())).index
+    thinned = examples.loc[sorted(chosen)].reset_index(drop=True)
+    return Shop(**{**vars(shop), "train": thinned})
+
+
+def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
+    clean = artefacts.read_json(artefacts.CLEAN_MANIFEST)
+    return {
+        "model": {"name": description["name"], "epochs": description.get("epochs")},
+        "as_of": as_of.isoformat(),
+        "timezone": params.shop.timezone,
+        "git_commit": git_commit(),
+        "data": {
+            "clean": clean["inputs"],
+            "examples": sha256(artefacts.EXAMPLES.existing()),
+        },
+    }
+
+
+def prove(manifest: dict[str, Any], params: Params) -> Proof:
+    """Build the Bento, start it on a free loopback port, and hold it to offline answers and load.
+
+    Raises:
+        DeploymentError: It cannot be built, or does not become ready.
+    """
+    bundle = load_bundle(CHALLENGER)
+    bento = build_bento(CHALLENGER, PARAMS_PATH, bundle.version)
+    golden = artefacts.read_json(artefacts.Artefact(CHALLENGER / GOLDEN, "deployment"))
+    deployment = params.deployment
+    log.info("built evergreen:%s, starting it", manifest["version"])
+    with (
+        tempfile.TemporaryDirectory(prefix="evergreen-events-") as scratch,
+        running_service(
+            CHALLENGER,
+            params_path=PARAMS_PATH,
+            timeout_seconds=deployment.ready_timeout_seconds,
+            event_store=f"sqlite:///{scratch}/events.db",
+            bento=bento,
+        ) as service,
+    ):
+        compared = compare_golden(service.url, golden, deployment.score_tolerance)
+        load = put_load(
+            service.url,
+            [entry["request"] for entry in golden],
+            requests_per_second=deployment.load_requests_per_second,
+            seconds=deployment.load_seconds,
+        )
+        seen = event_is_seen(service.url, golden[0]["expected"]["items"][0])
+        return Proof(compared, load, service.memory_gib(), service.seconds_to_ready, seen)
+
+
+def event_is_seen(url: str, item_id: str) -> bool:
+    """Return whether a purchase that was acknowledged shows in the shopper's next answer."""
+    with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
+        event = {"user_id": VISITOR, "item_id": item_id, "event_type": "purchase"}
+        client.post("/events", json=event).raise_for_status()
+        answer = client.post("/recommend", json={"user_id": VISITOR}).raise_for_status().json()
+    return any(i["item_id"] == item_id and i["slot"] == "repeat" for i in answer["items"])
+
+
+def promote() -> None:
+    """Put the challenger in the champion's place, whole or not at all."""
+    with artefacts.whole_folder(artefacts.CHAMPION.path) as folder:
+        shutil.copytree(CHALLENGER, folder, dirs_exist_ok=True)
+    shutil.rmtree(CHALLENGER)

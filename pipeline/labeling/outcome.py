@@ -1,0 +1,115 @@
+"""All that labeling reads, finds and writes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline import artefacts, schemas
+from pipeline.labeling.audit import Audit, audit, review_counts
+from pipeline.labeling.balance import balance
+from pipeline.labeling.baskets import LINE_COLUMNS, basket_lines
+from pipeline.labeling.doubts import find_doubts
+from pipeline.labeling.labelling import Labelled, gather, label
+from pipeline.labeling.reviews import lines_that, resolve, review_queue, review_tasks, undecided
+from pipeline.params import LabelingParams, ShopParams
+from pipeline.tracking import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What labeling reads of the clean tables."""
+
+    events: pd.DataFrame
+    items: pd.DataFrame
+    offers: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The labelled set and what was found out about it.
+
+    Attributes:
+        labelled: The examples.
+        table: The same as schemas.EXAMPLES.
+        balances: One row per split and protocol.
+        audit: All counts.
+        queue: Questions to reviewers.
+    """
+
+    labelled: Labelled
+    table: "pa.Table"
+    balances: pd.DataFrame
+    audit: Audit
+    queue: pd.DataFrame
+
+
+def read_shop() -> Tables:
+    """Read the clean tables.
+
+    Raises:
+        ArtefactError: One is missing or damaged.
+        SchemaError: One does not have its columns.
+    """
+    return Tables(
+        events=artefacts.read_table(artefacts.EVENTS, columns=LINE_COLUMNS),
+        items=artefacts.read_table(artefacts.ITEMS),
+        offers=artefacts.read_table(artefacts.OFFERS, columns=["item_id", "starts", "ends"]),
+    )
+
+
+def examine(
+    tables: Tables, decisions: pd.DataFrame, params: LabelingParams, shop: ShopParams
+) -> Outcome:
+    """Return the labelled set with its audit.
+
+    Args:
+        tables: The clean tables.
+        decisions: From `read_decisions`.
+        params: What an example is, and where doubt begins.
+        shop: The windows, the time zone and the seed.
+
+    Raises:
+        DataQualityError: The windows reach beyond the data, or one holds no basket.
+    """
+    lines = basket_lines(tables.events, params, shop.timezone)
+    found = gather(lines, tables.offers, shop, params)
+    decided = resolve(decisions, found)
+    dropped = lines_that(decided[decided["decision"] == "drop"], found)
+    labelled = label(found, tables.offers, dropped, shop, params)
+    doubts = find_doubts(found, tables.events, params, shop.timezone)
+    waiting = undecided(doubts, decided)
+    balances = balance(labelled, tables.items, params.minimum_earlier_baskets)
+    counts = audit(labelled, doubts, waiting, tables.items, params.bulk_quantile)
+    queue = review_queue(waiting, labelled)
+    counts |= {"reviews": review_counts(decided, dropped), "n_questions": len(queue)}
+    return Outcome(labelled, labelled.table(), balances, counts | _splits(balances), queue)
+
+
+def _splits(balances: pd.DataFrame) -> Audit:
+    nested: Audit = {}
+    for row in balances.to_dict("records"):
+        split, protocol = row.pop("split"), row.pop("protocol")
+        nested.setdefault(str(split), {})[str(protocol)] = row
+    return {"splits": nested}
+
+
+def write(found: Outcome) -> None:
+    """Write the examples, the questions and the audit."""
+    artefacts.write_table(found.table, artefacts.EXAMPLES.path, schemas.EXAMPLES)
+    text = found.queue.to_csv(index=False, lineterminator="\n")
+    artefacts.write_text(text, artefacts.REVIEW_QUEUE.path)
+    artefacts.write_json(review_tasks(found.queue), artefacts.REVIEW_TASKS.path)
+    artefacts.write_json(found.audit, artefacts.LABEL_AUDIT.path)
+
+
+def log(found: Outcome, run: Run) -> None:
+    """Record the labelled set's numbers and its identity."""
+    run.log_metrics({"labels": found.audit["labels"], "splits": found.audit["splits"]})
+    rows = found.labelled.rows[["example_id", "cutoff", "timestamp", "n_earlier_baskets"]]
+    counts = {"n_labels": found.labelled.labels, "n_negatives": found.labelled.negatives}
+    sizes = {name: lists.lengths() for name, lists in counts.items()}
+    run.log_dataset("examples", rows.assign(**sizes), str(artefacts.EXAMPLES.path))

@@ -1,0 +1,219 @@
+"""The verdict on the labelled set and the page that explains it to people."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pipeline.expectations import Validation
+from pipeline.labeling.audit import Audit
+from pipeline.labeling.doubts import REASONS
+from pipeline.labeling.labelling import Labelled
+from pipeline.pages import Page, new_figure
+from pipeline.params import LabelingParams, ShopParams
+from pipeline.verdicts import Evidence, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {
+    "train": "#cfe6d8",
+    "validation": "#f6e3b4",
+    "test": "#f3c9b8",
+    "production": "#cfd9ee",
+}
+N_SHOWN = 8
+
+
+def verdict(
+    audit: Audit, balances: pd.DataFrame, validations: Sequence[Validation], params: LabelingParams
+) -> Verdict:
+    """Return whether the labels can be learnt from; a doubt too many returns to collection."""
+    labels = audit["labels"]
+    doubtful = Evidence(
+        name="doubtful_fraction",
+        value=labels["doubtful_fraction"],
+        bound=params.maximum_doubtful_fraction,
+        holds=labels["doubtful_fraction"] <= params.maximum_doubtful_fraction,
+        note=f"{labels['n_doubtful']:,} of {labels['n_labels']:,} labels wait for a reviewer",
+    )
+    expected = tuple(
+        Evidence(
+            name=f"failures: {validation.suite}",
+            value=len(validation.failures),
+            bound=0,
+            holds=not validation.failures,
+            note="; ".join(f"{f.reason} ({f.observed})" for f in validation.failures)
+            or f"{validation.n_expectations} expectations hold on {validation.n_rows:,} rows",
+        )
+        for validation in validations
+    )
+    evidence = (_size(balances), doubtful, *expected)
+    failing = [item for item in evidence if not item.holds]
+    if not failing:
+        n_examples, n_labels = int(balances["n_examples"].sum()), labels["n_labels"]
+        cause = f"{n_examples:,} examples with {n_labels:,} labels hold every expectation"
+        return Verdict(phase="labeling", status="proceed", cause=cause, evidence=evidence)
+    action = "Collect what the failing expectations miss; the Data Docs name them."
+    if not doubtful.holds:
+        action = "Clean the source of what data/labelled/review_queue.csv lists, or decide on it "
+        action += "in data/reviewed/labels.csv."
+    return Verdict(
+        phase="labeling",
+        status="return",
+        cause="; ".join(f"{item.name} is {item.value:.4g}" for item in failing),
+        evidence=evidence,
+        target_phase="collection",
+        action=action,
+    )
+
+
+def _size(balances: pd.DataFrame) -> Evidence:
+    n_train = int(balances.loc[balances["split"] == "train", "n_examples"].sum())
+    return Evidence(name="training_examples", value=n_train, bound=1, holds=n_train >= 1)
+
+
+def page(
+    labelled: Labelled,
+    audit: Audit,
+    conclusion: Verdict,
+    items: pd.DataFrame,
+    settings: tuple[LabelingParams, ShopParams],
+) -> Page:
+    """Return the page: what an example is, how many, how balanced, how trustworthy."""
+    params, shop = settings
+    view = Page(
+        "Labeling", "What the model learns from: what was wanted, when, and how sure it is."
+    )
+    view.verdict(conclusion)
+    view.text(
+        "What an example is",
+        "A shopper, a moment, and the products that the shopper then wanted. Everything strictly "
+        "before the moment may be known; the labels lie at or after it, inside one window of "
+        f"time. Beside them stand up to {params.n_negatives} products that were sold or promoted "
+        f"in the {params.on_offer_days} days before the window and are not in the basket.",
+        "rolling: asked at the start of a basket. first_basket: asked when the window opens, for "
+        f"the first basket of the next {params.horizon_days} days. A shopper needs "
+        f"{params.minimum_earlier_baskets} earlier baskets. On {params.cart_fraction:.0%} of the "
+        "training examples whose basket has two products or more, a part of it is in the cart "
+        "already; the rest are the labels.",
+    )
+    view.facts("One of them", worked_example(labelled, items, shop.timezone))
+    view.table("Counts, class balance and coverage", _balances(audit))
+    view.figure(
+        "Baskets by week",
+        weeks_figure(labelled, shop.timezone),
+        "Baskets per week (of the shop's own days); shaded are the windows whose baskets are "
+        "labels.",
+    )
+    view.table(
+        "Label audit",
+        doubts_frame(audit),
+        "Nothing is removed because of a doubt: only rows that a person marked drop in "
+        "data/reviewed/labels.csv are. The questions are in data/labelled/review_queue.csv, and "
+        "as Label Studio tasks in data/labelled/review_tasks.json.",
+    )
+    view.facts("More of the audit", _facts(audit))
+    view.text("Where to look further", "Every expectation: reports/labeling/data_docs/index.html.")
+    return view
+
+
+def worked_example(labelled: Labelled, items: pd.DataFrame, timezone: str) -> dict[str, object]:
+    """Return the first training example with a cart, or else the first example, in words."""
+    small = labelled.labels.lengths() <= N_SHOWN
+    carts = ((labelled.cart.lengths() > 0) & small).nonzero()[0]
+    number = int(carts[0]) if len(carts) else 0
+    row = labelled.rows.iloc[number]
+    titles = items.set_index("item_id")["title"]
+
+    def shown(positions: Any) -> str:
+        ids = labelled.source.names[positions]
+        words = [f"{titles[i]} ({i})" if pd.notna(titles.get(i)) else str(i) for i in ids]
+        more = f" and {len(words) - N_SHOWN} more" if len(words) > N_SHOWN else ""
+        return ", ".join(words[:N_SHOWN]) + more
+
+    lists = {
+        "in the cart already": labelled.items(labelled.cart),
+        "labels": labelled.items(labelled.labels),
+        "negatives": labelled.negatives,
+    }
+    return {
+        "example": row["example_id"],
+        "split and protocol": f"{row['split']}, {row['protocol']}",
+        "window opens": f"{row['cutoff'].tz_convert(timezone):%a %d %b %Y %H:%M}",
+        "moment of the request": f"{row['timestamp'].tz_convert(timezone):%a %d %b %Y %H:%M}",
+        "earlier baskets": int(row["n_earlier_baskets"]),
+        **{
+            name: shown(ragged.values[ragged.splits[number] : ragged.splits[number + 1]]) or None
+            for name, ragged in lists.items()
+        },
+    }
+
+
+def _balances(audit: Audit) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        [
+            {"split": split, "protocol": protocol, **values}
+            for split, protocols in audit["splits"].items()
+            for protocol, values in protocols.items()
+        ]
+    )
+    return frame.rename(columns=lambda name: name.removeprefix("n_").replace("_", " "))
+
+
+def doubts_frame(audit: Audit) -> pd.DataFrame:
+    """Return the audit as a table: what was found, and what of it is a label in use."""
+    waiting = audit["labels"]["n_doubtful_by_reason"]
+    return pd.DataFrame(
+        [
+            {
+                "doubt": reason,
+                "what it means": meaning,
+                "shoppers": audit["doubts"][reason]["n_users"],
+                "baskets": audit["doubts"][reason]["n_baskets"],
+                "labels waiting for a reviewer": waiting[reason],
+                "suggested": suggested,
+            }
+            for reason, (suggested, meaning) in REASONS.items()
+        ]
+    )
+
+
+def _facts(audit: Audit) -> dict[str, object]:
+    labels, reviews = audit["labels"], audit["reviews"]
+    return {
+        "a basket is bulk beyond": f"{audit['bulk_limit_items']:g} products or "
+        f"{audit['bulk_limit_units']:g} units",
+        "basket lines that were returned": audit["n_lines_returned"],
+        "labels without a category": labels["n_without_category"],
+        "labels": labels["n_labels"],
+        "share that is doubtful": labels["doubtful_fraction"],
+        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop, "
+        f"{reviews['n_unmatched']} match no basket",
+        "basket lines dropped by them": reviews["n_lines_dropped"],
+    }
+
+
+def weeks_figure(labelled: Labelled, timezone: str) -> "Figure":
+    """Return baskets per local week with the label windows shaded."""
+    from matplotlib.dates import date2num
+
+    starts = labelled.source.baskets["timestamp"].dt.tz_convert(timezone).dt.tz_localize(None)
+    weeks = starts.dt.to_period("W-SUN").dt.start_time.value_counts().sort_index()
+    figure = new_figure()
+    axes = figure.subplots()
+    for number, window in enumerate(labelled.source.windows):
+        opens, closes = (
+            date2num(pd.Timestamp(moment).tz_convert(timezone).tz_localize(None))
+            for moment in (window.cutoff, window.ends)
+        )
+        first = window.split not in [w.split for w in labelled.source.windows[:number]]
+        label = window.split if first else None
+        axes.axvspan(opens, closes, color=COLOURS[window.split], label=label, linewidth=0)
+        axes.axvline(opens, color="white", linewidth=1)
+    axes.plot(weeks.index, weeks.to_numpy(), color="#1d7a4c", drawstyle="steps-post")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("baskets per week")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(COLOURS), frameon=False)
+    return figure

@@ -1,0 +1,88 @@
+"""What happened after `as_of`: the baskets that ask, in time order, and every event beside them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from pipeline.params import MonitoringParams, ShopParams
+from pipeline.schemas import EVENT_TYPES
+
+DAYS_PER_WEEK = 7
+ROLLING = "rolling"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The replayed window.
+
+    Attributes:
+        start: Its first moment, which is `as_of`.
+        asking: schemas.EXAMPLES that are asked, by time, user and basket.
+        events: schemas.EVENTS of the window, in the same order.
+        n_baskets: Examples before sampling.
+        n_days: Length of the part of the window that has events, at least 1 if there are any.
+    """
+
+    start: datetime
+    asking: pd.DataFrame
+    events: pd.DataFrame
+    n_baskets: int
+    n_days: float
+
+    def weeks(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """Return the week of each asking example, 0 = the seven days after `as_of`."""
+        return week_numbers(self.asking, self.start)
+
+
+def traffic_of(
+    examples: pd.DataFrame, events: pd.DataFrame, params: MonitoringParams, shop: ShopParams
+) -> Traffic:
+    """Return what is replayed.
+
+    Args:
+        examples: schemas.EXAMPLES of all splits; production's rolling ones are asked.
+        events: schemas.EVENTS of all time.
+        params: How many days, and how many requests at most.
+        shop: Where production begins.
+    """
+    start = shop.windows().as_of
+    end = start + timedelta(days=params.replay_days)
+    chosen = (examples["split"] == "production") & (examples["protocol"] == ROLLING)
+    asking = _within(examples[chosen], start, end, ["user_id", "basket_id"])
+    window = _within(events, start, end, ["user_id", "basket_id", "item_id"])
+    window = window[window["event_type"].isin(EVENT_TYPES)].reset_index(drop=True)
+    last = window["timestamp"].max() if len(window) else pd.Timestamp(start)
+    return Traffic(
+        start=start,
+        asking=sampled(asking, params.maximum_requests),
+        events=window,
+        n_baskets=len(asking),
+        n_days=max((last - pd.Timestamp(start)) / pd.Timedelta(days=1), 1.0),
+    )
+
+
+def _within(frame: pd.DataFrame, start: datetime, end: datetime, ties: list[str]) -> pd.DataFrame:
+    inside = frame[(frame["timestamp"] >= start) & (frame["timestamp"] < end)]
+    return inside.sort_values(["timestamp", *ties], kind="stable").reset_index(drop=True)
+
+
+def sampled(frame: pd.DataFrame, maximum: int) -> pd.DataFrame:
+    """Return at most `maximum` rows, spread evenly over the frame.
+
+    >>> sampled(pd.DataFrame({"n": range(10)}), 5)["n"].tolist()
+    [0, 2, 4, 6, 8]
+    """
+    if len(frame) <= maximum:
+        return frame
+    kept = np.arange(maximum) * len(frame) // maximum
+    return frame.iloc[kept].reset_index(drop=True)
+
+
+def week_numbers(
+    examples: pd.DataFrame, start: datetime
+) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return whole weeks since `start` per example."""
+    since = examples["timestamp"] - pd.Timestamp(start)
+    return np.asarray(since.dt.days.to_numpy() // DAYS_PER_WEEK, dtype=np.int64)

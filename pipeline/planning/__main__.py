@@ -1,0 +1,39 @@
+"""Planning: is it worth it, what is the goal, and what will it cost?
+
+Reads:  what collection.source names (files, or the installed Complete Journey package), up to
+        the test window
+Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inventory, which is
+        no result, in reports/planning/latency.json
+"""
+
+import sys
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import Verdict
+
+
+@stage("planning")
+def main(params: Params, run: Run) -> Verdict:
+    """Plan, judge, and tell a manager."""
+    from pipeline.planning.machine import INVENTORY_PATH, inventory, warn_if_small
+    from pipeline.planning.page import page
+    from pipeline.planning.planning import make_plan
+    from pipeline.planning.viability import verdict
+    from pipeline.sources import open_source
+
+    machine = inventory()
+    plan = make_plan(open_source(params.collection, params.shop), params)
+    conclusion = verdict(plan, params.planning)
+    artefacts.write_json(plan.model_dump(mode="json"), artefacts.PLAN.path)
+    page(plan, conclusion).write(artefacts.page("planning").path)
+    artefacts.write_json(machine.model_dump(), INVENTORY_PATH)
+    warn_if_small(machine, plan)
+    run.log_metrics({"machine": machine.model_dump(), "target": plan.target.model_dump()})
+    return conclusion
+
+
+if __name__ == "__main__":
+    sys.exit(main())

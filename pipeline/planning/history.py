@@ -1,0 +1,193 @@
+"""The purchases that planning counts, read from the raw source by the rules of collection.
+
+Design choices:
+
+- A basket is one moment: all of its lines carry the time at which it began.
+- An item counts once per basket.
+- Items are numbered from 1 by falling popularity before validation, so that a stable sort breaks
+  ties by popularity and then by id; 0 is no item.
+- Nothing from the test window on is fetched.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.engine import fetch
+from pipeline.errors import DataQualityError
+from pipeline.params import Params
+from pipeline.sources import Source
+
+if TYPE_CHECKING:
+    from ibis import Table
+
+Ints = npt.NDArray[np.int64]
+Strings = npt.NDArray[np.object_]
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Lines sorted by user, item and time; baskets numbered by user and time.
+
+    Attributes:
+        user: [n_lines] who, 0-based.
+        item: [n_lines] what, from 1.
+        basket: [n_lines] index into the baskets.
+        time: [n_lines] when the basket began, microseconds UTC.
+        basket_user: [n_baskets].
+        basket_time: [n_baskets].
+        basket_order: [n_baskets] how many baskets of that user came before.
+        item_type: [n_items + 1] the item's type, 0 = unknown.
+        user_ids: [n_users].
+    """
+
+    user: Ints
+    item: Ints
+    basket: Ints
+    time: Ints
+    basket_user: Ints
+    basket_time: Ints
+    basket_order: Ints
+    item_type: Ints
+    user_ids: Strings
+
+    def n_users(self) -> int:
+        """Return the number of users."""
+        return len(self.user_ids)
+
+    def n_items(self) -> int:
+        """Return the number of items that sold."""
+        return len(self.item_type) - 1
+
+
+def read_history(source: Source, params: Params) -> History:
+    """Return all lines that count before the test window.
+
+    Raises:
+        SourceError: The engine cannot read the source.
+        DataQualityError: Nothing is left before the test window.
+    """
+    rows = fetch(_counted(source, params))
+    if rows.num_rows == 0:
+        raise DataQualityError(
+            f"Purchases were wanted before the test window of shop.as_of {params.shop.as_of}",
+            received="none that the rules of collection keep",
+            action="Set shop.as_of to a day that the data reach, or bring more data.",
+        )
+    items = fetch(source.items.select("item_id", "type").distinct(on="item_id", keep="first"))
+    until = microseconds(params.shop.windows().validation_start)
+    return build_history(rows, items, params.shop.timezone, until)
+
+
+def _counted(source: Source, params: Params) -> "Table":
+    """Return the events that labels weigh, as collection keeps them (collection/rules.py)."""
+    import ibis
+
+    weights = params.labeling.event_weights
+    counted = [name for name, weight in weights.items() if weight > 0]
+    end = params.shop.windows().test_start.replace(tzinfo=None)
+    listed = source.items.select("item_id", "department").distinct(on="item_id", keep="first")
+    events = source.events
+    events = events.filter(
+        events.user_id.notnull(),
+        events.item_id.notnull(),
+        events.event_type.isin(counted),
+        events.timestamp < ibis.literal(end, "timestamp(6)"),
+        events.quantity <= params.collection.maximum_quantity,
+        (events.quantity > 0) | (events.event_type != "purchase"),
+    )
+    joined = events.left_join(listed, "item_id").drop("item_id_right")
+    dropped = joined.department.isin(params.collection.dropped_departments)
+    kept = joined.filter(~ibis.coalesce(dropped, ibis.literal(value=False)))
+    basket = ibis.coalesce(kept.basket_id, kept.session_id)
+    return kept.select("user_id", "item_id", "timestamp", basket_id=basket)
+
+
+def build_history(rows: pa.Table, items: pa.Table, timezone: str, until: int) -> History:
+    """Return `rows` as sorted arrays.
+
+    Args:
+        rows: user_id, item_id, timestamp and basket_id (null: the user's local day is the basket).
+        items: item_id and type.
+        timezone: The shop's.
+        until: Items are numbered by their popularity before this moment.
+    """
+    user, user_ids = _encode(rows["user_id"])
+    item, item_ids = _encode(rows["item_id"])
+    time = rows["timestamp"].cast(pa.int64()).to_numpy()
+    name, names = _encode(_basket_names(rows, timezone))
+    pairs, basket = np.unique(user * len(names) + name, return_inverse=True)
+    starts = np.full(len(pairs), np.iinfo(np.int64).max)
+    np.minimum.at(starts, basket, time)
+    owner = pairs // len(names)
+    by_time = np.lexsort((starts, owner))
+    place = np.argsort(by_time)
+    owner, starts, basket = owner[by_time], starts[by_time], place[basket]
+    numbers = _by_popularity(item[time < until], len(item_ids))
+    basket, number = _distinct(basket, numbers[item], len(item_ids) + 1)
+    order = np.lexsort((basket, number, owner[basket]))
+    basket, number = basket[order], number[order]
+    return History(
+        user=owner[basket],
+        item=number,
+        basket=basket,
+        time=starts[basket],
+        basket_user=owner,
+        basket_time=starts,
+        basket_order=np.arange(len(owner)) - np.searchsorted(owner, owner),
+        item_type=_types(items, item_ids, numbers),
+        user_ids=user_ids,
+    )
+
+
+def _distinct(basket: Ints, number: Ints, width: int) -> tuple[Ints, Ints]:
+    keys = np.unique(basket * width + number)
+    return keys // width, keys % width
+
+
+def _encode(column: pa.ChunkedArray) -> tuple[Ints, Strings]:
+    """Return the rank of each value among the sorted distinct values, and those."""
+    encoded = column.combine_chunks().dictionary_encode()
+    values = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
+    order = np.argsort(values)
+    place = np.argsort(order)
+    return place[encoded.indices.to_numpy()].astype(np.int64), values[order]
+
+
+def _basket_names(rows: pa.Table, timezone: str) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    if rows["basket_id"].null_count == 0:
+        return rows["basket_id"]
+    local = rows["timestamp"].cast(pa.timestamp("us", tz=timezone))
+    return pc.coalesce(rows["basket_id"], pc.strftime(local, format="%Y-%m-%d"))
+
+
+def _by_popularity(sold: Ints, n_items: int) -> Ints:
+    """Return each item's number from 1: by falling count, then by id."""
+    order = np.argsort(-np.bincount(sold, minlength=n_items), kind="stable")
+    return np.argsort(order) + 1
+
+
+def _types(items: pa.Table, item_ids: Strings, number: Ints) -> Ints:
+    known = items.filter(items["type"].is_valid())
+    codes, _ = _encode(known["type"]) if known.num_rows else (np.empty(0, np.int64), None)
+    of = dict(zip(known["item_id"].to_pylist(), (codes + 1).tolist(), strict=True))
+    result = np.zeros(len(item_ids) + 1, np.int64)
+    result[number] = [of.get(item_id, 0) for item_id in item_ids]
+    return result
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a zone-aware moment as microseconds since 1970.
+
+    >>> microseconds(datetime(1970, 1, 2, tzinfo=UTC)) == MICROSECONDS_PER_DAY
+    True
+    """
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -1,0 +1,55 @@
+"""What this machine offers: for tracking, never for the plan, which is the same anywhere."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.planning.plan import Plan
+
+log = logging.getLogger("evergreen.planning")
+
+INVENTORY_PATH = Path("reports/planning/latency.json")  # a name that git and DVC leave alone
+GIB = 2**30
+
+
+class Machine(BaseModel):
+    """Cores, memory and free disk of where the pipeline runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cores: int
+    memory_gib: float
+    available_memory_gib: float
+    free_disk_gib: float
+
+
+def inventory() -> Machine:
+    """Return what the process may use here."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Machine(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _all_cores(),
+        memory_gib=round(memory.total / GIB, 2),
+        available_memory_gib=round(memory.available / GIB, 2),
+        free_disk_gib=round(shutil.disk_usage(Path.cwd()).free / GIB, 2),
+    )
+
+
+def _all_cores() -> int:
+    return os.cpu_count() or 1
+
+
+def warn_if_small(machine: Machine, plan: Plan) -> bool:
+    """Log a warning when the plan's peak does not fit into memory; return whether it fits."""
+    fits = plan.memory_gib() <= machine.available_memory_gib
+    if not fits:
+        log.warning(
+            "The cycle is expected to need %.1f GiB of memory, and %.1f GiB are free here.",
+            plan.memory_gib(),
+            machine.available_memory_gib,
+        )
+    return fits

@@ -1,0 +1,145 @@
+"""Is it worth it? Each number beside its bound, and what it would take where one fails."""
+
+import math
+
+from pipeline.params import PlanningParams
+from pipeline.planning.plan import Baseline, Plan
+from pipeline.planning.reach import EXPLORE
+from pipeline.verdicts import Evidence, Verdict
+
+
+def verdict(plan: Plan, params: PlanningParams) -> Verdict:
+    """Return `proceed` when every bound holds, else `stop` with what it would take."""
+    evidence = evidence_of(plan, params)
+    failing = [item.name for item in evidence if not item.holds]
+    gain = plan.viability.gain
+    if failing:
+        return Verdict(
+            phase="planning",
+            status="stop",
+            cause="Going on is not worth it. Out of bounds: "
+            + ", ".join(name.replace("_", " ") for name in failing),
+            evidence=evidence,
+            action=" ".join(plan.viability.needs),
+        )
+    return Verdict(
+        phase="planning",
+        status="proceed",
+        cause=f"What shoppers bought before predicts their next basket: {plan.primary_metric} "
+        f"{plan.baseline.value:.3f} by counting, {gain.value:.3f} more than the popular list "
+        f"({gain.low:.3f} to {gain.high:.3f}). A model should reach {plan.target.value:.3f}",
+        evidence=evidence,
+        cost_minutes=round(plan.minutes(), 2),
+        gain=round(plan.target.value - plan.baseline.value, 6),
+    )
+
+
+def evidence_of(plan: Plan, params: PlanningParams) -> tuple[Evidence, ...]:
+    """Return every number that decides, with its bound."""
+    found, gain = plan.profile, plan.viability.gain
+    best_possible = next(row for row in plan.ceiling if row.name == EXPLORE).best_metric
+    wanted = popular(plan).value + params.minimum_gain
+    width, limit = gain.half_width(), interval_limit(plan, params)
+    return (
+        _at_least("users", found.n_users, params.minimum_users),
+        _at_least("baskets_per_user", found.baskets_per_user, params.minimum_baskets_per_user),
+        _at_least("history_days", found.history_days, params.minimum_history_days),
+        _at_least(
+            "gain_lower_bound",
+            gain.low,
+            params.minimum_gain,
+            f"{plan.baseline.name}: {gain.value:+.4f}, interval {gain.low:.4f} to {gain.high:.4f}",
+        ),
+        _at_most("gain_half_width", round(width, 6), limit, "half of the gain's interval"),
+        _at_least(
+            "reachable_ceiling",
+            best_possible,
+            round(wanted, 6),
+            "a perfect ranking of all candidates; bound: popular plus the minimum gain",
+        ),
+        _at_most("cycle_minutes", round(plan.minutes(), 2), params.guardrails.cycle_minutes),
+        _at_most("memory_gib", round(plan.memory_gib(), 2), params.guardrails.training_memory_gib),
+    )
+
+
+def popular(plan: Plan) -> Baseline:
+    """Return the popular list's result."""
+    return plan.baselines[0]
+
+
+def interval_limit(plan: Plan, params: PlanningParams) -> float:
+    """Return how wide half of the gain's interval may be: the gain that it has to show."""
+    return params.minimum_gain or max(plan.viability.gain.value, 0.0)
+
+
+def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
+    """Return what it would take to become viable, a sentence each; nothing when it is."""
+    failing = {item.name for item in evidence_of(plan, params) if not item.holds}
+    found = plan.profile
+    sentences = []
+    users = users_needed(plan, params)
+    if users > found.n_users:
+        sentences.append(
+            f"About {users - found.n_users:,} more users ({users:,} in all) with histories like "
+            "these."
+        )
+    if "baskets_per_user" in failing:
+        weeks = found.history_days / 7
+        longer = weeks * (params.minimum_baskets_per_user / found.baskets_per_user - 1)
+        sentences.append(f"About {math.ceil(longer):,} more weeks at the present pace of visits.")
+    if "history_days" in failing:
+        sentences.append(f"{params.minimum_history_days - found.history_days} more days of data.")
+    if plan.viability.gain.high < params.minimum_gain:
+        sentences.append(_about_gain(plan, params))
+    if "reachable_ceiling" in failing:
+        sentences.append(
+            "Candidates that shoppers come back to: even a perfect ranking of what "
+            "can be offered now would not beat the popular list by enough."
+        )
+    if "cycle_minutes" in failing or "memory_gib" in failing:
+        sentences.append(
+            f"A larger budget than planning.guardrails: about {plan.minutes():.0f} minutes and "
+            f"{plan.memory_gib():.1f} GiB, or fewer training windows."
+        )
+    return tuple(sentences)
+
+
+def users_needed(plan: Plan, params: PlanningParams) -> int:
+    """Return how many users would meet the minimum and narrow the gain's interval enough.
+
+    The interval shrinks with the root of the number of users. Where the gain itself is too small,
+    more users do not help, and only its width counts.
+    """
+    gain, n_users = plan.viability.gain, plan.profile.n_users
+    limits = [interval_limit(plan, params)]
+    if gain.value > params.minimum_gain:
+        limits.append(gain.value - params.minimum_gain)
+    narrowest = min(limits)
+    if narrowest <= 0:
+        return params.minimum_users
+    for_interval = math.ceil(round(n_users * (gain.half_width() / narrowest) ** 2, 6))
+    return max(params.minimum_users, for_interval)
+
+
+def _about_gain(plan: Plan, params: PlanningParams) -> str:
+    weeks = plan.learning_curves[0]
+    wanted = popular(plan).value + params.minimum_gain
+    if weeks.extrapolated.value >= wanted:
+        return (
+            f"Longer histories: with {weeks.extrapolated_size:.0f} weeks counting is expected to "
+            f"reach {weeks.extrapolated.value:.3f}, and {wanted:.3f} is wanted."
+        )
+    if weeks.limit.value >= wanted:
+        return f"Histories far longer than {weeks.extrapolated_size:.0f} weeks."
+    return (
+        f"No amount of such history: counting levels off at {weeks.limit.value:.3f}, and "
+        f"{wanted:.3f} is wanted. Show the popular list, or lower planning.minimum_gain."
+    )
+
+
+def _at_least(name: str, value: float, bound: float, note: str = "") -> Evidence:
+    return Evidence(name=name, value=value, bound=bound, holds=value >= bound, note=note)
+
+
+def _at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:
+    return Evidence(name=name, value=value, bound=bound, holds=value <= bound, note=note)

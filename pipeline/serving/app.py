@@ -1,0 +1,234 @@
+"""The routes: bytes in, bytes out, and an error in three sentences whatever comes.
+
+Design choices:
+
+- Mounted in BentoML as a plain Starlette app: BentoML's own routing of `@bentoml.api` costs more
+  than the model. /livez, /healthz, /readyz and /metrics come from BentoML; the ones here answer
+  only when the app runs alone.
+- The event loop only moves bytes. One thread runs the model, one writes events: a slow disk never
+  holds up a recommendation.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipeline.errors import EvergreenError, RequestError
+from pipeline.params import ServingParams
+from pipeline.serving.metrics import metrics
+from pipeline.serving.openapi import document
+from pipeline.serving.payloads import EventsAnswer, parse_events, parse_recommend
+from pipeline.serving.shelf import Shelf
+from pipeline.serving.store import StoreError
+
+KIB = 1024
+RETRY_AFTER = {"Retry-After": "1"}
+# A write that waited longer than this in line is refused rather than answered too late.
+LINE_FRACTION = 0.5
+T = TypeVar("T")
+
+
+class BodyError(EvergreenError):
+    """The body is larger than params.yaml allows."""
+
+
+class BusyError(EvergreenError):
+    """The answer would come too late."""
+
+
+class Backend:
+    """A shelf, its limits, and the two threads that work on it."""
+
+    def __init__(self, shelf: Shelf, params: ServingParams) -> None:
+        """Take the shelf over; `close` closes it too."""
+        self.shelf = shelf
+        self.params = params
+        self.maximum_body = params.maximum_body_kib * KIB
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
+
+    async def recommend(self, body: bytes) -> bytes:
+        """Return the JSON answer to a recommendation request."""
+        query = parse_recommend(body)
+        return await self._within(
+            self._model, lambda: self.shelf.recommend(query).model_dump_json().encode()
+        )
+
+    async def append(self, body: bytes) -> EventsAnswer:
+        """Return the answer to new events, after they are on disk."""
+        events = parse_events(body)
+        latest = time.monotonic() + self.params.timeout_seconds * LINE_FRACTION
+
+        def write() -> EventsAnswer:
+            if time.monotonic() > latest:
+                raise _busy()
+            return self.shelf.append(events)
+
+        return await self._within(self._writer, write)
+
+    async def _within(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.params.timeout_seconds):
+                return await loop.run_in_executor(executor, work)
+        except TimeoutError as error:
+            raise _busy() from error
+
+    def close(self) -> None:
+        """Finish what is in work, write what waits."""
+        self._model.shutdown()
+        self._writer.shutdown()
+        self.shelf.close()
+
+
+def _busy() -> BusyError:
+    return BusyError(
+        "An answer in time was wanted",
+        received="more work than can be done in that time",
+        action="Try again in a moment.",
+    )
+
+
+def build_app() -> Starlette:
+    """Return the routes; they answer 503 until `app.state.backend` is set."""
+    routes = [
+        Route("/recommend", _recommend, methods=["POST"]),
+        Route("/events", _events, methods=["POST"]),
+        Route("/docs.json", _docs, methods=["GET"]),
+        Route("/healthz", _healthy, methods=["GET"]),
+        Route("/readyz", _ready, methods=["GET"]),
+        Route("/metrics", _metrics, methods=["GET"]),
+    ]
+    handlers: dict[Any, Callable[[Request, Any], Response]] = {
+        RequestError: _answer(422),
+        BodyError: _answer(413),
+        StoreError: _answer(503),
+        BusyError: _answer(503),
+        HTTPException: _http_error,
+        ClientDisconnect: _gone,
+        Exception: _unexpected,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.backend = None
+    return app
+
+
+async def _recommend(request: Request) -> Response:
+    backend = _backend(request)
+    body = await read_body(request, backend.maximum_body)
+    return Response(await backend.recommend(body), media_type="application/json")
+
+
+async def _events(request: Request) -> Response:
+    backend = _backend(request)
+    body = await read_body(request, backend.maximum_body)
+    return _json(await backend.append(body), status=201)
+
+
+async def _docs(request: Request) -> Response:
+    return JSONResponse(document(_backend(request).params))
+
+
+async def _healthy(_request: Request) -> Response:
+    return Response("\n", media_type="text/plain")
+
+
+async def _ready(request: Request) -> Response:
+    _backend(request)
+    return Response("\n", media_type="text/plain")
+
+
+async def _metrics(_request: Request) -> Response:
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _backend(request: Request) -> Backend:
+    backend: Backend | None = request.app.state.backend
+    if backend is None:
+        raise HTTPException(503)
+    return backend
+
+
+async def read_body(request: Request, maximum: int) -> bytes:
+    """Return the body, without reading more than `maximum` bytes of it.
+
+    Raises:
+        BodyError: There is more.
+    """
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    chunks: list[bytes] = []
+    received = 0
+    if size <= maximum:
+        async for chunk in request.stream():
+            received += len(chunk)
+            chunks.append(chunk)
+            if received > maximum:
+                break
+    if max(size, received) > maximum:
+        raise BodyError(
+            f"A body of at most {maximum // KIB} KiB was wanted",
+            received=f"{max(size, received) / KIB:,.0f} KiB",
+            action="Send less at once.",
+        )
+    return b"".join(chunks)
+
+
+def _json(value: BaseModel, *, status: int) -> Response:
+    return Response(value.model_dump_json(), status_code=status, media_type="application/json")
+
+
+def _answer(status: int) -> Callable[[Request, Any], Response]:
+    def handler(_request: Request, error: EvergreenError) -> Response:
+        if isinstance(error, StoreError):
+            metrics().store_errors.inc()
+        return problem(status, error.wanted, received=error.received, action=error.action)
+
+    return handler
+
+
+def problem(status: int, wanted: str, *, received: str, action: str) -> Response:
+    """Return an error answer; it closes the connection when the body was not read."""
+    headers = dict(RETRY_AFTER) if status == 503 else {}  # noqa: PLR2004
+    if status == 413:  # noqa: PLR2004
+        headers["Connection"] = "close"
+    error = {"wanted": wanted, "received": received, "action": action}
+    return JSONResponse({"error": error}, status_code=status, headers=headers)
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    action = {
+        404: "See /docs.json for the routes.",
+        405: "See /docs.json for the methods.",
+        503: "It is starting: try again in a moment.",
+    }.get(error.status_code, "See /docs.json.")
+    answer = problem(
+        error.status_code,
+        "A route of this service was wanted",
+        received=f"{request.method} {request.url.path[:200]}: {error.detail}",
+        action=action,
+    )
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+    return problem(400, "A whole body was wanted", received="a part of it", action="Send it again.")
+
+
+def _unexpected(_request: Request, _error: Exception) -> Response:
+    """Answer without a trace of the inside; the server's log has the error."""
+    return problem(
+        500, "An answer was wanted", received="an unexpected error", action="See the server's log."
+    )

@@ -1,0 +1,61 @@
+"""The champion served in the foreground, checked before it is started."""
+
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from pipeline.artefacts import CHAMPION
+from pipeline.deployment.bundle import verify_bundle
+from pipeline.deployment.process import (
+    BUNDLE,
+    LOOPBACK,
+    check_port,
+    serve_command,
+    service_environment,
+    stop,
+    wait_until_ready,
+)
+from pipeline.params import PARAMS_PATH, read_params
+
+INTERRUPTED = 130
+ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104  read, not bound
+
+log = logging.getLogger("evergreen.serving")
+
+
+def serve(*, host: str | None = None, port: int | None = None) -> int:
+    """Serve the champion until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        EvergreenError: params.yaml is wrong, the champion is missing or altered, the port is
+            taken, or the service does not become ready.
+    """
+    params = read_params()
+    host, port = host or params.serving.host, port or params.serving.port
+    bundle = Path(os.environ.get(BUNDLE) or CHAMPION.path)
+    manifest = verify_bundle(bundle)
+    check_port(host, port)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="evergreen-service-") as home:
+        environment = service_environment(bundle, PARAMS_PATH, None, home=Path(home))
+        # Its own session: Ctrl-C reaches us alone, and we stop all of them in order.
+        process = subprocess.Popen(  # noqa: S603
+            serve_command(host, port), env=environment, start_new_session=True
+        )
+        try:
+            url = f"http://{ANYWHERE.get(host, host)}:{port}"
+            wait_until_ready(process, url, params.deployment.ready_timeout_seconds)
+            log.info("Champion %s answers at %s (Ctrl-C stops it).", manifest["version"], url)
+            return process.wait()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            stop(process)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,244 @@
+"""What goes over the wire: strict models of every request body and answer.
+
+A wrong type, an unknown key or a value out of range is refused with one sentence that says what was
+wanted, what came and what to do. Limits that params.yaml sets are checked by `Limits`.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from pipeline.errors import RequestError
+
+Slot = Literal["repeat", "explore", "popular"]
+EventType = Literal["view", "cart", "purchase", "return"]
+
+MAXIMUM_ITEMS = 500
+MAXIMUM_EVENTS = 1_000
+CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not EARLIEST <= moment <= LATEST:
+        message = f"a moment between {EARLIEST:%Y} and {LATEST:%Y} was wanted"
+        raise ValueError(message)
+    return moment.astimezone(UTC)
+
+
+def _not_in_the_future(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC) + CLOCK_SKEW:
+        message = "a moment that is not in the future was wanted"
+        raise ValueError(message)
+    return moment
+
+
+# No control characters: a database or a log line would choke on them.
+Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+PastMoment = Annotated[Moment, AfterValidator(_not_in_the_future)]
+Amount = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Payload(BaseModel):
+    """A JSON object: unknown keys, wrong types and NaN are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RecommendRequest(Payload):
+    """Body of POST /recommend."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "2375"},
+                {"user_id": "2375", "k": 5, "cart": ["1029743"], "at": "2017-12-04T18:30:00-05:00"},
+            ]
+        }
+    )
+
+    user_id: Id = Field(description="Who; a shopper that is not known gets what is popular.")
+    k: int | None = Field(None, ge=1, description="How many items; serving.default_k if absent.")
+    cart: list[Id] = Field(
+        default_factory=list,
+        max_length=MAXIMUM_ITEMS,
+        description="Items in the cart, on top of those told by cart events.",
+    )
+    viewed: list[Id] = Field(
+        default_factory=list,
+        max_length=MAXIMUM_ITEMS,
+        description="Items just looked at, on top of those told by view events.",
+    )
+    at: Moment | None = Field(
+        None, description="The moment of the request, ISO 8601 with a zone; now if absent."
+    )
+    store_id: Id | None = Field(None, description="Where; it is logged with the answer.")
+    explore_slots: int | None = Field(
+        None, ge=0, description="How many of the k are for items never bought before."
+    )
+
+
+class RecommendedItem(Payload):
+    """One item of an answer."""
+
+    item_id: str
+    title: str
+    rank: int = Field(description="From 1.")
+    score: float = Field(description="Higher is better; comparable within one answer.")
+    slot: Slot
+    reasons: list[str] = Field(description="Facts from the shopper's own data.")
+
+
+class RecommendAnswer(Payload):
+    """Answer to POST /recommend."""
+
+    request_id: str
+    model_version: str
+    items: list[RecommendedItem]
+
+
+class Event(Payload):
+    """One event in the body of POST /events."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "2375", "item_id": "1029743", "event_type": "view"},
+                {
+                    "user_id": "2375",
+                    "item_id": "1029743",
+                    "event_type": "purchase",
+                    "quantity": 2,
+                    "price": 1.99,
+                    "basket_id": "b-17",
+                    "timestamp": "2017-12-04T18:32:10-05:00",
+                    "event_id": "till-4-000123",
+                },
+            ]
+        }
+    )
+
+    user_id: Id
+    item_id: Id
+    event_type: EventType
+    timestamp: PastMoment | None = Field(None, description="ISO 8601 with a zone; now if absent.")
+    quantity: Amount = Field(1.0, description="Units; a cart event with 0 takes the item out.")
+    price: Amount = Field(0.0, description="Unit price paid.")
+    discount: Amount = Field(0.0, description="Taken off the shelf price, per line.")
+    basket_id: Id | None = Field(None, description="Purchases paid together.")
+    session_id: Id | None = None
+    store_id: Id | None = None
+    event_id: Id | None = Field(
+        None, description="Your own unique id; sent again, the event is counted once."
+    )
+
+
+class EventsAnswer(Payload):
+    """Answer to POST /events, given after the events are on disk."""
+
+    accepted: int
+    duplicates: int
+
+
+class Problem(Payload):
+    """What was wanted, what came, and what to do."""
+
+    wanted: str
+    received: str
+    action: str
+
+
+class ErrorAnswer(Payload):
+    """Every answer with a status of 400 or more."""
+
+    error: Problem
+
+
+_RECOMMEND = TypeAdapter(RecommendRequest)
+_EVENT = TypeAdapter(Event)
+_EVENTS = TypeAdapter(Annotated[list[Event], Field(min_length=1, max_length=MAXIMUM_EVENTS)])
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What params.yaml allows a request to ask for."""
+
+    default_k: int
+    maximum_k: int
+    explore_slots: int
+
+    def resolve(self, request: RecommendRequest) -> tuple[int, int]:
+        """Return k and the number of explore slots.
+
+        Raises:
+            RequestError: More items than `maximum_k`, or more explore slots than items.
+        """
+        k = self.default_k if request.k is None else request.k
+        if k > self.maximum_k:
+            raise RequestError(
+                f"'k' must be at most {self.maximum_k}",
+                received=f"{k}",
+                action="Ask for fewer items.",
+            )
+        explore = min(self.explore_slots, k)
+        explore = explore if request.explore_slots is None else request.explore_slots
+        if explore > k:
+            raise RequestError(
+                f"'explore_slots' must be at most k = {k}",
+                received=f"{explore}",
+                action="Ask for fewer explore slots or more items.",
+            )
+        return k, explore
+
+
+def parse_recommend(body: bytes) -> RecommendRequest:
+    """Return the request in `body`.
+
+    Raises:
+        RequestError: It is not JSON, or not such a request.
+    """
+    return _parse(_RECOMMEND, body)
+
+
+def parse_events(body: bytes) -> list[Event]:
+    """Return the events in `body`, which holds one or a list of them.
+
+    Raises:
+        RequestError: It is not JSON, or not such events.
+    """
+    if body.lstrip()[:1] == b"[":
+        return _parse(_EVENTS, body)
+    return [_parse(_EVENT, body)]
+
+
+def _parse(adapter: TypeAdapter[T], body: bytes) -> T:
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise RequestError(
+            "The body must be JSON as described in /docs.json",
+            received=describe(error),
+            action="Correct these values and send it again.",
+        ) from error
+
+
+def describe(error: ValidationError, *, limit: int = 5) -> str:
+    """Return the first `limit` faults in one line, without echoing long input."""
+    faults = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'body'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_context=False)[:limit]
+    ]
+    more = error.error_count() - limit
+    return "; ".join([*faults, f"and {more} more"] if more > 0 else faults)

@@ -1,0 +1,42 @@
+"""Testing: every candidate on unseen weeks; the best one becomes the champion-to-be.
+
+Reads:  data/clean; data/labelled/examples.parquet; models/candidates; reports/planning/plan.json
+Writes: reports/testing/{metrics.json,comparison.csv,reference.json,model_card.md,index.html,
+        verdict.json}
+"""
+
+import sys
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import Verdict
+
+
+@stage("testing")
+def main(params: Params, run: Run) -> Verdict:
+    """Measure, choose, report."""
+    from pipeline.planning.plan import read_plan
+    from pipeline.testing import report
+    from pipeline.testing.evaluate import comparison
+    from pipeline.testing.trial import Trial
+
+    plan = read_plan()
+    trial = Trial.run(params, plan)
+    metrics, conclusion = trial.metrics, trial.verdict
+    artefacts.write_json(metrics, artefacts.TEST_METRICS.path)
+    artefacts.write_json(trial.reference, artefacts.REFERENCE.path)
+    artefacts.write_text(comparison(metrics).to_csv(index=False), artefacts.TEST_COMPARISON.path)
+    artefacts.write_text(report.model_card(metrics, trial.slices, plan), artefacts.MODEL_CARD.path)
+    made = report.page(metrics, trial.slices, conclusion, plan)
+    made.write(artefacts.page("testing").path)
+    run.log_metrics({name: metrics[name] for name in ("rolling", "first_basket", "served")})
+    run.log_cycle_metrics(
+        {name: metrics["rolling"][name] for name in ("recall@10", "ndcg@10", "hit_rate@10")}
+    )
+    return conclusion
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Which candidate becomes the champion, and whether it meets the plan."""
+
+from typing import Any
+
+from pipeline.planning.plan import Plan
+from pipeline.verdicts import Evidence, Verdict
+
+RANKER = "ranker"
+
+
+def choose_champion(values: dict[str, float], paired: dict[str, dict[str, float]]) -> str:
+    """Return the ranker if it is ahead of every baseline beyond chance, else the best baseline.
+
+    Args:
+        values: Primary metric of each candidate.
+        paired: Per baseline, the ranker's paired difference to it with `low`.
+    """
+    if all(difference["low"] > 0 for difference in paired.values()):
+        return RANKER
+    baselines = [name for name in values if name != RANKER]
+    return max(baselines, key=lambda name: values[name])
+
+
+def gate(
+    champion: str, metrics: dict[str, Any], paired: dict[str, dict[str, float]], plan: Plan
+) -> Verdict:
+    """Return the verdict of the testing phase.
+
+    Args:
+        champion: Which candidate was chosen.
+        metrics: Contents of reports/testing/metrics.json.
+        paired: Per baseline, the ranker's paired difference to it in the primary metric.
+        plan: What was promised.
+    """
+    rolling, guardrails = metrics["rolling"], plan.guardrails
+    value = rolling[plan.primary_metric]
+    worst = min(paired, key=lambda name: paired[name]["low"])
+    others = {n: e["rolling"][plan.primary_metric] for n, e in metrics["baselines"].items()}
+    best = max((name for name in others if name != RANKER), key=lambda name: others[name])
+    gain = value / max(others[best], 1e-9) - 1
+    wanted = plan.target.value / max(plan.baseline.value, 1e-9) - 1
+    evidence = (
+        Evidence(
+            name=plan.primary_metric,
+            value=value,
+            bound=others[best],
+            holds=value > others[best],
+            note=f"{champion}, against {best}, the best of the others that count",
+        ),
+        Evidence(
+            name="gain_fraction",
+            value=gain,
+            bound=wanted,
+            holds=gain >= wanted,
+            note="over the best counting method on the same weeks, against what the plan wants",
+        ),
+        Evidence(
+            name="ahead_of_baselines",
+            value=paired[worst]["low"],
+            bound=0.0,
+            holds=paired[worst]["low"] > 0,
+            note=f"lower end of the ranker's smallest lead, over {worst}; below 0 the best "
+            "baseline is promoted instead",
+        ),
+        Evidence(
+            name="coverage@10",
+            value=rolling["coverage@10"],
+            bound=guardrails.minimum_coverage,
+            holds=rolling["coverage@10"] >= guardrails.minimum_coverage,
+            note="share of the catalogue that reaches someone's list",
+        ),
+        Evidence(
+            name="fairness_gap",
+            value=metrics["fairness_gap"],
+            bound=guardrails.maximum_fairness_gap,
+            holds=metrics["fairness_gap"] <= guardrails.maximum_fairness_gap,
+            note="worst demographic group below the mean, as a fraction of it",
+        ),
+    )
+    broken = [item for item in evidence if not item.holds and item.name != "ahead_of_baselines"]
+    low, high = rolling["interval"][plan.primary_metric]
+    reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
+    if not broken:
+        text = reached if champion == RANKER else f"{reached}: no deep model is ahead of it"
+        return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
+    return Verdict(
+        phase="testing",
+        status="return",
+        cause=f"{reached}, but {', '.join(item.name for item in broken)} miss their bound",
+        evidence=evidence,
+        target_phase="training",
+        action="Improve the model (training.ranker), or change the target in the plan.",
+    )

@@ -1,0 +1,106 @@
+"""What monitoring watches: numbers of requests and answers, and the frozen bins of their reference.
+
+Bins are cut once, from the test window, and kept as an artefact. A window of traffic is later
+counted into the same bins, so that a shift cannot hide in moving edges.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.training.recommender import Recommendations
+from pipeline.training.requests import Requests
+
+RECENT_DAYS = 28.0
+SMALLEST_SHARE = 1e-4
+INPUTS = ("hour", "weekday", "days_since_last", "recent_lines", "recent_baskets", "recent_price")
+OUTPUTS = ("top_score", "score_spread", "repeat_share", "mean_popularity")
+
+
+def input_signals(requests: Requests) -> pd.DataFrame:
+    """Return INPUTS per request; NaN where a request has no recent history."""
+    n = len(requests)
+    row = np.repeat(np.arange(n), np.diff(requests.row_splits))
+    newest = np.full(n, np.inf)
+    np.minimum.at(newest, row, requests.age_days)
+    recent = requests.age_days <= RECENT_DAYS
+    lines = np.bincount(row[recent], minlength=n)
+    baskets = np.zeros(n)
+    np.maximum.at(baskets, row[recent], requests.baskets_ago[recent] + 1)
+    paid = np.bincount(row[recent], weights=requests.price[recent], minlength=n)
+    return pd.DataFrame(
+        {
+            "hour": requests.local_hour,
+            "weekday": requests.local_weekday,
+            "days_since_last": np.where(np.isfinite(newest), newest, np.nan),
+            "recent_lines": lines,
+            "recent_baskets": baskets,
+            "recent_price": np.where(lines > 0, paid / np.maximum(lines, 1), np.nan),
+        }
+    ).astype(float)
+
+
+def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return OUTPUTS per request.
+
+    Args:
+        answers: What was served.
+        popularity: [n_items] purchases in the training data.
+    """
+    there = answers.items > 0
+    n_items = np.maximum(there.sum(axis=1), 1)
+    own = there & (answers.slots == 0)
+    scores = np.where(own, answers.scores, np.nan)
+    with np.errstate(all="ignore"):
+        lowest = np.where(own.any(axis=1), np.nanmin(np.where(own, scores, np.inf), axis=1), np.nan)
+        highest = np.where(
+            own.any(axis=1), np.nanmax(np.where(own, scores, -np.inf), axis=1), np.nan
+        )
+    shown = np.log1p(popularity[answers.items]) * there
+    return pd.DataFrame(
+        {
+            "top_score": highest,
+            "score_spread": highest - lowest,
+            "repeat_share": own.sum(axis=1) / n_items,
+            "mean_popularity": shown.sum(axis=1) / n_items,
+        }
+    )
+
+
+def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
+    """Return inner edges at the quantiles of `values`, and the share of values in each bin.
+
+    The last share is that of missing values. Equal edges are merged.
+
+    >>> frozen_bins(np.array([1.0, 1.0, 2.0, np.nan]), 2)
+    {'edges': [1.0], 'shares': [0.5, 0.25, 0.25]}
+    """
+    known = values[~np.isnan(values)]
+    inner = np.linspace(0, 1, n_bins + 1)[1:-1]
+    edges = np.unique(np.quantile(known, inner)).round(6) if len(known) else np.zeros(0)
+    return {"edges": edges.tolist(), "shares": bin_shares(values, edges).tolist()}
+
+
+def bin_shares(
+    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the share of values in each bin (edge included below it), then of missing ones."""
+    missing = np.isnan(values)
+    place = np.searchsorted(edges, values[~missing], side="left")
+    counts = np.bincount(place, minlength=len(edges) + 1)
+    return np.asarray(np.append(counts, missing.sum()) / max(len(values), 1))
+
+
+def psi(reference: npt.NDArray[np.float64], current: npt.NDArray[np.float64]) -> float:
+    """Return the population stability index of two sets of shares over the same bins.
+
+    sum((c - r) * ln(c / r)), at least 0; empty bins count as SMALLEST_SHARE.
+
+    >>> round(psi(np.array([0.5, 0.5]), np.array([0.25, 0.75])), 4)
+    0.2747
+    """
+    r = np.maximum(reference, SMALLEST_SHARE)
+    c = np.maximum(current, SMALLEST_SHARE)
+    return float(((c - r) * np.log(c / r)).sum())

@@ -1,0 +1,129 @@
+"""The whole test: tables and candidates in, metrics, slices, reference and verdict out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import artefacts
+from pipeline.errors import DataQualityError
+from pipeline.params import Params
+from pipeline.planning.plan import Plan
+from pipeline.schemas import PROTOCOLS
+from pipeline.testing.evaluate import (
+    Protocol,
+    evaluate,
+    lead,
+    metrics_of,
+    served_quality,
+    summaries,
+)
+from pipeline.testing.gate import RANKER, choose_champion, gate
+from pipeline.testing.measure import Questions
+from pipeline.testing.reference import reference_of
+from pipeline.testing.slices import fairness_gap, slice_table
+from pipeline.training.candidates import CANDIDATES
+from pipeline.training.recommender import Recommender
+from pipeline.training.requests import attribute_codes, build_histories
+from pipeline.training.saved import load_recommender
+from pipeline.training.shop import requests_of
+from pipeline.training.tables import EVENT_COLUMNS, read_examples
+from pipeline.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What testing found."""
+
+    metrics: dict[str, Any]
+    slices: pd.DataFrame
+    reference: dict[str, Any]
+    verdict: Verdict
+
+    @classmethod
+    def run(cls, params: Params, plan: Plan) -> "Trial":
+        """Measure every candidate on the test window and choose the champion."""
+        folder = artefacts.CANDIDATES.existing()
+        candidates: dict[str, Recommender] = {
+            name: load_recommender(folder / name) for name in CANDIDATES
+        }
+        users = artefacts.read_table(artefacts.USERS)
+        protocols = {
+            name: evaluate(candidates, questions, params.testing, params.serving, params.shop.seed)
+            for name, questions in _questions(params, candidates[RANKER], users).items()
+        }
+        return _conclude(params, plan, protocols, users, _popularity(params, candidates[RANKER]))
+
+
+def _questions(
+    params: Params, recommender: Recommender, users: pd.DataFrame
+) -> dict[str, Questions]:
+    """Return the test window's questions by protocol; histories reach up to each request."""
+    events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
+    vocabulary = recommender.vocabulary
+    known = events[events["timestamp"] < params.shop.windows().as_of]
+    histories = build_histories(known, vocabulary)
+    attributes = attribute_codes(users)
+    test = read_examples("test")
+    found = {}
+    for protocol in PROTOCOLS:
+        examples = test[test["protocol"] == protocol].reset_index(drop=True)
+        if examples.empty:
+            raise DataQualityError(
+                f"Test examples of the protocol '{protocol}' were wanted",
+                received="none",
+                action="Run `dvc repro labeling`; check shop.as_of and the data's last day.",
+            )
+        requests = requests_of(examples, histories, vocabulary, attributes, params.shop.timezone)
+        found[protocol] = Questions.of(examples, requests, vocabulary)
+    return found
+
+
+def _popularity(
+    params: Params, recommender: Recommender
+) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Return [n_items] purchases before the test window."""
+    events = artefacts.read_table(artefacts.EVENTS, columns=["item_id", "timestamp"])
+    known = events[events["timestamp"] < params.shop.windows().test_start]
+    index = recommender.vocabulary.encode_column(known["item_id"])
+    counts = np.bincount(index, minlength=len(recommender.vocabulary)).astype(np.float64)
+    counts[0] = 0.0
+    return counts
+
+
+def _conclude(
+    params: Params,
+    plan: Plan,
+    protocols: dict[str, Protocol],
+    users: pd.DataFrame,
+    popularity: "np.ndarray[Any, np.dtype[np.float64]]",
+) -> Trial:
+    rolling = protocols["rolling"]
+    k = min(params.testing.cutoffs)
+    found = {name: summaries(each, popularity, k) for name, each in protocols.items()}
+    primary = plan.primary_metric
+    rivals = [name for name in rolling.values if name != RANKER]
+    paired = {name: lead(rolling, RANKER, name)[primary] for name in rivals}
+    champion = choose_champion(
+        {name: found["rolling"][name][primary] for name in rolling.values}, paired
+    )
+    slices = slice_table(
+        rolling.questions, users, rolling.values[champion][primary], rolling.bootstrap
+    )
+    attributes = [name for name in users.columns if name != "user_id"]
+    metrics = metrics_of(champion, found, protocols)
+    metrics["fairness_gap"] = fairness_gap(slices, attributes)
+    metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
+    metrics["slices"] = {
+        f"{row.kind}: {row.slice}": {"n": row.n, primary: row.value} for row in slices.itertuples()
+    }
+    reference = reference_of(
+        rolling,
+        champion,
+        popularity,
+        n_bins=params.testing.n_reference_bins,
+        k=params.serving.default_k,
+        explore_slots=params.serving.explore_slots,
+    )
+    return Trial(metrics, slices, reference, gate(champion, metrics, paired, plan))

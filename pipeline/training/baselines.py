@@ -1,0 +1,175 @@
+"""The classical recommenders that the ranker has to beat: counting, and counting with neighbours.
+
+Each scores what the user bought before; ties break by recency, then popularity, then item id. What
+they explore is what is popular.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.params import BaselineParams
+from pipeline.training.graph import LONG_AGO_DAYS, Batch, RankingGraph
+from pipeline.training.items import item_state
+from pipeline.training.requests import Histories
+from pipeline.training.shop import Shop
+
+TIE = 1e-6
+EXPLORE_CATALOGUE = 10_000
+NEIGHBOUR_ITEMS = 5_000
+
+
+class PopularGraph(RankingGraph):
+    """What sold most in the last days, the same for everyone."""
+
+    def top_repeat(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the popular list: what the user bought before has no advantage."""
+        return self.top_popular(batch, k)
+
+
+class DecayGraph(RankingGraph):
+    """How often the user bought an item, each purchase weighing exp(-age / decay_days)."""
+
+    def __init__(
+        self, popularity: np.ndarray[Any, Any], catalogue: int, decay_days: float | None
+    ) -> None:
+        """Set the time constant; None counts every purchase in full."""
+        super().__init__(popularity, catalogue)
+        self._decay_days = decay_days
+
+    def score_own(self, batch: Batch) -> tf.Tensor:
+        """Return the decayed count and its tie-breaks."""
+        age = batch.raw["age_days"]
+        weight = tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
+        return batch.own_sum(weight) + tie_break(batch, self.popularity)
+
+
+def tie_break(batch: Batch, popularity: tf.Tensor) -> tf.Tensor:
+    """Return less than TIE per own item: more for a recent purchase, then for a popular item."""
+    last = tf.gather(batch.raw["age_days"], batch.own_start)
+    recency = 1.0 / (1.0 + last / LONG_AGO_DAYS)
+    popular = tf.gather(popularity, batch.own_item) / (tf.reduce_max(popularity) + 1.0)
+    return TIE * (0.999 * recency + 0.001 * popular)
+
+
+class TifuGraph(RankingGraph):
+    """TIFU-KNN: a basket vector decayed within and between groups, mixed with its neighbours'.
+
+    Neighbours are found and averaged over the NEIGHBOUR_ITEMS items with most buyers; the user's
+    own vector keeps all items.
+
+    References:
+        Hu, He, Gao and Zhang, 2020, arXiv:2006.00556.
+    """
+
+    def __init__(
+        self,
+        popularity: np.ndarray[Any, Any],
+        catalogue: int,
+        params: BaselineParams,
+        vectors: np.ndarray[Any, Any],
+        items: np.ndarray[Any, Any],
+    ) -> None:
+        """Store the neighbours.
+
+        Args:
+            popularity: [n_items].
+            catalogue: How many items may be explored.
+            params: Group size, decays, number of neighbours and their weight.
+            vectors: [n_users, n_neighbour_items].
+            items: [n_neighbour_items] item index of each column.
+        """
+        super().__init__(popularity, catalogue)
+        self._params = params
+        column = np.full(len(popularity), -1, dtype=np.int32)
+        column[items] = np.arange(len(items))
+        self._column = tf.constant(column)
+        self._vectors = tf.Variable(vectors.astype(np.float32), trainable=False, name="vectors")
+        self._norms = tf.constant((vectors**2).sum(axis=1).astype(np.float32))
+
+    def score_own(self, batch: Batch) -> tf.Tensor:
+        """Return the mix of the user's own vector and its neighbours' mean."""
+        own = batch.own_sum(tifu_weights(batch, self._params))
+        column = tf.gather(self._column, batch.own_item)
+        inside = column >= 0
+        where = tf.stack(
+            [tf.boolean_mask(batch.own_row, inside), tf.boolean_mask(column, inside)], axis=1
+        )
+        shape = tf.stack([batch.n, tf.shape(self._vectors)[1]])
+        vector = tf.scatter_nd(where, tf.boolean_mask(own, inside), shape)
+        neighbours = self._mean_of_neighbours(vector)
+        theirs = tf.gather_nd(neighbours, tf.stack([batch.own_row, tf.maximum(column, 0)], axis=1))
+        alpha = self._params.tifu_alpha
+        mixed = alpha * own + (1.0 - alpha) * tf.where(inside, theirs, 0.0)
+        return mixed + 0.001 * tie_break(batch, self.popularity)
+
+    def _mean_of_neighbours(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return [n, n_neighbour_items]: the mean vector of the nearest, the user left out."""
+        distance = self._norms - 2.0 * tf.matmul(vector, self._vectors, transpose_b=True)
+        n_users = tf.shape(self._vectors)[0]
+        k = tf.minimum(self._params.tifu_neighbours, n_users)
+        _, nearest = tf.math.top_k(-distance, k)
+        rows = tf.repeat(tf.range(tf.shape(vector)[0]), k)
+        where = tf.stack([rows, tf.reshape(nearest, [-1])], axis=1)
+        shape = tf.stack([tf.shape(vector)[0], n_users])
+        chosen = tf.scatter_nd(where, tf.ones_like(rows, tf.float32), shape)
+        return tf.matmul(chosen, self._vectors) / tf.cast(k, tf.float32)
+
+
+def tifu_weights(batch: Batch, params: BaselineParams) -> tf.Tensor:
+    """Return [n_lines] purchase weights; groups are counted back from the latest basket."""
+    size = float(params.tifu_group_baskets)
+    ago = tf.cast(batch.raw["baskets_ago"], tf.float32)
+    group = tf.floor(ago / size)
+    n_baskets = tf.gather(batch.n_baskets, batch.line_row)
+    n_groups = tf.math.ceil(n_baskets / size)
+    in_group = tf.minimum(size, n_baskets - group * size)
+    within = tf.pow(params.tifu_within_decay, ago - group * size)
+    between = tf.pow(params.tifu_group_decay, group)
+    return within * between / tf.maximum(in_group, 1.0) / tf.maximum(n_groups, 1.0)
+
+
+def tifu_vectors(
+    histories: Histories, n_items: int, cutoff: float, params: BaselineParams
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return every user's vector at `cutoff`, over the items with most buyers, and those items."""
+    known = histories.time < cutoff
+    user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))[known]
+    item, basket = histories.item[known], histories.basket[known]
+    n_baskets = np.zeros(len(histories.user_ids))
+    np.maximum.at(n_baskets, user, basket + 1.0)
+    ago = n_baskets[user] - 1 - basket
+    size = params.tifu_group_baskets
+    group = ago // size
+    weight = params.tifu_within_decay ** (ago - group * size) * params.tifu_group_decay**group
+    weight /= np.minimum(size, n_baskets[user] - group * size)
+    weight /= np.ceil(n_baskets[user] / size)
+    pairs = np.unique(user.astype(np.int64) * n_items + item)
+    n_buyers = np.bincount(pairs % n_items, minlength=n_items)
+    chosen = np.lexsort((np.arange(n_items), -n_buyers))[:NEIGHBOUR_ITEMS]
+    chosen = np.sort(chosen[n_buyers[chosen] > 0])
+    column = np.full(n_items, -1)
+    column[chosen] = np.arange(len(chosen))
+    inside = column[item] >= 0
+    vectors = np.zeros((len(histories.user_ids), len(chosen)), dtype=np.float32)
+    np.add.at(vectors, (user[inside], column[item][inside]), weight[inside])
+    return vectors, chosen
+
+
+def build_baseline(name: str, shop: Shop, params: BaselineParams, cutoff: float) -> RankingGraph:
+    """Return the baseline `name` as it stands at `cutoff`."""
+    n_items = len(shop.vocabulary)
+    state = item_state(shop.histories, n_items, cutoff, popular_days=params.popular_days)
+    popularity = state.popularity
+    if name == "popular":
+        return PopularGraph(popularity, EXPLORE_CATALOGUE)
+    if name == "personal":
+        return DecayGraph(popularity, EXPLORE_CATALOGUE, None)
+    if name == "decayed":
+        return DecayGraph(popularity, EXPLORE_CATALOGUE, params.decay_days)
+    vectors, items = tifu_vectors(shop.histories, n_items, cutoff, params)
+    return TifuGraph(popularity, EXPLORE_CATALOGUE, params, vectors, items)
+
+
+BASELINES = ("popular", "personal", "decayed", "tifu_knn")

@@ -1,0 +1,130 @@
+"""Training examples as numbers: features are computed once per cut-off and kept, not per epoch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pipeline.training.features import NAMES, last_ages
+from pipeline.training.graph import SIGNATURE, own_in_cart, read_batch, tensors_of
+from pipeline.training.ranker import RankerGraph
+from pipeline.training.requests import Requests, to_seconds
+from pipeline.training.saved import in_parts
+from pipeline.training.shop import Shop, labels_of
+
+RANK = NAMES.index("rank_in_history")
+
+
+@dataclass(frozen=True)
+class OwnPairs:
+    """Pairs of a request and an item that its user bought before, request by request.
+
+    Attributes:
+        features: [n_pairs, n_features] in half precision.
+        ages: [n_pairs, n_ages] in half precision.
+        item: [n_pairs] item index.
+        row: [n_pairs] request.
+        wanted: [n_pairs] relevance, 0 where it was not bought.
+        n: Number of requests.
+    """
+
+    features: np.ndarray[Any, Any]
+    ages: np.ndarray[Any, Any]
+    item: np.ndarray[Any, Any]
+    row: np.ndarray[Any, Any]
+    wanted: np.ndarray[Any, Any]
+    n: int
+
+
+def extractor(graph: RankerGraph, n_ages: int) -> Any:
+    """Return a function of the tensors of SIGNATURE: features, ages, items, rows, out of cart."""
+
+    @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
+    def extract(*inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        batch = read_batch(dict(zip(SIGNATURE, inputs, strict=True)))
+        features = tf.cast(graph.features(batch), tf.float16)
+        ages = tf.cast(last_ages(batch, n_ages), tf.float16)
+        return features, ages, batch.own_item, batch.own_row, tf.logical_not(own_in_cart(batch))
+
+    return extract
+
+
+def own_pairs(
+    requests: Requests, labels: "Labels", extract: Any, maximum_candidates: int | None = None
+) -> OwnPairs:
+    """Return the own items of all requests; what is in the cart is left out.
+
+    Args:
+        requests: What is asked.
+        labels: What was wanted.
+        extract: From `extractor`.
+        maximum_candidates: Keep the strongest per request; None for all.
+    """
+
+    def one(part: Requests) -> list[Any]:
+        features, ages, item, row, keep = (
+            tensor.numpy() for tensor in extract(*tensors_of(part).values())
+        )
+        if maximum_candidates is not None:
+            keep = keep & (np.expm1(features[:, RANK].astype(np.float32)) < maximum_candidates)
+        return [features[keep], ages[keep], item[keep], row[keep], len(part)]
+
+    parts = in_parts(requests, one)
+    offsets = np.cumsum([0, *[part[4] for part in parts]])
+    features, ages, item = (np.concatenate([part[at] for part in parts]) for at in range(3))
+    row = np.concatenate([p[3] + offset for p, offset in zip(parts, offsets, strict=False)])
+    return OwnPairs(features, ages, item, row, labels.relevance_of(row, item), len(requests))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What was wanted: label pairs in the order of `key`, which is row * n_items + item."""
+
+    key: np.ndarray[Any, Any]
+    relevance: np.ndarray[Any, Any]
+    n_items: int
+
+    @classmethod
+    def of(cls, examples: pd.DataFrame, shop: Shop) -> "Labels":
+        """Return the labels of the examples; items out of the vocabulary are left out."""
+        rows, items = labels_of(examples, shop.vocabulary)
+        relevance = np.concatenate([np.zeros(0), *examples["relevance"]]).astype(np.float32)
+        n_items = len(shop.vocabulary)
+        key = rows.astype(np.int64) * n_items + items
+        known = np.flatnonzero(items > 0)
+        order = known[np.argsort(key[known], kind="stable")]
+        return cls(key[order], relevance[order], n_items)
+
+    def relevance_of(
+        self, row: np.ndarray[Any, Any], item: np.ndarray[Any, Any]
+    ) -> np.ndarray[Any, Any]:
+        """Return the relevance of each pair, 0 where it is no label."""
+        key = row.astype(np.int64) * self.n_items + item
+        if not len(self.key):
+            return np.zeros(len(key), dtype=np.float32)
+        place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
+        return np.where(self.key[place] == key, self.relevance[place], 0.0).astype(np.float32)
+
+
+def by_cutoff(examples: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
+    """Return the examples of each cut-off, earliest first."""
+    seconds = to_seconds(examples["cutoff"])
+    return [
+        (float(cutoff), examples[seconds == cutoff].reset_index(drop=True))
+        for cutoff in np.unique(seconds)
+    ]
+
+
+def joined(parts: list[OwnPairs]) -> OwnPairs:
+    """Return the pairs of several cut-offs behind each other."""
+    offsets = np.cumsum([0, *[part.n for part in parts]])
+    return OwnPairs(
+        features=np.concatenate([part.features for part in parts]),
+        ages=np.concatenate([part.ages for part in parts]),
+        item=np.concatenate([part.item for part in parts]),
+        row=np.concatenate([p.row + o for p, o in zip(parts, offsets, strict=False)]),
+        wanted=np.concatenate([part.wanted for part in parts]),
+        n=int(offsets[-1]),
+    )

@@ -1,0 +1,159 @@
+"""The explore head: which items that a user never bought may they want now?
+
+A linear model over the catalogue: how the item sells, its offers, how much the user buys of its
+type and category, what is in the cart, plus the product of a learned user and item embedding. The
+user's embedding is the decayed mean of their items', moved by the cart, by what was just viewed
+and by their attributes. It is scored over the whole catalogue at once, so it can be served.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.training.features import OwnFeatures
+from pipeline.training.graph import Batch
+
+EMBEDDING_DECAY_DAYS = 60.0
+AFFINITY_DECAYS = (30.0, 120.0)
+SIGNALS = (
+    "bought_7",
+    "bought_28",
+    "bought_ever",
+    "repeat_fraction",
+    "trend",
+    "mailer_now",
+    "mailer_next",
+    "display_now",
+    "display_next",
+    "type_decayed_30",
+    "type_decayed_120",
+    "category_decayed_30",
+    "category_decayed_120",
+    "type_in_cart",
+    "category_in_cart",
+)
+STATE_COLUMNS = (0, 1, 2, 3, 5)
+START = {"bought_28": 1.0}
+
+
+class ExploreHead(tf.Module):
+    """[n, n_catalogue] scores of items to explore."""
+
+    def __init__(
+        self,
+        features: OwnFeatures,
+        catalogue: tf.Tensor,
+        n_codes: tuple[int, ...],
+        dim: int,
+        seed: int,
+    ) -> None:
+        """Create the weights.
+
+        Args:
+            features: Holds the constants per item.
+            catalogue: [n_catalogue] item index.
+            n_codes: Per user attribute, the number of codes with 0 = unknown.
+            dim: Size of the embeddings.
+            seed: For their first values.
+        """
+        super().__init__()
+        self._features = features
+        self.catalogue = catalogue
+        self._n_codes = n_codes
+        n_items = features.state.shape[0]
+        random = np.random.default_rng(seed)
+        table = random.normal(0.0, 0.1, (n_items, dim)).astype(np.float32)
+        self.items = tf.Variable(table, name="item_embedding")
+        context = random.normal(0.0, 0.1, (n_items, dim)).astype(np.float32)
+        self.context = tf.Variable(context, name="context_embedding")
+        codes = np.zeros((sum(n_codes) + 1, dim), dtype=np.float32)
+        self.codes = tf.Variable(codes, name="attribute_embedding")
+        start = np.array([START.get(name, 0.0) for name in SIGNALS], dtype=np.float32)
+        self.weights = tf.Variable(start, name="signal_weights")
+
+    def learned(self) -> dict[str, tf.Variable]:
+        """Return what is learned, by name."""
+        return {
+            "items": self.items,
+            "context": self.context,
+            "codes": self.codes,
+            "weights": self.weights,
+        }
+
+    def __call__(self, batch: Batch) -> tf.Tensor:
+        """Return [n, n_catalogue] logits; own and cart items are not left out yet."""
+        items = tf.gather(self.items, self.catalogue)
+        logits = tf.matmul(self._users(batch), items, transpose_b=True)
+        return logits + self._signals(batch)
+
+    def _users(self, batch: Batch) -> tf.Tensor:
+        """Return [n, dim]."""
+        raw = batch.raw
+        weight = tf.exp(-raw["age_days"] / EMBEDDING_DECAY_DAYS)[:, tf.newaxis]
+        lines = tf.gather(self.items, raw["item"]) * weight
+        total = batch.row_sum(weight)
+        user = batch.row_sum(lines) / tf.maximum(total, 1e-6)
+        for name in ("cart", "viewed"):
+            splits = raw[f"{name}_splits"]
+            sizes = splits[1:] - splits[:-1]
+            rows = tf.repeat(tf.range(batch.n), sizes)
+            found = tf.gather(self.context, raw[f"{name}_item"])
+            sums = tf.math.unsorted_segment_sum(found, rows, batch.n)
+            user += sums / tf.maximum(tf.cast(sizes, tf.float32), 1.0)[:, tf.newaxis]
+        return user + self._attributes(batch)
+
+    def _attributes(self, batch: Batch) -> tf.Tensor:
+        """Return [n, dim]; an unknown code moves nothing."""
+        offsets = np.concatenate([[0], np.cumsum(self._n_codes)])[:-1].astype(np.int32)
+        codes = batch.raw["user_attributes"]
+        codes = tf.reshape(codes, [batch.n, len(self._n_codes)])
+        rows = tf.where(codes > 0, codes + offsets + 1, 0)
+        rows = tf.minimum(rows, tf.shape(self.codes)[0] - 1)
+        known = tf.cast(codes > 0, tf.float32)[..., tf.newaxis]
+        return tf.reduce_sum(tf.gather(self.codes, rows) * known, axis=1)
+
+    def _signals(self, batch: Batch) -> tf.Tensor:
+        """Return [n, n_catalogue] the weighted sum of SIGNALS."""
+        weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
+        state = tf.gather(tf.gather(self._features.state, self.catalogue), STATE_COLUMNS, axis=1)
+        total = tf.linalg.matvec(state, self.weights[: len(STATE_COLUMNS)])[tf.newaxis]
+        row = self._features.week_row(batch)
+        for step, when in ((0, "now"), (1, "next")):
+            week = tf.clip_by_value(row + step, 0, tf.shape(self._features.offers)[0] - 1)
+            weeks, place = tf.unique(week)
+            table = tf.gather(tf.gather(self._features.offers, weeks), self.catalogue, axis=1)
+            share = tf.cast(table[:, :, :2], tf.float32) / 255.0
+            pair = tf.stack([weights[f"mailer_{when}"], weights[f"display_{when}"]])
+            total += tf.gather(tf.linalg.matvec(share, pair), place)
+        return total + self._affinities(batch, weights)
+
+    def _affinities(self, batch: Batch, weights: dict[str, tf.Tensor]) -> tf.Tensor:
+        age, cart = batch.raw["age_days"], batch.raw["cart_item"]
+        splits = batch.raw["cart_splits"]
+        cart_row = tf.repeat(tf.range(batch.n), splits[1:] - splits[:-1])
+        total: Any = 0.0
+        for name, codes, n_codes in (
+            ("type", self._features.type_code, self._features.n_types),
+            ("category", self._features.category_code, self._features.n_categories),
+        ):
+            own = tf.cast(tf.gather(codes, batch.raw["item"]), tf.int32)
+            per_code: Any = 0.0
+            for days in AFFINITY_DECAYS:
+                summed = _by_code(tf.exp(-age / days), batch.line_row, own, batch.n, n_codes)
+                per_code += weights[f"{name}_decayed_{days:.0f}"] * tf.math.log1p(summed)
+            in_cart = tf.cast(tf.gather(codes, cart), tf.int32)
+            ones = tf.ones_like(in_cart, tf.float32)
+            summed = _by_code(ones, cart_row, in_cart, batch.n, n_codes)
+            per_code += weights[f"{name}_in_cart"] * tf.math.log1p(summed)
+            total += tf.gather(per_code, tf.gather(codes, self.catalogue), axis=1)
+        return total
+
+
+def _by_code(
+    values: tf.Tensor, row: tf.Tensor, code: tf.Tensor, n: tf.Tensor, n_codes: int
+) -> tf.Tensor:
+    """Return [n, n_codes] sums; code 0 is unknown and stays 0."""
+    values = tf.where(code > 0, values, 0.0)
+    flat = tf.math.unsorted_segment_sum(values, row * n_codes + code, n * n_codes)
+    return tf.reshape(flat, [n, n_codes])

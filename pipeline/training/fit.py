@@ -1,0 +1,182 @@
+"""Fitting: epochs with a progress bar, early stop on validation, checkpoints to resume from.
+
+The network and the explore head share nothing, so each is fitted on its own loss and stops when its
+own validation number stops rising. Everything random follows from the seed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from pipeline.artefacts import whole_file
+from pipeline.errors import TrainingError
+
+CHECKPOINTS = Path("models/checkpoints")
+FINAL_RATE = 0.02
+
+
+@dataclass
+class Fitted:
+    """How a fit went.
+
+    Attributes:
+        epochs: Which epoch (from 1) the kept weights are from.
+        curve: One row per epoch: epoch, loss, and the validation score or None.
+    """
+
+    epochs: int
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn."""
+
+    epochs: int
+    patience: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
+def fit(  # noqa: PLR0913  each is one replaceable part
+    name: str,
+    variables: list[Any],
+    *,
+    batches: Callable[[np.random.Generator], Iterator[tuple[Any, ...]]],
+    n_batches: int,
+    loss: Callable[..., tf.Tensor],
+    validate: Callable[[], float] | None,
+    schedule: Schedule,
+    key: str,
+) -> Fitted:
+    """Fit `variables` in place and leave them at the best epoch.
+
+    Args:
+        name: Shown beside the progress bar.
+        variables: What is learned, and other state to keep, such as dropout seeds.
+        batches: From a random generator to the batches of one epoch.
+        n_batches: Their number.
+        loss: From a batch to a scalar.
+        validate: Returns a score, higher is better; None keeps the last epoch.
+        schedule: Epochs, patience, rates, seed.
+        key: Names the inputs; a checkpoint of other inputs is not resumed.
+
+    Raises:
+        TrainingError: The loss is not finite.
+    """
+    learned = [v for v in variables if v.trainable]
+    optimizer = _optimizer(schedule, n_batches, learned)
+    kept = [*variables, *optimizer.variables]
+    checkpoint = Checkpoint(CHECKPOINTS / f"{name}.npz", key)
+    fitted, best, best_values = checkpoint.restore(kept, Fitted(0), variables)
+    step = _step(loss, learned, optimizer)
+    for epoch in range(len(fitted.curve) + 1, schedule.epochs + 1):
+        random = np.random.default_rng([schedule.seed, epoch])
+        total = 0.0
+        with tqdm(batches(random), f"{name} epoch {epoch}", n_batches, leave=False) as bar:
+            for number, batch in enumerate(bar):
+                value = float(step(*batch))
+                _check_finite(value, name, epoch, number)
+                total += value
+        score = None if validate is None else validate()
+        fitted.curve.append({"epoch": epoch, "loss": total / n_batches, "validation": score})
+        if score is None or score > best:
+            best = -np.inf if score is None else score
+            fitted.epochs, best_values = epoch, [np.array(v) for v in variables]
+        checkpoint.save(kept, fitted, best, best_values)
+        if epoch - fitted.epochs >= schedule.patience:
+            break
+    for variable, value in zip(variables, best_values, strict=True):
+        variable.assign(value)
+    return fitted
+
+
+def _optimizer(schedule: Schedule, n_batches: int, learned: list[Any]) -> Any:
+    rate = keras.optimizers.schedules.CosineDecay(
+        schedule.learning_rate, schedule.epochs * n_batches, alpha=FINAL_RATE
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=schedule.weight_decay)
+    optimizer.build(learned)
+    return optimizer
+
+
+def _step(loss: Callable[..., tf.Tensor], learned: list[Any], optimizer: Any) -> Any:
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(*batch: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            value = loss(*batch)
+        optimizer.apply_gradients(zip(tape.gradient(value, learned), learned, strict=True))
+        return value
+
+    return step
+
+
+def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
+    if not np.isfinite(value):
+        raise TrainingError(
+            f"A finite loss of '{name}' was wanted",
+            received=f"{value} at batch {batch} of epoch {epoch}",
+            action="Lower training.ranker.learning_rate, or look for extreme values in the data; "
+            "the checkpoint of the last good epoch is kept.",
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch, on disk; removed with `clear` when training is over."""
+
+    path: Path
+    key: str
+
+    def save(self, kept: list[Any], fitted: Fitted, best: float, best_values: list[Any]) -> None:
+        """Write everything that the next epoch needs."""
+        arrays = {f"kept_{at}": np.array(value) for at, value in enumerate(kept)}
+        arrays |= {f"best_{at}": value for at, value in enumerate(best_values)}
+        state = {"key": self.key, "epochs": fitted.epochs, "curve": fitted.curve, "best": best}
+        arrays["state"] = np.array(json.dumps(state))
+        with whole_file(self.path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+
+    def restore(
+        self, kept: list[Any], fresh: Fitted, variables: list[Any]
+    ) -> tuple[Fitted, float, list[Any]]:
+        """Put the state of an interrupted fit of the same inputs back, or return a fresh start."""
+        start = fresh, -np.inf, [np.array(v) for v in variables]
+        if not self.path.exists():
+            return start
+        with np.load(self.path, allow_pickle=False) as arrays:
+            state = json.loads(str(arrays["state"]))
+            if state["key"] != self.key:
+                return start
+            for at, variable in enumerate(kept):
+                variable.assign(arrays[f"kept_{at}"])
+            best_values = [arrays[f"best_{at}"] for at in range(len(variables))]
+        return Fitted(state["epochs"], state["curve"]), state["best"], best_values
+
+
+def clear_checkpoints() -> None:
+    """Remove the checkpoints of fits that are over."""
+    for path in CHECKPOINTS.glob("*.npz"):
+        path.unlink()
+
+
+def key_of(*parts: Any) -> str:
+    """Return a short name for the inputs of a fit.
+
+    >>> key_of({"a": 1}) == key_of({"a": 1}) != key_of({"a": 2})
+    True
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
+        digest.update(data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,129 @@
+"""A graph behind the interface of `Recommender`, fresh from fitting or loaded from its folder."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline.errors import BundleError
+from pipeline.training.recommender import Ranked, Recommendations, check_sizes, fill_slots
+from pipeline.training.requests import Requests, Vocabulary
+
+SAVED_MODEL = "saved_model"
+MODEL = "model.json"
+VOCABULARY = "vocabulary.txt"
+PART = 256
+N_THREADS = 2
+
+T = TypeVar("T")
+
+
+def in_parts(requests: Requests, call: Callable[[Requests], T]) -> list[T]:
+    """Return `call` of parts of the requests, in order; TensorFlow runs two at a time."""
+    starts = range(0, len(requests), PART)
+    parts = [requests.part(start, min(start + PART, len(requests))) for start in starts]
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return list(pool.map(call, parts))
+
+
+@dataclass(frozen=True)
+class GraphRecommender:
+    """A TensorFlow graph and what it knows.
+
+    Attributes:
+        description: What is written to model.json: name, settings, cut-off, epochs.
+        vocabulary: The items that it knows.
+        module: A `RankingGraph` or a loaded SavedModel; kept, or TensorFlow forgets it.
+    """
+
+    description: Mapping[str, Any]
+    vocabulary: Vocabulary
+    module: Any
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+        return str(self.description["name"])
+
+    def rank(self, requests: Requests, k: int) -> Ranked:
+        """Return the best `k` items per request of each kind; k is cut to the catalogue."""
+        check_sizes(k)
+        width = min(k, len(self.vocabulary))
+        if len(requests) <= PART:
+            return self._rank(requests, width)
+        parts = in_parts(requests, lambda part: self._rank(part, width))
+        names = Ranked.__dataclass_fields__
+        return Ranked(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+    def _rank(self, requests: Requests, k: int) -> Ranked:
+        from pipeline.training.graph import tensors_of
+
+        inputs = [*tensors_of(requests).values(), np.int32(k)]
+        found = self.module.serve(*inputs)
+        return Ranked(**{name: values.numpy() for name, values in found.items()})
+
+    def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
+        """Return the best `k` items per request, without those in its cart."""
+        check_sizes(k, explore_slots)
+        return fill_slots(self.rank(requests, k), k, explore_slots)
+
+    def save(self, path: Path) -> None:
+        """Write the graph, its description and its vocabulary to a folder."""
+        import tensorflow as tf
+
+        path.mkdir(parents=True, exist_ok=True)
+        tf.saved_model.save(self.module, str(path / SAVED_MODEL))
+        (path / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)  # differs from run to run
+        text = json.dumps(dict(self.description), indent=2, sort_keys=True)
+        (path / MODEL).write_text(text + "\n", encoding="utf-8")
+        ids = "".join(f"{name}\n" for name in self.vocabulary.ids)
+        (path / VOCABULARY).write_text(ids, encoding="utf-8", newline="\n")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the model.json in a recommender's folder.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads((path / MODEL).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path / MODEL, error) from error
+    return found
+
+
+def load_recommender(path: Path) -> GraphRecommender:
+    """Return what `Recommender.save` wrote.
+
+    Raises:
+        BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
+    """
+    import tensorflow as tf
+
+    description = read_description(path)
+    try:
+        ids = tuple((path / VOCABULARY).read_text(encoding="utf-8").splitlines())
+        module = tf.saved_model.load(str(path / SAVED_MODEL))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise _damaged(path, error) from error
+    vocabulary = Vocabulary(ids)
+    if len(vocabulary) != description["n_items"]:
+        raise BundleError(
+            f"The vocabulary in '{path}' must have {description['n_items'] - 1} items",
+            received=f"{len(ids)}",
+            action="Run `dvc checkout`, or train again.",
+        )
+    return GraphRecommender(description, vocabulary, module)
+
+
+def _damaged(path: Path, error: Exception) -> BundleError:
+    return BundleError(
+        f"A saved recommender was wanted at '{path}'",
+        received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+        action="Run `dvc checkout`, or `dvc repro training`.",
+    )

@@ -1,0 +1,119 @@
+"""What a recommender may learn from at one moment, and nothing later."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import TrainingError
+from pipeline.training.requests import (
+    Histories,
+    Ints,
+    Requests,
+    Vocabulary,
+    attribute_codes,
+    build_histories,
+    build_requests,
+    to_seconds,
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """All that a recommender may learn from: nothing in it is later than `cutoff`.
+
+    `offers` are planned ahead by the retailer: they may reach beyond the cut-off.
+
+    Attributes:
+        cutoff: Seconds since 1970; the first moment that is unknown.
+        timezone: The shop's.
+        vocabulary: Items sold before the cut-off.
+        items: schemas.ITEMS rows in vocabulary order; row i describes index i + 1.
+        histories: The purchases before the cut-off.
+        attributes: Codes of the users' attributes, indexed by user_id.
+        offers: schemas.OFFERS.
+        train: schemas.EXAMPLES to learn from.
+        validation: schemas.EXAMPLES to choose by; empty in the final fit on all data.
+    """
+
+    cutoff: float
+    timezone: str
+    vocabulary: Vocabulary
+    items: pd.DataFrame
+    histories: Histories
+    attributes: pd.DataFrame
+    offers: pd.DataFrame
+    train: pd.DataFrame
+    validation: pd.DataFrame
+
+    def requests(self, examples: pd.DataFrame) -> Requests:
+        """Return the requests that the examples stand for."""
+        return requests_of(
+            examples, self.histories, self.vocabulary, self.attributes, self.timezone
+        )
+
+
+def requests_of(
+    examples: pd.DataFrame,
+    histories: Histories,
+    vocabulary: Vocabulary,
+    attributes: pd.DataFrame,
+    timezone: str,
+) -> Requests:
+    """Return one request per row of schemas.EXAMPLES."""
+    lengths = examples["cart"].map(len).to_numpy()
+    flat = vocabulary.encode([name for cart in examples["cart"] for name in cart])
+    return build_requests(
+        histories,
+        examples["user_id"].tolist(),
+        to_seconds(examples["timestamp"]),
+        carts=np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else [],
+        attributes=attributes,
+        timezone=timezone,
+    )
+
+
+def labels_of(examples: pd.DataFrame, vocabulary: Vocabulary) -> tuple[Ints, Ints]:
+    """Return the labels behind each other: [n_labels] the example's position, [n_labels] index."""
+    lengths = examples["labels"].map(len).to_numpy(dtype=np.int64)
+    rows = np.repeat(np.arange(len(examples), dtype=np.int32), lengths)
+    return rows, vocabulary.encode([name for labels in examples["labels"] for name in labels])
+
+
+def build_shop(  # noqa: PLR0913  one argument per table
+    *,
+    cutoff: pd.Timestamp,
+    timezone: str,
+    events: pd.DataFrame,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    offers: pd.DataFrame,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+) -> Shop:
+    """Return what may be known at `cutoff`; later events and examples are left out.
+
+    Raises:
+        TrainingError: No purchase, or no example to learn from, lies before the cut-off.
+    """
+    known = events[(events["timestamp"] < cutoff) & (events["event_type"] == "purchase")]
+    vocabulary = Vocabulary(tuple(sorted(known["item_id"].unique())))
+    learnable = train[train["timestamp"] < cutoff].reset_index(drop=True)
+    if known.empty or learnable.empty:
+        raise TrainingError(
+            f"Purchases and training examples before {cutoff:%Y-%m-%d} were wanted",
+            received=f"{len(known)} purchases, {len(learnable)} examples",
+            action="Set shop.as_of later, or lower labeling.minimum_earlier_baskets.",
+        )
+    described = items.set_index("item_id").reindex(list(vocabulary.ids)).reset_index()
+    return Shop(
+        cutoff=cutoff.timestamp(),
+        timezone=timezone,
+        vocabulary=vocabulary,
+        items=described,
+        histories=build_histories(known, vocabulary),
+        attributes=attribute_codes(users),
+        offers=offers,
+        train=learnable,
+        validation=validation[validation["timestamp"] < cutoff].reset_index(drop=True),
+    )

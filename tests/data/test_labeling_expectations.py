@@ -1,0 +1,200 @@
+"""Each expectation about the labelled set rejects one row that was made to break it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline import schemas
+from pipeline.errors import DataQualityError
+from pipeline.expectations import Validation, Validator
+from pipeline.labeling import checks
+from pipeline.labeling.balance import balance
+from pipeline.labeling.labelling import Labelled
+from pipeline.labeling.report import verdict
+from pipeline.labeling.windows import Window
+from tests.weekly_shop import events, items, labeling, labelled, moment
+
+PARAMS = labeling(mean_labels=[1.0, 5.0], positive_fraction=[0.2, 0.6])
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def validator(tmp_path_factory: pytest.TempPathFactory) -> Validator:
+    return Validator(tmp_path_factory.mktemp("context"))
+
+
+@pytest.fixture(scope="module")
+def good() -> Labelled:
+    return labelled(events())
+
+
+@pytest.fixture(scope="module")
+def balances(good: Labelled) -> pd.DataFrame:
+    return balance(good, items(), 1)
+
+
+def validated(
+    good: Labelled, validator: Validator, rows: list[Row], balances: pd.DataFrame
+) -> list[Validation]:
+    table = pa.Table.from_pylist(rows, schema=good.table().schema)
+    return checks.validate(table, balances, good.source.windows, PARAMS, validator)
+
+
+def test_the_labelled_set_of_the_weekly_shop_meets_every_expectation(
+    good: Labelled, validator: Validator, balances: pd.DataFrame
+) -> None:
+    found = validated(good, validator, good.table().to_pylist(), balances)
+    assert [v.failures for v in found] == [(), (), (), ()]
+    checks.check_usable(found)
+
+
+def put(name: str, value: Any) -> Callable[[Row], None]:
+    def change(row: Row) -> None:
+        row[name] = value
+
+    return change
+
+
+def copy_first(source: str, target: str) -> Callable[[Row], None]:
+    def change(row: Row) -> None:
+        row[target] = [row[source][0], *row[target][1:]]
+
+    return change
+
+
+def repeat_last(name: str) -> Callable[[Row], None]:
+    def change(row: Row) -> None:
+        row[name] = [*row[name][1:], row[name][-1]]
+
+    return change
+
+
+BEFORE, AFTER = moment("2024-01-28T23:59"), moment("2024-02-05")
+BAD_ROWS: dict[str, tuple[Callable[[Row], None], str, str]] = {
+    "the future as history": (put("timestamp", BEFORE), "labelled examples", "greater"),
+    "a request before its split": (put("timestamp", BEFORE), "labelled examples", "timestamp"),
+    "a request after its split": (put("timestamp", AFTER), "labelled examples", "timestamp"),
+    "an unknown split": (put("split", "holdout"), "labelled examples", "split: be in set"),
+    "an unknown protocol": (put("protocol", "guess"), "labelled examples", "protocol: be in set"),
+    "an id that is taken": (
+        put("example_id", "rolling:bob:bob-01-30"),
+        "labelled examples",
+        "example_id: be unique",
+    ),
+    "a count below zero": (
+        put("n_earlier_baskets", -1),
+        "labelled examples",
+        "n_earlier_baskets: be between",
+    ),
+    "a missing shopper": (put("user_id", None), "labelled examples", "user_id: not be null"),
+    "no label": (put("labels", []), "labelled lists", "n_labels: be between"),
+    "a label without a weight": (put("relevance", [1.0]), "labelled lists", "n_unweighted"),
+    "a weight of zero": (put("relevance", [1.0, 0.0]), "labelled lists", "n_worthless"),
+    "a label twice": (repeat_last("labels"), "labelled lists", "n_repeated"),
+    "a label in the cart": (put("cart", ["salt"]), "labelled lists", "n_labels_in_cart"),
+    "no negative": (put("negatives", []), "labelled lists", "n_negatives: be between"),
+    "too many negatives": (put("negatives", list("abcd")), "labelled lists", "n_negatives: be"),
+    "a negative twice": (repeat_last("negatives"), "labelled lists", "n_negatives_repeated"),
+    "a wanted negative": (
+        copy_first("labels", "negatives"),
+        "labelled lists",
+        "n_negatives_wanted",
+    ),
+    "a negative in the cart": (
+        lambda row: row.update(cart=row["negatives"][:1]),
+        "labelled lists",
+        "n_negatives_in_cart",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_one_bad_row_is_rejected(
+    good: Labelled, validator: Validator, balances: pd.DataFrame, name: str
+) -> None:
+    change, suite, reason = BAD_ROWS[name]
+    rows = good.table().to_pylist()
+    change(next(row for row in rows if row["example_id"] == "rolling:ann:ann-01-30"))
+    found = validated(good, validator, rows, balances)
+    reasons = [failure.reason for v in found if v.suite == suite for failure in v.failures]
+    assert any(reason in each for each in reasons), reasons
+    with pytest.raises(DataQualityError, match=f"Every expectation of '{suite}' must hold"):
+        checks.check_usable(found)
+
+
+def test_a_missing_column_is_rejected(validator: Validator, good: Labelled) -> None:
+    frame = checks.examples_frame(good.table()).drop(columns="cutoff")
+    found = validator.validate(frame, schemas.EXAMPLES, name="missing")
+    assert "table columns to match set" in found.failures[0].reason
+
+
+def moved(windows: tuple[Window, ...], number: int, **changes: Any) -> list[Window]:
+    found = list(windows)
+    found[number] = Window(**(vars(found[number]) | changes))
+    return found
+
+
+BAD_WINDOWS: dict[str, tuple[dict[str, Any], str]] = {
+    "a window that opens before the last one has closed": (
+        {"cutoff": moment("2024-02-01")},
+        "hours_after_previous: be between",
+    ),
+    "a window that opens before an earlier label": (
+        {"cutoff": moment("2024-01-30T09:00")},
+        "hours_after_earlier_labels: be between",
+    ),
+    "a split that comes before an earlier split": ({"split": "train"}, "split_order: be between"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WINDOWS)
+def test_overlapping_or_unordered_windows_are_rejected(
+    good: Labelled, validator: Validator, name: str
+) -> None:
+    changes, reason = BAD_WINDOWS[name]
+    windows = moved(good.source.windows, 3, **changes)  # the test window
+    frame = checks.windows_frame(checks.examples_frame(good.table()), windows)
+    found = validator.validate(frame, checks.WINDOWS, name="label windows")
+    assert reason in [failure.reason for failure in found.failures]
+
+
+BAD_BALANCE = {
+    "mean_labels": 0.5,
+    "positive_fraction": 0.7,
+    "user_coverage": 0.2,
+    "item_coverage": 0.01,
+    "department_coverage": 0.4,
+    "n_examples": 0,
+    "n_users": 0,
+    "n_labels": 0,
+    "n_carts": -1,
+}
+
+
+@pytest.mark.parametrize("name", BAD_BALANCE)
+def test_a_bad_balance_returns_to_collection(
+    good: Labelled, validator: Validator, balances: pd.DataFrame, name: str
+) -> None:
+    worse = balances.copy()
+    worse.loc[0, name] = BAD_BALANCE[name]
+    found = validated(good, validator, good.table().to_pylist(), worse)
+    assert [failure.reason for failure in found[-1].failures] == [f"{name}: be between"]
+    checks.check_usable(found)
+    conclusion = verdict(calm(), balances, found, PARAMS)
+    assert (conclusion.status, conclusion.target_phase) == ("return", "collection")
+    assert conclusion.cause == "failures: label balance is 1"
+
+
+def calm(doubtful: float = 0.0) -> dict[str, Any]:
+    return {"labels": {"doubtful_fraction": doubtful, "n_doubtful": 0, "n_labels": 34}}
+
+
+def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.DataFrame) -> None:
+    limit = PARAMS.maximum_doubtful_fraction
+    assert verdict(calm(limit), balances, [], PARAMS).status == "proceed"
+    conclusion = verdict(calm(limit + 0.01), balances, [], PARAMS)
+    assert (conclusion.status, conclusion.target_phase) == ("return", "collection")
+    assert "review_queue.csv" in str(conclusion.action)

@@ -1,0 +1,412 @@
+"""The routes from body to answer, with a method without TensorFlow behind them."""
+
+import asyncio
+import gzip
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+
+from pipeline.errors import RequestError
+from pipeline.serving.app import Backend, build_app
+from pipeline.serving.client import Client, ServiceError, bodies
+from pipeline.serving.payloads import (
+    ErrorAnswer,
+    Event,
+    EventsAnswer,
+    RecommendAnswer,
+    RecommendRequest,
+    parse_events,
+)
+from pipeline.serving.shelf import Shelf
+from pipeline.serving.store import EventStore, Prediction
+from tests.fake_bundle import AS_OF, FakeBundle, serving_params
+
+DAY_LATER = (AS_OF + timedelta(days=1)).isoformat()
+Http = httpx.Client
+
+
+class Direct(httpx.BaseTransport):
+    """Calls the app without a socket."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            asked = httpx.Request(
+                request.method, request.url, headers=request.headers, content=request.read()
+            )
+            answer = await self._transport.handle_async_request(asked)
+            content = await answer.aread()
+            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+        return asyncio.run(ask())
+
+
+def open_http(app: Starlette) -> Http:
+    return Http(transport=Direct(app), base_url="http://testserver")
+
+
+@pytest.fixture
+def bundle() -> FakeBundle:
+    return FakeBundle()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def start(bundle: FakeBundle, path: Path) -> Iterator[Callable[..., Http]]:
+    """Start the app on the store at `path`; called again, it is a restart."""
+    backends: list[Backend] = []
+
+    def started(**changes: Any) -> Http:
+        params = serving_params(**changes)
+        store = EventStore(f"sqlite:///{path}", lock_seconds=0.05)
+        backend = Backend(Shelf(bundle, store, params), params)
+        backends.append(backend)
+        app = build_app()
+        app.state.backend = backend
+        return open_http(app)
+
+    yield started
+    for backend in backends:
+        backend.close()
+
+
+@pytest.fixture
+def http(start: Callable[..., Http]) -> Http:
+    return start()
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [item["item_id"] for item in answer.json()["items"]]
+
+
+def recommend(http: Http, user_id: str = "ann", **more: Any) -> httpx.Response:
+    return http.post("/recommend", json={"user_id": user_id, "explore_slots": 0, **more})
+
+
+def send(http: Http, *events: dict[str, Any]) -> httpx.Response:
+    return http.post("/events", json=list(events))
+
+
+def act(kind: str, item: str, user_id: str = "ann", **more: Any) -> dict[str, Any]:
+    return {"user_id": user_id, "item_id": item, "event_type": kind, **more}
+
+
+def assert_problem(answer: httpx.Response, status: int) -> None:
+    assert answer.status_code == status, answer.text
+    problem = ErrorAnswer.model_validate_json(answer.content).error
+    assert "Traceback" not in answer.text
+    assert problem.wanted
+    assert problem.action
+
+
+def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) -> None:
+    answer = recommend(http, k=2, explore_slots=1, at=AS_OF.isoformat()).json()
+    assert answer["model_version"] == "0123456789ab"
+    assert answer["items"] == [
+        {
+            "item_id": "milk",
+            "title": "Milk",
+            "rank": 1,
+            "score": 3.0,
+            "slot": "repeat",
+            "reasons": ["You bought it 3 times, last 8 days ago, about every 10 days"],
+        },
+        {
+            "item_id": "coffee",
+            "title": "Coffee",
+            "rank": 2,
+            "score": 0.0,
+            "slot": "explore",
+            "reasons": ["New to you"],
+        },
+    ]
+
+
+def test_a_shopper_nobody_knows_gets_an_answer(http: Http) -> None:
+    answer = recommend(http, "stranger", k=3)
+    assert ids(answer) == ["bread", "coffee", "jam"]
+    assert {item["slot"] for item in answer.json()["items"]} <= {"explore", "popular"}
+
+
+def test_unknown_items_in_the_cart_are_ignored_and_known_ones_not_offered(http: Http) -> None:
+    assert ids(recommend(http, k=1, cart=["caviar"])) == ["milk"]
+    assert ids(recommend(http, k=1, cart=["caviar", "milk"])) == ["bread"]
+
+
+def test_more_items_than_the_catalogue_yields_the_catalogue(http: Http) -> None:
+    assert len(ids(recommend(http, k=100))) == 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"\x00\xff",
+        b'{"user_id": "ann", "k": 0}',
+        b'{"user_id": "ann", "k": 1000000000}',
+        b'{"user_id": "ann", "k": "ten"}',
+        b'{"user_id": 1}',
+        b'{"user_id": "ann", "k": 2, "explore_slots": 3}',
+        b'{"user_id": "ann", "what": 1}',
+        b"[" * 60_000,
+        b'{"user_id": "' + b"x" * 60_000 + b'"}',
+        gzip.compress(b'{"user_id": "ann"}'),
+    ],
+)
+@pytest.mark.parametrize("route", ["/recommend", "/events"])
+def test_a_bad_body_is_a_422_that_says_what_to_do(http: Http, route: str, body: bytes) -> None:
+    assert_problem(http.post(route, content=body), 422)
+
+
+@pytest.mark.parametrize("route", ["/recommend", "/events"])
+def test_a_body_of_ten_megabytes_is_refused_unread(http: Http, route: str) -> None:
+    read = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(1_000):
+            read += 1
+            yield b" " * 10_000
+
+    assert_problem(http.post(route, content=b" " * 10_000_000), 413)
+    assert_problem(http.post(route, content=chunks()), 413)
+    assert_problem(http.post(route, content=b"{}", headers={"Content-Length": "9" * 30}), 413)
+
+
+def test_a_missing_route_and_a_wrong_method_are_problems_too(http: Http) -> None:
+    assert_problem(http.get("/nowhere"), 404)
+    assert_problem(http.get("/recommend"), 405)
+
+
+def test_before_the_model_is_loaded_it_is_not_ready() -> None:
+    http = open_http(build_app())
+    for answer in (http.get("/readyz"), http.post("/recommend", json={"user_id": "ann"})):
+        assert_problem(answer, 503)
+        assert answer.headers["Retry-After"] == "1"
+    assert http.get("/healthz").status_code == 200
+
+
+def test_an_unexpected_error_shows_nothing_of_the_inside(
+    http: Http, bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("secret")
+
+    monkeypatch.setattr(bundle.recommender, "recommend", broken)
+    answer = recommend(http)
+    assert_problem(answer, 500)
+    assert "secret" not in answer.text
+
+
+def test_a_cart_a_view_and_a_purchase_change_the_next_answer(http: Http) -> None:
+    assert ids(recommend(http, k=5)) == ["milk", "bread", "jam", "coffee", "tea"]
+    assert send(http, act("view", "tea")).json() == {"accepted": 1, "duplicates": 0}
+    assert ids(recommend(http, k=5)) == ["milk", "bread", "jam", "tea", "coffee"]
+    send(http, act("cart", "milk"))
+    assert "milk" not in ids(recommend(http, k=5))
+    send(http, act("purchase", "milk"), act("purchase", "tea", basket_id="b"))
+    assert ids(recommend(http, k=5)) == ["milk", "bread", "tea", "jam", "coffee"]
+
+
+def test_a_request_at_a_moment_sees_only_what_was_before(http: Http) -> None:
+    send(http, act("purchase", "tea", timestamp=DAY_LATER))
+    assert ids(recommend(http, k=3, at=DAY_LATER)) == ["milk", "bread", "jam"]
+    later = (AS_OF + timedelta(days=1, seconds=1)).isoformat()
+    assert "tea" in ids(recommend(http, k=4, at=later))
+    before = datetime(2024, 2, 1, 9, tzinfo=UTC).isoformat()
+    assert ids(recommend(http, k=1, at=before)) == ["bread"]
+
+
+def test_events_outlive_a_restart(start: Callable[..., Http]) -> None:
+    first = start()
+    send(first, act("purchase", "coffee", "bob"), act("purchase", "coffee", "bob"))
+    assert ids(recommend(start(), "bob", k=1)) == ids(recommend(first, "bob", k=1))
+    assert "coffee" in ids(recommend(start(), "bob", k=2))
+
+
+def test_an_event_that_is_sent_again_counts_once(http: Http) -> None:
+    event = act("purchase", "coffee", event_id="till-1")
+    answer = send(http, event)
+    assert answer.status_code == 201
+    assert send(http, event, act("view", "tea")).json() == {"accepted": 1, "duplicates": 1}
+    items = recommend(http, k=5).json()["items"]
+    assert next(item["score"] for item in items if item["item_id"] == "coffee") == 1.0
+
+
+def test_one_bad_event_refuses_the_whole_list(http: Http) -> None:
+    assert_problem(send(http, act("view", "tea"), act("steal", "tea")), 422)
+    assert ids(recommend(http, k=5))[3:] == ["coffee", "tea"]
+
+
+def test_a_locked_store_answers_503_and_recommendations_go_on(http: Http, path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    refused = send(http, act("purchase", "coffee"))
+    assert_problem(refused, 503)
+    assert int(refused.headers["Retry-After"]) >= 1
+    for _ in range(20):
+        assert ids(recommend(http, k=1)) == ["milk"]
+    other.rollback()
+    other.close()
+    assert send(http, act("purchase", "coffee")).status_code == 201
+
+
+def predictions(path: Path, n: int) -> list[Prediction]:
+    store = EventStore(f"sqlite:///{path}")
+    until = time.monotonic() + 5
+    while len(found := store.predictions()) < n and time.monotonic() < until:
+        time.sleep(0.02)
+    store.close()
+    return found
+
+
+def test_every_prediction_is_logged_as_it_was_answered(http: Http, path: Path) -> None:
+    answers = [recommend(http, "ann", k=2, at=DAY_LATER, store_id="s1").json() for _ in range(3)]
+    found = {each.request_id: each for each in predictions(path, 3)}
+    assert set(found) == {answer["request_id"] for answer in answers}
+    logged = found[answers[0]["request_id"]]
+    assert (logged.user_id, logged.k, logged.store_id) == ("ann", 2, "s1")
+    assert logged.timestamp == AS_OF + timedelta(days=1)
+    assert logged.items == [item["item_id"] for item in answers[0]["items"]]
+    assert logged.scores == [item["score"] for item in answers[0]["items"]]
+    assert logged.slots == [item["slot"] for item in answers[0]["items"]]
+
+
+def test_predictions_that_waited_for_a_locked_store_are_logged_at_the_end(
+    http: Http, path: Path
+) -> None:
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(5):
+        recommend(http)
+    time.sleep(0.3)
+    other.rollback()
+    other.close()
+    assert len(predictions(path, 5)) == 5
+
+
+def test_the_numbers_are_in_metrics(http: Http) -> None:
+    recommend(http)
+    send(http, act("view", "tea"))
+    text = http.get("/metrics").text
+    assert 'evergreen_answers_total{shopper="known"}' in text
+    assert 'evergreen_events_total{event_type="view"}' in text
+    assert "evergreen_answer_seconds_bucket" in text
+    assert 'evergreen_model_info{name="counting",version="0123456789ab"} 1.0' in text
+
+
+def test_the_document_is_served(http: Http) -> None:
+    assert http.get("/docs.json").json()["openapi"] == "3.1.0"
+
+
+def test_a_full_line_of_writes_is_refused_in_time(
+    start: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = start(timeout_seconds=1)
+    real = Shelf.append
+
+    def slow(self: Shelf, events: Any) -> EventsAnswer:
+        time.sleep(1.3)
+        return real(self, events)
+
+    monkeypatch.setattr(Shelf, "append", slow)
+    started = time.monotonic()
+    assert_problem(send(http, act("view", "tea")), 503)
+    assert time.monotonic() - started < 1.25
+    assert ids(recommend(http, k=1)) == ["milk"]
+
+
+@pytest.fixture
+def client(http: Http) -> Iterator[Client]:
+    """Our client on the app's transport."""
+    with Client("http://testserver", transport=http._transport) as found:
+        yield found
+
+
+def test_the_client_asks_and_sends(client: Client) -> None:
+    assert client.is_ready()
+    event = Event(user_id="ann", item_id="tea", event_type="view")
+    assert client.send([event, event]) == EventsAnswer(accepted=2, duplicates=0)
+    answer = client.recommend(RecommendRequest(user_id="ann", k=1, explore_slots=0))
+    assert isinstance(answer, RecommendAnswer)
+    assert answer.items[0].item_id == "milk"
+    with pytest.raises(ServiceError, match="at most 100") as caught:
+        client.recommend(RecommendRequest(user_id="ann", k=1_000))
+    assert caught.value.status == 422
+    assert "evergreen_answers_total" in client.metrics()
+    assert "/recommend" in client.docs()["paths"]
+
+
+def test_the_client_tries_again_and_an_event_still_counts_once(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def moody(request: httpx.Request) -> httpx.Response:
+        seen.append(request.content)
+        answer = http.post(request.url.path, content=request.content)
+        if len(seen) == 1:
+            raise httpx.ReadTimeout("the answer was lost")
+        if len(seen) == 2:
+            return httpx.Response(503, headers={"Retry-After": "0"})
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    monkeypatch.setattr("pipeline.serving.client.BACK_OFF_SECONDS", 0.001)
+    with Client("http://testserver", transport=httpx.MockTransport(moody)) as client:
+        found = client.send([Event(user_id="ann", item_id="tea", event_type="view")])
+    assert found == EventsAnswer(accepted=0, duplicates=1)
+    assert len(set(seen)) == 1
+
+
+def test_the_client_gives_up_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr("pipeline.serving.client.BACK_OFF_SECONDS", 0.001)
+    with Client("http://x", attempts=3, transport=httpx.MockTransport(absent)) as client:
+        assert not client.is_ready()
+        with pytest.raises(ServiceError, match="ConnectError"):
+            client.recommend(RecommendRequest(user_id="ann"))
+
+
+def test_many_events_are_sent_in_bodies_that_the_service_takes() -> None:
+    events = [Event(user_id="ann", item_id=str(n), event_type="view") for n in range(2_500)]
+    found = list(bodies(events))
+    assert max(len(body) for body in found) <= 33 * 1024
+    sent = [event for body in found for event in parse_events(body.encode())]
+    assert [event.item_id for event in sent] == [event.item_id for event in events]
+    assert len({event.event_id for event in sent}) == 2_500
+
+
+def test_the_shelf_warms_the_model_up_before_the_first_request(
+    bundle: FakeBundle, http: Http
+) -> None:
+    assert len(bundle.recommender.requests) >= 3
+    assert all(np.array_equal(each.row_splits[:1], [0]) for each in bundle.recommender.requests)
+
+
+def test_a_request_for_too_much_never_reaches_the_model(bundle: FakeBundle, path: Path) -> None:
+    params = serving_params()
+    shelf = Shelf(bundle, EventStore(f"sqlite:///{path}"), params)
+    n_before = len(bundle.recommender.requests)
+    with pytest.raises(RequestError):
+        shelf.recommend(RecommendRequest(user_id="ann", k=10**9))
+    assert len(bundle.recommender.requests) == n_before
+    shelf.close()

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from pipeline.planning.curves import fit
+from pipeline.planning.estimates import Resampling
+
+
+def draw(users: list[int], n_samples: int = 2000) -> Resampling:
+    return Resampling(np.array(users), n_samples, 0.95, seed=1)
+
+
+def test_the_estimate_is_the_mean_over_requests_not_over_users() -> None:
+    found = draw([0, 0, 0, 1]).estimate(np.array([1.0, 1.0, 1.0, 0.0]))
+    assert found.value == pytest.approx(0.75)
+
+
+def test_equal_values_have_no_spread() -> None:
+    found = draw([0, 1, 2]).estimate(np.full(3, 0.3))
+    assert (found.low, found.high) == (0.3, 0.3)
+
+
+def test_one_user_tells_nothing_about_the_spread() -> None:
+    alone = draw([0, 0])
+    found = alone.estimate(np.array([0.2, 0.4]), low=-1.0)
+    assert (found.low, found.high) == (-1.0, 1.0)
+    assert alone.half_width(np.array([0.2, 0.4])) == 1.0
+
+
+def test_requests_of_one_user_do_not_narrow_the_interval() -> None:
+    values = np.random.default_rng(0).random(50)
+    once = draw(list(range(50))).estimate(values)
+    repeated = draw([user for user in range(50) for _ in range(9)]).estimate(np.repeat(values, 9))
+    assert repeated == once
+
+
+def test_the_half_width_is_that_of_a_normal_mean() -> None:
+    values = np.random.default_rng(0).random(400)
+    expected = 1.959964 * values.std(ddof=1) / np.sqrt(400)
+    assert draw(list(range(400))).half_width(values) == pytest.approx(expected, abs=2e-6)
+
+
+def test_the_bootstrap_agrees_with_the_half_width() -> None:
+    random = np.random.default_rng(2)
+    users = np.sort(random.integers(0, 200, 1500)).tolist()
+    values = random.random(1500)
+    assert draw(users).estimate(values).half_width() == pytest.approx(
+        draw(users).half_width(values), rel=0.08
+    )
+
+
+def test_a_power_law_is_found_and_continued() -> None:
+    sizes = np.array([4.0, 8.0, 16.0, 28.0, 40.0])
+    found = fit(sizes, (0.2 - 0.1 * sizes**-0.5)[None, :])
+    assert found.limit[0] == pytest.approx(0.2, abs=0.01)
+    assert found.at(80.0)[0] == pytest.approx(0.2 - 0.1 * 80.0**-0.5, abs=0.002)
+
+
+def test_a_flat_curve_stays_flat() -> None:
+    found = fit(np.array([1.0, 2.0, 4.0]), np.full((2, 3), 0.16))
+    assert found.at(100.0).tolist() == pytest.approx([0.16, 0.16])
+
+
+def test_more_data_never_hurt_the_fit() -> None:
+    falling = fit(np.array([1.0, 2.0, 4.0]), np.array([[0.3, 0.2, 0.1]]))
+    assert falling.at(100.0)[0] == pytest.approx(0.2)
+
+
+def test_equal_sizes_give_the_mean() -> None:
+    assert fit(np.ones(3), np.array([[0.1, 0.2, 0.3]])).at(2.0)[0] == pytest.approx(0.2)

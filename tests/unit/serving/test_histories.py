@@ -1,0 +1,177 @@
+"""A request built live equals the one that training builds from histories of all events."""
+
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.serving.histories import Overlay, RequestBuilder
+from pipeline.serving.store import SOURCE, StoredEvent
+from pipeline.training.requests import Requests, Vocabulary, build_histories, build_requests
+from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
+
+ZONE = "America/New_York"
+VOCABULARY = Vocabulary(ITEMS)
+
+
+def stored(index: int, row: Any) -> StoredEvent:
+    return StoredEvent(
+        event_id=str(index),
+        user_id=row.user_id,
+        item_id=row.item_id,
+        timestamp=row.timestamp.to_pydatetime(),
+        event_type=row.event_type,
+        quantity=row.quantity,
+        price=row.price,
+        discount=0.0,
+        basket_id=None if pd.isna(row.basket_id) else row.basket_id,
+        session_id=None,
+        store_id=None,
+        source=SOURCE,
+        received_at=AS_OF,
+    )
+
+
+def some_events(seed: int, n: int) -> pd.DataFrame:
+    """Baskets of three shoppers around as_of; some items unknown, some lines twice."""
+    generator = np.random.default_rng(seed)
+    basket = generator.integers(0, n // 3, n)
+    hours = np.sort(generator.choice(2 * 24 * 40, n // 3, replace=False))
+    events = pd.DataFrame(
+        {
+            "user_id": np.array(["ann", "bob", "cat"])[basket % 3],
+            "item_id": generator.choice([*ITEMS, "caviar"], n),
+            "timestamp": pd.to_datetime(AS_OF) + pd.to_timedelta((hours[basket] - 960) / 2, "h"),
+            "event_type": "purchase",
+            "quantity": generator.integers(1, 5, n).astype(float),
+            "price": generator.random(n).round(2),
+            "basket_id": [f"b{number}" for number in basket],
+        }
+    )
+    events.loc[events["item_id"].eq("caviar") & (events["timestamp"] < AS_OF), "item_id"] = "tea"
+    alone = events["timestamp"].ge(AS_OF) & (basket % 4 == 0)
+    return events.assign(basket_id=events["basket_id"].mask(alone))
+
+
+def builder_of(
+    events: pd.DataFrame, attributes: pd.DataFrame | None = None
+) -> tuple[RequestBuilder, Overlay]:
+    histories = build_histories(events[events["timestamp"] < AS_OF], VOCABULARY)
+    overlay = Overlay(VOCABULARY, since=AS_OF.timestamp())
+    codes = pd.DataFrame(index=pd.Index([], dtype=str)) if attributes is None else attributes
+    builder = RequestBuilder(
+        histories, codes, overlay, timezone=ZONE, cart_hours=24, viewed_minutes=60
+    )
+    return builder, overlay
+
+
+def assert_equal(found: Requests, expected: Requests) -> None:
+    for field in fields(Requests):
+        left, right = getattr(found, field.name), getattr(expected, field.name)
+        assert left.dtype == right.dtype, field.name
+        np.testing.assert_array_equal(left, right, err_msg=field.name)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("days", [-60, -10.25, -0.5, 0, 0.5, 7.3, 60])
+def test_a_live_request_equals_the_one_that_training_builds(seed: int, days: float) -> None:
+    events = some_events(seed, 240)
+    attributes = pd.DataFrame({"age": [3, 1]}, index=pd.Index(["ann", "bob"], dtype=str))
+    builder, overlay = builder_of(events, attributes)
+    later = events[events["timestamp"] >= AS_OF].sample(frac=1, random_state=seed)
+    for start in range(0, len(later), 7):  # they arrive in pieces and in any order
+        part = later.iloc[start : start + 7]
+        overlay.extend(stored(start + i, row) for i, row in enumerate(part.itertuples(index=False)))
+    moment = AS_OF + timedelta(days=days)
+    for user_id in ("ann", "bob", "cat", "nobody"):
+        expected = build_requests(
+            build_histories(events, VOCABULARY),
+            [user_id],
+            [moment],
+            carts=[np.array([MILK], dtype=np.int32)],
+            viewed=[np.array([BREAD], dtype=np.int32)],
+            attributes=attributes,
+            timezone=ZONE,
+        )
+        found = builder.build(user_id, moment.timestamp(), cart=[MILK], viewed=[BREAD])
+        assert_equal(found, expected)
+
+
+def at(minutes: float) -> datetime:
+    return AS_OF + timedelta(days=1, minutes=minutes)
+
+
+def seen(kind: str, item: str, minutes: float, *, quantity: float = 1.0) -> StoredEvent:
+    row = pd.Series(
+        {
+            "user_id": "ann",
+            "item_id": item,
+            "timestamp": pd.Timestamp(at(minutes)),
+            "event_type": kind,
+            "quantity": quantity,
+            "price": 1.0,
+            "basket_id": None,
+        }
+    )
+    return stored(hash((kind, item, minutes)), row)
+
+
+def cart_of(events: list[StoredEvent], minutes: float) -> list[int]:
+    builder, overlay = builder_of(some_events(0, 60))
+    overlay.extend(events)
+    return builder.build("ann", at(minutes).timestamp()).cart_item.tolist()
+
+
+def test_a_cart_holds_what_was_put_in_and_not_yet_bought_or_taken_out() -> None:
+    events = [
+        seen("cart", "milk", 0),
+        seen("cart", "bread", 1),
+        seen("cart", "tea", 2),
+        seen("purchase", "milk", 3),
+        seen("cart", "bread", 4, quantity=0),
+    ]
+    assert cart_of(events, 2.5) == [MILK, BREAD, TEA]
+    assert cart_of(events, 5) == [TEA]
+
+
+def test_an_old_cart_is_forgotten() -> None:
+    assert cart_of([seen("cart", "milk", 0)], 24 * 60) == [MILK]
+    assert cart_of([seen("cart", "milk", 0)], 24 * 60 + 1) == []
+
+
+def test_views_are_the_last_hours_the_latest_first() -> None:
+    builder, overlay = builder_of(some_events(0, 60))
+    overlay.extend([seen("view", "milk", 0), seen("view", "tea", 30), seen("view", "bread", 40)])
+    overlay.extend([seen("view", "caviar", 41), seen("view", "tea", 50)])
+    assert builder.build("ann", at(45).timestamp()).viewed_item.tolist() == [BREAD, TEA, MILK]
+    assert builder.build("ann", at(90.5).timestamp()).viewed_item.tolist() == [TEA, BREAD]
+    given = builder.build("ann", at(90.5).timestamp(), viewed=[MILK, 0]).viewed_item.tolist()
+    assert given == [MILK, TEA, BREAD]
+
+
+def test_an_event_at_the_very_moment_is_not_yet_known() -> None:
+    assert cart_of([seen("cart", "milk", 0)], 0) == []
+
+
+def test_events_that_the_bundle_knows_are_left_out() -> None:
+    _, overlay = builder_of(some_events(0, 60))
+    overlay.extend([seen("purchase", "milk", -2 * 24 * 60)])
+    assert len(overlay) == 0
+
+
+def test_now_is_after_an_event_of_a_clock_that_was_ahead() -> None:
+    builder, overlay = builder_of(some_events(0, 60))
+    overlay.extend([seen("cart", "milk", 3)])
+    moment = builder.moment("ann", at(0).timestamp())
+    assert builder.build("ann", moment).cart_item.tolist() == [MILK]
+    assert builder.moment("bob", 5.0) == 5.0
+
+
+def test_a_return_changes_nothing() -> None:
+    builder, overlay = builder_of(some_events(0, 60))
+    before = builder.build("ann", at(5).timestamp())
+    overlay.extend([seen("return", "milk", 0)])
+    assert_equal(builder.build("ann", at(5).timestamp()), before)
