@@ -47,3 +47,5 @@ test-fast: install  ## the inner loop: under a minute
 
 bench: install  ## measure the budgets of the README; results go to benchmarks/results
 	$(RUN) python -m benchmarks.cycle
+	$(RUN) python -m benchmarks.serving
+	$(RUN) python -m benchmarks.readme

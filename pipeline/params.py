@@ -35,7 +35,7 @@ class Windows(BaseModel):
 class ShopParams(Section):
     """What every stage must agree on."""
 
-    as_of: date
+    as_of: date = Field(strict=False)  # a quoted string: DVC takes no YAML dates
     timezone: str
     currency: str
     seed: int = Field(ge=0, lt=2**31)
@@ -117,7 +117,7 @@ class SourceParams(Section):
     kind: Literal["completejourney", "files"]
     path: str | None = None
     timestamps_are: Literal["utc", "local"] = "utc"
-    ends: date | None = None
+    ends: date | None = Field(default=None, strict=False)
     tables: dict[Literal["events", "items", "users", "offers"], TableSource] = Field(
         default_factory=dict
     )
@@ -249,7 +249,12 @@ class MonitoringParams(Section):
     maximum_requests: int = Field(ge=1)
     psi_warning: float = Field(gt=0)
     psi_alarm: float = Field(gt=0)
+    psi_broken: float = Field(gt=0)
+    maximum_unknown_fraction: float = Field(ge=0, le=1)
+    maximum_volume_ratio: float = Field(gt=1)
+    maximum_failed_fraction: float = Field(ge=0, le=1)
     maximum_quality_loss_fraction: float = Field(ge=0, le=1)
+    confidence: float = Field(gt=0, lt=1)
     bootstrap_samples: int = Field(ge=100)
 
 

@@ -117,7 +117,12 @@ def params(source: str = "data/source") -> dict[str, Any]:
     values: dict[str, Any] = YAML(typ="safe", pure=True).load(
         (PROJECT / "params.yaml").read_text(encoding="utf-8")
     )
-    values["shop"] |= {"as_of": START.date() + timedelta(weeks=22), "timezone": "UTC", "seed": 3}
+    values["shop"] |= {
+        "as_of": str(START.date() + timedelta(weeks=22)),
+        "timezone": "UTC",
+        "seed": 3,
+    }
+    values["planning"]["guardrails"]["p99_latency_ms"] = 1000  # what a busy test machine can hold
     values["planning"] |= {
         "minimum_users": 20,
         "learning_curve_repeats": 2,
@@ -133,7 +138,12 @@ def params(source: str = "data/source") -> dict[str, Any]:
         },
     }
     values["labeling"] |= {"train_windows": 3, "n_negatives": 10}
-    values["training"]["ranker"] |= {"epochs": 3, "batch_size": 32, "explore_catalogue": 60}
+    values["training"]["ranker"] |= {
+        "epochs": 10,
+        "batch_size": 16,
+        "learning_rate": 0.005,
+        "explore_catalogue": 60,
+    }
     values["testing"]["bootstrap_samples"] = 100
     values["deployment"] |= {"n_golden_requests": 8, "load_seconds": 2}
     values["monitoring"] |= {"bootstrap_samples": 100}

@@ -126,9 +126,13 @@ def _is_intact(manifest: Manifest) -> bool:
         for table, records in months.items()
         for month, record in records.items()
     )
-    return partitions and all(
-        Path(name).is_file() and sha256(Path(name)) == known
-        for name, known in manifest.files.items()
+    return (
+        partitions
+        and QUARANTINE.is_dir()
+        and all(
+            Path(name).is_file() and sha256(Path(name)) == known
+            for name, known in manifest.files.items()
+        )
     )
 
 

@@ -1,6 +1,5 @@
 """A short load on the running service: an even stream of requests, and how long answers take."""
 
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,22 +35,18 @@ def put_load(
         requests_per_second: The rate.
         seconds: How long.
     """
-    local = threading.local()
-
-    def client() -> httpx.Client:
-        if not hasattr(local, "client"):
-            local.client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
-        found: httpx.Client = local.client
-        return found
 
     def send(number: int, due: float) -> tuple[float, bool]:
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due, 0.0) or time.monotonic()
-        response = client().post("/recommend", json=bodies[number % len(bodies)])
+        response = client.post("/recommend", json=bodies[number % len(bodies)])
         return (time.monotonic() - due) * 1e3, response.is_success
 
     n = max(1, round(requests_per_second * seconds))
-    with ThreadPoolExecutor(N_WORKERS) as pool:
+    with (
+        httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
+        ThreadPoolExecutor(N_WORKERS) as pool,
+    ):
         list(pool.map(lambda number: send(number, 0.0), range(WARM_UP)))
         start = time.monotonic() + 0.1
         dues = [start + number / requests_per_second for number in range(n)]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.labeling.baskets import count_earlier
 from pipeline.labeling.labelling import Labelled
 from pipeline.labeling.ragged import Longs
 
@@ -25,6 +24,7 @@ def balance(labelled: Labelled, items: pd.DataFrame, minimum_earlier: int) -> pd
         Known and sold is what was so before the last of the split's windows opened.
     """
     frame = labelled.rows.reset_index(drop=True)
+    known_since = _known_since(labelled.source.baskets, minimum_earlier)
     sold = Sold.of(labelled, items)
     kept = []
     for (split, protocol), rows in frame.groupby(["split", "protocol"], sort=False):
@@ -42,18 +42,23 @@ def balance(labelled: Labelled, items: pd.DataFrame, minimum_earlier: int) -> pd
                 "n_carts": int((labelled.cart.lengths()[members] > 0).sum()),
                 "mean_labels": n_labels / len(rows),
                 "positive_fraction": n_labels / max(n_labels + n_negatives, 1),
-                "user_coverage": _user_coverage(labelled, rows, max(minimum_earlier, 1)),
+                "user_coverage": _user_coverage(known_since, rows),
                 **sold.coverage(labels.values, rows["cutoff"].max()),
             }
         )
     return pd.DataFrame(kept)
 
 
-def _user_coverage(labelled: Labelled, rows: pd.DataFrame, minimum_earlier: int) -> float:
-    baskets = labelled.source.baskets
-    shoppers = baskets["user_id"].drop_duplicates()
-    moments = pd.Series(rows["cutoff"].max(), index=shoppers.index, dtype=rows["cutoff"].dtype)
-    known = shoppers[count_earlier(baskets, shoppers, moments) >= minimum_earlier]
+def _known_since(baskets: pd.DataFrame, minimum_earlier: int) -> pd.Series:
+    """Return, per shopper with that many baskets, when the last of them began."""
+    bought = baskets.loc[baskets["n_purchases"] > 0, ["user_id", "timestamp"]]
+    bought = bought.sort_values(["user_id", "timestamp"], kind="stable")
+    reached = bought.groupby("user_id", sort=False).cumcount() == max(minimum_earlier, 1) - 1
+    return bought[reached].set_index("user_id")["timestamp"]
+
+
+def _user_coverage(known_since: pd.Series, rows: pd.DataFrame) -> float:
+    known = known_since.index[known_since < rows["cutoff"].max()]
     return float(known.isin(rows["user_id"]).mean()) if len(known) else 0.0
 
 

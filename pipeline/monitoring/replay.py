@@ -25,7 +25,7 @@ from pipeline.monitoring.traffic import Traffic
 from pipeline.serving.client import ServiceError
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 from pipeline.training.recommender import SLOTS, Recommendations
-from pipeline.training.requests import Vocabulary
+from pipeline.training.requests import Vocabulary, to_seconds
 
 N_WORKERS = 4
 # Sent together at the latest: a body stays small and a write short.
@@ -124,13 +124,11 @@ class _Worker:
 
     def run(self, visits: list[_Asking], events: pd.DataFrame) -> None:
         """Ask and tell in time order; at the same moment, ask first."""
-        moments = events["timestamp"].to_numpy()
+        moments = to_seconds(events["timestamp"])
         bought = events_of(events)
         done = 0
         for visit in visits:
-            until = int(
-                np.searchsorted(moments, np.datetime64(visit.at.replace(tzinfo=None)), "left")
-            )
+            until = int(np.searchsorted(moments, visit.at.timestamp(), side="left"))
             self._tell(bought[done:until])
             done = until
             if visit.user_id in self._unseen:

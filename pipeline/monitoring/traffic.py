@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.params import MonitoringParams, ShopParams
 from pipeline.schemas import EVENT_TYPES
 
 DAYS_PER_WEEK = 7
-ROLLING = "rolling"
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,6 @@ class Traffic:
     n_baskets: int
     n_days: float
 
-    def weeks(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """Return the week of each asking example, 0 = the seven days after `as_of`."""
-        return week_numbers(self.asking, self.start)
-
 
 def traffic_of(
     examples: pd.DataFrame, events: pd.DataFrame, params: MonitoringParams, shop: ShopParams
@@ -49,8 +45,7 @@ def traffic_of(
     """
     start = shop.windows().as_of
     end = start + timedelta(days=params.replay_days)
-    chosen = (examples["split"] == "production") & (examples["protocol"] == ROLLING)
-    asking = _within(examples[chosen], start, end, ["user_id", "basket_id"])
+    asking = _within(rolling(examples, "production"), start, end, ["user_id", "basket_id"])
     window = _within(events, start, end, ["user_id", "basket_id", "item_id"])
     window = window[window["event_type"].isin(EVENT_TYPES)].reset_index(drop=True)
     last = window["timestamp"].max() if len(window) else pd.Timestamp(start)
@@ -61,6 +56,12 @@ def traffic_of(
         n_baskets=len(asking),
         n_days=max((last - pd.Timestamp(start)) / pd.Timedelta(days=1), 1.0),
     )
+
+
+def rolling(examples: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the rolling examples of one split, in the order of the table."""
+    chosen = (examples["split"] == split) & (examples["protocol"] == "rolling")
+    return examples[chosen].reset_index(drop=True)
 
 
 def _within(frame: pd.DataFrame, start: datetime, end: datetime, ties: list[str]) -> pd.DataFrame:
@@ -80,9 +81,7 @@ def sampled(frame: pd.DataFrame, maximum: int) -> pd.DataFrame:
     return frame.iloc[kept].reset_index(drop=True)
 
 
-def week_numbers(
-    examples: pd.DataFrame, start: datetime
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def week_numbers(examples: pd.DataFrame, start: datetime) -> npt.NDArray[np.int64]:
     """Return whole weeks since `start` per example."""
     since = examples["timestamp"] - pd.Timestamp(start)
     return np.asarray(since.dt.days.to_numpy() // DAYS_PER_WEEK, dtype=np.int64)

@@ -84,7 +84,8 @@ class Reasons:
             found.extend(self._same_group(item))
         n_shoppers = int(catalogue.n_shoppers[item])
         if n_shoppers > 1 and end == start:
-            found.append(f"{n_shoppers:,} shoppers bought it in four weeks to {catalogue.as_of}")
+            month = f"in the four weeks before {catalogue.as_of}"
+            found.append(f"{n_shoppers:,} shoppers bought it {month}")
         return found[:MAXIMUM_REASONS]
 
     def _with_cart(self, start: int, end: int) -> list[str]:

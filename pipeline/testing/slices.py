@@ -32,7 +32,8 @@ def slices_of(questions: Questions, users: pd.DataFrame) -> Iterator[tuple[str, 
     yield "day", "Monday to Friday", ~weekend
     known = users.set_index("user_id")
     for column in known.columns:
-        group = known[column].reindex(questions.examples["user_id"]).fillna(UNKNOWN).to_numpy()
+        text = known[column].map(str, na_action="ignore").astype(object)  # numbers are groups too
+        group = text.reindex(questions.examples["user_id"]).fillna(UNKNOWN).to_numpy()
         for name in sorted(set(group)):
             yield column, str(name), group == name
 
@@ -65,14 +66,16 @@ def slice_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def fairness_gap(slices: pd.DataFrame, attributes: list[str]) -> float:
+def fairness_gap(slices: pd.DataFrame, attributes: list[str], overall: float) -> float:
     """Return how far the worst demographic group lies below the mean, as a fraction of the mean.
 
     A group counts only when its whole interval lies below the mean: smaller gaps may be chance.
+
+    Args:
+        slices: From `slice_table`.
+        attributes: Kinds of slices that are groups of people.
+        overall: The mean over all requests.
     """
     groups = slices[slices["kind"].isin(attributes)]
-    if groups.empty:
-        return 0.0
-    overall = groups["value"] / (1 + groups["gap_fraction"])
     behind = groups[groups["high"] < overall]
     return float(-behind["gap_fraction"].min()) if len(behind) else 0.0

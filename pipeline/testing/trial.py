@@ -113,7 +113,7 @@ def _conclude(
     )
     attributes = [name for name in users.columns if name != "user_id"]
     metrics = metrics_of(champion, found, protocols)
-    metrics["fairness_gap"] = fairness_gap(slices, attributes)
+    metrics["fairness_gap"] = fairness_gap(slices, attributes, metrics["rolling"][primary])
     metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
     metrics["slices"] = {
         f"{row.kind}: {row.slice}": {"n": row.n, primary: row.value} for row in slices.itertuples()

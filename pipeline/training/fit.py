@@ -80,9 +80,13 @@ def fit(  # noqa: PLR0913  each is one replaceable part
     fitted, best, best_values = checkpoint.restore(kept, Fitted(0), variables)
     step = _step(loss, learned, optimizer)
     for epoch in range(len(fitted.curve) + 1, schedule.epochs + 1):
+        if len(fitted.curve) - fitted.epochs >= schedule.patience:
+            break
         random = np.random.default_rng([schedule.seed, epoch])
         total = 0.0
-        with tqdm(batches(random), f"{name} epoch {epoch}", n_batches, leave=False) as bar:
+        with tqdm(
+            batches(random), f"{name} epoch {epoch}", total=n_batches, leave=False, disable=None
+        ) as bar:
             for number, batch in enumerate(bar):
                 value = float(step(*batch))
                 _check_finite(value, name, epoch, number)
@@ -91,10 +95,8 @@ def fit(  # noqa: PLR0913  each is one replaceable part
         fitted.curve.append({"epoch": epoch, "loss": total / n_batches, "validation": score})
         if score is None or score > best:
             best = -np.inf if score is None else score
-            fitted.epochs, best_values = epoch, [np.array(v) for v in variables]
+            fitted.epochs, best_values = epoch, values_of(variables)
         checkpoint.save(kept, fitted, best, best_values)
-        if epoch - fitted.epochs >= schedule.patience:
-            break
     for variable, value in zip(variables, best_values, strict=True):
         variable.assign(value)
     return fitted
@@ -130,6 +132,11 @@ def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
         )
 
 
+def values_of(variables: list[Any]) -> list[Any]:
+    """Return copies of what variables of TensorFlow or Keras hold."""
+    return [variable.numpy().copy() for variable in variables]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The state after an epoch, on disk; removed with `clear` when training is over."""
@@ -139,7 +146,7 @@ class Checkpoint:
 
     def save(self, kept: list[Any], fitted: Fitted, best: float, best_values: list[Any]) -> None:
         """Write everything that the next epoch needs."""
-        arrays = {f"kept_{at}": np.array(value) for at, value in enumerate(kept)}
+        arrays = {f"kept_{at}": value for at, value in enumerate(values_of(kept))}
         arrays |= {f"best_{at}": value for at, value in enumerate(best_values)}
         state = {"key": self.key, "epochs": fitted.epochs, "curve": fitted.curve, "best": best}
         arrays["state"] = np.array(json.dumps(state))
@@ -150,7 +157,7 @@ class Checkpoint:
         self, kept: list[Any], fresh: Fitted, variables: list[Any]
     ) -> tuple[Fitted, float, list[Any]]:
         """Put the state of an interrupted fit of the same inputs back, or return a fresh start."""
-        start = fresh, -np.inf, [np.array(v) for v in variables]
+        start = fresh, -np.inf, values_of(variables)
         if not self.path.exists():
             return start
         with np.load(self.path, allow_pickle=False) as arrays:

@@ -75,7 +75,7 @@ def assert_equal(found: Requests, expected: Requests) -> None:
         np.testing.assert_array_equal(left, right, err_msg=field.name)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("days", [-60, -10.25, -0.5, 0, 0.5, 7.3, 60])
 def test_a_live_request_equals_the_one_that_training_builds(seed: int, days: float) -> None:
     events = some_events(seed, 240)
@@ -86,9 +86,10 @@ def test_a_live_request_equals_the_one_that_training_builds(seed: int, days: flo
         part = later.iloc[start : start + 7]
         overlay.extend(stored(start + i, row) for i, row in enumerate(part.itertuples(index=False)))
     moment = AS_OF + timedelta(days=days)
+    everything = build_histories(events, VOCABULARY)
     for user_id in ("ann", "bob", "cat", "nobody"):
         expected = build_requests(
-            build_histories(events, VOCABULARY),
+            everything,
             [user_id],
             [moment],
             carts=[np.array([MILK], dtype=np.int32)],

@@ -2,8 +2,27 @@ import numpy as np
 import pytest
 
 from pipeline.serving.reasons import Catalogue, Reasons, bought, build_catalogue
-from pipeline.training.requests import Ints, Requests, build_requests
-from tests.fake_bundle import AS_OF, BREAD, COFFEE, JAM, MILK, TEA, FakeBundle
+from pipeline.training.requests import (
+    Ints,
+    Requests,
+    Vocabulary,
+    build_histories,
+    build_requests,
+)
+from tests.fake_bundle import (
+    ANN,
+    AS_OF,
+    BREAD,
+    COFFEE,
+    ITEMS,
+    JAM,
+    MILK,
+    TEA,
+    FakeBundle,
+    purchases,
+)
+
+CAT = [("cat", "jam", "2024-02-26T09:00:00Z", "c1")]
 
 
 def ints(*values: int) -> Ints:
@@ -75,3 +94,22 @@ def test_an_unknown_shopper_gets_only_facts(bundle: FakeBundle, catalogue: Catal
     reasons = Reasons(request(bundle, "nobody", cart=ints(MILK), viewed=ints()), catalogue)
     for item in (BREAD, COFFEE, JAM, TEA):
         assert reasons.of(item) == ["New to you"]
+
+
+def test_what_is_popular_says_how_many_bought_it_and_until_when() -> None:
+    bundle = FakeBundle()
+    bundle.histories = build_histories(purchases([*ANN, *CAT]), Vocabulary(ITEMS))
+    catalogue = build_catalogue(bundle.items, bundle.histories, as_of=AS_OF)
+    reasons = Reasons(request(bundle, "nobody", cart=ints(), viewed=ints()), catalogue)
+    assert reasons.of(JAM) == [
+        "New to you",
+        "2 shoppers bought it in the four weeks before 2024-03-01",
+    ]
+
+
+def test_others_of_the_same_group_are_counted_once_each() -> None:
+    bundle = FakeBundle()
+    bundle.items = bundle.items.assign(category="FOOD")
+    catalogue = build_catalogue(bundle.items, bundle.histories, as_of=AS_OF)
+    reasons = Reasons(request(bundle, "ann", cart=ints(), viewed=ints()), catalogue)
+    assert reasons.of(COFFEE) == ["New to you", "You bought 3 others from FOOD"]

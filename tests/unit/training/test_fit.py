@@ -73,7 +73,7 @@ class Scores:
     def __init__(self, *scores: float) -> None:
         self.scores = list(scores)
 
-    def __call__(self, weights: tf.Variable) -> float:
+    def __call__(self, _weights: tf.Variable) -> float:
         return self.scores.pop(0)
 
 

@@ -1,0 +1,37 @@
+"""Monitoring: production is replayed through the deployed model; what moved is traced to its phase.
+
+Reads:  data/labelled/examples.parquet; data/clean; models/champion; reports/testing/reference.json
+Writes: reports/monitoring/{metrics.json,weeks.csv,index.html,verdict.json};
+        reports/monitoring/latency.json, of this machine
+"""
+
+import sys
+from pathlib import Path
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import stage
+from pipeline.tracking import Run
+from pipeline.verdicts import Verdict
+
+LATENCY = Path("reports/monitoring/latency.json")
+
+
+@stage("monitoring")
+def main(params: Params, run: Run) -> Verdict:
+    """Replay, observe, decide, report."""
+    from pipeline.monitoring import report
+    from pipeline.monitoring.watch import read_known, watch
+
+    known = read_known(params)
+    found = watch(known)
+    artefacts.write_json(found.metrics, artefacts.MONITORING_METRICS.path)
+    artefacts.write_text(found.weeks.to_csv(index=False), artefacts.MONITORING_WEEKS.path)
+    artefacts.write_json(found.latency, LATENCY)
+    report.page(found, known).write(artefacts.page("monitoring").path)
+    run.log_metrics(found.metrics | {"latency": found.latency})
+    return found.verdict
+
+
+if __name__ == "__main__":
+    sys.exit(main())

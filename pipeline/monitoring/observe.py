@@ -1,0 +1,186 @@
+"""Replies joined with what was then bought, and every signal of them against the reference."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.monitoring.drift import Drift, drifts_of, label_signals, with_label_bins
+from pipeline.monitoring.quality import Quality, bootstrap_of, quality_of, values_of
+from pipeline.monitoring.replay import Replies
+from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
+from pipeline.params import Params
+from pipeline.testing.measure import Questions
+from pipeline.testing.signals import input_signals, output_signals
+from pipeline.training.requests import (
+    Histories,
+    Ints,
+    Requests,
+    Vocabulary,
+    attribute_codes,
+    build_histories,
+)
+from pipeline.training.shop import labels_of, requests_of
+
+Weeks = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What collection and labeling wrote.
+
+    Attributes:
+        examples: schemas.EXAMPLES.
+        events: schemas.EVENTS of all time.
+        users: schemas.USERS.
+    """
+
+    examples: pd.DataFrame
+    events: pd.DataFrame
+    users: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Known:
+    """What traffic is held against.
+
+    Attributes:
+        tables: Production included.
+        testing: Contents of reports/testing/reference.json.
+        vocabulary: Of the served model.
+        params: All.
+    """
+
+    tables: Tables
+    testing: dict[str, Any]
+    vocabulary: Vocabulary
+    params: Params
+
+    @property
+    def k(self) -> int:
+        """Length of the lists."""
+        return int(self.testing["k"])
+
+    @cached_property
+    def histories(self) -> Histories:
+        """Every purchase of all time; a request takes what lies before it."""
+        return build_histories(self.tables.events, self.vocabulary)
+
+    @cached_property
+    def popularity(self) -> npt.NDArray[np.float64]:
+        """[n_items] purchases before the test window: the ruler that the reference was cut with."""
+        events, start = self.tables.events, self.params.shop.windows().test_start
+        known = events[(events["timestamp"] < start) & (events["event_type"] == "purchase")]
+        index = self.vocabulary.encode_column(known["item_id"])
+        counts = np.bincount(index, minlength=len(self.vocabulary)).astype(np.float64)
+        counts[0] = 0.0
+        return counts
+
+    @cached_property
+    def reference(self) -> dict[str, Any]:
+        """The reference of testing, with bins for the labels of the test window."""
+        examples = rolling(self.tables.examples, "test")
+        if examples.empty:
+            return self.testing
+        bins = self.testing["bins"].values()
+        return with_label_bins(
+            self.testing,
+            label_signals(self.questions(examples)),
+            week_numbers(examples, self.params.shop.windows().test_start),
+            n_bins=max((len(each["edges"]) for each in bins), default=1) + 1,
+        )
+
+    def questions(self, examples: pd.DataFrame) -> Questions:
+        """Return the requests of these examples with what was then bought."""
+        requests = requests_of(
+            examples,
+            self.histories,
+            self.vocabulary,
+            attribute_codes(self.tables.users),
+            self.params.shop.timezone,
+        )
+        row, item = labels_of(examples, self.vocabulary)
+        return Questions(
+            examples=examples,
+            requests=requests,
+            label_row=row,
+            label_item=item,
+            n_true=np.bincount(row, minlength=len(examples)),
+            is_repeat=is_own(requests, row, item, len(self.vocabulary)),
+        )
+
+
+def is_own(requests: Requests, row: Ints, item: Ints, n_items: int) -> npt.NDArray[np.bool_]:
+    """Return whether each label is on an item that its shopper bought before.
+
+    The lines of `requests` are in the order of request and item, so each label is looked up there.
+
+    Args:
+        requests: The requests.
+        row: [n_labels] the request of each label.
+        item: [n_labels] item index, 0 = not known.
+        n_items: Size of the vocabulary.
+    """
+    line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
+    bought = line_row * n_items + requests.item
+    wanted = row.astype(np.int64) * n_items + item
+    first, behind = (np.searchsorted(bought, wanted, side=side) for side in ("left", "right"))
+    return np.asarray((first < behind) & (item > 0))
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Numbers of a replayed window.
+
+    Attributes:
+        traffic: What was asked.
+        replies: What came back.
+        questions: The requests with what was then bought.
+        week: [n] of each request, from 0.
+        signals: One column per signal, one row per request.
+        drifts: Every signal against its reference.
+        quality: Each metric over the window.
+        weekly: The same of each week.
+    """
+
+    traffic: Traffic
+    replies: Replies
+    questions: Questions
+    week: Weeks
+    signals: pd.DataFrame
+    drifts: tuple[Drift, ...]
+    quality: dict[str, Quality]
+    weekly: tuple[dict[str, Quality], ...]
+
+
+def observe(traffic: Traffic, replies: Replies, known: Known) -> Observation:
+    """Return what there is to see in the replies to at least one request."""
+    questions = known.questions(traffic.asking)
+    week = week_numbers(traffic.asking, traffic.start)
+    signals = pd.concat(
+        [
+            input_signals(questions.requests),
+            output_signals(replies.served, known.popularity),
+            label_signals(questions),
+        ],
+        axis=1,
+    )
+    values = values_of(replies.served, questions, known.k)
+    bootstrap = bootstrap_of(questions, known.params.monitoring, known.params.shop.seed)
+    expected = known.testing["quality"]
+    return Observation(
+        traffic=traffic,
+        replies=replies,
+        questions=questions,
+        week=week,
+        signals=signals,
+        drifts=drifts_of(signals, week, known.reference),
+        quality=quality_of(values, bootstrap, expected),
+        weekly=tuple(
+            quality_of(values, bootstrap, expected, week == number)
+            for number in range(int(week.max()) + 1)
+        ),
+    )

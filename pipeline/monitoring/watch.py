@@ -1,0 +1,141 @@
+"""The whole of monitoring: replay, observe, decide."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import artefacts
+from pipeline.monitoring.decide import decide
+from pipeline.monitoring.observe import Known, Observation, Tables, observe
+from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metrics_of, weeks_of
+from pipeline.monitoring.replay import Replies, Service, replay
+from pipeline.monitoring.traffic import Traffic, traffic_of
+from pipeline.params import PARAMS_PATH, Params
+from pipeline.training.requests import Vocabulary
+from pipeline.verdicts import Evidence, Verdict
+
+EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
+READY_SECONDS = 90.0
+# Above the service's own limit, so that the service is the one that refuses.
+CLIENT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was seen, and what it means.
+
+    Attributes:
+        metrics: Contents of reports/monitoring/metrics.json.
+        weeks: A row per week.
+        seen: All numbers; None when there was nothing to replay.
+        latency: Measured, so in no DVC output.
+        verdict: The conclusion.
+    """
+
+    metrics: dict[str, Any]
+    weeks: pd.DataFrame
+    seen: Observation | None
+    latency: dict[str, float]
+    verdict: Verdict
+
+
+def read_known(params: Params) -> Known:
+    """Return what traffic is held against, the champion's vocabulary checked and included.
+
+    Raises:
+        ArtefactError: A file is missing or damaged.
+    """
+    from pipeline.deployment.bundle import verify_bundle
+    from pipeline.training.saved import VOCABULARY
+
+    champion = artefacts.CHAMPION.existing()
+    verify_bundle(champion)
+    ids = (champion / VOCABULARY).read_text(encoding="utf-8").splitlines()
+    return Known(
+        tables=Tables(
+            examples=artefacts.read_table(artefacts.EXAMPLES),
+            events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
+            users=artefacts.read_table(artefacts.USERS),
+        ),
+        testing=artefacts.read_json(artefacts.REFERENCE),
+        vocabulary=Vocabulary(tuple(ids)),
+        params=params,
+    )
+
+
+@contextmanager
+def deployed_service() -> Iterator[Service]:
+    """Yield a client of the champion, served for this replay alone.
+
+    Raises:
+        DeploymentError: It does not become ready.
+    """
+    from pipeline.deployment.process import running_service
+    from pipeline.serving.client import Client
+
+    with tempfile.TemporaryDirectory(prefix="evergreen-monitoring-") as scratch:
+        store = f"sqlite:///{Path(scratch) / 'events.db'}"
+        with (
+            running_service(
+                artefacts.CHAMPION.path,
+                params_path=PARAMS_PATH,
+                timeout_seconds=READY_SECONDS,
+                event_store=store,
+            ) as running,
+            Client(running.url, timeout_seconds=CLIENT_SECONDS) as client,
+        ):
+            yield client
+
+
+def watch(known: Known) -> Watch:
+    """Replay production through the champion and judge it."""
+    traffic = traffic_of(
+        known.tables.examples, known.tables.events, known.params.monitoring, known.params.shop
+    )
+    if traffic.asking.empty:
+        return nothing_to_replay(known)
+    with deployed_service() as service:
+        replies = replay(traffic, service, known.vocabulary, k=known.k)
+    return judge(traffic, replies, known)
+
+
+def judge(traffic: Traffic, replies: Replies, known: Known) -> Watch:
+    """Return what the replies to this traffic mean."""
+    seen = observe(traffic, replies, known)
+    found = findings_of(seen, known)
+    return Watch(
+        metrics=metrics_of(seen, found, known),
+        weeks=weeks_of(seen, known),
+        seen=seen,
+        latency=latency_of(seen),
+        verdict=decide(found, known.params.monitoring),
+    )
+
+
+def nothing_to_replay(known: Known) -> Watch:
+    """Return what is said before anything happened after `as_of`."""
+    day = known.params.shop.as_of
+    return Watch(
+        metrics={"n_requests": 0, "n_baskets": 0, "n_events": 0, "n_users": 0},
+        weeks=pd.DataFrame(columns=list(COLUMNS)),
+        seen=None,
+        latency={},
+        verdict=Verdict(
+            phase="monitoring",
+            status="proceed",
+            cause=f"There is nothing to replay yet: no basket on {day} or later.",
+            evidence=(
+                Evidence(
+                    name="n_requests",
+                    value=0.0,
+                    holds=True,
+                    note="the first production baskets will be judged by the next run",
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,258 @@
+"""Training and testing as stages, on the tiny shop, after the stages before them."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import artefacts
+from pipeline.collection.__main__ import main as collect
+from pipeline.labeling.__main__ import main as label
+from pipeline.planning.__main__ import main as plan
+from pipeline.testing.__main__ import main as test
+from pipeline.training.__main__ import main as train
+from tests import tiny_shop
+
+pytestmark = pytest.mark.slow
+
+NAMES = {"ranker", "popular", "personal", "decayed", "tifu_knn"}
+TRAINING = Path("reports/training")
+TESTING = Path("reports/testing")
+CANDIDATES = artefacts.CANDIDATES.path
+CHECKPOINTS = Path("models/checkpoints")
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after labeling."""
+    folder = tmp_path_factory.mktemp("labelled")
+    tiny_shop.write_source(folder / "data" / "source")
+    tiny_shop.write_params(folder / "params.yaml", tiny_shop.params())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert [plan([]), collect([]), label([])] == [0, 0, 0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tested_folder(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after testing."""
+    folder = tmp_path_factory.mktemp("tested") / "shop"
+    shutil.copytree(labelled, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert [train([]), test([])] == [0, 0]
+    return folder
+
+
+@pytest.fixture
+def tested(tested_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tested_folder)
+    return tested_folder
+
+
+@pytest.fixture
+def copy(tested_folder: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project after testing that may be changed."""
+    folder = tmp_path / "shop"
+    shutil.copytree(tested_folder, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def test_training_writes_every_candidate_whole(tested: Path) -> None:
+    assert {path.name for path in CANDIDATES.iterdir()} == NAMES
+    for name in NAMES:
+        assert {path.name for path in (CANDIDATES / name).iterdir()} == {
+            "saved_model",
+            "model.json",
+            "vocabulary.txt",
+        }
+        assert read(CANDIDATES / name / "model.json")["name"] == name
+
+
+def test_checkpoints_are_gone_when_training_is_over(tested: Path) -> None:
+    assert not list(CHECKPOINTS.glob("*"))
+
+
+def test_training_reports_its_curves_and_validation(tested: Path) -> None:
+    found = read(TRAINING / "metrics.json")
+    assert set(found["validation"]) == NAMES
+    curves = pd.read_csv(TRAINING / "curves.csv")
+    assert curves.columns.tolist() == ["part", "epoch", "loss", "validation"]
+    network = curves[curves["part"] == "network"]
+    assert network["loss"].iloc[-1] < network["loss"].iloc[0]
+    assert found["epochs"]["network"] in network["epoch"].to_numpy()
+    assert read(TRAINING / "verdict.json")["status"] == "proceed"
+    assert "Candidates on validation" in (TRAINING / "index.html").read_text(encoding="utf-8")
+
+
+def test_testing_finds_the_habits_and_not_with_the_popular_list(tested: Path) -> None:
+    found = read(TESTING / "metrics.json")
+    assert {found["champion"], *found["baselines"]} == NAMES
+    for protocol in ("rolling", "first_basket"):
+        assert found[protocol]["recall@10"] > 0.7
+        low, high = found[protocol]["interval"]["recall@10"]
+        assert low <= found[protocol]["recall@10"] <= high
+        assert found["n_users"][protocol] <= tiny_shop.N_USERS
+    assert found["baselines"]["popular"]["rolling"]["recall@10"] < 0.4
+    lead = found["baselines"]["popular"]["paired"]["rolling"]["recall@10"]
+    assert lead["low"] > 0.3
+
+
+def test_testing_says_what_it_chose_and_why(tested: Path) -> None:
+    verdict, found = read(TESTING / "verdict.json"), read(TESTING / "metrics.json")
+    assert found["champion"] in verdict["cause"]
+    assert {item["name"] for item in verdict["evidence"]} >= {
+        "recall@10",
+        "gain_fraction",
+        "ahead_of_baselines",
+        "coverage@10",
+        "fairness_gap",
+    }
+    card = (TESTING / "model_card.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# Model card: {found['champion']}\n")
+    page = (TESTING / "index.html").read_text(encoding="utf-8")
+    assert all(name in page for name in NAMES)
+
+
+def test_the_comparison_has_one_row_per_candidate_protocol_and_metric(tested: Path) -> None:
+    table = pd.read_csv(TESTING / "comparison.csv")
+    assert len(table) == len(NAMES) * 2 * 3
+    assert (table["low"] <= table["value"]).all()
+    assert (table["value"] <= table["high"]).all()
+
+
+def test_the_reference_has_bins_whose_shares_add_up(tested: Path) -> None:
+    reference = read(TESTING / "reference.json")
+    for name, bins in reference["bins"].items():
+        assert len(bins["shares"]) == len(bins["edges"]) + 2, name
+        assert sum(bins["shares"]) == pytest.approx(1.0, abs=1e-6)
+        assert bins["edges"] == sorted(bins["edges"])
+        assert reference["weekly_psi"][name] >= 0
+    assert reference["quality"]["recall@10"] > 0.6
+
+
+def test_testing_again_gives_the_same_bytes(copy: Path) -> None:
+    before = digest(TESTING)
+    assert test([]) == 0
+    assert digest(TESTING) == before
+
+
+def test_what_comes_after_the_test_window_changes_no_number(copy: Path) -> None:
+    before = read(TESTING / "metrics.json")
+    changed = 0
+    as_of = pd.Timestamp(tiny_shop.START) + pd.Timedelta(weeks=22)
+    for path in sorted(artefacts.EVENTS.path.glob("*.parquet")):
+        events = pd.read_parquet(path)
+        late = events["timestamp"] >= as_of
+        events.loc[late, "item_id"] = tiny_shop.item_id(0)
+        changed += int(late.sum())
+        events.to_parquet(path, index=False)
+    assert changed > 0
+    assert test([]) == 0
+    assert read(TESTING / "metrics.json") == before
+
+
+def test_ctrl_c_in_training_leaves_the_candidates_as_they_were(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.training import candidates
+
+    class Half:
+        """A recommender that is interrupted in the middle of being saved."""
+
+        def save(self, path: Path) -> None:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "model.json").write_text("{}")
+            raise KeyboardInterrupt
+
+    fitted = candidates.FittedCandidates({"ranker": Half()}, None, None)  # type: ignore[dict-item,arg-type]
+    monkeypatch.setattr(candidates, "fit_candidates", lambda *_: fitted)
+    before, verdict = digest(CANDIDATES), (TRAINING / "verdict.json").read_bytes()
+    assert train([]) == 130
+    assert digest(CANDIDATES) == before
+    assert (TRAINING / "verdict.json").read_bytes() == verdict
+    assert [path.name for path in CANDIDATES.parent.glob(".*")] == []
+
+
+def test_training_that_was_interrupted_resumes_to_the_same_numbers(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.training import ranker_fit
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before, curves = (
+        read(TRAINING / "metrics.json"),
+        pd.read_csv(TRAINING / "curves.csv"),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(ranker_fit, "_fit_explore", interrupt)
+        assert train([]) == 130
+    checkpoint = CHECKPOINTS / "network.npz"
+    written = checkpoint.stat().st_mtime_ns
+    seen: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(checkpoint.stat().st_mtime_ns)
+        return explore(*arguments)
+
+    explore = ranker_fit._fit_explore
+    monkeypatch.setattr(ranker_fit, "_fit_explore", watched)
+    assert train([]) == 0
+    assert seen == [written]  # no epoch of the network ran again
+    pd.testing.assert_frame_equal(pd.read_csv(TRAINING / "curves.csv"), curves, atol=1e-6)
+    found = read(TRAINING / "metrics.json")
+    for name, values in before["validation"].items():
+        assert found["validation"][name] == pytest.approx(values, abs=1e-6)
+    assert found["epochs"] == before["epochs"]
+
+
+def test_without_labels_training_says_what_to_run(
+    copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    artefacts.EXAMPLES.path.unlink()
+    before = digest(CANDIDATES)
+    assert train([]) == 1
+    assert "dvc repro labeling" in caplog.text
+    assert digest(CANDIDATES) == before
+
+
+def test_a_damaged_candidate_stops_testing(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (CANDIDATES / "tifu_knn" / "saved_model" / "saved_model.pb").write_bytes(b"\x00" * 100)
+    assert test([]) == 1
+    assert "tifu_knn" in caplog.text
+
+
+def test_scores_of_a_saved_candidate_are_finite_over_the_test_window(tested: Path) -> None:
+    from pipeline.params import read_params
+    from pipeline.training.saved import load_recommender
+    from pipeline.training.tables import read_examples, read_shop
+
+    params = read_params()
+    shop = read_shop(params.shop, params.shop.windows().as_of, learn_from=("train",))
+    loaded = load_recommender(CANDIDATES / "ranker")
+    found = loaded.recommend(shop.requests(read_examples("test")), 10, explore_slots=2)
+    assert np.isfinite(found.scores).all()
+    assert (found.items > 0).all()

@@ -1,0 +1,277 @@
+"""What the Keras ranker must be able to do: learn, repeat itself, and use what it is shown."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.errors import TrainingError
+from pipeline.params import Params
+from pipeline.training.candidates import (
+    CANDIDATES,
+    FittedCandidates,
+    quality,
+    refit,
+    validation_quality,
+)
+from pipeline.training.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.training.explore import SIGNALS
+from pipeline.training.features import NAMES
+from pipeline.training.graph import Batch, read_batch, tensors_of
+from pipeline.training.losses import listwise_softmax
+from pipeline.training.network import build_network
+from pipeline.training.ranker import RankerGraph, code_counts, tables_of
+from pipeline.training.ranker_fit import Lists, explore_loss, moments_of
+from pipeline.training.requests import Vocabulary
+from pipeline.training.saved import GraphRecommender
+from tests import tiny_shop
+from tests.model.conftest import World, fit_in, monday
+
+N_IN_BATCH = 16
+
+
+def fresh_graph(world: World) -> RankerGraph:
+    tables = tables_of(world.shop, monday(14).timestamp(), 28)
+    return RankerGraph(tables, world.params.training.ranker, code_counts(world.shop), seed=1)
+
+
+@pytest.fixture(scope="module")
+def pairs(world: World) -> OwnPairs:
+    part = world.shop.train.iloc[-128:].reset_index(drop=True)
+    extract = extractor(fresh_graph(world), world.params.training.ranker.n_ages)
+    return own_pairs(world.shop.requests(part), Labels.of(part, world.shop), extract)
+
+
+def network_of(pairs: OwnPairs, params: Params, **changes: Any) -> Any:
+    keras.utils.set_random_seed(2)
+    settings = params.training.ranker.model_copy(update=changes)
+    return build_network(*moments_of(pairs.features), settings)
+
+
+def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
+    return next(iter(Lists(pairs).batches(np.random.default_rng(0), size)))
+
+
+def loss_of(network: Any, batch: tuple[Any, ...]) -> tf.Tensor:
+    features, ages, wanted, row, n = batch
+    inputs = [tf.cast(features, tf.float32), tf.cast(ages, tf.float32)]
+    return listwise_softmax(network(inputs), wanted, row, n)
+
+
+def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
+    world: World, pairs: OwnPairs
+) -> None:
+    part = world.shop.train.iloc[-128:].reset_index(drop=True)
+    for at in range(0, 128, 7):
+        example = part.iloc[at]
+        lines = world.events[
+            (world.events["user_id"] == example["user_id"])
+            & (world.events["timestamp"] < example["timestamp"])
+        ]
+        own = set(lines["item_id"]) - set(example["cart"])
+        items = world.shop.vocabulary.decode(pairs.item[pairs.row == at])
+        assert set(items) == own
+        wanted = {item for item, w in zip(items, pairs.wanted[pairs.row == at], strict=True) if w}
+        assert wanted == own & set(example["labels"])
+
+
+def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
+    world: World, pairs: OwnPairs
+) -> None:
+    batch = one_batch(pairs, 128)
+    expected = float(np.log(np.bincount(batch[3].numpy())).mean())
+    assert float(loss_of(network_of(pairs, world.params), batch)) == pytest.approx(
+        expected, rel=0.25
+    )
+
+
+def test_the_explore_loss_starts_at_about_the_logarithm_of_the_new_items(world: World) -> None:
+    part = world.shop.train.iloc[:64].reset_index(drop=True)
+    graph = fresh_graph(world)
+    labels = Labels.of(part, world.shop)
+    keys = np.stack([labels.key // labels.n_items, labels.key % labels.n_items], axis=1)
+    batch = read_batch(tensors_of(world.shop.requests(part)))
+    n_new = tiny_shop.N_ITEMS - np.bincount(batch.own_row.numpy(), minlength=64)
+    found = float(explore_loss(graph, batch, tf.constant(keys, tf.int32)))
+    assert found == pytest.approx(float(np.log(n_new).mean()), rel=0.2)
+
+
+def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) -> None:
+    batch = one_batch(pairs, N_IN_BATCH)
+    wanted, row = batch[2].numpy(), batch[3].numpy()
+    best = float(np.log(np.bincount(row, weights=wanted > 0)).mean())  # only the wanted, all equal
+    network = network_of(pairs, world.params, dropout=0.0)
+    start = float(loss_of(network, batch))
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(network.trainable_variables)
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            value = loss_of(network, batch)
+        gradients = tape.gradient(value, network.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
+
+    for _ in range(300):
+        step()
+    assert float(loss_of(network, batch)) - best < 0.05 * (start - best)
+
+
+@pytest.mark.parametrize("encoder", ["none", "mlp", "cnn", "gru"])
+def test_every_encoder_gives_one_score_per_pair_and_can_learn(
+    world: World, pairs: OwnPairs, encoder: str
+) -> None:
+    network = network_of(pairs, world.params, encoder=encoder)
+    batch = one_batch(pairs, 4)
+    with tf.GradientTape() as tape:
+        loss = loss_of(network, batch)
+    gradients = tape.gradient(loss, network.trainable_variables)
+    assert network([batch[0], batch[1]]).shape == (len(batch[3]),)
+    assert all(gradient is not None for gradient in gradients)
+    if encoder != "none":
+        moved = [
+            np.abs(gradient).max()
+            for gradient, variable in zip(gradients, network.trainable_variables, strict=True)
+            if "ages" in variable.path
+        ]
+        assert max(moved) > 0
+
+
+def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: OwnPairs) -> None:
+    lists = Lists(pairs)
+
+    def rows(seed: int) -> list[float]:
+        return [float(tf.reduce_sum(b[1])) for b in lists.batches(np.random.default_rng(seed), 32)]
+
+    assert rows(1) == rows(1) != rows(2)
+
+
+def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: OwnPairs) -> None:
+    useful = {row for row in range(pairs.n) if pairs.wanted[pairs.row == row].any()}
+    seen = 0
+    for _, _, wanted, row, n in Lists(pairs).batches(np.random.default_rng(3), 50):
+        hits = np.bincount(row.numpy(), weights=wanted.numpy(), minlength=int(n))
+        assert (hits > 0).all()
+        seen += int(n)
+    assert seen == len(useful)
+
+
+def test_the_loss_falls_and_validation_rises(fitted: FittedCandidates) -> None:
+    for part in (fitted.own, fitted.explore):
+        assert part.curve[-1]["loss"] < part.curve[0]["loss"]
+        best = max(row["validation"] for row in part.curve)
+        assert part.curve[part.epochs - 1]["validation"] == best
+
+
+def test_a_mailer_raises_what_is_no_habit(world: World, ranker: GraphRecommender) -> None:
+    """The same requests with and without everything in the mailer of their week."""
+    week = 20
+    inside = (world.test["timestamp"] >= monday(week)) & (
+        world.test["timestamp"] < monday(week + 1)
+    )
+    requests = world.later.requests(world.test[inside].reset_index(drop=True))
+    batch = read_batch(tensors_of(requests))
+    once = batch.own_count.numpy() == 1
+    raised = own_scores(ranker, batch, week, 255) - own_scores(ranker, batch, week, 0)
+    assert once.sum() > 100
+    assert raised[once].mean() > 0
+    assert (raised[once] > 0).mean() > 0.8
+
+
+def own_scores(ranker: GraphRecommender, batch: Batch, week: int, share: int) -> Any:
+    """Return the score of every own pair with all products in the mailer of `week`, or none."""
+    offers = ranker.module.features.offers
+    before = offers.numpy().copy()
+    changed = before.copy()
+    changed[week + 1, 1:, 0] = share  # row 0 is the empty week before the first
+    try:
+        offers.assign(changed)
+        return ranker.module.score_own(batch).numpy().copy()
+    finally:
+        offers.assign(before)
+
+
+def test_a_mailer_raises_what_is_explored(ranker: GraphRecommender) -> None:
+    weights = dict(zip(SIGNALS, ranker.module.explore.weights.numpy(), strict=True))
+    assert weights["mailer_now"] > 0
+    assert weights["mailer_now"] > weights["mailer_next"]
+
+
+def test_a_cart_moves_the_scores_of_what_is_left(world: World, ranker: GraphRecommender) -> None:
+    names = [NAMES.index(name) for name in ("cart_size", "type_in_cart", "category_in_cart")]
+    batches = [read_batch(tensors_of(r)) for r in (world.requests, world.cart_requests)]
+    plain, carted = (ranker.module.features(batch).numpy() for batch in batches)
+    assert not plain[:, names].any()
+    assert carted[:, names[0]].all()
+    assert carted[:, names[1]].any()
+    others = [at for at in range(plain.shape[1]) if at not in names]
+    np.testing.assert_array_equal(plain[:, others], carted[:, others])
+
+
+def test_what_was_just_viewed_moves_only_what_is_explored(
+    world: World, ranker: GraphRecommender
+) -> None:
+    n = 20
+    plain = world.requests.part(0, n)
+    viewed = replace(
+        plain,
+        viewed_splits=np.arange(n + 1, dtype=np.int64),
+        viewed_item=np.arange(1, n + 1, dtype=np.int32),
+    )
+    one, other = ranker.rank(plain, 10), ranker.rank(viewed, 10)
+    np.testing.assert_array_equal(one.repeat_scores, other.repeat_scores)
+    assert (one.explore_scores != other.explore_scores).any()
+
+
+@pytest.mark.slow
+def test_two_fits_with_one_seed_agree(
+    world: World, fitted: FittedCandidates, tmp_path: Path
+) -> None:
+    again = fit_in(tmp_path, world.shop, world.params)
+    for one, other in ((fitted.own, again.own), (fitted.explore, again.explore)):
+        assert one.epochs == other.epochs
+        for row, same in zip(one.curve, other.curve, strict=True):
+            assert row == pytest.approx(same, abs=1e-6)
+    for name in CANDIDATES:
+        one, other = (each.recommenders[name] for each in (fitted, again))
+        assert quality(one, world.later, world.test) == pytest.approx(
+            quality(other, world.later, world.test), abs=1e-6
+        )
+
+
+@pytest.mark.slow
+def test_a_refit_on_all_data_trains_as_long_as_the_first_fit(
+    world: World, fitted: FittedCandidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = world.later.validation.iloc[:0]
+    shop = replace(world.later, validation=nothing)
+    settings = (world.params.training, world.params.shop)
+    first = fitted.recommenders["ranker"].description
+    again = refit("ranker", shop, *settings, description=first)
+    assert again.description["epochs"] == first["epochs"]
+    assert again.description["cutoff"].startswith("2024-06-03")
+    assert quality(again, world.later, world.test)["recall@10"] > 0.7
+    assert refit("decayed", shop, *settings, description={}).name == "decayed"
+    with pytest.raises(TrainingError, match="ranker"):
+        refit("best", shop, *settings, description={})
+
+
+def test_the_ranker_is_ahead_of_every_baseline_on_validation(
+    world: World, fitted: FittedCandidates
+) -> None:
+    found = validation_quality(world.shop, world.params.training, fitted.recommenders["ranker"])
+    assert set(found) == set(CANDIDATES)
+    assert all(found["ranker"]["ndcg@10"] >= found[name]["ndcg@10"] for name in CANDIDATES)
+    assert found["popular"]["recall@10"] < 0.4
+    assert found["decayed"]["recall@10"] > 0.7
+
+
+def test_a_recommender_knows_its_vocabulary(fitted: FittedCandidates) -> None:
+    for recommender in fitted.recommenders.values():
+        assert isinstance(recommender.vocabulary, Vocabulary)
+        assert recommender.description["n_items"] == len(recommender.vocabulary) == 61

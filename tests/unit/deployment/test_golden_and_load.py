@@ -1,0 +1,74 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from pipeline.deployment.golden import compare_golden
+from pipeline.deployment.load import put_load
+
+ANSWER = {"items": [{"item_id": "milk", "slot": "repeat", "score": 2.0}]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status = 500 if body["user_id"] == "broken" else 200
+        data = json.dumps(ANSWER).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def golden(user: str = "a", item: str = "milk", score: float = 2.0) -> list[dict[str, Any]]:
+    expected = {"items": [item], "scores": [score], "slots": ["repeat"]}
+    return [{"request": {"user_id": user}, "expected": expected}]
+
+
+def test_equal_answers_are_equal(url: str) -> None:
+    found = compare_golden(url, golden(), 1e-5)
+    assert (found.n, found.n_different, found.largest_difference) == (1, 0, 0.0)
+
+
+def test_another_item_differs(url: str) -> None:
+    found = compare_golden(url, golden(item="tea"), 1e-5)
+    assert found.n_different == 1
+    assert "tea" in found.first_difference
+
+
+def test_a_score_beyond_the_tolerance_differs(url: str) -> None:
+    found = compare_golden(url, golden(score=2.1), 1e-5)
+    assert found.n_different == 1
+    assert found.largest_difference == pytest.approx(0.1 / 2.1)
+
+
+def test_an_error_differs(url: str) -> None:
+    found = compare_golden(url, golden(user="broken"), 1e-5)
+    assert "status 500" in found.first_difference
+
+
+def test_load_counts_answers_and_failures(url: str) -> None:
+    bodies = [{"user_id": "a"}, {"user_id": "broken"}]
+    found = put_load(url, bodies, requests_per_second=40, seconds=0.5)
+    assert found.n == 20
+    assert found.n_failed == 10
+    assert 0 < found.p50_ms <= found.p99_ms

@@ -1,0 +1,134 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import artefacts
+from pipeline.deployment import report
+from pipeline.deployment.golden import GoldenResult
+from pipeline.deployment.load import LoadResult
+from pipeline.deployment.release import CHALLENGER, Proof, learnable, promote
+from pipeline.params import GuardrailParams, read_params
+from pipeline.training.shop import Shop
+
+MANIFEST = {
+    "version": "abc",
+    "model": {"name": "ranker", "epochs": {"network": 1}},
+    "as_of": "2024-06-03T00:00:00+00:00",
+    "git_commit": "0" * 40,
+    "data": {"clean": "c", "examples": "e"},
+    "files": {"vocabulary.txt": "1"},
+}
+
+
+def proof(**changes: Any) -> Proof:
+    golden = GoldenResult(8, changes.pop("n_different", 0), 0.0, "")
+    load = LoadResult(40, changes.pop("n_failed", 0), 5.0, changes.pop("p99_ms", 9.0))
+    return Proof(golden, load, changes.pop("memory_gib", 1.0), 5.0, changes.pop("seen", True))
+
+
+@pytest.fixture
+def guardrails() -> GuardrailParams:
+    return read_params().planning.guardrails
+
+
+def test_a_service_that_holds_every_guardrail_is_promoted(guardrails: GuardrailParams) -> None:
+    conclusion = report.verdict(MANIFEST, proof(), guardrails)
+    assert conclusion.status == "proceed"
+    assert all(item.holds for item in conclusion.evidence)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"n_different": 1}, "golden_requests_equal"),
+        ({"n_failed": 1}, "failed_requests"),
+        ({"p99_ms": 1000.0}, "p99_latency_ms"),
+        ({"memory_gib": 64.0}, "serving_memory_gib"),
+        ({"seen": False}, "event_is_seen"),
+    ],
+)
+def test_one_broken_check_keeps_the_old_champion(
+    guardrails: GuardrailParams, change: dict[str, Any], name: str
+) -> None:
+    conclusion = report.verdict(MANIFEST, proof(**change), guardrails)
+    assert conclusion.status == "stop"
+    assert [item.name for item in conclusion.evidence if not item.holds] == [name]
+    assert "the old champion stays" in conclusion.cause
+
+
+def test_measured_times_are_in_no_dvc_output(guardrails: GuardrailParams) -> None:
+    slow, fast = proof(p99_ms=30.0), proof(p99_ms=3.0)
+    assert report.verdict(MANIFEST, slow, guardrails) == report.verdict(MANIFEST, fast, guardrails)
+    assert report.report(MANIFEST, slow) == report.report(MANIFEST, fast)
+
+
+def test_the_page_names_the_version(guardrails: GuardrailParams, tmp_path: Path) -> None:
+    made = report.page(MANIFEST, report.verdict(MANIFEST, proof(), guardrails))
+    made.write(tmp_path / "index.html")
+    assert "abc" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_promotion_replaces_the_champion_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, text in ((artefacts.CHAMPION.path, "old"), (CHALLENGER, "new")):
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(text, encoding="utf-8")
+    (artefacts.CHAMPION.path / "left_over.txt").write_text("", encoding="utf-8")
+    promote()
+    assert [path.name for path in artefacts.CHAMPION.path.iterdir()] == ["model.json"]
+    assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "new"
+    assert not CHALLENGER.exists()
+
+
+def test_a_failed_check_leaves_the_old_champion(
+    shop_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.deployment import __main__ as deployment
+    from pipeline.deployment import release
+    from pipeline.planning import plan
+
+    artefacts.CHAMPION.path.mkdir(parents=True)
+    (artefacts.CHAMPION.path / "model.json").write_text("old", encoding="utf-8")
+    artefacts.write_json({"champion": "ranker"}, artefacts.TEST_METRICS.path)
+
+    def build(name: str, params: object) -> dict[str, Any]:
+        CHALLENGER.mkdir(parents=True)
+        return MANIFEST
+
+    class Promised:
+        guardrails = read_params().planning.guardrails
+
+    monkeypatch.setattr(plan, "read_plan", Promised)
+    monkeypatch.setattr(release, "build_challenger", build)
+    monkeypatch.setattr(release, "prove", lambda *_: proof(n_different=3))
+    assert deployment.main([]) == 1
+    assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "old"
+    assert not CHALLENGER.exists()
+    assert artefacts.read_verdict("deployment").status == "stop"
+
+
+def test_the_last_windows_weigh_no_more_than_the_first(small_shop: Shop) -> None:
+    thinned = learnable(small_shop).train
+    assert thinned.groupby(["user_id", "split"]).size().to_dict() == {
+        ("a", "test"): 1,
+        ("a", "train"): 1,
+    }
+
+
+@pytest.fixture
+def small_shop() -> Shop:
+    import pandas as pd
+
+    examples = pd.DataFrame(
+        {
+            "example_id": ["1", "2", "3", "4"],
+            "user_id": "a",
+            "split": ["train", "test", "test", "test"],
+            "cutoff": [1, 2, 2, 2],
+        }
+    )
+    empty: Any = None
+    return Shop(0.0, "UTC", empty, empty, empty, empty, empty, examples, examples[:0])

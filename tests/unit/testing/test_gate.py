@@ -1,0 +1,123 @@
+"""Which candidate wins, and when the circle goes back."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.params import GuardrailParams
+from pipeline.planning.plan import Baseline, Plan, Target
+from pipeline.testing.gate import choose_champion, gate
+from pipeline.verdicts import Verdict
+
+PLAN = Plan.model_construct(  # the parts that the gate reads
+    primary_metric="recall@10",
+    target=Target(value=0.22, low=0.2, high=0.24, metric="recall@10", derivation=""),
+    baseline=Baseline(name="decayed", value=0.2, low=0.18, high=0.22),
+    guardrails=GuardrailParams(
+        p99_latency_ms=1,
+        serving_memory_gib=1,
+        cycle_minutes=1,
+        training_memory_gib=1,
+        minimum_coverage=0.02,
+        maximum_fairness_gap=0.5,
+    ),
+)
+VALUES = {"ranker": 0.25, "popular": 0.1, "decayed": 0.2}
+
+
+def leads(popular: float, decayed: float) -> dict[str, dict[str, float]]:
+    """Lower ends of the ranker's lead."""
+    return {
+        name: {"difference": low + 0.01, "low": low, "high": low + 0.02}
+        for name, low in (("popular", popular), ("decayed", decayed))
+    }
+
+
+def metrics(
+    champion: str, values: dict[str, float], *, coverage: float = 0.3, fairness_gap: float = 0.1
+) -> dict[str, Any]:
+    def entry(name: str) -> dict[str, Any]:
+        value = values[name]
+        return {
+            "recall@10": value,
+            "interval": {"recall@10": [value - 0.01, value + 0.01]},
+            "coverage@10": coverage,
+        }
+
+    return {
+        "champion": champion,
+        "rolling": entry(champion),
+        "fairness_gap": fairness_gap,
+        "baselines": {name: {"rolling": entry(name)} for name in values if name != champion},
+    }
+
+
+def judged(values: dict[str, float], paired: dict[str, dict[str, float]], **more: Any) -> Verdict:
+    champion = choose_champion(values, paired)
+    return gate(champion, metrics(champion, values, **more), paired, PLAN)
+
+
+def holds(verdict: Verdict) -> dict[str, bool]:
+    return {item.name: item.holds for item in verdict.evidence}
+
+
+def test_a_ranker_ahead_of_every_baseline_wins() -> None:
+    assert choose_champion(VALUES, leads(0.1, 0.001)) == "ranker"
+
+
+def test_a_lead_that_may_be_chance_leaves_the_best_baseline() -> None:
+    assert choose_champion(VALUES, leads(0.1, -0.001)) == "decayed"
+    assert choose_champion(VALUES, leads(0.1, 0.0)) == "decayed"
+
+
+def test_being_behind_any_baseline_is_enough_to_lose() -> None:
+    values = {"ranker": 0.15, "popular": 0.3, "decayed": 0.1}
+    assert choose_champion(values, leads(-0.2, 0.02)) == "popular"
+
+
+def test_a_winning_ranker_goes_on() -> None:
+    found = judged(VALUES, leads(0.1, 0.04))
+    assert found.status == "proceed"
+    assert all(holds(found).values())
+    assert "ranker reaches recall@10 0.2500 [0.2400, 0.2600]" in found.cause
+
+
+def test_a_winning_baseline_goes_on_and_says_so() -> None:
+    found = judged({"ranker": 0.2, "popular": 0.1, "decayed": 0.21}, leads(0.1, -0.02))
+    assert found.status == "proceed"
+    assert found.cause.startswith("decayed reaches")
+    assert "no deep model is ahead" in found.cause
+    assert holds(found)["ahead_of_baselines"] is False
+
+
+def test_a_gain_below_the_plan_goes_back_to_training() -> None:
+    # the plan wants 0.22 / 0.2 - 1 = 10 % more than the best counting method; 0.21 brings 5 %
+    found = judged(VALUES | {"ranker": 0.21}, leads(0.1, 0.005))
+    assert (found.status, found.target_phase) == ("return", "training")
+    assert found.action
+    assert holds(found) == {
+        "recall@10": True,
+        "gain_fraction": False,
+        "ahead_of_baselines": True,
+        "coverage@10": True,
+        "fairness_gap": True,
+    }
+    gain = next(item for item in found.evidence if item.name == "gain_fraction")
+    assert (gain.value, gain.bound) == pytest.approx((0.05, 0.1))
+
+
+def test_too_little_of_the_catalogue_goes_back() -> None:
+    found = judged(VALUES, leads(0.1, 0.04), coverage=0.01)
+    assert found.status == "return"
+    assert "coverage@10" in found.cause
+
+
+def test_a_group_too_far_below_the_mean_goes_back() -> None:
+    found = judged(VALUES, leads(0.1, 0.04), fairness_gap=0.6)
+    assert found.status == "return"
+    assert "fairness_gap" in found.cause
+
+
+def test_bounds_themselves_are_met() -> None:
+    found = judged(VALUES, leads(0.1, 0.04), coverage=0.02, fairness_gap=0.5)
+    assert found.status == "proceed"
