@@ -180,6 +180,7 @@ class RankerParams(Section):
     maximum_candidates: int = Field(ge=10)
     epochs: int = Field(ge=1)
     explore_epochs: int = Field(ge=1)
+    explore_learning_rate: float = Field(gt=0)
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)

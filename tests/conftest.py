@@ -14,6 +14,9 @@ quiet_tools()
 def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with the tiny shop's source and params.yaml; the working directory."""
     tiny_shop.write_source(tmp_path / "data" / "source")
+    (tmp_path / "data" / "reviewed").mkdir()
+    header = "example_id,basket_id,item_id,reason,decision\n"
+    (tmp_path / "data" / "reviewed" / "labels.csv").write_text(header, encoding="utf-8")
     tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
     monkeypatch.chdir(tmp_path)
     return tmp_path

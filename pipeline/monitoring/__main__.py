@@ -1,6 +1,7 @@
 """Monitoring: production is replayed through the deployed model; what moved is traced to its phase.
 
-Reads:  data/labelled/examples.parquet; data/clean; models/champion; reports/testing/reference.json
+Reads:  data/labelled/examples.parquet; data/clean; models/champion; reports/testing/reference.json;
+        reports/planning/plan.json
 Writes: reports/monitoring/{metrics.json,weeks.csv,index.html,verdict.json};
         reports/monitoring/latency.json, of this machine
 """

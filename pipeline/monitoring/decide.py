@@ -1,8 +1,9 @@
 """What moved, what that means, and which phase has to be redone: one table, read from the top.
 
     service fails                                        -> deployment   restart or roll back
-    unknown items, volume or an input beyond all people  -> collection   the data is broken
+    unknown items or volume beyond their bounds          -> collection   the data is broken
     quality lost, own purchases foreign, inputs moved    -> collection   shoppers are mixed up
+    an input beyond all people                           -> collection   the data is broken
     quality lost, own purchases foreign, inputs stable   -> labeling     labels joined wrongly
     labels beyond all people                             -> labeling     labels are broken
     quality lost, inputs moved                           -> training     refit on newer data
@@ -15,13 +16,13 @@ An input matters once quality is lost, an output once quality is not shown to be
 only what is beyond all people (`psi_broken`) does. That is the bound that the evidence shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.quality import Quality, State
 from pipeline.params import MonitoringParams
-from pipeline.verdicts import Evidence, Phase, Verdict
+from pipeline.verdicts import PHASES, Evidence, Phase, Verdict
 
 OWN_PURCHASES = "repeat_label_share"
 
@@ -110,8 +111,16 @@ NEW_HABIT = Row(
 )
 
 
-def decide(found: Findings, params: MonitoringParams) -> Verdict:
-    """Return the verdict of monitoring."""
+def decide(
+    found: Findings, params: MonitoringParams, stage_minutes: Mapping[str, float] | None = None
+) -> Verdict:
+    """Return the verdict of monitoring.
+
+    Args:
+        found: What the verdict rests on.
+        params: The bounds.
+        stage_minutes: What the plan expects each stage to take.
+    """
     state = _state(found, params)
     evidence = _evidence(found, state, params)
     row, what = _row(found, state, params)
@@ -130,7 +139,19 @@ def decide(found: Findings, params: MonitoringParams) -> Verdict:
         target_phase=row.target,
         action=row.action,
         gain=None if found.quality is None else found.quality.reference - found.quality.value,
+        cost_minutes=cost_minutes(row.target, stage_minutes or {}),
     )
+
+
+def cost_minutes(target: Phase, stage_minutes: Mapping[str, float]) -> float | None:
+    """Return what it takes to redo a phase and all that follow it; None where it is not known.
+
+    >>> cost_minutes("deployment", {"training": 2.0, "deployment": 1.0, "monitoring": 0.5})
+    1.5
+    """
+    again = PHASES[PHASES.index(target) :]
+    known = [stage_minutes[phase] for phase in again if phase in stage_minutes]
+    return sum(known) if len(known) == len(again) else None
 
 
 def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row | None, str]:
@@ -138,14 +159,16 @@ def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row |
     inputs = _moved(found, "input", params.psi_alarm)
     outputs = _moved(found, "output", _limit("output", state, params))
     labels = _moved(found, "label", params.psi_alarm)
-    broken = [*_damage(found, params), *_names(_moved(found, "input", params.psi_broken))]
+    damage = _damage(found, params)
+    broken = [*damage, *_names(_moved(found, "input", params.psi_broken))]
     broken_labels = _moved(found, "label", params.psi_broken)
     is_foreign = any(drift.signal == OWN_PURCHASES for drift in labels)
     is_lost = state == "lost"
     table: tuple[tuple[bool, Row, Sequence[str]], ...] = (
         (_is_failing(found, params), FAILING, []),
-        (bool(broken), BROKEN, broken),
+        (bool(damage), BROKEN, broken),
         (is_lost and is_foreign and bool(inputs), MIXED_UP, []),
+        (bool(broken), BROKEN, broken),
         (is_lost and is_foreign, MISJOINED, []),
         (bool(broken_labels), BROKEN_LABELS, _names(broken_labels)),
         (is_lost and bool(inputs), AGED, _names(inputs)),
@@ -204,6 +227,7 @@ def _measured(found: Findings) -> str:
 def _calm(found: Findings, state: State, params: MonitoringParams) -> str:
     words = {"kept": "quality is kept", "unsure": "no loss is shown", "lost": ""}[state]
     drifting = [each for each in found.drifts if each.is_beyond(params.psi_warning)]
+    drifting.sort(key=lambda each: -each.worst)
     warning = f"; drift is noted: {', '.join(_names(drifting))}" if drifting else ""
     return f"{_measured(found)}: {words}{warning}"
 

@@ -1,6 +1,6 @@
 """Replies joined with what was then bought, and every signal of them against the reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -52,12 +52,14 @@ class Known:
         testing: Contents of reports/testing/reference.json.
         vocabulary: Of the served model.
         params: All.
+        stage_minutes: What the plan expects each stage to take.
     """
 
     tables: Tables
     testing: dict[str, Any]
     vocabulary: Vocabulary
     params: Params
+    stage_minutes: dict[str, float] = field(default_factory=dict)
 
     @property
     def k(self) -> int:

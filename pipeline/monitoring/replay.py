@@ -27,7 +27,7 @@ from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 from pipeline.training.recommender import SLOTS, Recommendations
 from pipeline.training.requests import Vocabulary, to_seconds
 
-N_WORKERS = 4
+N_WORKERS = 2
 # Sent together at the latest: a body stays small and a write short.
 MAXIMUM_WAITING = 400
 

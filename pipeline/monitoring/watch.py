@@ -51,6 +51,7 @@ def read_known(params: Params) -> Known:
         ArtefactError: A file is missing or damaged.
     """
     from pipeline.deployment.bundle import verify_bundle
+    from pipeline.planning.plan import read_plan
     from pipeline.training.saved import VOCABULARY
 
     champion = artefacts.CHAMPION.existing()
@@ -65,6 +66,7 @@ def read_known(params: Params) -> Known:
         testing=artefacts.read_json(artefacts.REFERENCE),
         vocabulary=Vocabulary(tuple(ids)),
         params=params,
+        stage_minutes={cost.stage: cost.minutes for cost in read_plan().costs},
     )
 
 
@@ -113,7 +115,7 @@ def judge(traffic: Traffic, replies: Replies, known: Known) -> Watch:
         weeks=weeks_of(seen, known),
         seen=seen,
         latency=latency_of(seen),
-        verdict=decide(found, known.params.monitoring),
+        verdict=decide(found, known.params.monitoring, known.stage_minutes),
     )
 
 

@@ -255,7 +255,7 @@ def _fit_explore(
     schedule = Schedule(
         ranker.explore_epochs if epochs is None else epochs,
         ranker.patience,
-        ranker.learning_rate,
+        ranker.explore_learning_rate,
         ranker.weight_decay,
         seed,
     )

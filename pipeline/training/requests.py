@@ -111,7 +111,8 @@ class Requests:
         row_splits: [n + 1], where each request's lines begin.
         item: [n_lines] item index.
         age_days: [n_lines] days between the purchase and the request, > 0.
-        baskets_ago: [n_lines] 0 for the latest basket before the request, 1 for the one before it…
+        baskets_ago: [n_lines] 0 for the latest basket before the request that holds
+            an item of the vocabulary, 1 for the one before it…
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
         cart_splits: [n + 1], where each request's cart begins.
@@ -210,9 +211,11 @@ def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
 
 
 def _basket_codes(bought: pd.DataFrame, users: Longs, seconds: Seconds) -> Longs:
-    """Return one code per basket; purchases without an id share one per user and moment."""
+    """Return one code per user and basket id, or per user and moment where there is no id."""
     alone = bought["basket_id"].isna().to_numpy()
-    known = pd.factorize(bought["basket_id"])[0].astype(np.int64)
+    ids = pd.factorize(bought["basket_id"])[0].astype(np.int64)
+    pairs = ids * (int(users.max(initial=0)) + 1) + users
+    known = np.asarray(pd.factorize(pairs)[0], dtype=np.int64)
     if not alone.any():
         return known
     moments = pd.DataFrame({"user": users, "second": seconds})[alone]

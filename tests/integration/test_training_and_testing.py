@@ -15,7 +15,7 @@ from pipeline import artefacts
 from pipeline.collection.__main__ import main as collect
 from pipeline.labeling.__main__ import main as label
 from pipeline.planning.__main__ import main as plan
-from pipeline.testing.__main__ import main as test
+from pipeline.testing.__main__ import main as measure
 from pipeline.training.__main__ import main as train
 from tests import tiny_shop
 
@@ -46,6 +46,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labelled")
     tiny_shop.write_source(folder / "data" / "source")
     tiny_shop.write_params(folder / "params.yaml", tiny_shop.params())
+    (folder / "data" / "reviewed").mkdir()
+    decisions = folder / artefacts.REVIEWED_LABELS
+    decisions.write_text("example_id,basket_id,item_id,reason,decision\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert [plan([]), collect([]), label([])] == [0, 0, 0]
@@ -59,7 +62,7 @@ def tested_folder(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copytree(labelled, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert [train([]), test([])] == [0, 0]
+        assert [train([]), measure([])] == [0, 0]
     return folder
 
 
@@ -154,7 +157,7 @@ def test_the_reference_has_bins_whose_shares_add_up(tested: Path) -> None:
 
 def test_testing_again_gives_the_same_bytes(copy: Path) -> None:
     before = digest(TESTING)
-    assert test([]) == 0
+    assert measure([]) == 0
     assert digest(TESTING) == before
 
 
@@ -169,7 +172,7 @@ def test_what_comes_after_the_test_window_changes_no_number(copy: Path) -> None:
         changed += int(late.sum())
         events.to_parquet(path, index=False)
     assert changed > 0
-    assert test([]) == 0
+    assert measure([]) == 0
     assert read(TESTING / "metrics.json") == before
 
 
@@ -241,7 +244,7 @@ def test_without_labels_training_says_what_to_run(
 
 def test_a_damaged_candidate_stops_testing(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     (CANDIDATES / "tifu_knn" / "saved_model" / "saved_model.pb").write_bytes(b"\x00" * 100)
-    assert test([]) == 1
+    assert measure([]) == 1
     assert "tifu_knn" in caplog.text
 
 

@@ -70,6 +70,19 @@ def test_a_line_has_the_time_when_its_basket_began(histories: Histories) -> None
     assert tea_of_ann == seconds("2024-01-05T09:00Z")
 
 
+def test_basket_ids_are_each_users_own() -> None:
+    """A shop may number the baskets of every user, or of every day, from 1."""
+    rows = [
+        ("ann", "milk", "2024-01-01T09:00Z", "purchase", 1.0, 2.0, "1"),
+        ("ann", "milk", "2024-01-05T09:00Z", "purchase", 1.0, 2.0, "2"),
+        ("bob", "milk", "2024-01-04T09:00Z", "purchase", 1.0, 2.0, "1"),
+        ("bob", "milk", "2024-01-02T09:00Z", "purchase", 1.0, 2.0, "2"),
+    ]
+    found = build_histories(events(rows), VOCABULARY)
+    assert [f"{at:%d}" for at in pd.to_datetime(found.time, unit="s")] == ["05", "01", "04", "02"]
+    assert found.basket.tolist() == [1, 0, 1, 0]
+
+
 def test_the_order_of_the_events_does_not_matter(histories: Histories) -> None:
     turned = build_histories(events(ROWS[::-1]), VOCABULARY)
     for field in fields(Histories):

@@ -1,0 +1,287 @@
+"""A made-up shop of creatures of habit, a service in memory, and one fault at a time."""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import artefacts
+from pipeline.monitoring import faults, report, watch
+from pipeline.monitoring.observe import Known, Tables
+from pipeline.monitoring.quality import values_of
+from pipeline.monitoring.replay import Replies, replay
+from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
+from pipeline.params import MonitoringParams, Params, read_params
+from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.testing.signals import (
+    INPUTS,
+    OUTPUTS,
+    bin_shares,
+    frozen_bins,
+    input_signals,
+    output_signals,
+    psi,
+)
+from pipeline.training.requests import Vocabulary
+
+K = 10
+N_USERS, N_ITEMS, N_HABITS = 90, 400, 12
+FIRST_DAY, LAST_DAY = -120, 28
+MONITORING = MonitoringParams(
+    replay_days=28,
+    maximum_requests=5000,
+    psi_warning=0.1,
+    psi_alarm=0.25,
+    psi_broken=0.5,
+    maximum_unknown_fraction=0.1,
+    maximum_volume_ratio=2.0,
+    maximum_failed_fraction=0.001,
+    maximum_quality_loss_fraction=0.1,
+    confidence=0.95,
+    bootstrap_samples=200,
+)
+
+
+class Counting:
+    """A service that recommends what a shopper bought most often, scored by its share."""
+
+    def __init__(self, events: pd.DataFrame) -> None:
+        self._lock = threading.Lock()
+        self._bought: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        columns = (events["user_id"], events["timestamp"], events["item_id"])
+        for user, at, item in zip(*columns, strict=True):
+            self._bought[user].append((at.timestamp(), item))
+
+    def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        assert request.at is not None
+        moment = request.at.timestamp()
+        with self._lock:
+            counts = Counter(item for at, item in self._bought[request.user_id] if at < moment)
+        best = sorted(counts, key=lambda item: (-counts[item], item))[: request.k]
+        items = [
+            RecommendedItem(
+                item_id=item,
+                title="",
+                rank=rank,
+                score=counts[item] / counts.total(),
+                slot="repeat",
+                reasons=[],
+            )
+            for rank, item in enumerate(best, start=1)
+        ]
+        return RecommendAnswer(request_id="r", model_version="v", items=items)
+
+    def send(self, events: Sequence[Event]) -> None:
+        with self._lock:
+            for event in events:
+                assert event.timestamp is not None
+                moment = event.timestamp.timestamp()
+                self._bought[event.user_id].append((moment, event.item_id))
+
+
+@dataclass(frozen=True)
+class Shop:
+    known: Known
+
+    def watch(
+        self, tables: Tables, damage: Callable[[Replies], Replies] = lambda replies: replies
+    ) -> watch.Watch:
+        known = replace(self.known, tables=tables)
+        params, start = known.params, known.params.shop.windows().as_of
+        traffic = traffic_of(tables.examples, tables.events, params.monitoring, params.shop)
+        service = Counting(tables.events[tables.events["timestamp"] < start])
+        replies = replay(traffic, service, known.vocabulary, k=K)
+        return watch.judge(traffic, damage(replies), known)
+
+
+def make_events(params: Params) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    start = pd.Timestamp(params.shop.windows().as_of)
+    rows = []
+    for user in range(N_USERS):
+        habits = random.choice(N_ITEMS, N_HABITS, replace=False)
+        price, gap = random.uniform(1, 5), random.integers(1, 4)
+        for day in range(FIRST_DAY + user % gap, LAST_DAY, gap):
+            at = start + pd.Timedelta(days=day, hours=int(random.integers(8, 13)))
+            basket = [*random.choice(habits, 5, replace=False), random.integers(N_ITEMS)]
+            rows += [
+                (f"u{user:02d}", f"i{item:03d}", at, price, f"{user}:{day}") for item in basket
+            ]
+    events = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "price", "basket_id"])
+    return events.assign(event_type="purchase", quantity=1.0).drop_duplicates(
+        ["basket_id", "item_id"], ignore_index=True
+    )
+
+
+def make_examples(events: pd.DataFrame, params: Params) -> pd.DataFrame:
+    windows = params.shop.windows()
+    keys = ["user_id", "timestamp", "basket_id"]
+    baskets = events.groupby(keys)["item_id"].agg(list).rename("labels").reset_index()
+    baskets = baskets[baskets["timestamp"] >= windows.test_start].reset_index(drop=True)
+    is_production = baskets["timestamp"] >= windows.as_of
+    return baskets.assign(
+        split=np.where(is_production, "production", "test"),
+        protocol="rolling",
+        cart=[[] for _ in range(len(baskets))],
+    )
+
+
+def make_reference(known: Known) -> Known:
+    """Return the same with a reference like testing's: the service on the test window."""
+    windows = known.params.shop.windows()
+    events, examples = known.tables.events, rolling(known.tables.examples, "test")
+    inside = (events["timestamp"] >= windows.test_start) & (events["timestamp"] < windows.as_of)
+    order = examples.sort_values(["timestamp", "user_id"]).reset_index(drop=True)
+    later = events[inside].sort_values("timestamp").reset_index(drop=True)
+    traffic = Traffic(windows.test_start, order, later, len(order), 28.0)
+    service = Counting(events[events["timestamp"] < windows.test_start])
+    served = replay(traffic, service, known.vocabulary, k=K).served
+    questions = known.questions(order)
+    signals = pd.concat(
+        [input_signals(questions.requests), output_signals(served, known.popularity)], axis=1
+    )
+    bins = {name: frozen_bins(signals[name].to_numpy(), 10) for name in (*INPUTS, *OUTPUTS)}
+    week = week_numbers(order, windows.test_start)
+    values = {name: float(v.mean()) for name, v in values_of(served, questions, K).items()}
+    weekly = {name: _largest(signals[name].to_numpy(), week, bins[name]) for name in bins}
+    quality = values | {"interval": {name: [v * 0.97, v * 1.03] for name, v in values.items()}}
+    found = {"k": K, "n_requests": len(order), "bins": bins, "weekly_psi": weekly}
+    return replace(known, testing=found | {"quality": quality, f"coverage@{K}": 0.5})
+
+
+def _largest(values: np.ndarray, week: np.ndarray, bins: dict[str, list[float]]) -> float:
+    edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
+    return max(psi(shares, bin_shares(values[week == w], edges)) for w in np.unique(week))
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    read = read_params(Path(__file__).parents[2] / "params.yaml")
+    params = read.model_copy(update={"monitoring": MONITORING})
+    events = make_events(params)
+    users = pd.DataFrame({"user_id": sorted(events["user_id"].unique()), "age": "35-44"})
+    tables = Tables(make_examples(events, params), events, users)
+    vocabulary = Vocabulary(tuple(f"i{item:03d}" for item in range(N_ITEMS)))
+    return Shop(make_reference(Known(tables, {"k": K}, vocabulary, params)))
+
+
+def test_sound_production_goes_on(shop: Shop) -> None:
+    found = shop.watch(shop.known.tables)
+    assert (found.verdict.status, found.verdict.target_phase) == ("proceed", None)
+    assert all(each.holds for each in found.verdict.evidence)
+    assert found.metrics["failed_requests"] == 0
+    assert found.weeks["week"].tolist() == [1, 2, 3, 4]
+    assert found.weeks["start"].tolist()[:2] == ["2017-12-04", "2017-12-11"]
+    assert found.weeks["n"].sum() == found.metrics["n_requests"]
+
+
+FAULTS: dict[str, tuple[Callable[[Tables, datetime], Tables], str, str]] = {
+    "clock": (
+        lambda t, start: faults.shifted_clock(t, start, 6),
+        "collection",
+        "hour",
+    ),
+    "prices": (
+        lambda t, start: faults.scaled_prices(t, start, 100),
+        "collection",
+        "recent_price",
+    ),
+    "item ids": (
+        lambda t, start: faults.renamed_items(t, start, 4),
+        "collection",
+        "unknown items",
+    ),
+    "lost baskets": (
+        lambda t, start: faults.lost_baskets(t, start, 3),
+        "collection",
+        "baskets per day",
+    ),
+    "mixed up users": (
+        lambda t, start: faults.mixed_up_users(t, start, 5),
+        "collection",
+        "user ids are mixed up",
+    ),
+    "misjoined labels": (
+        lambda t, start: faults.misjoined_labels(t, start, 5),
+        "labeling",
+        "no longer belongs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_the_data_is_found_and_its_cause_named(shop: Shop, name: str) -> None:
+    fault, target, words = FAULTS[name]
+    verdict = shop.watch(fault(shop.known.tables, shop.known.params.shop.windows().as_of)).verdict
+    assert (verdict.status, verdict.target_phase) == ("return", target)
+    assert words in verdict.cause
+
+
+def test_a_damaged_model_is_found(shop: Shop) -> None:
+    n_items = len(shop.known.vocabulary)
+    found = shop.watch(shop.known.tables, lambda r: faults.random_answers(r, n_items, seed=5))
+    assert found.verdict.target_phase == "deployment"
+    assert "wrong or damaged" in found.verdict.cause
+    assert found.verdict.gain == pytest.approx(
+        shop.known.testing["quality"]["recall@10"] - found.metrics["quality"]["recall@10"]["value"]
+    )
+
+
+def test_two_runs_write_the_same_bytes(shop: Shop, tmp_path: Path) -> None:
+    first, second = (shop.watch(shop.known.tables) for _ in range(2))
+    for name, found in (("a", first), ("b", second)):
+        artefacts.write_json(found.metrics, tmp_path / f"{name}.json")
+        report.page(found, shop.known).write(tmp_path / f"{name}.html")
+        artefacts.write_text(found.weeks.to_csv(index=False), tmp_path / f"{name}.csv")
+    for suffix in ("json", "html", "csv"):
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    assert first.verdict == second.verdict
+
+
+def test_nothing_measured_enters_what_is_written(shop: Shop) -> None:
+    found = shop.watch(shop.known.tables)
+    assert set(found.latency) == {"p50_ms", "p99_ms"}
+    assert "latency" not in found.metrics
+
+
+def test_the_page_shows_the_weeks_and_the_signals(shop: Shop, tmp_path: Path) -> None:
+    report.page(shop.watch(shop.known.tables), shop.known).write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for part in ("Quality by week", "hour of the day", "✓ stable", "within testing"):
+        assert part in text
+
+
+def test_before_any_production_there_is_nothing_to_replay_and_that_is_fine(
+    shop: Shop, tmp_path: Path
+) -> None:
+    tables, start = shop.known.tables, shop.known.params.shop.windows().as_of
+    empty = replace(
+        tables,
+        events=tables.events[tables.events["timestamp"] < start],
+        examples=rolling(tables.examples, "test"),
+    )
+    found = watch.watch(replace(shop.known, tables=empty))
+    assert found.verdict.status == "proceed"
+    assert "nothing to replay yet" in found.verdict.cause
+    assert found.weeks.empty
+    report.page(found, shop.known).write(tmp_path / "page.html")
+    assert "nothing to replay yet" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_champion_is_what_is_asked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, start = shop.known.tables, shop.known.params.shop.windows().as_of
+    service = Counting(tables.events[tables.events["timestamp"] < start])
+
+    @contextmanager
+    def deployed() -> Iterator[Counting]:
+        yield service
+
+    monkeypatch.setattr(watch, "deployed_service", deployed)
+    assert watch.watch(shop.known).metrics == shop.watch(tables).metrics

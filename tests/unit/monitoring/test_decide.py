@@ -1,0 +1,139 @@
+"""Hand-made findings, one per row of the decision table."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.monitoring.decide import Findings, decide
+from pipeline.monitoring.drift import KINDS, Drift
+from pipeline.monitoring.quality import Quality
+from pipeline.params import MonitoringParams
+
+PARAMS = MonitoringParams(
+    replay_days=28,
+    maximum_requests=100,
+    psi_warning=0.1,
+    psi_alarm=0.25,
+    psi_broken=0.5,
+    maximum_unknown_fraction=0.1,
+    maximum_volume_ratio=2.0,
+    maximum_failed_fraction=0.01,
+    maximum_quality_loss_fraction=0.1,
+    confidence=0.95,
+    bootstrap_samples=100,
+)
+# 90 % of 0.20 is 0.18.
+KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900)
+UNSURE = Quality(0.18, 0.17, 0.19, 0.20, 100)
+LOST = Quality(0.15, 0.14, 0.16, 0.20, 900)
+SOUND = Findings(
+    metric="recall@10",
+    quality=KEPT,
+    drifts=(),
+    unknown_item_fraction=0.03,
+    unknown_user_fraction=0.0,
+    volume_ratio=1.0,
+    failed_fraction=0.0,
+    n_lost_events=0,
+    is_fast=True,
+)
+
+
+def drifts(**psi: float) -> tuple[Drift, ...]:
+    return tuple(
+        Drift(signal, KINDS[signal], value, (value,), natural=0.02, chance=0.01)
+        for signal, value in psi.items()
+    )
+
+
+CASES = {
+    "a service that fails": (replace(SOUND, failed_fraction=0.5), "deployment"),
+    "a service that loses events": (replace(SOUND, n_lost_events=1), "deployment"),
+    "a slow service": (replace(SOUND, is_fast=False), "deployment"),
+    "a surge of unknown items": (replace(SOUND, unknown_item_fraction=0.3), "collection"),
+    "half of the baskets gone": (replace(SOUND, volume_ratio=0.4), "collection"),
+    "three times the baskets": (replace(SOUND, volume_ratio=3.0), "collection"),
+    "a clock that is wrong": (replace(SOUND, drifts=drifts(hour=0.8)), "collection"),
+    "foreign purchases and other inputs": (
+        replace(SOUND, quality=LOST, drifts=drifts(repeat_label_share=2.0, recent_lines=0.4)),
+        "collection",
+    ),
+    "foreign purchases and the same inputs": (
+        replace(SOUND, quality=LOST, drifts=drifts(repeat_label_share=0.4, recent_lines=0.01)),
+        "labeling",
+    ),
+    "baskets of another size entirely": (replace(SOUND, drifts=drifts(n_labels=0.9)), "labeling"),
+    "other inputs and a loss": (
+        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.4, top_score=0.6)),
+        "training",
+    ),
+    "other answers to the same inputs, and a loss": (
+        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.05, top_score=0.4)),
+        "deployment",
+    ),
+    "other answers to the same inputs, quality not yet known": (
+        replace(SOUND, quality=UNSURE, drifts=drifts(top_score=0.4)),
+        "deployment",
+    ),
+    "other answers, before any label": (
+        replace(SOUND, quality=None, drifts=drifts(top_score=0.4)),
+        "deployment",
+    ),
+    "larger baskets and a loss": (
+        replace(SOUND, quality=LOST, drifts=drifts(n_labels=0.3)),
+        "labeling",
+    ),
+    "a loss and nothing else": (replace(SOUND, quality=LOST), "training"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_trouble_leads_back_to_its_phase(case: str) -> None:
+    found, target = CASES[case]
+    verdict = decide(found, PARAMS)
+    assert (verdict.status, verdict.target_phase) == ("return", target)
+    assert any(not each.holds for each in verdict.evidence)
+
+
+def test_sound_traffic_goes_on_and_every_evidence_holds() -> None:
+    verdict = decide(replace(SOUND, drifts=drifts(hour=0.05, top_score=0.01)), PARAMS)
+    assert verdict.status == "proceed"
+    assert all(each.holds for each in verdict.evidence)
+    assert "drift is noted" not in verdict.cause
+
+
+def test_drift_without_a_loss_goes_on_with_a_warning() -> None:
+    found = replace(SOUND, drifts=drifts(recent_lines=0.3, top_score=0.4))
+    verdict = decide(found, PARAMS)
+    assert verdict.status == "proceed"
+    assert "drift is noted: top_score (PSI 0.40), recent_lines (PSI 0.30)" in verdict.cause
+    assert all(each.holds for each in verdict.evidence)
+
+
+def test_drift_within_the_reference_s_own_variation_is_no_alarm() -> None:
+    usual = Drift("recent_lines", "input", 0.4, (0.4,), natural=0.6, chance=0.01)
+    verdict = decide(replace(SOUND, quality=LOST, drifts=(usual,)), PARAMS)
+    assert "concept drift" in verdict.cause
+
+
+def test_the_expected_gain_is_what_was_lost() -> None:
+    verdict = decide(replace(SOUND, quality=LOST), PARAMS)
+    assert verdict.gain == pytest.approx(0.05)
+
+
+def test_the_cost_is_that_of_the_phase_and_all_that_follow() -> None:
+    minutes = {"training": 2.0, "testing": 1.0, "deployment": 1.0, "monitoring": 0.5}
+    assert decide(replace(SOUND, quality=LOST), PARAMS, minutes).cost_minutes == 4.5
+    assert decide(replace(SOUND, quality=LOST), PARAMS).cost_minutes is None
+
+
+def test_the_evidence_of_quality_is_the_upper_end_against_what_may_be_lost() -> None:
+    first = decide(replace(SOUND, quality=LOST), PARAMS).evidence[0]
+    assert (first.name, first.value, first.holds) == ("recall@10", 0.16, False)
+    assert first.bound == pytest.approx(0.18)
+
+
+def test_latency_is_judged_without_its_number() -> None:
+    evidence = {e.name: e for e in decide(replace(SOUND, is_fast=False), PARAMS).evidence}
+    assert evidence["latency"].value is None
+    assert not evidence["latency"].holds
