@@ -142,6 +142,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "epochs": 10,
         "batch_size": 16,
         "learning_rate": 0.005,
+        "explore_epochs": 2,
         "explore_catalogue": 60,
     }
     values["testing"]["bootstrap_samples"] = 100

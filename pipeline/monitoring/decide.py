@@ -12,46 +12,19 @@
     quality lost, nothing moved                          -> training     the habit changed
     otherwise                                            -> go on        what moved is noted
 
-An input matters once quality is lost, an output once quality is not shown to be kept; before that,
-only what is beyond all people (`psi_broken`) does. That is the bound that the evidence shows.
+How far a signal may move depends on quality: see `pipeline.monitoring.evidence.limit_of`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.monitoring.drift import Drift, Kind
-from pipeline.monitoring.quality import Quality, State
+from pipeline.monitoring.evidence import Findings, evidence_of, has_volume, limit_of, state_of
+from pipeline.monitoring.quality import State
 from pipeline.params import MonitoringParams
-from pipeline.verdicts import PHASES, Evidence, Phase, Verdict
+from pipeline.verdicts import PHASES, Phase, Verdict
 
 OWN_PURCHASES = "repeat_label_share"
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that the verdict rests on.
-
-    Attributes:
-        metric: The name of the quality that counts.
-        quality: That quality over the whole window; None without a labelled request.
-        drifts: Every signal.
-        unknown_item_fraction: Lines bought on items that the model does not know, in 0..1.
-        unknown_user_fraction: Requests of shoppers that bought nothing before, in 0..1.
-        volume_ratio: Baskets per day against the test window, 1 = as many.
-        failed_fraction: Requests without an answer, in 0..1.
-        n_lost_events: Events that the service did not take.
-        is_fast: Whether answers came well within the service's time limit.
-    """
-
-    metric: str
-    quality: Quality | None
-    drifts: tuple[Drift, ...]
-    unknown_item_fraction: float
-    unknown_user_fraction: float
-    volume_ratio: float
-    failed_fraction: float
-    n_lost_events: int
-    is_fast: bool
 
 
 @dataclass(frozen=True)
@@ -121,8 +94,8 @@ def decide(
         params: The bounds.
         stage_minutes: What the plan expects each stage to take.
     """
-    state = _state(found, params)
-    evidence = _evidence(found, state, params)
+    state = state_of(found, params)
+    evidence = evidence_of(found, state, params)
     row, what = _row(found, state, params)
     if row is None:
         return Verdict(
@@ -157,7 +130,7 @@ def cost_minutes(target: Phase, stage_minutes: Mapping[str, float]) -> float | N
 def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row | None, str]:
     """Return the first row of the table that fits, and the names that its cause tells."""
     inputs = _moved(found, "input", params.psi_alarm)
-    outputs = _moved(found, "output", _limit("output", state, params))
+    outputs = _moved(found, "output", limit_of("output", state, params))
     labels = _moved(found, "label", params.psi_alarm)
     damage = _damage(found, params)
     broken = [*damage, *_names(_moved(found, "input", params.psi_broken))]
@@ -179,17 +152,6 @@ def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row |
     return next(((row, ", ".join(names)) for fits, row, names in table if fits), (None, ""))
 
 
-def _state(found: Findings, params: MonitoringParams) -> State:
-    if found.quality is None:
-        return "unsure"
-    return found.quality.state(params.maximum_quality_loss_fraction)
-
-
-def _limit(kind: Kind, state: State, params: MonitoringParams) -> float:
-    matters = state != "kept" if kind == "output" else state == "lost"
-    return params.psi_alarm if matters else params.psi_broken
-
-
 def _moved(found: Findings, kind: Kind, threshold: float) -> list[Drift]:
     moved = [each for each in found.drifts if each.kind == kind and each.is_beyond(threshold)]
     return sorted(moved, key=lambda each: -each.worst)
@@ -203,13 +165,9 @@ def _damage(found: Findings, params: MonitoringParams) -> list[str]:
     names = []
     if found.unknown_item_fraction > params.maximum_unknown_fraction:
         names.append(f"{found.unknown_item_fraction:.0%} of the lines are on unknown items")
-    if not _has_volume(found, params):
+    if not has_volume(found, params):
         names.append(f"{found.volume_ratio:.2f} times the baskets per day of the test window")
     return names
-
-
-def _has_volume(found: Findings, params: MonitoringParams) -> bool:
-    return 1 / params.maximum_volume_ratio <= found.volume_ratio <= params.maximum_volume_ratio
 
 
 def _is_failing(found: Findings, params: MonitoringParams) -> bool:
@@ -230,75 +188,3 @@ def _calm(found: Findings, state: State, params: MonitoringParams) -> str:
     drifting.sort(key=lambda each: -each.worst)
     warning = f"; drift is noted: {', '.join(_names(drifting))}" if drifting else ""
     return f"{_measured(found)}: {words}{warning}"
-
-
-def _evidence(found: Findings, state: State, params: MonitoringParams) -> tuple[Evidence, ...]:
-    drifts = [_drift_evidence(found, kind, state, params) for kind in ("input", "output", "label")]
-    return (
-        *_quality_evidence(found, state, params),
-        *(each for each in drifts if each is not None),
-        Evidence(
-            name="unknown_item_fraction",
-            value=found.unknown_item_fraction,
-            bound=params.maximum_unknown_fraction,
-            holds=found.unknown_item_fraction <= params.maximum_unknown_fraction,
-            note=f"of the lines bought; unknown shoppers: {found.unknown_user_fraction:.1%}",
-        ),
-        Evidence(
-            name="volume_ratio",
-            value=found.volume_ratio,
-            bound=params.maximum_volume_ratio,
-            holds=_has_volume(found, params),
-            note="baskets per day against the test window; the bound holds both ways",
-        ),
-        Evidence(
-            name="failed_fraction",
-            value=found.failed_fraction,
-            bound=params.maximum_failed_fraction,
-            holds=found.failed_fraction <= params.maximum_failed_fraction
-            and found.n_lost_events == 0,
-            note=f"requests without an answer; events not taken: {found.n_lost_events}",
-        ),
-        Evidence(
-            name="latency",
-            value=None,
-            holds=found.is_fast,
-            note="measured: in the tracking store and reports/monitoring/latency.json",
-        ),
-    )
-
-
-def _quality_evidence(
-    found: Findings, state: State, params: MonitoringParams
-) -> tuple[Evidence, ...]:
-    if found.quality is None:
-        return ()
-    q = found.quality
-    return (
-        Evidence(
-            name=found.metric,
-            value=q.high,
-            bound=(1 - params.maximum_quality_loss_fraction) * q.reference,
-            holds=state != "lost",
-            note=f"upper end of {q.value:.4f} [{q.low:.4f}, {q.high:.4f}], against "
-            f"{1 - params.maximum_quality_loss_fraction:.0%} of {q.reference:.4f} in testing",
-        ),
-    )
-
-
-def _drift_evidence(
-    found: Findings, kind: Kind, state: State, params: MonitoringParams
-) -> Evidence | None:
-    """Return the signal of this kind that is nearest to its bound, or furthest beyond it."""
-    limit = _limit(kind, state, params)
-    drifts = [each for each in found.drifts if each.kind == kind]
-    if not drifts:
-        return None
-    worst = max(drifts, key=lambda each: each.worst / each.allowed(limit))
-    return Evidence(
-        name=f"{kind}_drift",
-        value=worst.worst,
-        bound=worst.allowed(limit),
-        holds=not worst.is_beyond(limit),
-        note=f"PSI of {worst.signal}, its worst week; quality is {state}",
-    )

@@ -17,13 +17,11 @@ from pipeline.testing.measure import Questions
 from pipeline.testing.signals import input_signals, output_signals
 from pipeline.training.requests import (
     Histories,
-    Ints,
-    Requests,
     Vocabulary,
     attribute_codes,
     build_histories,
 )
-from pipeline.training.shop import labels_of, requests_of
+from pipeline.training.shop import requests_of
 
 Weeks = npt.NDArray[np.int64]
 
@@ -97,40 +95,10 @@ class Known:
 
     def questions(self, examples: pd.DataFrame) -> Questions:
         """Return the requests of these examples with what was then bought."""
-        requests = requests_of(
-            examples,
-            self.histories,
-            self.vocabulary,
-            attribute_codes(self.tables.users),
-            self.params.shop.timezone,
-        )
-        row, item = labels_of(examples, self.vocabulary)
-        return Questions(
-            examples=examples,
-            requests=requests,
-            label_row=row,
-            label_item=item,
-            n_true=np.bincount(row, minlength=len(examples)),
-            is_repeat=is_own(requests, row, item, len(self.vocabulary)),
-        )
-
-
-def is_own(requests: Requests, row: Ints, item: Ints, n_items: int) -> npt.NDArray[np.bool_]:
-    """Return whether each label is on an item that its shopper bought before.
-
-    The lines of `requests` are in the order of request and item, so each label is looked up there.
-
-    Args:
-        requests: The requests.
-        row: [n_labels] the request of each label.
-        item: [n_labels] item index, 0 = not known.
-        n_items: Size of the vocabulary.
-    """
-    line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
-    bought = line_row * n_items + requests.item
-    wanted = row.astype(np.int64) * n_items + item
-    first, behind = (np.searchsorted(bought, wanted, side=side) for side in ("left", "right"))
-    return np.asarray((first < behind) & (item > 0))
+        attributes = attribute_codes(self.tables.users)
+        timezone = self.params.shop.timezone
+        requests = requests_of(examples, self.histories, self.vocabulary, attributes, timezone)
+        return Questions.of(examples, requests, self.vocabulary)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from pipeline.monitoring.decide import Findings
 from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
+from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.traffic import DAYS_PER_WEEK, Traffic

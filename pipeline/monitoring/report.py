@@ -59,7 +59,7 @@ def page(found: Watch, known: Known) -> Page:
         _signal_figure(found.seen, known),
         "Share of requests in each frozen bin: grey in testing, green in production.",
     )
-    made.facts("The traffic", _facts(found.metrics, k))
+    made.facts("The traffic", _facts(found.metrics, k, int(known.testing["n_requests"])))
     return made
 
 
@@ -156,14 +156,14 @@ def _signal_figure(seen: Observation, known: Known) -> Any:
     return figure
 
 
-def _facts(metrics: dict[str, Any], k: int) -> dict[str, object]:
+def _facts(metrics: dict[str, Any], k: int, n_reference: int) -> dict[str, object]:
     return {
         "requests": metrics["n_requests"],
         "shoppers": metrics["n_users"],
         "events": metrics["n_events"],
         "baskets per day, against the test window": metrics["volume_ratio"],
         f"coverage@{k} of the catalogue": metrics[f"coverage@{k}"],
-        f"coverage@{k} in testing": metrics[f"reference_coverage@{k}"],
+        f"coverage@{k} in testing, of {n_reference:,} requests": metrics[f"reference_coverage@{k}"],
         "share of items bought before": metrics["repeat_share"],
         "share of popular items, for want of others": metrics["popular_share"],
         "lines on unknown items": metrics["unknown_item_fraction"],

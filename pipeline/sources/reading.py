@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from pipeline.engine import materialise
 from pipeline.errors import SourceError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
         )
     try:
         if path.suffix == ".csv":
-            return backend.read_csv(str(path), **_csv_options(backend))
+            # DuckDB 2.0 moves a try_cast into the reader, where it fails instead of giving null.
+            return materialise(backend.read_csv(str(path), **_csv_options(backend)))
         _check_parquet(path)
         return backend.read_parquet(str(path))
     except Exception as error:

@@ -11,7 +11,7 @@ from pipeline import ranking
 from pipeline.testing.statistics import Bootstrap, mean_over_users
 from pipeline.training.recommender import Ranked, Recommendations, Recommender, fill_slots
 from pipeline.training.requests import Requests, Vocabulary
-from pipeline.training.shop import labels_of
+from pipeline.training.shop import is_own, labels_of
 
 Doubles = npt.NDArray[np.float64]
 
@@ -40,10 +40,7 @@ class Questions:
     def of(cls, examples: pd.DataFrame, requests: Requests, vocabulary: Vocabulary) -> "Questions":
         """Return the questions of these examples."""
         row, item = labels_of(examples, vocabulary)
-        own = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
-        width = len(vocabulary)
-        bought = np.unique(own * width + requests.item)
-        is_repeat = np.isin(row.astype(np.int64) * width + item, bought) & (item > 0)
+        is_repeat = is_own(requests, row, item, len(vocabulary))
         n_true = np.bincount(row, minlength=len(examples))
         return cls(examples, requests, row, item, n_true, is_repeat)
 

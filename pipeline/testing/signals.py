@@ -15,6 +15,7 @@ from pipeline.training.requests import Requests
 
 RECENT_DAYS = 28.0
 SMALLEST_SHARE = 1e-4
+BELOW = 1e-6
 INPUTS = ("hour", "weekday", "days_since_last", "recent_lines", "recent_baskets", "recent_price")
 OUTPUTS = ("top_score", "score_spread", "repeat_share", "mean_popularity")
 
@@ -72,14 +73,18 @@ def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]
 def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
     """Return inner edges at the quantiles of `values`, and the share of values in each bin.
 
+    The first bin lies below all values and the one before last above them: what was never seen.
     The last share is that of missing values. Equal edges are merged.
 
     >>> frozen_bins(np.array([1.0, 1.0, 2.0, np.nan]), 2)
-    {'edges': [1.0], 'shares': [0.5, 0.25, 0.25]}
+    {'edges': [0.999999, 1.0, 2.0], 'shares': [0.0, 0.5, 0.25, 0.0, 0.25]}
     """
     known = values[~np.isnan(values)]
-    inner = np.linspace(0, 1, n_bins + 1)[1:-1]
-    edges = np.unique(np.quantile(known, inner)).round(6) if len(known) else np.zeros(0)
+    if len(known) == 0:
+        return {"edges": [], "shares": bin_shares(values, known).tolist()}
+    inner = np.quantile(known, np.linspace(0, 1, n_bins + 1)[1:-1])
+    ends = [known.min() - BELOW, known.max()]
+    edges = np.unique(np.round([*ends, *inner], 6))
     return {"edges": edges.tolist(), "shares": bin_shares(values, edges).tolist()}
 
 

@@ -25,7 +25,8 @@ from pipeline.training.graph import NOTHING, SIGNATURE, Batch, read_batch, tenso
 from pipeline.training.losses import listwise_softmax
 from pipeline.training.network import build_network
 from pipeline.training.ranker import RankerGraph, code_counts, tables_of
-from pipeline.training.shop import Shop
+from pipeline.training.requests import Requests
+from pipeline.training.shop import Shop, is_own
 
 SCORE_PART = 400_000
 K = 10
@@ -325,18 +326,15 @@ def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
             for s in range(0, len(requests), 256)
         ]
         hits = ranking.hit_matrix(np.concatenate(parts), rows, items)
-        n_new = new_counts(requests, rows, items)
+        n_new = new_counts(requests, rows, items, labels.n_items)
         return float(np.nanmean(ranking.recall_at_k(hits, n_new, K)))
 
     return validate
 
 
 def new_counts(
-    requests: Any, rows: np.ndarray[Any, Any], items: np.ndarray[Any, Any]
+    requests: Requests, rows: np.ndarray[Any, Any], items: np.ndarray[Any, Any], n_items: int
 ) -> np.ndarray[Any, Any]:
     """Return per request how many of its labels its user had never bought."""
-    width = int(max(items.max(initial=0), requests.item.max(initial=0))) + 1
-    line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
-    own = np.unique(line_row * width + requests.item)
-    is_new = ~np.isin(rows * width + items, own)
+    is_new = ~is_own(requests, rows, items, n_items)
     return np.bincount(rows[is_new], minlength=len(requests))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import TrainingError
@@ -78,6 +79,24 @@ def labels_of(examples: pd.DataFrame, vocabulary: Vocabulary) -> tuple[Ints, Int
     lengths = examples["labels"].map(len).to_numpy(dtype=np.int64)
     rows = np.repeat(np.arange(len(examples), dtype=np.int32), lengths)
     return rows, vocabulary.encode([name for labels in examples["labels"] for name in labels])
+
+
+def is_own(requests: Requests, row: Ints, item: Ints, n_items: int) -> npt.NDArray[np.bool_]:
+    """Return whether each label is on an item that its shopper bought before.
+
+    The lines of `requests` are in the order of request and item, so each label is looked up there.
+
+    Args:
+        requests: The requests.
+        row: [n_labels] the request of each label.
+        item: [n_labels] item index, 0 = not known.
+        n_items: Size of the vocabulary.
+    """
+    line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
+    bought = line_row * n_items + requests.item
+    wanted = row.astype(np.int64) * n_items + item
+    first, behind = (np.searchsorted(bought, wanted, side=side) for side in ("left", "right"))
+    return np.asarray((first < behind) & (item > 0))
 
 
 def build_shop(  # noqa: PLR0913  one argument per table

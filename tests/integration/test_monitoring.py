@@ -1,5 +1,6 @@
 """A made-up shop of creatures of habit, a service in memory, and one fault at a time."""
 
+import shutil
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 
 from pipeline import artefacts
+from pipeline.errors import ArtefactError
 from pipeline.monitoring import faults, report, watch
+from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.observe import Known, Tables
 from pipeline.monitoring.quality import values_of
 from pipeline.monitoring.replay import Replies, replay
@@ -285,3 +288,30 @@ def test_the_champion_is_what_is_asked(shop: Shop, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(watch, "deployed_service", deployed)
     assert watch.watch(shop.known).metrics == shop.watch(tables).metrics
+
+
+def test_the_stage_writes_its_outputs_and_its_verdict(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, start = shop.known.tables, shop.known.params.shop.windows().as_of
+
+    @contextmanager
+    def deployed() -> Iterator[Counting]:
+        yield Counting(tables.events[tables.events["timestamp"] < start])
+
+    monkeypatch.setattr(watch, "deployed_service", deployed)
+    monkeypatch.setattr(watch, "read_known", lambda _params: shop.known)
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    written = {path.name for path in (tmp_path / "reports" / "monitoring").iterdir()}
+    assert written == {"metrics.json", "weeks.csv", "latency.json", "index.html", "verdict.json"}
+    assert artefacts.read_verdict("monitoring").status == "proceed"
+
+
+def test_a_missing_champion_is_an_error_that_says_what_to_do(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtefactError, match="dvc repro deployment"):
+        watch.read_known(shop.known.params)

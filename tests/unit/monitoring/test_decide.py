@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.monitoring.decide import Findings, decide
+from pipeline.monitoring.decide import decide
 from pipeline.monitoring.drift import KINDS, Drift
+from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.quality import Quality
 from pipeline.params import MonitoringParams
 

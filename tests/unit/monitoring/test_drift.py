@@ -56,6 +56,9 @@ def test_a_signal_without_bins_is_left_out() -> None:
 def test_label_bins_are_cut_from_the_test_window() -> None:
     signals = pd.DataFrame({"n_labels": [1.0, 1.0, 3.0, 3.0]})
     found = with_label_bins(REFERENCE, signals, np.array([0, 0, 0, 0]), n_bins=2)
-    assert found["bins"]["n_labels"] == {"edges": [2.0], "shares": [0.5, 0.5, 0.0]}
+    assert found["bins"]["n_labels"] == {
+        "edges": [0.999999, 2.0, 3.0],
+        "shares": [0.0, 0.5, 0.5, 0.0, 0.0],
+    }
     assert found["weekly_psi"]["n_labels"] == pytest.approx(0.0)
     assert "n_labels" not in REFERENCE["bins"]

@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.monitoring.observe import is_own
 from pipeline.monitoring.quality import Quality, quality_of, values_of
 from pipeline.testing.measure import Questions
 from pipeline.testing.statistics import Bootstrap
 from pipeline.training.recommender import Recommendations
 from pipeline.training.requests import Vocabulary, build_histories, build_requests
+from pipeline.training.shop import is_own
 
 
 def questions(labels: list[list[int]]) -> Questions:

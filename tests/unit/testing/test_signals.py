@@ -24,17 +24,28 @@ NAN = float("nan")
 
 def test_bins_are_cut_at_the_quantiles_of_the_reference() -> None:
     found = frozen_bins(np.arange(1.0, 11.0), 4)
-    assert found["edges"] == [3.25, 5.5, 7.75]
-    assert found["shares"] == [0.3, 0.2, 0.2, 0.3, 0.0]
+    assert found["edges"] == [0.999999, 3.25, 5.5, 7.75, 10.0]
+    assert found["shares"] == [0.0, 0.3, 0.2, 0.2, 0.3, 0.0, 0.0]
 
 
 def test_missing_values_have_a_bin_of_their_own() -> None:
     found = frozen_bins(np.array([1.0, 2.0, NAN, NAN]), 2)
-    assert found == {"edges": [1.5], "shares": [0.25, 0.25, 0.5]}
+    assert found == {"edges": [0.999999, 1.5, 2.0], "shares": [0.0, 0.25, 0.25, 0.0, 0.5]}
 
 
 def test_equal_edges_are_merged() -> None:
-    assert frozen_bins(np.array([5.0] * 8 + [6.0, 7.0]), 4)["shares"] == [0.8, 0.2, 0.0]
+    found = frozen_bins(np.array([5.0] * 8 + [6.0, 7.0]), 4)
+    assert found["shares"] == [0.0, 0.8, 0.2, 0.0, 0.0]
+
+
+def test_what_lies_beyond_the_reference_is_seen() -> None:
+    found = frozen_bins(np.array([0.8] * 10), 4)
+    assert bin_shares(np.array([0.0, 0.8, 1.0]), np.array(found["edges"])).tolist() == [
+        1 / 3,
+        1 / 3,
+        1 / 3,
+        0.0,
+    ]
 
 
 def test_nothing_but_missing_values_is_one_empty_bin_and_the_missing_one() -> None:

@@ -1,0 +1,132 @@
+"""Every number that the verdict rests on, beside the bound that it is held against.
+
+An input matters once quality is lost, an output once quality is not shown to be kept; before that,
+only what is beyond all people (`psi_broken`) does.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.monitoring.drift import Drift, Kind
+from pipeline.monitoring.quality import Quality, State
+from pipeline.params import MonitoringParams
+from pipeline.verdicts import Evidence
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the verdict rests on.
+
+    Attributes:
+        metric: The name of the quality that counts.
+        quality: That quality over the whole window; None without a labelled request.
+        drifts: Every signal.
+        unknown_item_fraction: Lines bought on items that the model does not know, in 0..1.
+        unknown_user_fraction: Requests of shoppers that bought nothing before, in 0..1.
+        volume_ratio: Baskets per day against the test window, 1 = as many.
+        failed_fraction: Requests without an answer, in 0..1.
+        n_lost_events: Events that the service did not take.
+        is_fast: Whether answers came well within the service's time limit.
+    """
+
+    metric: str
+    quality: Quality | None
+    drifts: tuple[Drift, ...]
+    unknown_item_fraction: float
+    unknown_user_fraction: float
+    volume_ratio: float
+    failed_fraction: float
+    n_lost_events: int
+    is_fast: bool
+
+
+def state_of(found: Findings, params: MonitoringParams) -> State:
+    """Return whether quality is kept, lost, or not yet known."""
+    if found.quality is None:
+        return "unsure"
+    return found.quality.state(params.maximum_quality_loss_fraction)
+
+
+def limit_of(kind: Kind, state: State, params: MonitoringParams) -> float:
+    """Return how far signals of this kind may move, given what is known of quality."""
+    matters = state != "kept" if kind == "output" else state == "lost"
+    return params.psi_alarm if matters else params.psi_broken
+
+
+def has_volume(found: Findings, params: MonitoringParams) -> bool:
+    """Tell whether about as many baskets came as in the test window."""
+    return 1 / params.maximum_volume_ratio <= found.volume_ratio <= params.maximum_volume_ratio
+
+
+def evidence_of(found: Findings, state: State, params: MonitoringParams) -> tuple[Evidence, ...]:
+    """Return every number that the verdict rests on, beside its bound."""
+    drifts = [_drift_evidence(found, kind, state, params) for kind in ("input", "output", "label")]
+    return (
+        *_quality_evidence(found, state, params),
+        *(each for each in drifts if each is not None),
+        _at_most(
+            "unknown_item_fraction",
+            found.unknown_item_fraction,
+            params.maximum_unknown_fraction,
+            note=f"of the lines bought; unknown shoppers: {found.unknown_user_fraction:.1%}",
+        ),
+        Evidence(
+            name="volume_ratio",
+            value=found.volume_ratio,
+            bound=params.maximum_volume_ratio,
+            holds=has_volume(found, params),
+            note="baskets per day against the test window; the bound holds both ways",
+        ),
+        _at_most(
+            "failed_fraction",
+            found.failed_fraction,
+            params.maximum_failed_fraction,
+            note="requests without an answer",
+        ),
+        _at_most("lost_events", float(found.n_lost_events), 0.0, note="purchases not taken"),
+        Evidence(
+            name="latency",
+            value=None,
+            holds=found.is_fast,
+            note="measured: in the tracking store and reports/monitoring/latency.json",
+        ),
+    )
+
+
+def _at_most(name: str, value: float, bound: float, *, note: str) -> Evidence:
+    return Evidence(name=name, value=value, bound=bound, holds=value <= bound, note=note)
+
+
+def _quality_evidence(
+    found: Findings, state: State, params: MonitoringParams
+) -> tuple[Evidence, ...]:
+    if found.quality is None:
+        return ()
+    q = found.quality
+    return (
+        Evidence(
+            name=found.metric,
+            value=q.high,
+            bound=(1 - params.maximum_quality_loss_fraction) * q.reference,
+            holds=state != "lost",
+            note=f"upper end of {q.value:.4f} [{q.low:.4f}, {q.high:.4f}], against "
+            f"{1 - params.maximum_quality_loss_fraction:.0%} of {q.reference:.4f} in testing",
+        ),
+    )
+
+
+def _drift_evidence(
+    found: Findings, kind: Kind, state: State, params: MonitoringParams
+) -> Evidence | None:
+    """Return the signal of this kind that is nearest to its bound, or furthest beyond it."""
+    limit = limit_of(kind, state, params)
+    drifts = [each for each in found.drifts if each.kind == kind]
+    if not drifts:
+        return None
+    worst = max(drifts, key=lambda each: each.worst / each.allowed(limit))
+    return Evidence(
+        name=f"{kind}_drift",
+        value=worst.worst,
+        bound=worst.allowed(limit),
+        holds=not worst.is_beyond(limit),
+        note=f"PSI of {worst.signal}, its worst week; quality is {state}",
+    )
