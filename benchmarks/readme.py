@@ -14,6 +14,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 NAMES = {"recall@10": "recall@10", "ndcg@10": "NDCG@10", "hit_rate@10": "hit rate@10"}
+LARGE = 1000
 NODE_COLOUR = {"proceed": "#1d7a4c", "return": "#a15c00", "stop": "#b3261e"}
 
 
@@ -106,7 +107,9 @@ def _phases() -> list[str]:
 def _node(x: float, y: float, phase: str, verdict: dict[str, Any]) -> str:
     colour = NODE_COLOUR[verdict["status"]]
     evidence = verdict["evidence"][0]
-    number = f"{evidence['name']} {evidence['value']:,.4g}"
+    value = evidence["value"]
+    words = f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
+    number = f"{evidence['name'].replace('_', ' ')} {words}"
     return (
         f'<rect x="{x - 62}" y="{y - 17}" width="124" height="34" rx="17" fill="{colour}"/>'
         f'<text x="{x}" y="{y + 5}" class="name">{phase}</text>'

@@ -9,6 +9,7 @@ from pipeline.errors import ArtefactError
 from pipeline.verdicts import PHASES, Evidence, Phase, Verdict
 
 Health = Literal["healthy", "not healthy", "not run"]
+LARGE = 1000
 MARKS: dict[Health, str] = {"healthy": "✓", "not healthy": "✗", "not run": "–"}
 
 
@@ -95,8 +96,12 @@ def in_words(evidence: Evidence | None) -> str:
         return ""
     if evidence.value is None:
         return f"{evidence.name} {'holds' if evidence.holds else 'does not hold'}"
-    bound = "" if evidence.bound is None else f" (bound {evidence.bound:.4g})"
-    return f"{evidence.name} {evidence.value:.4g}{bound}"
+    bound = "" if evidence.bound is None else f" (bound {_number(evidence.bound)})"
+    return f"{evidence.name} {_number(evidence.value)}{bound}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
 
 
 def as_json(rows: Iterable[PhaseStatus]) -> dict[str, Any]:

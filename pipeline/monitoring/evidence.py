@@ -1,9 +1,10 @@
 """Every number that the verdict rests on, beside the bound that it is held against.
 
-An input matters once quality is lost, an output once quality is not shown to be kept; before that,
-only what is beyond all people (`psi_broken`) does.
+An input matters once quality is lost; before that only what is beyond all people (`psi_broken`)
+does. An output matters once quality is not shown to be kept.
 """
 
+import math
 from dataclasses import dataclass
 
 from pipeline.monitoring.drift import Drift, Kind
@@ -47,9 +48,14 @@ def state_of(found: Findings, params: MonitoringParams) -> State:
 
 
 def limit_of(kind: Kind, state: State, params: MonitoringParams) -> float:
-    """Return how far signals of this kind may move, given what is known of quality."""
-    matters = state != "kept" if kind == "output" else state == "lost"
-    return params.psi_alarm if matters else params.psi_broken
+    """Return how far signals of this kind may move, given what is known of quality.
+
+    A refit may answer on another scale than the model that was tested, so outputs that moved are
+    no alarm while their quality is shown to be kept.
+    """
+    if kind == "output":
+        return math.inf if state == "kept" else params.psi_alarm
+    return params.psi_alarm if state == "lost" else params.psi_broken
 
 
 def has_volume(found: Findings, params: MonitoringParams) -> bool:
@@ -105,10 +111,10 @@ def _quality_evidence(
     return (
         Evidence(
             name=found.metric,
-            value=q.high,
+            value=q.value,
             bound=(1 - params.maximum_quality_loss_fraction) * q.reference,
             holds=state != "lost",
-            note=f"upper end of {q.value:.4f} [{q.low:.4f}, {q.high:.4f}], against "
+            note=f"the upper end of [{q.low:.4f}, {q.high:.4f}] is held against "
             f"{1 - params.maximum_quality_loss_fraction:.0%} of {q.reference:.4f} in testing",
         ),
     )
@@ -122,11 +128,12 @@ def _drift_evidence(
     drifts = [each for each in found.drifts if each.kind == kind]
     if not drifts:
         return None
-    worst = max(drifts, key=lambda each: each.worst / each.allowed(limit))
+    worst = max(drifts, key=lambda each: each.worst / each.allowed(params.psi_alarm))
+    allowed = worst.allowed(limit)
     return Evidence(
         name=f"{kind}_drift",
         value=worst.worst,
-        bound=worst.allowed(limit),
+        bound=allowed if math.isfinite(allowed) else None,
         holds=not worst.is_beyond(limit),
         note=f"PSI of {worst.signal}, its worst week; quality is {state}",
     )
