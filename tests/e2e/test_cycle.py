@@ -137,7 +137,7 @@ def test_the_cycle_is_in_mlflow(project: Path) -> None:
     assert len(parents) == 1
     assert phases == set(PHASES)
     champion = client.get_model_version_by_alias("evergreen-recommender", "champion")
-    assert champion.version == "1"
+    assert str(champion.version) == "1"
 
 
 @pytest.fixture
