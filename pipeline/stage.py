@@ -54,6 +54,12 @@ def quiet_tools() -> None:
         os.environ.setdefault(name, value)
 
 
+def quiet_loggers() -> None:
+    """Let only the errors of libraries through."""
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
     """Turn `function(params, run) -> Verdict` into the entry point of `phase`."""
 
@@ -77,8 +83,7 @@ def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
 def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_loggers()
     try:
         params = read_params()
         with tracked_phase(phase, params) as run:

@@ -137,7 +137,11 @@ def params(source: str = "data/source") -> dict[str, Any]:
             name: {"file": f"{name}.parquet"} for name in ("events", "items", "users", "offers")
         },
     }
-    values["labeling"] |= {"train_windows": 3, "n_negatives": 10}
+    values["labeling"] |= {
+        "train_windows": 3,
+        "train_examples_per_user_window": 2,
+        "n_negatives": 10,
+    }
     values["training"]["ranker"] |= {
         "epochs": 10,
         "batch_size": 16,

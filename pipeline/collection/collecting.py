@@ -35,7 +35,7 @@ from pipeline.collection.quality import (
 )
 from pipeline.collection.raw_checks import check_raw
 from pipeline.collection.rules import tagged_events, tagged_offers
-from pipeline.collection.tables import complete_items, complete_users
+from pipeline.collection.tables import complete_items, complete_users, described_again
 from pipeline.engine import fetch, materialise
 from pipeline.errors import SourceError
 from pipeline.expectations import Validator
@@ -240,9 +240,14 @@ def _collect_whole(
     listed, described = (fetch(t).to_pandas() for t in (job.source.items, job.source.users))
     items = complete_items(listed, first_seen, job.params.dropped_departments)
     users = complete_users(described, active)
+    items_again = described_again(listed, "item_id", job.params.dropped_departments)
+    users_again = described_again(described, "user_id")
     whole, files = {}, {}
-    for schema, frame in ((schemas.ITEMS, items), (schemas.USERS, users)):
-        whole[schema.name] = _write_whole(schema, frame, job)
+    for schema, frame, again in (
+        (schemas.ITEMS, items, items_again),
+        (schemas.USERS, users, users_again),
+    ):
+        whole[schema.name] = _write_whole(schema, frame, again, job)
         path = job.clean / f"{schema.name}.parquet"
         files[str(CLEAN / path.name)] = sha256(path)
     counts = {
@@ -253,11 +258,21 @@ def _collect_whole(
     return whole, files, counts
 
 
-def _write_whole(schema: schemas.Table, frame: pd.DataFrame, job: Job) -> Checked:
+def _write_whole(
+    schema: schemas.Table, first: pd.DataFrame, again: pd.DataFrame, job: Job
+) -> Checked:
+    """Write what was described first; an id's further descriptions are set aside."""
     limit = job.params.maximum_failure_fraction
+    frame = pd.concat([first, again], ignore_index=True) if len(again) else first
     validation = job.validator.validate(frame, schema, name=schema.name)
     check_failures(validation, frame, limit, where=f"the table '{schema.name}'")
-    good, bad = split(pa.Table.from_pandas(frame, preserve_index=False), reasons_by_row(validation))
+    taken = f"{schema.key[0]}: be unique"
+    reasons = {
+        row: reason
+        for row, reason in reasons_by_row(validation).items()
+        if row >= len(first) or reason != taken
+    }
+    good, bad = split(pa.Table.from_pandas(frame, preserve_index=False), reasons)
     artefacts.write_table(good, job.clean / f"{schema.name}.parquet", schema)
     if len(bad):
         pq.write_table(bad, job.quarantine / f"{schema.name}.parquet", compression="zstd")

@@ -20,6 +20,22 @@ def complete_items(
     return everything.sort_values("item_id", ignore_index=True)
 
 
+def described_again(
+    described: pd.DataFrame, key: str, dropped_departments: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Return the rows that describe what an earlier row describes otherwise.
+
+    Args:
+        described: What the source knows about items or users.
+        key: The column of ids.
+        dropped_departments: Nothing is asked of their rows.
+    """
+    rows = described.drop_duplicates()
+    if dropped_departments:
+        rows = rows[~rows["department"].isin(dropped_departments)]
+    return rows[rows.duplicated(key)].dropna(subset=key)
+
+
 def complete_users(users: pd.DataFrame, active: pd.Index) -> pd.DataFrame:
     """Return a row per user that the source describes or that events name, by user_id.
 

@@ -54,15 +54,7 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
         shutil.copy2(params_path, context / "params.yaml")
         _write_bentofile(context / "bentofile.yaml")
         command = [sys.executable, "-m", "bentoml", "build", str(context), "--version"]
-        done = subprocess.run(  # noqa: S603  our own interpreter
-            [*command, version_name, "--output", "tag"],
-            cwd=context,
-            env={**os.environ, "BENTOML_HOME": str(home.absolute()), "PYTHONPATH": str(context)},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
+        done = _run([*command, version_name, "--output", "tag"], context, home)
     if done.returncode != 0 or not folder.is_dir():
         raise DeploymentError(
             "BentoML must build the service",
@@ -70,6 +62,25 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
             action="Mend what BentoML names.",
         )
     return folder
+
+
+def _run(command: list[str], context: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603  our own interpreter
+            command,
+            cwd=context,
+            env={**os.environ, "BENTOML_HOME": str(home.absolute()), "PYTHONPATH": str(context)},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeploymentError(
+            f"BentoML must build the service within {TIMEOUT_SECONDS} seconds",
+            received="no end of it",
+            action="Try again when the machine is less busy.",
+        ) from error
 
 
 def _write_bentofile(path: Path) -> None:

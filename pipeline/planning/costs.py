@@ -30,21 +30,22 @@ class Rate:
 
 
 RATES: dict[Phase, Rate] = {
-    "planning": Rate(4, 9, 0.2, 1, 0.4, 0.3),
-    "collection": Rate(8, 10, 0.9, 0, 1.0, 1.3),
-    "labeling": Rate(5, 13.6, 0, 0, 1.0, 1.2),
-    "training": Rate(25, 0, 0, 51, 1.5, 1.0, 0.3),
-    "testing": Rate(15, 0, 0, 18.4, 1.5, 1.0, 0.3),
-    "deployment": Rate(20, 0, 0, 16.3, 1.5, 1.0, 0.3),
-    "monitoring": Rate(20, 0, 0, 16.3, 1.5, 1.0, 0.3),
+    "planning": Rate(4, 9, 0.2, 1, 0.4, 0.2),
+    "collection": Rate(10, 13, 0.9, 0, 0.6, 0.9),
+    "labeling": Rate(5, 15, 0, 0, 0.6, 0.7),
+    "training": Rate(30, 0, 0, 72, 1.3, 2.0, 0.3),
+    "testing": Rate(12, 0, 0, 13, 1.0, 0.6, 0.3),
+    "deployment": Rate(45, 0, 0, 75, 1.6, 2.2, 0.3),
+    "monitoring": Rate(20, 0, 0, 27, 1.0, 0.6, 0.3),
 }
-EXAMPLES_OF_RATES = 16  # train_windows x train_examples_per_user_window when they were measured
+EXAMPLES_OF_RATES = 48  # train_windows x train_examples_per_user_window when they were measured
+FITTING: tuple[Phase, ...] = ("training", "deployment")
 
 
 def stage_costs(profile: Profile, params: Params) -> tuple[StageCost, ...]:
     """Return the cost of every stage for a source of this size.
 
-    Training's share that grows with users also grows with the examples per user.
+    What grows with users where models are fitted also grows with the examples per user.
     Nothing here depends on training's own settings: to change those must not run planning again.
     """
     largest = max(profile.n_rows.values())
@@ -59,8 +60,7 @@ def stage_costs(profile: Profile, params: Params) -> tuple[StageCost, ...]:
     examples = labeling.train_windows * labeling.train_examples_per_user_window
     work = examples / EXAMPLES_OF_RATES
     return tuple(
-        _cost(phase, rate, size, work if phase == "training" else 1.0)
-        for phase, rate in RATES.items()
+        _cost(phase, rate, size, work if phase in FITTING else 1.0) for phase, rate in RATES.items()
     )
 
 

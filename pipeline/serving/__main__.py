@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.errors import EvergreenError
-from pipeline.stage import quiet_tools
+from pipeline.stage import quiet_loggers, quiet_tools
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet_loggers()
     try:
         from pipeline.serving.foreground import serve
 

@@ -17,6 +17,8 @@ from pipeline.labeling.report import verdict
 from pipeline.labeling.windows import Window
 from tests.weekly_shop import events, items, labeling, labelled, moment
 
+pytestmark = pytest.mark.slow
+
 PARAMS = labeling(mean_labels=[1.0, 5.0], positive_fraction=[0.2, 0.6])
 Row = dict[str, Any]
 

@@ -14,6 +14,8 @@ from pipeline.labeling.__main__ import main
 from pipeline.labeling.reviews import HEADER
 from tests import tiny_shop
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = (artefacts.EXAMPLES, artefacts.REVIEW_QUEUE, artefacts.REVIEW_TASKS)
 WRITTEN += (artefacts.LABEL_AUDIT, artefacts.page("labeling"), artefacts.verdict("labeling"))
 

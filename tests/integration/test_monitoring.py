@@ -34,6 +34,8 @@ from pipeline.testing.signals import (
 )
 from pipeline.training.requests import Vocabulary
 
+pytestmark = pytest.mark.slow
+
 K = 10
 N_USERS, N_ITEMS, N_HABITS = 90, 400, 12
 FIRST_DAY, LAST_DAY = -120, 28

@@ -11,6 +11,8 @@ from pipeline.planning.__main__ import main
 from pipeline.planning.plan import read_plan
 from tests import tiny_shop
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ("plan.json", "index.html", "verdict.json")
 
 

@@ -12,6 +12,8 @@ from pipeline.training.saved import GraphRecommender
 from tests import tiny_shop
 from tests.model.conftest import World, monday
 
+pytestmark = pytest.mark.slow
+
 DAY = 86_400.0
 ASKED = (0, 57, 133, 200, 319)
 CART_COLUMNS = {"type_in_cart": 12, "category_in_cart": 6}

@@ -31,6 +31,8 @@ from pipeline.training.saved import GraphRecommender
 from tests import tiny_shop
 from tests.model.conftest import World, fit_in, monday
 
+pytestmark = pytest.mark.slow
+
 N_IN_BATCH = 16
 
 
@@ -227,7 +229,6 @@ def test_what_was_just_viewed_moves_only_what_is_explored(
     assert (one.explore_scores != other.explore_scores).any()
 
 
-@pytest.mark.slow
 def test_two_fits_with_one_seed_agree(
     world: World, fitted: FittedCandidates, tmp_path: Path
 ) -> None:
@@ -243,7 +244,6 @@ def test_two_fits_with_one_seed_agree(
         )
 
 
-@pytest.mark.slow
 def test_a_refit_on_all_data_trains_as_long_as_the_first_fit(
     world: World, fitted: FittedCandidates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

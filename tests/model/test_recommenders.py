@@ -15,6 +15,8 @@ from pipeline.training.saved import GraphRecommender, load_recommender
 from tests import tiny_shop
 from tests.model.conftest import World, make_shop, monday
 
+pytestmark = pytest.mark.slow
+
 REPEAT, EXPLORE, POPULAR = range(3)
 
 

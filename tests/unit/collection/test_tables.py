@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.collection.tables import complete_items, complete_users
+from pipeline.collection.tables import complete_items, complete_users, described_again
 
 DAY = pd.Timestamp("2017-03-01", tz="UTC")
 
@@ -27,3 +27,10 @@ def test_users_without_attributes_join_and_described_users_without_events_stay()
     found = complete_users(users, pd.Index(["new", "both"]))
     assert found["user_id"].tolist() == ["both", "described", "new"]
     assert found["age"].fillna("?").tolist() == ["65+", "25-34", "?"]
+
+
+def test_only_another_description_of_the_same_id_is_described_again() -> None:
+    rows = [("a", "X"), ("a", "X"), ("b", "X"), ("b", "Y"), (None, "X"), (None, "Y"), ("c", "FUEL")]
+    frame = pd.DataFrame([*rows, ("c", "OIL")], columns=["item_id", "department"])
+    again = described_again(frame, "item_id", ("FUEL",))
+    assert again.to_numpy().tolist() == [["b", "Y"]]

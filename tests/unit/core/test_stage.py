@@ -79,6 +79,7 @@ def test_wrong_params_exit_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert main([]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", PHASES)
 def test_help_answers_within_a_second_or_so(phase: str) -> None:
     command = [sys.executable, "-m", f"pipeline.{phase}", "--help"]

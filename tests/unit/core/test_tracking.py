@@ -54,6 +54,7 @@ def test_a_failing_phase_is_recorded_as_failed(params: Params) -> None:
     assert client(params).get_run(run.run_id).info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_locked_store_is_a_warning(
     params: Params, shop_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

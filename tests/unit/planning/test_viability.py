@@ -194,12 +194,14 @@ def test_a_cycle_beyond_the_budget_stops(params: Params) -> None:
 
 
 def test_costs_are_linear_in_the_size_of_the_source(params: Params) -> None:
-    costs = {cost.stage: cost for cost in stage_costs(profile(n_users=1000), params)}
-    # 8 s + 10 s per million of 2 million events + 0.9 s per million of 1 million others
-    assert costs["collection"].minutes == pytest.approx((8 + 20 + 0.9) / 60, abs=1e-6)
-    assert costs["training"].minutes == pytest.approx((25 + 51) / 60, abs=1e-6)
-    # 1.5 GiB + 1.0 per million of 2 million events + 0.3 per 100,000 of 50,000 items
-    assert costs["training"].memory_gib == pytest.approx(3.65)
+    drawn = {"train_windows": 8, "train_examples_per_user_window": 6}
+    usual = params.model_copy(update={"labeling": params.labeling.model_copy(update=drawn)})
+    costs = {cost.stage: cost for cost in stage_costs(profile(n_users=1000), usual)}
+    # 10 s + 13 s per million of 2 million events + 0.9 s per million of 1 million others
+    assert costs["collection"].minutes == pytest.approx((10 + 26 + 0.9) / 60, abs=1e-6)
+    assert costs["training"].minutes == pytest.approx((30 + 72) / 60, abs=1e-6)
+    # 1.3 GiB + 2.0 per million of 2 million events + 0.3 per 100,000 of 50,000 items
+    assert costs["training"].memory_gib == pytest.approx(5.45)
 
 
 def test_training_windows_open_after_the_first_event(params: Params) -> None:

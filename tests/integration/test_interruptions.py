@@ -1,0 +1,186 @@
+"""Ctrl-C in any stage: the exit code is 130, and all that the last run wrote is as it was."""
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline import artefacts
+from pipeline.artefacts import Artefact
+from pipeline.verdicts import Phase
+from tests import tiny_shop
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Where Ctrl-C comes, and what stands in for the work before it."""
+
+    phase: Phase
+    where: str
+    before: tuple[tuple[str, Callable[..., Any]], ...] = ()
+
+
+class Saved:
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "model.json").write_text("new", encoding="utf-8")
+
+
+class Cut(Saved):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        raise KeyboardInterrupt
+
+
+def nothing(*_: object, **__: object) -> Any:
+    source = SimpleNamespace(windows=())
+    return SimpleNamespace(
+        table=None, balances=None, labelled=SimpleNamespace(source=source), model_dump=dict
+    )
+
+
+def plan() -> Any:
+    return SimpleNamespace(guardrails=None)
+
+
+def shop(*_: object, **__: object) -> Any:
+    return SimpleNamespace(train=pd.DataFrame({"labels": [], "cart": [], "relevance": []}))
+
+
+def fitted(*_: object, **__: object) -> Any:
+    return SimpleNamespace(recommenders={"ranker": Saved(), "popular": Cut()})
+
+
+def challenger(*_: object, **__: object) -> dict[str, Any]:
+    folder = Path("models/challenger")
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("new", encoding="utf-8")
+    return {}
+
+
+def proven(*_: object, **__: object) -> Any:
+    return SimpleNamespace(status="proceed")
+
+
+LABELED = (
+    ("pipeline.labeling.outcome.read_shop", nothing),
+    ("pipeline.labeling.outcome.examine", nothing),
+    ("pipeline.labeling.checks.check_usable", nothing),
+)
+READ_PLAN = ("pipeline.planning.plan.read_plan", plan)
+BUILT = (READ_PLAN, ("pipeline.deployment.release.build_challenger", challenger))
+PROVED = (
+    *BUILT,
+    ("pipeline.deployment.release.prove", nothing),
+    ("pipeline.deployment.report.verdict", proven),
+    ("pipeline.deployment.report.latency", lambda _: {}),
+)
+MOMENTS = {
+    "planning, while it plans": Interruption("planning", "pipeline.planning.planning.make_plan"),
+    "planning, at its verdict": Interruption(
+        "planning",
+        "pipeline.planning.viability.verdict",
+        (("pipeline.planning.planning.make_plan", nothing),),
+    ),
+    "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_shop"),
+    "labeling, while it validates": Interruption(
+        "labeling", "pipeline.labeling.checks.validate", LABELED
+    ),
+    "training, while it fits": Interruption(
+        "training",
+        "pipeline.training.candidates.fit_candidates",
+        (("pipeline.training.tables.read_shop", shop),),
+    ),
+    "training, while it saves": Interruption(
+        "training",
+        "",
+        (
+            ("pipeline.training.tables.read_shop", shop),
+            ("pipeline.training.candidates.fit_candidates", fitted),
+        ),
+    ),
+    "testing, while it measures": Interruption(
+        "testing", "pipeline.testing.trial.Trial.run", (READ_PLAN,)
+    ),
+    "deployment, while it fits": Interruption(
+        "deployment", "pipeline.deployment.release.build_challenger", (READ_PLAN,)
+    ),
+    "deployment, while it proves": Interruption(
+        "deployment", "pipeline.deployment.release.prove", BUILT
+    ),
+    "deployment, while it promotes": Interruption("deployment", "shutil.copytree", PROVED),
+    "monitoring, while it reads": Interruption(
+        "monitoring", "pipeline.monitoring.watch.read_known"
+    ),
+    "monitoring, while it replays": Interruption(
+        "monitoring",
+        "pipeline.monitoring.watch.watch",
+        (("pipeline.monitoring.watch.read_known", nothing),),
+    ),
+}
+
+
+def outputs(phase: Phase) -> list[Path]:
+    known = [each for each in vars(artefacts).values() if isinstance(each, Artefact)]
+    paths = [each.path for each in known if each.stage == phase]
+    return [*paths, artefacts.page(phase).path, artefacts.verdict(phase).path]
+
+
+def put_sentinels(phase: Phase) -> None:
+    for path in outputs(phase):
+        file = path if path.suffix else path / "model.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{"champion": "ranker"}', encoding="utf-8")
+
+
+def written() -> dict[str, str]:
+    """Every file of the outputs, half-written temporary ones included.
+
+    Measured times and the challenger are no outputs: the next run writes them anew.
+    """
+    passing = {Path("models/challenger/model.json"), Path("reports/deployment/latency.json")}
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for root in ("data", "models", "reports")
+        for path in sorted(Path(root).rglob("*"))
+        if path.is_file() and path not in passing
+    }
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_leaves_what_the_last_run_wrote(
+    moment: str,
+    shop_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    case = MOMENTS[moment]
+    values = tiny_shop.params()
+    values["tracking"]["uri"] = "sqlite:////no/such/folder/mlflow.db"
+    tiny_shop.write_params(shop_folder / "params.yaml", values)
+    put_sentinels(case.phase)
+    put_sentinels("testing")  # deployment reads which candidate won
+    before = written()
+    main = importlib.import_module(f"pipeline.{case.phase}.__main__").main
+    for name, stand_in in case.before:
+        monkeypatch.setattr(name, stand_in)
+    if case.where:
+        monkeypatch.setattr(case.where, interrupt)
+    assert main([]) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(shop_folder)
+    assert written() == before
+    assert f"{case.phase} was interrupted" in caplog.text
+    assert "Traceback" not in caplog.text
