@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked --no-sync
+export PATH := $(CURDIR)/.uv/bin:$(PATH)  # BentoML calls uv when it builds
 
 .PHONY: help install repro status ui serve monitor test test-fast lint format bench
 
