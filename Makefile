@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked --no-sync
-export PATH := $(CURDIR)/.uv/bin:$(PATH)  # BentoML calls uv when it builds
+# BentoML calls uv when it builds.
+export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
 .PHONY: help install repro status ui serve monitor test test-fast lint format bench
 
