@@ -4,6 +4,7 @@ Paths are relative to the project's root, which is the working directory of ever
 written whole or not at all: to a temporary name beside it, flushed to disk, then renamed.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -185,6 +186,12 @@ def read_verdict(phase: Phase) -> Verdict:
 def write_verdict(value: Verdict) -> None:
     """Write a phase's verdict to its place."""
     write_json(value.model_dump(mode="json"), verdict(value.phase).path)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

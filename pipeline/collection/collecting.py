@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import artefacts, schemas
+from pipeline.artefacts import sha256
 from pipeline.collection.manifest import (
     Checked,
     Manifest,
@@ -41,7 +42,6 @@ from pipeline.errors import SourceError
 from pipeline.expectations import Validator
 from pipeline.params import CollectionParams, ShopParams
 from pipeline.sources import Source
-from pipeline.sources.reading import sha256
 
 if TYPE_CHECKING:
     from ibis import Table

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import schemas
-from pipeline.artefacts import write_table
+from pipeline.artefacts import sha256, write_table
 from pipeline.collection.manifest import Checked, Partition, is_intact
 from pipeline.collection.partitions import digest
 from pipeline.collection.quality import check_failures, reasons_by_row
 from pipeline.engine import fetch
 from pipeline.expectations import Validator
-from pipeline.sources.reading import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artefacts import CHAMPION
+from pipeline.artefacts import CHAMPION, sha256
 from pipeline.errors import BundleError
 from pipeline.training.requests import Histories
 from pipeline.training.saved import GraphRecommender, load_recommender
@@ -125,12 +125,6 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
     text = json.dumps(manifest, indent=2, sort_keys=True)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return manifest
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify_bundle(path: Path) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 
-from pipeline.artefacts import write_json
 from pipeline.training.recommender import SLOTS
 from pipeline.training.requests import Histories, build_requests
 from pipeline.training.saved import GraphRecommender
@@ -67,11 +65,6 @@ def _cart(histories: Histories, user_id: str) -> list[int]:
     """Return two items of the user's history."""
     items = np.unique(histories.item[histories.lines(user_id)])
     return [int(item) for item in items[:2]]
-
-
-def write_golden(requests: list[dict[str, Any]], path: Path) -> None:
-    """Write the requests and their answers."""
-    write_json(requests, path)
 
 
 @dataclass(frozen=True)

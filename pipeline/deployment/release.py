@@ -16,7 +16,6 @@ from pipeline.deployment.bento import build_bento
 from pipeline.deployment.bundle import (
     GOLDEN,
     load_bundle,
-    sha256,
     write_bundle,
     write_manifest,
 )
@@ -24,7 +23,6 @@ from pipeline.deployment.golden import (
     GoldenResult,
     compare_golden,
     golden_requests,
-    write_golden,
 )
 from pipeline.deployment.load import LoadResult, put_load
 from pipeline.deployment.process import running_service
@@ -80,7 +78,7 @@ def build_challenger(name: str, params: Params) -> dict[str, Any]:
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
-    write_golden(golden, CHALLENGER / GOLDEN)
+    artefacts.write_json(golden, CHALLENGER / GOLDEN)
     return write_manifest(CHALLENGER, _facts(recommender.description, as_of, params))
 
 
@@ -110,7 +108,7 @@ def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
         "git_commit": git_commit(),
         "data": {
             "clean": clean["inputs"],
-            "examples": sha256(artefacts.EXAMPLES.existing()),
+            "examples": artefacts.sha256(artefacts.EXAMPLES.existing()),
         },
     }
 

@@ -15,12 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.artefacts import sha256
 from pipeline.engine import connect
 from pipeline.errors import SourceError
 from pipeline.params import CollectionParams, ShopParams
 from pipeline.sources import Source
 from pipeline.sources.raw import NOT_MAPPED, RAW
-from pipeline.sources.reading import check_columns, open_file, sha256, utc_from_local
+from pipeline.sources.reading import check_columns, open_file, utc_from_local
 
 if TYPE_CHECKING:
     from ibis import Table

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from pipeline import schemas
+from pipeline.artefacts import sha256
 from pipeline.engine import connect
 from pipeline.errors import SourceError
 from pipeline.params import CollectionParams, ShopParams, SourceParams, TableSource
 from pipeline.sources import Source
-from pipeline.sources.reading import check_columns, open_file, sha256, utc_from_local
+from pipeline.sources.reading import check_columns, open_file, utc_from_local
 
 if TYPE_CHECKING:
     from ibis import Table

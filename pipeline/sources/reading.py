@@ -1,6 +1,5 @@
 """Files as lazy tables: looked at before the engine is, so that a bad one has a clear name."""
 
-import hashlib
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -74,12 +73,6 @@ def check_columns(table: "Table", wanted: list[str], path: Path) -> None:
             received=f"{list(table.columns)} (missing: {missing})",
             action="If a column was renamed, map it in collection.source.tables.",
         )
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def utc_from_local(

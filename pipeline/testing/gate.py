@@ -32,6 +32,29 @@ def gate(
         paired: Per baseline, the ranker's paired difference to it in the primary metric.
         plan: What was promised.
     """
+    evidence = _evidence(champion, metrics, paired, plan)
+    rolling = metrics["rolling"]
+    value = rolling[plan.primary_metric]
+    broken = [item for item in evidence if not item.holds and item.name != "ahead_of_baselines"]
+    low, high = rolling["interval"][plan.primary_metric]
+    reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
+    if not broken:
+        text = reached if champion == RANKER else f"{reached}: no deep model is ahead of it"
+        return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
+    return Verdict(
+        phase="testing",
+        status="return",
+        cause=f"{reached}, but {', '.join(item.name for item in broken)} miss their bound",
+        evidence=evidence,
+        target_phase="training",
+        action="Improve the model (training.ranker), or change the target in the plan.",
+    )
+
+
+def _evidence(
+    champion: str, metrics: dict[str, Any], paired: dict[str, dict[str, float]], plan: Plan
+) -> tuple[Evidence, ...]:
+    """Return every number that the gate rests on, beside its bound."""
     rolling, guardrails = metrics["rolling"], plan.guardrails
     value = rolling[plan.primary_metric]
     worst = min(paired, key=lambda name: paired[name]["low"])
@@ -41,7 +64,7 @@ def gate(
     gain = value / max(values[best], 1e-9) - 1
     promised = plan.target.value / max(plan.baseline.value, 1e-9) - 1
     wanted = promised if champion == RANKER else 0.0  # a counting method owes no gain over itself
-    evidence = (
+    return (
         Evidence(
             name=plan.primary_metric,
             value=value,
@@ -78,18 +101,4 @@ def gate(
             holds=metrics["fairness_gap"] <= guardrails.maximum_fairness_gap,
             note="worst demographic group below the mean, as a fraction of it",
         ),
-    )
-    broken = [item for item in evidence if not item.holds and item.name != "ahead_of_baselines"]
-    low, high = rolling["interval"][plan.primary_metric]
-    reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
-    if not broken:
-        text = reached if champion == RANKER else f"{reached}: no deep model is ahead of it"
-        return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
-    return Verdict(
-        phase="testing",
-        status="return",
-        cause=f"{reached}, but {', '.join(item.name for item in broken)} miss their bound",
-        evidence=evidence,
-        target_phase="training",
-        action="Improve the model (training.ranker), or change the target in the plan.",
     )

@@ -20,7 +20,7 @@ from pipeline.testing.evaluate import (
     summaries,
 )
 from pipeline.testing.gate import RANKER, choose_champion, gate
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import Doubles, Questions
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_gap, slice_table
 from pipeline.training.candidates import CANDIDATES
@@ -49,18 +49,19 @@ class Trial:
             name: load_recommender(folder / name) for name in CANDIDATES
         }
         users = artefacts.read_table(artefacts.USERS)
+        events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
+        ranker = candidates[RANKER]
         protocols = {
             name: evaluate(candidates, questions, params.testing, params.serving, params.shop.seed)
-            for name, questions in _questions(params, candidates[RANKER], users).items()
+            for name, questions in _questions(params, ranker, events, users).items()
         }
-        return _conclude(params, plan, protocols, users, _popularity(params, candidates[RANKER]))
+        return _conclude(params, plan, protocols, users, _popularity(params, ranker, events))
 
 
 def _questions(
-    params: Params, recommender: Recommender, users: pd.DataFrame
+    params: Params, recommender: Recommender, events: pd.DataFrame, users: pd.DataFrame
 ) -> dict[str, Questions]:
     """Return the test window's questions by protocol; histories reach up to each request."""
-    events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
     vocabulary = recommender.vocabulary
     known = events[events["timestamp"] < params.shop.windows().as_of]
     histories = build_histories(known, vocabulary)
@@ -80,11 +81,8 @@ def _questions(
     return found
 
 
-def _popularity(
-    params: Params, recommender: Recommender
-) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) -> Doubles:
     """Return [n_items] purchases before the test window."""
-    events = artefacts.read_table(artefacts.EVENTS, columns=["item_id", "timestamp"])
     known = events[events["timestamp"] < params.shop.windows().test_start]
     index = recommender.vocabulary.encode_column(known["item_id"])
     counts = np.bincount(index, minlength=len(recommender.vocabulary)).astype(np.float64)
@@ -97,7 +95,7 @@ def _conclude(
     plan: Plan,
     protocols: dict[str, Protocol],
     users: pd.DataFrame,
-    popularity: "np.ndarray[Any, np.dtype[np.float64]]",
+    popularity: Doubles,
 ) -> Trial:
     rolling = protocols["rolling"]
     k = min(params.testing.cutoffs)

@@ -12,7 +12,7 @@ from pipeline.errors import TrainingError
 from pipeline.params import ShopParams, TrainingParams
 from pipeline.training.baselines import BASELINES, build_baseline
 from pipeline.training.fit import Fitted
-from pipeline.training.ranker_fit import RankerFit, fit_ranker
+from pipeline.training.ranker_fit import RankerFit, fit_ranker, with_state_of
 from pipeline.training.recommender import Recommender
 from pipeline.training.saved import GraphRecommender
 from pipeline.training.shop import Shop, labels_of
@@ -125,7 +125,5 @@ def validation_quality(
 def _ranker_at(
     opens: float, shop: Shop, params: TrainingParams, ranker: GraphRecommender
 ) -> GraphRecommender:
-    from pipeline.training.ranker_fit import with_state_of
-
     graph = with_state_of(opens, ranker.module, shop, params)
     return GraphRecommender(ranker.description, ranker.vocabulary, graph)

@@ -22,6 +22,7 @@ from pipeline.training.examples import (
 )
 from pipeline.training.fit import Fitted, Schedule, fit, key_of
 from pipeline.training.graph import NOTHING, SIGNATURE, Batch, read_batch, tensors_of
+from pipeline.training.items import item_state
 from pipeline.training.losses import listwise_softmax
 from pipeline.training.network import build_network
 from pipeline.training.ranker import RankerGraph, code_counts, tables_of
@@ -102,8 +103,6 @@ def _training_pairs(shop: Shop, graph: RankerGraph, params: TrainingParams) -> O
 
 def tables_of_state(shop: Shop, cutoff: float, params: TrainingParams) -> np.ndarray[Any, Any]:
     """Return only the numbers per item that change from cut-off to cut-off."""
-    from pipeline.training.items import item_state
-
     days = params.baselines.popular_days
     return item_state(shop.histories, len(shop.vocabulary), cutoff, popular_days=days).values
 

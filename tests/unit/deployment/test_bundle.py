@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.artefacts import sha256
 from pipeline.deployment import bundle
 from pipeline.errors import BundleError
 from pipeline.training.requests import Vocabulary, build_histories
@@ -84,4 +85,4 @@ def test_histories_survive_the_parquet_file(tmp_path: Path) -> None:
 
 def test_the_manifest_is_readable_json(folder: Path) -> None:
     text = (folder / "manifest.json").read_text(encoding="utf-8")
-    assert json.loads(text)["files"]["vocabulary.txt"] == bundle.sha256(folder / "vocabulary.txt")
+    assert json.loads(text)["files"]["vocabulary.txt"] == sha256(folder / "vocabulary.txt")

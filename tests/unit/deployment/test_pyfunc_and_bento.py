@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.artefacts import write_json
 from pipeline.deployment import bento
 from pipeline.deployment.bento import build_bento
-from pipeline.deployment.golden import UNKNOWN_USER, golden_requests, write_golden
+from pipeline.deployment.golden import UNKNOWN_USER, golden_requests
 from pipeline.deployment.pyfunc import PyfuncModel
 from pipeline.errors import DeploymentError, RequestError
 from pipeline.training.recommender import Recommendations
@@ -121,7 +122,7 @@ def test_golden_requests_are_written_the_same_twice(
     golden: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
-        write_golden(golden, tmp_path / name)
+        write_json(golden, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
