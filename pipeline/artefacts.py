@@ -66,6 +66,7 @@ LABELING_DOCS = Artefact(Path("reports/labeling/data_docs"), "labeling")
 CANDIDATES = Artefact(Path("models/candidates"), "training")
 TRAINING_METRICS = Artefact(Path("reports/training/metrics.json"), "training")
 CURVES = Artefact(Path("reports/training/curves.csv"), "training")
+FAMILIES = Artefact(Path("models/families"), "training")
 TEST_METRICS = Artefact(Path("reports/testing/metrics.json"), "testing")
 TEST_COMPARISON = Artefact(Path("reports/testing/comparison.csv"), "testing")
 MODEL_CARD = Artefact(Path("reports/testing/model_card.md"), "testing")
@@ -74,6 +75,21 @@ CHAMPION = Artefact(Path("models/champion"), "deployment")
 DEPLOYMENT_REPORT = Artefact(Path("reports/deployment/report.json"), "deployment")
 MONITORING_METRICS = Artefact(Path("reports/monitoring/metrics.json"), "monitoring")
 MONITORING_WEEKS = Artefact(Path("reports/monitoring/weeks.csv"), "monitoring")
+
+
+def family(name: str) -> Artefact:
+    """Return the folder of a fitted family."""
+    return Artefact(Path(f"models/families/{name}"), "training")
+
+
+def family_metrics(name: str) -> Artefact:
+    """Return where the fit of a family says how it went."""
+    return Artefact(Path(f"reports/training/families/{name}/metrics.json"), "training")
+
+
+def family_curve(name: str) -> Artefact:
+    """Return where the learning curve of a family is."""
+    return Artefact(Path(f"reports/training/families/{name}/curve.csv"), "training")
 
 
 def page(phase: Phase) -> Artefact:

@@ -167,10 +167,15 @@ class LabelingParams(Section):
         return weights
 
 
-class RankerParams(Section):
-    """The Keras temporal ranker."""
+class FamilySection(Section):
+    """What every family's section has."""
 
-    encoder: Literal["none", "mlp", "cnn", "gru"]
+    epochs: int = Field(ge=1)
+
+
+class RankerParams(FamilySection):
+    """The temporal ranker; its encoder is the family that `training.families` names."""
+
     n_ages: int = Field(ge=2)
     encoder_dim: int = Field(ge=1)
     hidden_dims: tuple[int, ...] = Field(strict=False)
@@ -178,7 +183,6 @@ class RankerParams(Section):
     embedding_dim: int = Field(ge=1)
     explore_catalogue: int = Field(ge=1)
     maximum_candidates: int = Field(ge=10)
-    epochs: int = Field(ge=1)
     explore_epochs: int = Field(ge=1)
     explore_learning_rate: float = Field(gt=0)
     patience: int = Field(ge=1)
@@ -199,10 +203,22 @@ class BaselineParams(Section):
     tifu_alpha: float = Field(ge=0, le=1)
 
 
-class TrainingParams(Section):
-    """Candidates: the Keras ranker and the classical baselines."""
+class FamiliesParams(Section):
+    """How each family of deep recommenders learns."""
 
+    popular_days: int = Field(ge=1)
     ranker: RankerParams
+
+    def of(self, name: str) -> FamilySection:
+        """Return the section of a family; those that are history encoders share `ranker`."""
+        section: FamilySection = getattr(self, name, self.ranker)
+        return section
+
+
+class TrainingParams(Section):
+    """Which families are fitted, and the baselines that they have to beat."""
+
+    families: tuple[str, ...] = Field(strict=False, min_length=1)
     baselines: BaselineParams
 
 
@@ -274,6 +290,7 @@ class Params(Section):
     planning: PlanningParams
     collection: CollectionParams
     labeling: LabelingParams
+    families: FamiliesParams
     training: TrainingParams
     testing: TestingParams
     deployment: DeploymentParams

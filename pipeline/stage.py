@@ -80,21 +80,59 @@ def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
     return decorate
 
 
+def part(phase: Phase, module: str) -> Callable[[Callable[[str, Params, Run], None]], Main]:
+    """Turn `function(name, params, run)` into the entry point of one of several parts of `phase`.
+
+    `python -m pipeline.<module> <name>` runs one part. It has a run of its own in MLflow, and no
+    verdict: the phase itself judges its parts.
+    """
+
+    def decorate(function: Callable[[str, Params, Run], None]) -> Main:
+        description = inspect.getdoc(sys.modules[function.__module__]) or module
+
+        def main(argv: Sequence[str] | None = None) -> int:
+            parser = argparse.ArgumentParser(
+                prog=f"python -m pipeline.{module}",
+                description=description,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            parser.add_argument("name", help="which one")
+            name = str(parser.parse_args(argv).name)
+
+            def run_part(params: Params) -> int:
+                with tracked_phase(phase, params, name) as run:
+                    function(name, params, run)
+                return 0
+
+            return _guarded(f"{module} {name}", run_part)
+
+        return main
+
+    return decorate
+
+
 def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
-    quiet_tools()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    quiet_loggers()
-    try:
-        params = read_params()
+    def run_phase(params: Params) -> int:
         with tracked_phase(phase, params) as run:
             verdict = function(params, run)
             write_verdict(verdict)
             run.log_verdict(verdict)
+        log.info("%s: %s. %s", phase, verdict.status, verdict.cause)
+        return 1 if verdict.status == "stop" else 0
+
+    return _guarded(phase, run_phase)
+
+
+def _guarded(what: str, run: Callable[[Params], int]) -> int:
+    """Return the exit code of `run`; errors of Evergreen are told in one sentence."""
+    quiet_tools()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet_loggers()
+    try:
+        return run(read_params())
     except EvergreenError as error:
-        log.error("%s failed. %s", phase, error)  # noqa: TRY400  the message is the whole story
+        log.error("%s failed. %s", what, error)  # noqa: TRY400  the message is the whole story
         return 1
     except KeyboardInterrupt:
-        log.error("%s was interrupted; nothing of it was kept.", phase)  # noqa: TRY400
+        log.error("%s was interrupted; nothing of it was kept.", what)  # noqa: TRY400
         return 130
-    log.info("%s: %s. %s", phase, verdict.status, verdict.cause)
-    return 1 if verdict.status == "stop" else 0

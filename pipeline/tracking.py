@@ -141,9 +141,15 @@ class Run:
 
 
 @contextmanager
-def tracked_phase(phase: Phase, params: Params) -> Iterator[Run]:
-    """Open the nested run of `phase` inside the cycle's run; close it with how it ended."""
-    run = _open(phase, params)
+def tracked_phase(phase: Phase, params: Params, part: str | None = None) -> Iterator[Run]:
+    """Open the nested run of `phase` inside the cycle's run; close it with how it ended.
+
+    Args:
+        phase: Which.
+        params: All of params.yaml.
+        part: Name of one of several parts of the phase, each of which has a run of its own.
+    """
+    run = _open(phase, params, part)
     status = "FAILED"
     try:
         yield run
@@ -152,15 +158,15 @@ def tracked_phase(phase: Phase, params: Params) -> Iterator[Run]:
         status = "KILLED"
         raise
     finally:
-        _close(run, phase, status)
+        _close(run, phase, status, part)
 
 
-def _open(phase: Phase, params: Params) -> Run:
+def _open(phase: Phase, params: Params, part: str | None) -> Run:
     try:
         client, experiment_id = _connect(params.tracking)
         parent_id = _cycle_run(client, experiment_id, params)
         tags = {
-            RUN_NAME_TAG: phase,
+            RUN_NAME_TAG: phase if part is None else f"{phase}: {part}",
             PARENT_TAG: parent_id,
             "evergreen.phase": phase,
             "git.commit": git_commit(),
@@ -177,9 +183,9 @@ def _open(phase: Phase, params: Params) -> Run:
     return opened
 
 
-def _close(run: Run, phase: Phase, status: str) -> None:
+def _close(run: Run, phase: Phase, status: str, part: str | None) -> None:
     def tell(client: "MlflowClient") -> None:
-        folder = Path("reports") / phase
+        folder = Path("reports") / phase / (f"families/{part}" if part else "")
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.is_file():
                 client.log_artifact(run.run_id, str(path))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.params import ServingParams
-from pipeline.training.recommender import Recommendations
-from pipeline.training.requests import Histories, Requests, Vocabulary, build_histories
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Histories, Requests, Vocabulary, build_histories
 from tests import tiny_shop
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)

@@ -142,7 +142,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "train_examples_per_user_window": 2,
         "n_negatives": 10,
     }
-    values["training"]["ranker"] |= {
+    values["families"]["ranker"] |= {
         "epochs": 10,
         "batch_size": 16,
         "learning_rate": 0.005,

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 from pipeline.artefacts import CHAMPION, sha256
 from pipeline.errors import BundleError
-from pipeline.training.requests import Histories
-from pipeline.training.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.requests import Histories
+from pipeline.recommenders.saved import GraphRecommender, load_recommender
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"

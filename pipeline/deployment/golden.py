@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from pipeline.training.recommender import SLOTS
-from pipeline.training.requests import Histories, build_requests
-from pipeline.training.saved import GraphRecommender
+from pipeline.recommenders.recommender import SLOTS
+from pipeline.recommenders.requests import Histories, build_requests
+from pipeline.recommenders.saved import GraphRecommender
 
 UNKNOWN_USER = "nobody-knows-this-shopper"
 CART_EVERY = 3

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.deployment.bundle import Bundle, load_bundle
 from pipeline.errors import RequestError
-from pipeline.training.requests import build_requests, to_seconds
+from pipeline.recommenders.requests import build_requests, to_seconds
 
 COLUMNS = ("user_id", "at")
 

@@ -26,12 +26,12 @@ from pipeline.deployment.golden import (
 )
 from pipeline.deployment.load import LoadResult, put_load
 from pipeline.deployment.process import running_service
+from pipeline.families.candidates import refit
 from pipeline.params import PARAMS_PATH, Params
+from pipeline.recommenders.saved import read_description
+from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.tables import read_shop
 from pipeline.tracking import git_commit
-from pipeline.training.candidates import refit
-from pipeline.training.saved import read_description
-from pipeline.training.shop import Shop
-from pipeline.training.tables import read_shop
 
 CHALLENGER = Path("models/challenger")
 VISITOR = "deployment-check"
@@ -64,7 +64,9 @@ def build_challenger(name: str, params: Params) -> dict[str, Any]:
     as_of = params.shop.windows().as_of
     shop = learnable(read_shop(params.shop, as_of, learn_from=_SPLITS, validate=False))
     tested = read_description(artefacts.CANDIDATES.existing() / name)
-    recommender = refit(name, shop, params.training, params.shop, description=tested)
+    recommender = refit(
+        tested, shop, params.families, params.training.baselines, seed=params.shop.seed
+    )
     shutil.rmtree(CHALLENGER, ignore_errors=True)
     CHALLENGER.mkdir(parents=True)
     write_bundle(CHALLENGER, recommender, shop.histories, shop.attributes, shop.items)

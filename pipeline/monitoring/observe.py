@@ -13,15 +13,15 @@ from pipeline.monitoring.quality import Quality, bootstrap_of, quality_of, value
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
 from pipeline.params import Params
-from pipeline.testing.measure import Questions
-from pipeline.testing.signals import input_signals, output_signals
-from pipeline.training.requests import (
+from pipeline.recommenders.requests import (
     Histories,
     Vocabulary,
     attribute_codes,
     build_histories,
 )
-from pipeline.training.shop import requests_of
+from pipeline.recommenders.shop import requests_of
+from pipeline.testing.measure import Questions
+from pipeline.testing.signals import input_signals, output_signals
 
 Weeks = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.traffic import DAYS_PER_WEEK, Traffic
-from pipeline.training.recommender import SLOTS
+from pipeline.recommenders.recommender import SLOTS
 
 MILLISECONDS = 1e3
 COLUMNS = (

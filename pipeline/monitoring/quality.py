@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from pipeline import ranking
 from pipeline.params import MonitoringParams
+from pipeline.recommenders.recommender import Recommendations
 from pipeline.testing.measure import Questions
 from pipeline.testing.statistics import Bootstrap
-from pipeline.training.recommender import Recommendations
 
 Doubles = npt.NDArray[np.float64]
 State = Literal["kept", "unsure", "lost"]

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.monitoring.traffic import Traffic
+from pipeline.recommenders.recommender import SLOTS, Recommendations
+from pipeline.recommenders.requests import Vocabulary, to_seconds
 from pipeline.serving.client import ServiceError
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
-from pipeline.training.recommender import SLOTS, Recommendations
-from pipeline.training.requests import Vocabulary, to_seconds
 
 N_WORKERS = 2
 # Sent together at the latest: a body stays small and a write short.

@@ -16,7 +16,7 @@ from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metric
 from pipeline.monitoring.replay import Replies, Service, replay
 from pipeline.monitoring.traffic import Traffic, traffic_of
 from pipeline.params import PARAMS_PATH, Params
-from pipeline.training.requests import Vocabulary
+from pipeline.recommenders.requests import Vocabulary
 from pipeline.verdicts import Evidence, Verdict
 
 EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
@@ -52,7 +52,7 @@ def read_known(params: Params) -> Known:
     """
     from pipeline.deployment.bundle import verify_bundle
     from pipeline.planning.plan import read_plan
-    from pipeline.training.saved import VOCABULARY
+    from pipeline.recommenders.saved import VOCABULARY
 
     champion = artefacts.CHAMPION.existing()
     verify_bundle(champion)

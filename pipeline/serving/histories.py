@@ -17,8 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.recommenders.requests import (
+    DAY,
+    OUT_OF_VOCABULARY,
+    Histories,
+    Ints,
+    Requests,
+    Vocabulary,
+)
 from pipeline.serving.store import StoredEvent
-from pipeline.training.requests import DAY, OUT_OF_VOCABULARY, Histories, Ints, Requests, Vocabulary
 
 HOUR = 3_600.0
 MINUTE = 60.0

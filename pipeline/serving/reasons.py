@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from pipeline.training.requests import DAY, Histories, Ints, Requests
+from pipeline.recommenders.requests import DAY, Histories, Ints, Requests
 
 POPULAR_DAYS = 28
 MAXIMUM_REASONS = 3

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from pipeline.params import ServingParams
+from pipeline.recommenders.recommender import SLOTS, Recommender
+from pipeline.recommenders.requests import Histories, Requests
 from pipeline.serving.histories import Overlay, RequestBuilder
 from pipeline.serving.metrics import metrics
 from pipeline.serving.payloads import (
@@ -26,8 +28,6 @@ from pipeline.serving.payloads import (
 from pipeline.serving.prediction_log import PredictionLog
 from pipeline.serving.reasons import Catalogue, Reasons, build_catalogue
 from pipeline.serving.store import SOURCE, EventStore, Prediction, StoredEvent
-from pipeline.training.recommender import SLOTS, Recommender
-from pipeline.training.requests import Histories, Requests
 
 log = logging.getLogger("evergreen.serving")
 

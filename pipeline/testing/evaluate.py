@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.params import ServingParams, TestingParams
+from pipeline.recommenders.recommender import Recommender
 from pipeline.testing.measure import (
     Answers,
     Questions,
@@ -18,7 +19,6 @@ from pipeline.testing.measure import (
     values_of,
 )
 from pipeline.testing.statistics import Bootstrap
-from pipeline.training.recommender import Recommender
 
 Doubles = npt.NDArray[np.float64]
 PAIRED = ("recall@10", "ndcg@10", "hit_rate@10")

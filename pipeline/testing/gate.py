@@ -5,20 +5,20 @@ from typing import Any
 from pipeline.planning.plan import Plan
 from pipeline.verdicts import Evidence, Verdict
 
-RANKER = "ranker"
 
-
-def choose_champion(values: dict[str, float], paired: dict[str, dict[str, float]]) -> str:
-    """Return the ranker if it is ahead of every baseline beyond chance, else the best baseline.
+def choose_champion(
+    family: str, values: dict[str, float], paired: dict[str, dict[str, float]]
+) -> str:
+    """Return the family if it is ahead of every baseline beyond chance, else the best baseline.
 
     Args:
+        family: The deep candidate.
         values: Primary metric of each candidate.
-        paired: Per baseline, the ranker's paired difference to it with `low`.
+        paired: Per baseline, the family's paired difference to it with `low`.
     """
     if all(difference["low"] > 0 for difference in paired.values()):
-        return RANKER
-    baselines = [name for name in values if name != RANKER]
-    return max(baselines, key=lambda name: values[name])
+        return family
+    return max(paired, key=lambda name: values[name])
 
 
 def gate(
@@ -29,7 +29,7 @@ def gate(
     Args:
         champion: Which candidate was chosen.
         metrics: Contents of reports/testing/metrics.json.
-        paired: Per baseline, the ranker's paired difference to it in the primary metric.
+        paired: Per baseline, the deep candidate's paired difference to it in the primary metric.
         plan: What was promised.
     """
     evidence = _evidence(champion, metrics, paired, plan)
@@ -39,7 +39,7 @@ def gate(
     low, high = rolling["interval"][plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
     if not broken:
-        text = reached if champion == RANKER else f"{reached}: no deep model is ahead of it"
+        text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
         return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
     return Verdict(
         phase="testing",
@@ -47,7 +47,7 @@ def gate(
         cause=f"{reached}, but {', '.join(item.name for item in broken)} miss their bound",
         evidence=evidence,
         target_phase="training",
-        action="Improve the model (training.ranker), or change the target in the plan.",
+        action="Improve the model (families, training.families), or change the target in the plan.",
     )
 
 
@@ -60,10 +60,10 @@ def _evidence(
     worst = min(paired, key=lambda name: paired[name]["low"])
     values = {n: e["rolling"][plan.primary_metric] for n, e in metrics["baselines"].items()}
     values[champion] = value
-    best = max((name for name in values if name != RANKER), key=lambda name: values[name])
+    best = max((name for name in values if name in paired), key=lambda name: values[name])
     gain = value / max(values[best], 1e-9) - 1
     promised = plan.target.value / max(plan.baseline.value, 1e-9) - 1
-    wanted = promised if champion == RANKER else 0.0  # a counting method owes no gain over itself
+    wanted = 0.0 if champion in paired else promised  # a counting method owes no gain over itself
     return (
         Evidence(
             name=plan.primary_metric,
@@ -84,7 +84,7 @@ def _evidence(
             value=paired[worst]["low"],
             bound=0.0,
             holds=paired[worst]["low"] > 0,
-            note=f"lower end of the ranker's smallest lead, over {worst}; below 0 the best "
+            note=f"lower end of the deep model's smallest lead, over {worst}; below 0 the best "
             "baseline is promoted instead",
         ),
         Evidence(

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline import ranking
+from pipeline.recommenders.recommender import Ranked, Recommendations, Recommender, fill_slots
+from pipeline.recommenders.requests import Requests, Vocabulary
+from pipeline.recommenders.shop import is_own, labels_of
 from pipeline.testing.statistics import Bootstrap, mean_over_users
-from pipeline.training.recommender import Ranked, Recommendations, Recommender, fill_slots
-from pipeline.training.requests import Requests, Vocabulary
-from pipeline.training.shop import is_own, labels_of
 
 Doubles = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.training.recommender import Recommendations
-from pipeline.training.requests import Requests
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Requests
 
 RECENT_DAYS = 28.0
 SMALLEST_SHARE = 1e-4

@@ -8,8 +8,14 @@ import pandas as pd
 
 from pipeline import artefacts
 from pipeline.errors import DataQualityError
+from pipeline.families.names import BASELINES
 from pipeline.params import Params
 from pipeline.planning.plan import Plan
+from pipeline.recommenders.recommender import Recommender
+from pipeline.recommenders.requests import attribute_codes, build_histories
+from pipeline.recommenders.saved import load_recommender
+from pipeline.recommenders.shop import requests_of
+from pipeline.recommenders.tables import EVENT_COLUMNS, read_examples
 from pipeline.schemas import PROTOCOLS
 from pipeline.testing.evaluate import (
     Protocol,
@@ -19,16 +25,10 @@ from pipeline.testing.evaluate import (
     served_quality,
     summaries,
 )
-from pipeline.testing.gate import RANKER, choose_champion, gate
+from pipeline.testing.gate import choose_champion, gate
 from pipeline.testing.measure import Doubles, Questions
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_gap, slice_table
-from pipeline.training.candidates import CANDIDATES
-from pipeline.training.recommender import Recommender
-from pipeline.training.requests import attribute_codes, build_histories
-from pipeline.training.saved import load_recommender
-from pipeline.training.shop import requests_of
-from pipeline.training.tables import EVENT_COLUMNS, read_examples
 from pipeline.verdicts import Verdict
 
 
@@ -44,18 +44,19 @@ class Trial:
     @classmethod
     def run(cls, params: Params, plan: Plan) -> "Trial":
         """Measure every candidate on the test window and choose the champion."""
+        family = str(artefacts.read_json(artefacts.TRAINING_METRICS)["family"])
         folder = artefacts.CANDIDATES.existing()
         candidates: dict[str, Recommender] = {
-            name: load_recommender(folder / name) for name in CANDIDATES
+            name: load_recommender(folder / name) for name in (family, *BASELINES)
         }
         users = artefacts.read_table(artefacts.USERS)
         events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
-        ranker = candidates[RANKER]
         protocols = {
             name: evaluate(candidates, questions, params.testing, params.serving, params.shop.seed)
-            for name, questions in _questions(params, ranker, events, users).items()
+            for name, questions in _questions(params, candidates[family], events, users).items()
         }
-        return _conclude(params, plan, protocols, users, _popularity(params, ranker, events))
+        popularity = _popularity(params, candidates[family], events)
+        return _conclude(family, params, plan, protocols, users, popularity)
 
 
 def _questions(
@@ -91,6 +92,7 @@ def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) 
 
 
 def _conclude(
+    family: str,
     params: Params,
     plan: Plan,
     protocols: dict[str, Protocol],
@@ -101,11 +103,9 @@ def _conclude(
     k = min(params.testing.cutoffs)
     found = {name: summaries(each, popularity, k) for name, each in protocols.items()}
     primary = plan.primary_metric
-    rivals = [name for name in rolling.values if name != RANKER]
-    paired = {name: lead(rolling, RANKER, name)[primary] for name in rivals}
-    champion = choose_champion(
-        {name: found["rolling"][name][primary] for name in rolling.values}, paired
-    )
+    paired = {name: lead(rolling, family, name)[primary] for name in BASELINES}
+    values = {name: found["rolling"][name][primary] for name in rolling.values}
+    champion = choose_champion(family, values, paired)
     slices = slice_table(
         rolling.questions, users, rolling.values[champion][primary], rolling.bootstrap
     )

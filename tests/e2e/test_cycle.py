@@ -104,11 +104,11 @@ def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> N
     path = project / "params.yaml"
     before = path.read_text(encoding="utf-8")
     values = tiny_shop.params()
-    values["training"]["ranker"]["dropout"] = 0.2
+    values["families"]["ranker"]["dropout"] = 0.2
     tiny_shop.write_params(path, values)
     output = run(project, "dvc", "repro", "--dry")
     path.write_text(before, encoding="utf-8")
-    assert stages_run(output)[0] == "training"
+    assert stages_run(output)[0] == "families@mlp"
 
 
 def test_dvc_shows_the_graph_the_metrics_and_the_plots(project: Path) -> None:

@@ -28,15 +28,14 @@ class Interruption:
     before: tuple[tuple[str, Callable[..., Any]], ...] = ()
 
 
-class Saved:
-    def save(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "model.json").write_text("new", encoding="utf-8")
+def saved(_: object, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "model.json").write_text("new", encoding="utf-8")
 
 
-class Cut(Saved):
+class Cut:
     def save(self, folder: Path) -> None:
-        super().save(folder)
+        saved(None, folder)
         raise KeyboardInterrupt
 
 
@@ -53,10 +52,6 @@ def plan() -> Any:
 
 def shop(*_: object, **__: object) -> Any:
     return SimpleNamespace(train=pd.DataFrame({"labels": [], "cart": [], "relevance": []}))
-
-
-def fitted(*_: object, **__: object) -> Any:
-    return SimpleNamespace(recommenders={"ranker": Saved(), "popular": Cut()})
 
 
 def challenger(*_: object, **__: object) -> dict[str, Any]:
@@ -96,15 +91,18 @@ MOMENTS = {
     ),
     "training, while it fits": Interruption(
         "training",
-        "pipeline.training.candidates.fit_candidates",
-        (("pipeline.training.tables.read_shop", shop),),
+        "pipeline.training.compare.read_fits",
+        (("pipeline.recommenders.tables.read_shop", shop),),
     ),
     "training, while it saves": Interruption(
         "training",
         "",
         (
-            ("pipeline.training.tables.read_shop", shop),
-            ("pipeline.training.candidates.fit_candidates", fitted),
+            ("pipeline.recommenders.tables.read_shop", shop),
+            ("pipeline.training.compare.read_fits", nothing),
+            ("pipeline.training.compare.metrics", lambda *_: {"family": "mlp"}),
+            ("pipeline.training.compare.shutil.copytree", saved),
+            ("pipeline.training.compare.build_counting", lambda *_: Cut()),
         ),
     ),
     "testing, while it measures": Interruption(

@@ -13,15 +13,16 @@ import pytest
 
 from pipeline import artefacts
 from pipeline.collection.__main__ import main as collect
+from pipeline.families.__main__ import main as fit_family
 from pipeline.labeling.__main__ import main as label
 from pipeline.planning.__main__ import main as plan
 from pipeline.testing.__main__ import main as measure
-from pipeline.training.__main__ import main as train
+from pipeline.training.__main__ import main as compare
 from tests import tiny_shop
 
 pytestmark = pytest.mark.slow
 
-NAMES = {"ranker", "popular", "personal", "decayed", "tifu_knn"}
+NAMES = {"mlp", "popular", "personal", "decayed", "tifu_knn"}
 TRAINING = Path("reports/training")
 TESTING = Path("reports/testing")
 CANDIDATES = artefacts.CANDIDATES.path
@@ -66,6 +67,11 @@ def tested_folder(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+def train(_: list[str]) -> int:
+    """The stages families@mlp and training."""
+    return fit_family(["mlp"]) or compare([])
+
+
 @pytest.fixture
 def tested(tested_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tested_folder)
@@ -101,7 +107,7 @@ def test_training_reports_its_curves_and_validation(tested: Path) -> None:
     found = read(TRAINING / "metrics.json")
     assert set(found["validation"]) == NAMES
     curves = pd.read_csv(TRAINING / "curves.csv")
-    assert curves.columns.tolist() == ["part", "epoch", "loss", "validation"]
+    assert curves.columns.tolist() == ["family", "part", "epoch", "loss", "validation"]
     network = curves[curves["part"] == "network"]
     assert network["loss"].iloc[-1] < network["loss"].iloc[0]
     assert found["epochs"]["network"] in network["epoch"].to_numpy()
@@ -179,20 +185,19 @@ def test_what_comes_after_the_test_window_changes_no_number(copy: Path) -> None:
 def test_ctrl_c_in_training_leaves_the_candidates_as_they_were(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.training import candidates
+    def half(_: Any, path: Path) -> None:
+        """Be interrupted in the middle of being saved."""
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "model.json").write_text("{}")
+        raise KeyboardInterrupt
 
-    class Half:
-        """A recommender that is interrupted in the middle of being saved."""
-
-        def save(self, path: Path) -> None:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / "model.json").write_text("{}")
-            raise KeyboardInterrupt
-
-    fitted = candidates.FittedCandidates({"ranker": Half()}, None, None)  # type: ignore[dict-item,arg-type]
-    monkeypatch.setattr(candidates, "fit_candidates", lambda *_: fitted)
+    monkeypatch.setattr("pipeline.recommenders.saved.GraphRecommender.save", half)
+    family = artefacts.family("mlp").path
     before, verdict = digest(CANDIDATES), (TRAINING / "verdict.json").read_bytes()
-    assert train([]) == 130
+    model = digest(family)
+    assert fit_family(["mlp"]) == 130
+    assert compare([]) == 130
+    assert digest(family) == model
     assert digest(CANDIDATES) == before
     assert (TRAINING / "verdict.json").read_bytes() == verdict
     assert [path.name for path in CANDIDATES.parent.glob(".*")] == []
@@ -201,9 +206,9 @@ def test_ctrl_c_in_training_leaves_the_candidates_as_they_were(
 def test_training_that_was_interrupted_resumes_to_the_same_numbers(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.training import ranker_fit
+    from pipeline.families.ranker import fitting
 
-    def interrupt(*_: Any) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     before, curves = (
@@ -211,18 +216,18 @@ def test_training_that_was_interrupted_resumes_to_the_same_numbers(
         pd.read_csv(TRAINING / "curves.csv"),
     )
     with monkeypatch.context() as patch:
-        patch.setattr(ranker_fit, "_fit_explore", interrupt)
+        patch.setattr(fitting, "fit_explore", interrupt)
         assert train([]) == 130
     checkpoint = CHECKPOINTS / "network.npz"
     written = checkpoint.stat().st_mtime_ns
     seen: list[int] = []
 
-    def watched(*arguments: Any) -> Any:
+    def watched(*arguments: Any, **named: Any) -> Any:
         seen.append(checkpoint.stat().st_mtime_ns)
-        return explore(*arguments)
+        return explore(*arguments, **named)
 
-    explore = ranker_fit._fit_explore
-    monkeypatch.setattr(ranker_fit, "_fit_explore", watched)
+    explore = fitting.fit_explore
+    monkeypatch.setattr(fitting, "fit_explore", watched)
     assert train([]) == 0
     assert seen == [written]  # no epoch of the network ran again
     pd.testing.assert_frame_equal(pd.read_csv(TRAINING / "curves.csv"), curves, atol=1e-6)
@@ -250,12 +255,12 @@ def test_a_damaged_candidate_stops_testing(copy: Path, caplog: pytest.LogCapture
 
 def test_scores_of_a_saved_candidate_are_finite_over_the_test_window(tested: Path) -> None:
     from pipeline.params import read_params
-    from pipeline.training.saved import load_recommender
-    from pipeline.training.tables import read_examples, read_shop
+    from pipeline.recommenders.saved import load_recommender
+    from pipeline.recommenders.tables import read_examples, read_shop
 
     params = read_params()
     shop = read_shop(params.shop, params.shop.windows().as_of, learn_from=("train",))
-    loaded = load_recommender(CANDIDATES / "ranker")
+    loaded = load_recommender(CANDIDATES / "mlp")
     found = loaded.recommend(shop.requests(read_examples("test")), 10, explore_slots=2)
     assert np.isfinite(found.scores).all()
     assert (found.items > 0).all()

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.families.candidates import build_counting, fit_family
+from pipeline.families.family import FittedFamily
+from pipeline.families.names import BASELINES
 from pipeline.params import Params
-from pipeline.training.candidates import FittedCandidates, fit_candidates
-from pipeline.training.requests import Ints, Requests
-from pipeline.training.saved import GraphRecommender
-from pipeline.training.shop import Shop, build_shop
+from pipeline.recommenders.requests import Ints, Requests
+from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.shop import Shop, build_shop
 from tests import tiny_shop
 
 TRAIN_WEEKS, VALIDATION_WEEKS, TEST_WEEKS = range(6, 14), range(14, 18), range(18, 22)
@@ -116,6 +118,14 @@ def cart_of(name: str) -> list[str]:
     return [tiny_shop.item_id(n) for n in (*habits[:2], other)]
 
 
+@dataclass(frozen=True)
+class FittedCandidates:
+    """The family mlp and every baseline."""
+
+    recommenders: dict[str, GraphRecommender]
+    family: FittedFamily
+
+
 @pytest.fixture(scope="session")
 def fitted(world: World, tmp_path_factory: pytest.TempPathFactory) -> FittedCandidates:
     return fit_in(tmp_path_factory.mktemp("fitting"), world.shop, world.params)
@@ -125,9 +135,13 @@ def fit_in(folder: Path, shop: Shop, params: Params) -> FittedCandidates:
     """Fit with the checkpoints in `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return fit_candidates(shop, params.training, params.shop)
+        family, recommender = fit_family("mlp", shop, params.families, seed=params.shop.seed)
+    found = {"mlp": recommender}
+    for name in BASELINES:
+        found[name] = build_counting(name, shop, params.training.baselines)
+    return FittedCandidates(found, family)
 
 
 @pytest.fixture(scope="session")
 def ranker(fitted: FittedCandidates) -> GraphRecommender:
-    return fitted.recommenders["ranker"]
+    return fitted.recommenders["mlp"]

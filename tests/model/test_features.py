@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.training.features import GROUPS, N_FEATURES, NAMES, last_ages
-from pipeline.training.graph import Batch, read_batch, tensors_of
-from pipeline.training.saved import GraphRecommender
+from pipeline.families.ranker.features import GROUPS, N_FEATURES, NAMES, last_ages
+from pipeline.recommenders.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.saved import GraphRecommender
 from tests import tiny_shop
 from tests.model.conftest import World, monday
 

@@ -10,26 +10,27 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import TrainingError
-from pipeline.params import Params
-from pipeline.training.candidates import (
-    CANDIDATES,
-    FittedCandidates,
+from pipeline.families.candidates import (
+    baselines_on_validation,
     quality,
+    quality_on_validation,
     refit,
-    validation_quality,
 )
-from pipeline.training.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.training.explore import SIGNALS
-from pipeline.training.features import NAMES
-from pipeline.training.graph import Batch, read_batch, tensors_of
-from pipeline.training.losses import listwise_softmax
-from pipeline.training.network import build_network
-from pipeline.training.ranker import RankerGraph, code_counts, tables_of
-from pipeline.training.ranker_fit import Lists, explore_loss, moments_of
-from pipeline.training.requests import Vocabulary
-from pipeline.training.saved import GraphRecommender
+from pipeline.families.losses import listwise_softmax
+from pipeline.families.names import BASELINES, HISTORY_ENCODERS
+from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.families.ranker.explore import SIGNALS
+from pipeline.families.ranker.explore_fit import explore_loss
+from pipeline.families.ranker.features import NAMES
+from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
+from pipeline.families.ranker.network import build_network
+from pipeline.families.ranker.own_fit import Lists, moments_of
+from pipeline.params import Params
+from pipeline.recommenders.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.saved import GraphRecommender
 from tests import tiny_shop
-from tests.model.conftest import World, fit_in, monday
+from tests.model.conftest import FittedCandidates, World, fit_in, monday
 
 pytestmark = pytest.mark.slow
 
@@ -38,20 +39,21 @@ N_IN_BATCH = 16
 
 def fresh_graph(world: World) -> RankerGraph:
     tables = tables_of(world.shop, monday(14).timestamp(), 28)
-    return RankerGraph(tables, world.params.training.ranker, code_counts(world.shop), seed=1)
+    return RankerGraph(tables, world.params.families.ranker, code_counts(world.shop), seed=1)
 
 
 @pytest.fixture(scope="module")
 def pairs(world: World) -> OwnPairs:
     part = world.shop.train.iloc[-128:].reset_index(drop=True)
-    extract = extractor(fresh_graph(world), world.params.training.ranker.n_ages)
+    extract = extractor(fresh_graph(world), world.params.families.ranker.n_ages)
     return own_pairs(world.shop.requests(part), Labels.of(part, world.shop), extract)
 
 
 def network_of(pairs: OwnPairs, params: Params, **changes: Any) -> Any:
     keras.utils.set_random_seed(2)
-    settings = params.training.ranker.model_copy(update=changes)
-    return build_network(*moments_of(pairs.features), settings)
+    encoder = changes.pop("encoder", "mlp")
+    settings = params.families.ranker.model_copy(update=changes)
+    return build_network(*moments_of(pairs.features), settings, encoder)
 
 
 def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
@@ -123,7 +125,7 @@ def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) ->
     assert float(loss_of(network, batch)) - best < 0.05 * (start - best)
 
 
-@pytest.mark.parametrize("encoder", ["none", "mlp", "cnn", "gru"])
+@pytest.mark.parametrize("encoder", HISTORY_ENCODERS)
 def test_every_encoder_gives_one_score_per_pair_and_can_learn(
     world: World, pairs: OwnPairs, encoder: str
 ) -> None:
@@ -163,7 +165,7 @@ def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: OwnPairs) -> No
 
 
 def test_the_loss_falls_and_validation_rises(fitted: FittedCandidates) -> None:
-    for part in (fitted.own, fitted.explore):
+    for part in fitted.family.fits.values():
         assert part.curve[-1]["loss"] < part.curve[0]["loss"]
         best = max(row["validation"] for row in part.curve)
         assert part.curve[part.epochs - 1]["validation"] == best
@@ -233,11 +235,12 @@ def test_two_fits_with_one_seed_agree(
     world: World, fitted: FittedCandidates, tmp_path: Path
 ) -> None:
     again = fit_in(tmp_path, world.shop, world.params)
-    for one, other in ((fitted.own, again.own), (fitted.explore, again.explore)):
+    for part, one in fitted.family.fits.items():
+        other = again.family.fits[part]
         assert one.epochs == other.epochs
         for row, same in zip(one.curve, other.curve, strict=True):
             assert row == pytest.approx(same, abs=1e-6)
-    for name in CANDIDATES:
+    for name in fitted.recommenders:
         one, other = (each.recommenders[name] for each in (fitted, again))
         assert quality(one, world.later, world.test) == pytest.approx(
             quality(other, world.later, world.test), abs=1e-6
@@ -250,25 +253,27 @@ def test_a_refit_on_all_data_trains_as_long_as_the_first_fit(
     monkeypatch.chdir(tmp_path)
     nothing = world.later.validation.iloc[:0]
     shop = replace(world.later, validation=nothing)
-    settings = (world.params.training, world.params.shop)
-    first = fitted.recommenders["ranker"].description
-    again = refit("ranker", shop, *settings, description=first)
+    settings = (world.params.families, world.params.training.baselines)
+    first = fitted.recommenders["mlp"].description
+    again = refit(first, shop, *settings, seed=3)
     assert again.description["epochs"] == first["epochs"]
     assert again.description["cutoff"].startswith("2024-06-03")
     assert quality(again, world.later, world.test)["recall@10"] > 0.7
-    assert refit("decayed", shop, *settings, description={}).name == "decayed"
-    with pytest.raises(TrainingError, match="ranker"):
-        refit("best", shop, *settings, description={})
+    assert refit({"name": "decayed"}, shop, *settings, seed=3).name == "decayed"
+    with pytest.raises(TrainingError, match="best"):
+        refit({"name": "best"}, shop, *settings, seed=3)
 
 
 def test_the_ranker_is_ahead_of_every_baseline_on_validation(
     world: World, fitted: FittedCandidates
 ) -> None:
-    found = validation_quality(world.shop, world.params.training, fitted.recommenders["ranker"])
-    assert set(found) == set(CANDIDATES)
-    assert all(found["ranker"]["ndcg@10"] >= found[name]["ndcg@10"] for name in CANDIDATES)
-    assert found["popular"]["recall@10"] < 0.4
-    assert found["decayed"]["recall@10"] > 0.7
+    family = fitted.recommenders["mlp"]
+    ours = quality_on_validation("mlp", family, world.shop, world.params.families)
+    theirs = baselines_on_validation(world.shop, world.params.training.baselines)
+    assert set(theirs) == set(BASELINES)
+    assert all(ours["ndcg@10"] >= values["ndcg@10"] for values in theirs.values())
+    assert theirs["popular"]["recall@10"] < 0.4
+    assert theirs["decayed"]["recall@10"] > 0.7
 
 
 def test_a_recommender_knows_its_vocabulary(fitted: FittedCandidates) -> None:

@@ -8,16 +8,17 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import BundleError, RequestError
-from pipeline.training.candidates import CANDIDATES, FittedCandidates
-from pipeline.training.recommender import Ranked, Recommendations
-from pipeline.training.requests import Requests, build_histories, build_requests
-from pipeline.training.saved import GraphRecommender, load_recommender
+from pipeline.families.names import BASELINES
+from pipeline.recommenders.recommender import Ranked, Recommendations
+from pipeline.recommenders.requests import Requests, build_histories, build_requests
+from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from tests import tiny_shop
-from tests.model.conftest import World, make_shop, monday
+from tests.model.conftest import FittedCandidates, World, make_shop, monday
 
 pytestmark = pytest.mark.slow
 
 REPEAT, EXPLORE, POPULAR = range(3)
+CANDIDATES = ("mlp", *BASELINES)
 
 
 @pytest.fixture(params=CANDIDATES)

@@ -40,9 +40,9 @@ def test_daylight_saving_moves_midnight_in_utc(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
-        ("training.ranker.epochs", "six", "training.ranker.epochs"),
-        ("training.ranker.epochs", 0, "training.ranker.epochs"),
-        ("training.ranker.epoch", 6, "training.ranker.epoch"),
+        ("families.ranker.epochs", "six", "families.ranker.epochs"),
+        ("families.ranker.epochs", 0, "families.ranker.epochs"),
+        ("families.ranker.epoch", 6, "families.ranker.epoch"),
         ("shop.as_of", "soon", "shop.as_of"),
         ("shop.timezone", "Mars/Olympus", "IANA"),
         ("shop.seed", 1.5, "shop.seed"),

@@ -8,7 +8,7 @@ import pytest
 from pipeline.artefacts import sha256
 from pipeline.deployment import bundle
 from pipeline.errors import BundleError
-from pipeline.training.requests import Vocabulary, build_histories
+from pipeline.recommenders.requests import Vocabulary, build_histories
 
 
 @pytest.fixture

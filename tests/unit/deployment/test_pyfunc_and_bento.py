@@ -16,8 +16,8 @@ from pipeline.deployment.bento import build_bento
 from pipeline.deployment.golden import UNKNOWN_USER, golden_requests
 from pipeline.deployment.pyfunc import PyfuncModel
 from pipeline.errors import DeploymentError, RequestError
-from pipeline.training.recommender import Recommendations
-from pipeline.training.requests import Requests, Vocabulary
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Requests, Vocabulary
 from tests.fake_bundle import AS_OF, COFFEE, ITEMS, JAM, MILK, TEA, FakeBundle
 
 AT = "2024-03-01T00:00:00Z"

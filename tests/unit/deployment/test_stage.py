@@ -9,7 +9,7 @@ from pipeline.deployment.golden import GoldenResult
 from pipeline.deployment.load import LoadResult
 from pipeline.deployment.release import CHALLENGER, Proof, learnable, promote
 from pipeline.params import GuardrailParams, read_params
-from pipeline.training.shop import Shop
+from pipeline.recommenders.shop import Shop
 
 MANIFEST = {
     "version": "abc",

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from pipeline.monitoring.quality import Quality, quality_of, values_of
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
+from pipeline.recommenders.shop import is_own
 from pipeline.testing.measure import Questions
 from pipeline.testing.statistics import Bootstrap
-from pipeline.training.recommender import Recommendations
-from pipeline.training.requests import Vocabulary, build_histories, build_requests
-from pipeline.training.shop import is_own
 
 
 def questions(labels: list[list[int]]) -> Questions:

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.monitoring.replay import replay
 from pipeline.monitoring.traffic import Traffic
+from pipeline.recommenders.requests import Vocabulary
 from pipeline.serving.client import ServiceError
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
-from pipeline.training.requests import Vocabulary
 
 START = datetime(2017, 12, 4, tzinfo=UTC)
 VOCABULARY = Vocabulary(("a", "b", "c"))

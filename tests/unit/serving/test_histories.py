@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.requests import Requests, Vocabulary, build_histories, build_requests
 from pipeline.serving.histories import Overlay, RequestBuilder
 from pipeline.serving.store import SOURCE, StoredEvent
-from pipeline.training.requests import Requests, Vocabulary, build_histories, build_requests
 from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
 
 ZONE = "America/New_York"

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from pipeline.serving.reasons import Catalogue, Reasons, bought, build_catalogue
-from pipeline.training.requests import (
+from pipeline.recommenders.requests import (
     Ints,
     Requests,
     Vocabulary,
     build_histories,
     build_requests,
 )
+from pipeline.serving.reasons import Catalogue, Reasons, bought, build_catalogue
 from tests.fake_bundle import (
     ANN,
     AS_OF,

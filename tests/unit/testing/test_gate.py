@@ -53,7 +53,7 @@ def metrics(
 
 
 def judged(values: dict[str, float], paired: dict[str, dict[str, float]], **more: Any) -> Verdict:
-    champion = choose_champion(values, paired)
+    champion = choose_champion("ranker", values, paired)
     return gate(champion, metrics(champion, values, **more), paired, PLAN)
 
 
@@ -62,17 +62,17 @@ def holds(verdict: Verdict) -> dict[str, bool]:
 
 
 def test_a_ranker_ahead_of_every_baseline_wins() -> None:
-    assert choose_champion(VALUES, leads(0.1, 0.001)) == "ranker"
+    assert choose_champion("ranker", VALUES, leads(0.1, 0.001)) == "ranker"
 
 
 def test_a_lead_that_may_be_chance_leaves_the_best_baseline() -> None:
-    assert choose_champion(VALUES, leads(0.1, -0.001)) == "decayed"
-    assert choose_champion(VALUES, leads(0.1, 0.0)) == "decayed"
+    assert choose_champion("ranker", VALUES, leads(0.1, -0.001)) == "decayed"
+    assert choose_champion("ranker", VALUES, leads(0.1, 0.0)) == "decayed"
 
 
 def test_being_behind_any_baseline_is_enough_to_lose() -> None:
     values = {"ranker": 0.15, "popular": 0.3, "decayed": 0.1}
-    assert choose_champion(values, leads(-0.2, 0.02)) == "popular"
+    assert choose_champion("ranker", values, leads(-0.2, 0.02)) == "popular"
 
 
 def test_a_winning_ranker_goes_on() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.recommender import Ranked, Recommendations
+from pipeline.recommenders.requests import Requests, Vocabulary, build_histories, build_requests
 from pipeline.testing.measure import (
     Answers,
     Questions,
@@ -15,8 +17,6 @@ from pipeline.testing.measure import (
     values_of,
 )
 from pipeline.testing.statistics import Bootstrap
-from pipeline.training.recommender import Ranked, Recommendations
-from pipeline.training.requests import Requests, Vocabulary, build_histories, build_requests
 
 NAN = float("nan")
 VOCABULARY = Vocabulary(("bread", "coffee", "jam", "milk", "tea"))

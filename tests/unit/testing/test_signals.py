@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
 from pipeline.testing.signals import (
     INPUTS,
     OUTPUTS,
@@ -16,8 +18,6 @@ from pipeline.testing.signals import (
     output_signals,
     psi,
 )
-from pipeline.training.recommender import Recommendations
-from pipeline.training.requests import Vocabulary, build_histories, build_requests
 
 NAN = float("nan")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.training.items import STATE, ItemState, classes_of, item_state, offer_weeks
-from pipeline.training.requests import DAY, Vocabulary, build_histories
+from pipeline.recommenders.items import STATE, ItemState, classes_of, item_state, offer_weeks
+from pipeline.recommenders.requests import DAY, Vocabulary, build_histories
 
 VOCABULARY = Vocabulary(("apple", "beer"))
 APPLE, BEER = 1, 2

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.training.requests import (
+from pipeline.recommenders.requests import (
     Histories,
     Requests,
     Vocabulary,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.training.requests import DAY, Floats, Histories, Ints, to_seconds
+from pipeline.recommenders.requests import DAY, Floats, Histories, Ints, to_seconds
 
 STATE = ("bought_7", "bought_28", "bought_ever", "repeat_fraction", "median_gap", "trend")
 KINDS = ("mailer", "display", "coupon", "price cut")

@@ -127,7 +127,7 @@ def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
         raise TrainingError(
             f"A finite loss of '{name}' was wanted",
             received=f"{value} at batch {batch} of epoch {epoch}",
-            action="Lower training.ranker.learning_rate, or look for extreme values in the data; "
+            action="Lower its learning_rate under families, or look for extreme values in the data; "
             "the checkpoint of the last good epoch is kept.",
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import RequestError
-from pipeline.training.recommender import Ranked, Recommendations, check_sizes, fill_slots
+from pipeline.recommenders.recommender import Ranked, Recommendations, check_sizes, fill_slots
 
 REPEAT, EXPLORE, POPULAR = range(3)
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.errors import TrainingError
-from pipeline.training.fit import CHECKPOINTS, Fitted, Schedule, clear_checkpoints, fit, key_of
+from pipeline.families.fit import CHECKPOINTS, Fitted, Schedule, clear_checkpoints, fit, key_of
 
 EPOCHS, N_BATCHES = 4, 5
 TARGET = (1.0, -2.0)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.training.examples import Labels, OwnPairs, by_cutoff, joined
-from pipeline.training.requests import Vocabulary
-from pipeline.training.shop import labels_of
+from pipeline.families.ranker.examples import Labels, OwnPairs, by_cutoff, joined
+from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.shop import labels_of
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 SHOP: Any = SimpleNamespace(vocabulary=VOCABULARY)

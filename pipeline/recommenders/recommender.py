@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import RequestError
-from pipeline.training.requests import Floats, Ints, Requests, Vocabulary
+from pipeline.recommenders.requests import Floats, Ints, Requests, Vocabulary
 
 SLOTS = ("repeat", "explore", "popular")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.training.features import OwnFeatures
-from pipeline.training.graph import Batch
+from pipeline.families.ranker.features import OwnFeatures
+from pipeline.recommenders.graph import Batch
 
 EMBEDDING_DECAY_DAYS = 60.0
 AFFINITY_DECAYS = (30.0, 120.0)

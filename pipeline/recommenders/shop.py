@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import TrainingError
-from pipeline.training.requests import (
+from pipeline.recommenders.requests import (
     Histories,
     Ints,
     Requests,

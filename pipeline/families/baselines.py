@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.params import BaselineParams
-from pipeline.training.graph import LONG_AGO_DAYS, Batch, RankingGraph
-from pipeline.training.items import item_state
-from pipeline.training.requests import Histories
-from pipeline.training.shop import Shop
+from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch, RankingGraph
+from pipeline.recommenders.items import item_state
+from pipeline.recommenders.requests import Histories
+from pipeline.recommenders.shop import Shop
 
 TIE = 1e-6
 EXPLORE_CATALOGUE = 10_000
@@ -170,6 +170,3 @@ def build_baseline(name: str, shop: Shop, params: BaselineParams, cutoff: float)
         return DecayGraph(popularity, EXPLORE_CATALOGUE, params.decay_days)
     vectors, items = tifu_vectors(shop.histories, n_items, cutoff, params)
     return TifuGraph(popularity, EXPLORE_CATALOGUE, params, vectors, items)
-
-
-BASELINES = ("popular", "personal", "decayed", "tifu_knn")

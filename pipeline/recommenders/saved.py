@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.errors import BundleError
-from pipeline.training.recommender import Ranked, Recommendations, check_sizes, fill_slots
-from pipeline.training.requests import Requests, Vocabulary
+from pipeline.recommenders.recommender import Ranked, Recommendations, check_sizes, fill_slots
+from pipeline.recommenders.requests import Requests, Vocabulary
 
 SAVED_MODEL = "saved_model"
 MODEL = "model.json"
@@ -60,7 +60,7 @@ class GraphRecommender:
         return Ranked(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
     def _rank(self, requests: Requests, k: int) -> Ranked:
-        from pipeline.training.graph import tensors_of
+        from pipeline.recommenders.graph import tensors_of
 
         inputs = [*tensors_of(requests).values(), np.int32(k)]
         found = self.module.serve(*inputs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.training.losses import listwise_softmax
+from pipeline.families.losses import listwise_softmax
 
 
 def loss(scores: list[float], wanted: list[float], row: list[int], n: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.training.requests import Requests
+from pipeline.recommenders.requests import Requests
 
 NOTHING = -1e9
 LONG_AGO_DAYS = 400.0

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline import artefacts
 from pipeline.params import ShopParams
-from pipeline.training.shop import Shop, build_shop
+from pipeline.recommenders.shop import Shop, build_shop
 
 EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.families.ranker.explore import ExploreHead
+from pipeline.families.ranker.features import ItemTables, OwnFeatures, last_ages
 from pipeline.params import RankerParams
-from pipeline.training.explore import ExploreHead
-from pipeline.training.features import ItemTables, OwnFeatures, last_ages
-from pipeline.training.graph import Batch, RankingGraph
-from pipeline.training.items import classes_of, item_state, offer_weeks
-from pipeline.training.shop import Shop
+from pipeline.recommenders.graph import Batch, RankingGraph
+from pipeline.recommenders.items import classes_of, item_state, offer_weeks
+from pipeline.recommenders.shop import Shop
 
 
 class RankerGraph(RankingGraph):
@@ -66,3 +66,9 @@ def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:
 def code_counts(shop: Shop) -> tuple[int, ...]:
     """Return per user attribute the number of codes, 0 = unknown included."""
     return tuple(int(n) + 1 for n in np.asarray(shop.attributes.max(axis=0)).tolist())
+
+
+def state_at(cutoff: float, shop: Shop, popular_days: int) -> np.ndarray[Any, Any]:
+    """Return [n_items, len(STATE)]: only the numbers that change from cut-off to cut-off."""
+    n_items = len(shop.vocabulary)
+    return item_state(shop.histories, n_items, cutoff, popular_days=popular_days).values

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.training.graph import LONG_AGO_DAYS, Batch
-from pipeline.training.items import EPOCH_MONDAY, STATE, WEEK, ItemState, OfferWeeks
-from pipeline.training.requests import DAY
+from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch
+from pipeline.recommenders.items import EPOCH_MONDAY, STATE, WEEK, ItemState, OfferWeeks
+from pipeline.recommenders.requests import DAY
 
 DECAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 RECENT_BASKETS = (5, 10, 20)

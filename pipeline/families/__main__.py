@@ -1,0 +1,42 @@
+"""Families: one family of deep recommenders is fitted on labelled examples.
+
+Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet
+Writes: models/families/<name>/{saved_model,model.json,vocabulary.txt};
+        reports/training/families/<name>/{metrics.json,curve.csv}
+        models/checkpoints/ while it runs: after an interruption the next run resumes
+"""
+
+import sys
+
+from pipeline import artefacts
+from pipeline.params import Params
+from pipeline.stage import part
+from pipeline.tracking import Run
+
+
+@part("training", "families")
+def main(name: str, params: Params, run: Run) -> None:
+    """Fit, save, report."""
+    from pipeline.families import report
+    from pipeline.families.candidates import fit_family, quality_on_validation
+    from pipeline.families.fit import clear_checkpoints
+    from pipeline.recommenders.tables import read_shop
+
+    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    fitted, recommender = fit_family(name, shop, params.families, seed=params.shop.seed)
+    with artefacts.whole_folder(artefacts.family(name).path) as folder:
+        recommender.save(folder)
+    clear_checkpoints()
+    validation = quality_on_validation(name, recommender, shop, params.families)
+    found = report.metrics(fitted.fits, validation, len(shop.train))
+    curve = report.curve(fitted.fits)
+    artefacts.write_json(found, artefacts.family_metrics(name).path)
+    artefacts.write_text(curve.to_csv(index=False), artefacts.family_curve(name).path)
+    run.log_metrics(found)
+    for row in curve.to_dict("records"):
+        values = {f"{row['part']}.{key}": row[key] for key in ("loss", "validation")}
+        run.log_metrics(values, step=int(row["epoch"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

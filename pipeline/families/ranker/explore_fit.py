@@ -1,0 +1,138 @@
+"""Fitting the explore head: softmax over its whole catalogue, of what each shopper never bought."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from pipeline import ranking
+from pipeline.families.fit import Fitted, Schedule, fit, key_of
+from pipeline.families.ranker.examples import Labels, by_cutoff
+from pipeline.families.ranker.graph import RankerGraph, state_at
+from pipeline.params import FamiliesParams
+from pipeline.recommenders.graph import NOTHING, SIGNATURE, Batch, read_batch, tensors_of
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.shop import Shop, is_own
+
+K = 10
+EXPLORE_VALIDATION = 2_000
+
+
+def fit_explore(
+    graph: RankerGraph, shop: Shop, params: FamiliesParams, *, seed: int, epochs: int | None
+) -> Fitted:
+    """Fit the explore head in place.
+
+    Args:
+        graph: With its explore head.
+        shop: To learn from, and for its validation examples.
+        params: Rates.
+        seed: For everything random.
+        epochs: How long to train when there is no validation.
+    """
+    head, ranker = graph.explore, params.ranker
+    groups = [
+        (state_at(cutoff, shop, params.popular_days), _with_new(examples, shop, ranker.batch_size))
+        for cutoff, examples in by_cutoff(shop.train)
+    ]
+    frozen = graph.features.state.numpy()
+
+    def batches(random: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+        parts = [(state, part) for state, parts in groups for part in parts]
+        for at in random.permutation(len(parts)):
+            state, (requests, labels) = parts[at]
+            graph.features.state.assign(state)
+            yield (*tensors_of(requests).values(), tf.constant(labels))
+        graph.features.state.assign(frozen)
+
+    def loss(*inputs: tf.Tensor) -> tf.Tensor:
+        batch = read_batch(dict(zip(SIGNATURE, inputs[:-1], strict=True)))
+        return explore_loss(graph, batch, inputs[-1])
+
+    schedule = Schedule(
+        ranker.explore_epochs if epochs is None else epochs,
+        ranker.patience,
+        ranker.explore_learning_rate,
+        ranker.weight_decay,
+        seed,
+    )
+    return fit(
+        "explore",
+        list(head.learned().values()),
+        batches=batches,
+        n_batches=sum(len(parts) for _, parts in groups),
+        loss=loss,
+        validate=None if epochs is not None else _explore_validation(graph, shop),
+        schedule=schedule,
+        key=key_of(ranker, seed, epochs, shop.cutoff, len(shop.train), shop.vocabulary.ids),
+    )
+
+
+def explore_loss(graph: RankerGraph, batch: Batch, labels: tf.Tensor) -> tf.Tensor:
+    """Return the mean negative log-probability of new items among all that are new to the user.
+
+    Args:
+        graph: With its explore head.
+        batch: Requests.
+        labels: [n_labels, 2] request and item index.
+    """
+    logits = graph.explore(batch)
+    places = tf.gather(graph.catalogue_place, batch.own_item)
+    inside = places >= 0
+    own = tf.stack(
+        [tf.boolean_mask(batch.own_row, inside), tf.boolean_mask(places, inside)], axis=1
+    )
+    logits = tf.tensor_scatter_nd_update(logits, own, tf.fill(tf.shape(own)[:1], NOTHING))
+    log_probability = tf.nn.log_softmax(logits, axis=1)
+    places = tf.gather(graph.catalogue_place, labels[:, 1])
+    known = tf.boolean_mask(tf.stack([labels[:, 0], places], axis=1), places >= 0)
+    found = tf.gather_nd(log_probability, known)
+    new = tf.boolean_mask(found, found > NOTHING / 2)
+    return -tf.reduce_sum(new) / tf.maximum(tf.cast(tf.size(new), tf.float32), 1.0)
+
+
+def _with_new(examples: pd.DataFrame, shop: Shop, size: int) -> list[tuple[Any, Any]]:
+    """Return batches of requests with their labels as [n_labels, 2] pairs."""
+    found = []
+    for start in range(0, len(examples), size):
+        part = examples.iloc[start : start + size].reset_index(drop=True)
+        labels = Labels.of(part, shop)
+        pairs = np.stack([labels.key // labels.n_items, labels.key % labels.n_items], axis=1)
+        found.append((shop.requests(part), pairs.astype(np.int32)))
+    return found
+
+
+def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
+    """Return a function that scores the explore head: recall@10 of new items on validation."""
+    rolling = shop.validation[shop.validation["protocol"] == "rolling"]
+    step = max(1, len(rolling) // EXPLORE_VALIDATION)
+    examples = rolling.iloc[::step].reset_index(drop=True)
+    labels = Labels.of(examples, shop)
+    rows, items = labels.key // labels.n_items, labels.key % labels.n_items
+    requests = shop.requests(examples)
+
+    @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
+    def top(*inputs: tf.Tensor) -> tf.Tensor:
+        batch = read_batch(dict(zip(SIGNATURE, inputs, strict=True)))
+        return graph.top_catalogue(batch, tf.constant(K))[0]
+
+    def validate() -> float:
+        parts = [
+            top(*tensors_of(requests.part(s, min(s + 256, len(requests)))).values()).numpy()
+            for s in range(0, len(requests), 256)
+        ]
+        hits = ranking.hit_matrix(np.concatenate(parts), rows, items)
+        n_new = new_counts(requests, rows, items, labels.n_items)
+        return float(np.nanmean(ranking.recall_at_k(hits, n_new, K)))
+
+    return validate
+
+
+def new_counts(
+    requests: Requests, rows: np.ndarray[Any, Any], items: np.ndarray[Any, Any], n_items: int
+) -> np.ndarray[Any, Any]:
+    """Return per request how many of its labels its user had never bought."""
+    is_new = ~is_own(requests, rows, items, n_items)
+    return np.bincount(rows[is_new], minlength=len(requests))

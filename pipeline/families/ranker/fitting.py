@@ -1,0 +1,91 @@
+"""The temporal ranker as a family: own items by the network, other items by the explore head."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import pandas as pd
+import tensorflow as tf
+
+from pipeline.families.family import FittedFamily, validation_opens
+from pipeline.families.ranker.examples import (
+    Labels,
+    OwnPairs,
+    by_cutoff,
+    extractor,
+    joined,
+    own_pairs,
+)
+from pipeline.families.ranker.explore_fit import fit_explore
+from pipeline.families.ranker.graph import RankerGraph, code_counts, state_at, tables_of
+from pipeline.families.ranker.own_fit import fit_own
+from pipeline.params import FamiliesParams
+from pipeline.recommenders.graph import RankingGraph
+from pipeline.recommenders.shop import Shop
+
+log = logging.getLogger("evergreen")
+
+
+@dataclass(frozen=True)
+class RankerFamily:
+    """The temporal ranker with one of the history encoders."""
+
+    encoder: str
+
+    def fit(
+        self,
+        shop: Shop,
+        params: FamiliesParams,
+        *,
+        seed: int,
+        epochs: Mapping[str, int] | None = None,
+    ) -> FittedFamily:
+        """Return the ranker fitted on `shop.train`, with item state as of `shop.cutoff`."""
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        opens, length = validation_opens(shop), epochs or {}
+        tables = tables_of(shop, opens, params.popular_days)
+        graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
+        own = fit_own(
+            graph,
+            training_pairs(shop, graph, params),
+            shop,
+            params.ranker,
+            encoder=self.encoder,
+            seed=seed,
+            epochs=length.get("network"),
+        )
+        explore = fit_explore(graph, shop, params, seed=seed, epochs=length.get("explore"))
+        fits = {"network": own, "explore": explore}
+        if opens == shop.cutoff:
+            return FittedFamily(graph, fits)
+        return FittedFamily(self.at(shop.cutoff, graph, shop, params), fits)
+
+    def at(
+        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+    ) -> RankingGraph:
+        """Return the same weights over the item state and the catalogue of another cut-off."""
+        assert isinstance(graph, RankerGraph)
+        tables = tables_of(shop, cutoff, params.popular_days)
+        fresh = RankerGraph(tables, params.ranker, code_counts(shop), seed=0)
+        fresh.network = graph.network
+        for name, variable in graph.explore.learned().items():
+            fresh.explore.learned()[name].assign(variable)
+        return fresh
+
+
+def training_pairs(shop: Shop, graph: RankerGraph, params: FamiliesParams) -> OwnPairs:
+    """Return the pairs of all training examples, each with item state as of its own cut-off."""
+    extract = extractor(graph, params.ranker.n_ages)
+    frozen = graph.features.state.numpy()
+    parts = []
+    for cutoff, examples in by_cutoff(shop.train):
+        graph.features.state.assign(state_at(cutoff, shop, params.popular_days))
+        labels = Labels.of(examples, shop)
+        limit = params.ranker.maximum_candidates
+        parts.append(own_pairs(shop.requests(examples), labels, extract, limit))
+        day = pd.Timestamp(cutoff, unit="s")
+        log.info("features as of %s: %d pairs", f"{day:%Y-%m-%d}", len(parts[-1].item))
+    graph.features.state.assign(frozen)
+    return joined(parts)

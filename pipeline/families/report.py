@@ -1,0 +1,33 @@
+"""What the fit of a family says: its metrics and its learning curve."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pipeline.families.fit import Fitted
+
+
+def metrics(
+    fits: Mapping[str, Fitted], validation: Mapping[str, float], n_examples: int
+) -> dict[str, Any]:
+    """Return what goes into the metrics.json of a family.
+
+    Args:
+        fits: By part.
+        validation: Its quality on rolling validation.
+        n_examples: What it learned from.
+    """
+    return {
+        "n_examples": n_examples,
+        "epochs": {part: fit.epochs for part, fit in fits.items()},
+        "loss": {part: fit.curve[fit.epochs - 1]["loss"] for part, fit in fits.items()},
+        "stopped_by": {part: fit.curve[fit.epochs - 1]["validation"] for part, fit in fits.items()},
+        "validation": dict(validation),
+    }
+
+
+def curve(fits: Mapping[str, Fitted]) -> pd.DataFrame:
+    """Return one row per part and epoch: part, epoch, loss, validation."""
+    frames = [pd.DataFrame(fit.curve).assign(part=part) for part, fit in fits.items()]
+    return pd.concat(frames)[["part", "epoch", "loss", "validation"]].round(8)
