@@ -29,11 +29,14 @@ class Fitted:
 
     Attributes:
         epochs: Which epoch (from 1) the kept weights are from.
-        curve: One row per epoch: epoch, loss, and the validation score or None.
+        curve: One row per epoch: epoch, loss, the validation score or None, the loss of its first
+            batch, the median and the largest norm of the gradient.
+        probe: Debugging numbers that the part itself measured, for the diagnosis.
     """
 
     epochs: int
     curve: list[dict[str, Any]] = field(default_factory=list)
+    probe: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,18 @@ def fit(  # noqa: PLR0913  each is one replaceable part
         if len(fitted.curve) - fitted.epochs >= schedule.patience:
             break
         random = np.random.default_rng([schedule.seed, epoch])
-        total = 0.0
+        losses, norms = [], []
         with tqdm(
             batches(random), f"{name} epoch {epoch}", total=n_batches, leave=False, disable=None
         ) as bar:
             for number, batch in enumerate(bar):
-                value = float(step(*batch))
+                value, norm = (float(found) for found in step(*batch))
                 _check_finite(value, name, epoch, number)
-                total += value
+                losses.append(value)
+                norms.append(norm)
         score = None if validate is None else validate()
-        fitted.curve.append({"epoch": epoch, "loss": total / n_batches, "validation": score})
+        row = {"epoch": epoch, "loss": sum(losses) / n_batches, "validation": score}
+        fitted.curve.append(row | _debugging(losses, norms))
         if score is None or score > best:
             best = -np.inf if score is None else score
             fitted.epochs, best_values = epoch, values_of(variables)
@@ -113,13 +118,23 @@ def _optimizer(schedule: Schedule, n_batches: int, learned: list[Any]) -> Any:
 
 def _step(loss: Callable[..., tf.Tensor], learned: list[Any], optimizer: Any) -> Any:
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(*batch: tf.Tensor) -> tf.Tensor:
+    def step(*batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             value = loss(*batch)
-        optimizer.apply_gradients(zip(tape.gradient(value, learned), learned, strict=True))
-        return value
+        gradients = tape.gradient(value, learned)
+        optimizer.apply_gradients(zip(gradients, learned, strict=True))
+        return value, tf.linalg.global_norm(gradients)
 
     return step
+
+
+def _debugging(losses: list[float], norms: list[float]) -> dict[str, float]:
+    """Return what the diagnosis wants to know of an epoch."""
+    return {
+        "first_loss": losses[0],
+        "gradient_median": float(np.median(norms)),
+        "gradient_largest": max(norms),
+    }
 
 
 def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
@@ -127,8 +142,8 @@ def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
         raise TrainingError(
             f"A finite loss of '{name}' was wanted",
             received=f"{value} at batch {batch} of epoch {epoch}",
-            action="Lower its learning_rate under families, or look for extreme values in the data; "
-            "the checkpoint of the last good epoch is kept.",
+            action="Lower its learning_rate under families, or look for extreme values in the "
+            "data; the checkpoint of the last good epoch is kept.",
         )
 
 

@@ -101,6 +101,7 @@ MOMENTS = {
             ("pipeline.recommenders.tables.read_shop", shop),
             ("pipeline.training.compare.read_fits", nothing),
             ("pipeline.training.compare.metrics", lambda *_: {"family": "mlp"}),
+            ("pipeline.artefacts.family", lambda _: artefacts.CANDIDATES),
             ("pipeline.training.compare.shutil.copytree", saved),
             ("pipeline.training.compare.build_counting", lambda *_: Cut()),
         ),
