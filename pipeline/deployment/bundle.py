@@ -103,6 +103,9 @@ def _history_table(histories: Histories) -> pa.Table:
             "basket": histories.basket,
             "quantity": histories.quantity,
             "price": histories.price,
+            "store_id": pa.array([None, *histories.store_ids], type=pa.string()).take(
+                pa.array(histories.store)
+            ),
         }
     )
 
@@ -181,6 +184,7 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
 
 def _histories_of(table: pa.Table) -> Histories:
     codes, user_ids = pd.factorize(table["user_id"].to_pandas(), sort=False)
+    stores, store_ids = pd.factorize(table["store_id"].to_pandas(), sort=True)
     return Histories(
         user_ids=tuple(user_ids),
         row_splits=np.searchsorted(codes, np.arange(len(user_ids) + 1)),
@@ -189,4 +193,6 @@ def _histories_of(table: pa.Table) -> Histories:
         basket=table["basket"].to_numpy(),
         quantity=table["quantity"].to_numpy(),
         price=table["price"].to_numpy(),
+        store=(stores + 1).astype(np.int32),
+        store_ids=tuple(store_ids),
     )

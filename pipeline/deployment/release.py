@@ -93,7 +93,7 @@ def learnable(shop: Shop) -> Shop:
     The validation and the test window hold every basket; unthinned they would outweigh the past.
     """
     examples = shop.train
-    keys = ["user_id", "cutoff"]
+    keys = ["user_id", "cutoff", "protocol"]
     sizes = examples[examples["split"] == "train"].groupby(keys).size()
     order = pd.util.hash_pandas_object(examples["example_id"], index=False).argsort()
     chosen = examples.iloc[order].groupby(keys).head(int(sizes.max())).index

@@ -180,7 +180,7 @@ def _carts(
 ) -> Ragged:
     """Return per example the lines that are in the cart already."""
     hashes = hash_ids(rows["example_id"])
-    training = (rows["split"] == "train").to_numpy()
+    training = ((rows["split"] == "train") & (rows["protocol"] == "rolling")).to_numpy()
     sizes = cart_sizes(wanted.lengths(), training, hashes, params.cart_fraction, seed)
     items = hash_ids(pd.Series(found.names))[found.lines["item"].to_numpy()[wanted.values]]
     ties = uniform(seed, "cart order", hashes[wanted.rows()], items)

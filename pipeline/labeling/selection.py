@@ -2,7 +2,8 @@
 
 - `rolling`: at the start of a basket. All of validation, test and production; of training a few
   per user and window, drawn by hash.
-- `first_basket`: at the cut-off, for the user's first basket after it within the horizon.
+- `first_basket`: at the cut-off, for the user's first basket after it within the horizon: when
+  and where it will be is not known.
 """
 
 from collections.abc import Sequence
@@ -56,15 +57,14 @@ def _draw(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
 def first_basket(
     baskets: pd.DataFrame, windows: Sequence[Window], params: LabelingParams
 ) -> pd.DataFrame:
-    """Return the examples of the first-basket protocol; training has none.
+    """Return the examples of the first-basket protocol.
 
     Args:
         baskets: As for `rolling`; `wanted` holds at the end of the horizon.
         windows: What `window` counts.
         params: Minimum history before the cut-off.
     """
-    evaluated = np.array([w.split != "train" for w in windows] + [False])  # -1 is the last
-    inside = baskets[evaluated[baskets["window"]] & baskets["wanted"]]
+    inside = baskets[(baskets["window"] >= 0) & baskets["wanted"]]
     inside = inside[inside["timestamp"] < _moments(inside["window"], windows, "horizon_ends")]
     inside = inside.sort_values(["user_id", "timestamp", "basket_id"], kind="stable")
     first = inside.drop_duplicates(["user_id", "window"])

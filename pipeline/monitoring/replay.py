@@ -63,12 +63,13 @@ class Replies:
 
 @dataclass(frozen=True)
 class _Asking:
-    """One basket that asks: which example, who, and when."""
+    """One basket that asks: which example, who, when and where."""
 
     row: int
     user_id: str
     at: datetime
     cart: tuple[str, ...]
+    store_id: str | None
 
 
 def replay(
@@ -101,12 +102,18 @@ def replay(
 
 def _share(traffic: Traffic, users: npt.NDArray[np.object_]) -> tuple[list[_Asking], pd.DataFrame]:
     asking = traffic.asking[traffic.asking["user_id"].isin(users)]
-    columns = (asking["user_id"], asking["timestamp"], asking["cart"])
+    columns = (asking["user_id"], asking["timestamp"], asking["cart"], _stores(asking))
     visits = [
-        _Asking(int(row), user, at.to_pydatetime(), tuple(cart))
-        for row, user, at, cart in zip(asking.index, *columns, strict=True)
+        _Asking(int(row), user, at.to_pydatetime(), tuple(cart), store)
+        for row, user, at, cart, store in zip(asking.index, *columns, strict=True)
     ]
     return visits, traffic.events[traffic.events["user_id"].isin(users)]
+
+
+def _stores(frame: pd.DataFrame) -> list[str | None]:
+    if "store_id" not in frame:
+        return [None] * len(frame)
+    return [store if isinstance(store, str) else None for store in frame["store_id"]]
 
 
 class _Worker:
@@ -159,7 +166,11 @@ class _Worker:
         if self._is_gone:
             return
         request = RecommendRequest(
-            user_id=visit.user_id, k=self._k, cart=list(visit.cart), at=visit.at
+            user_id=visit.user_id,
+            k=self._k,
+            cart=list(visit.cart),
+            at=visit.at,
+            store_id=visit.store_id,
         )
         started = time.perf_counter()
         try:
@@ -186,10 +197,11 @@ def events_of(events: pd.DataFrame) -> list[Event]:
             quantity=quantity,
             price=price,
             basket_id=basket if isinstance(basket, str) else None,
+            store_id=store,
             event_id=f"replay-{row}",
         )
-        for row, moment, user, item, kind, quantity, price, basket in zip(
-            events.index, moments, *columns, strict=True
+        for row, moment, user, item, kind, quantity, price, basket, store in zip(
+            events.index, moments, *columns, _stores(events), strict=True
         )
     ]
 

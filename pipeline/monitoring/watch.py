@@ -17,9 +17,9 @@ from pipeline.monitoring.replay import Replies, Service, replay
 from pipeline.monitoring.traffic import Traffic, traffic_of
 from pipeline.params import PARAMS_PATH, Params
 from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.tables import EVENT_COLUMNS
 from pipeline.verdicts import Evidence, Verdict
 
-EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
 READY_SECONDS = 90.0
 # Above the service's own limit, so that the service is the one that refuses.
 CLIENT_SECONDS = 5.0

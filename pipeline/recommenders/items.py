@@ -5,6 +5,7 @@ in training (several past cut-offs) is what it sees when it is served.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,18 @@ import pandas as pd
 
 from pipeline.recommenders.requests import DAY, Floats, Histories, Ints, to_seconds
 
-STATE = ("bought_7", "bought_28", "bought_ever", "repeat_fraction", "median_gap", "trend")
+STATE = (
+    "bought_7",
+    "bought_28",
+    "bought_ever",
+    "repeat_fraction",
+    "median_gap",
+    "trend",
+    "usual_price",
+)
 KINDS = ("mailer", "display", "coupon", "price cut")
 PRIOR_REPEAT, PRIOR_USERS = 0.3, 5.0
-DEFAULT_GAP_DAYS = 40.0
+DEFAULT_GAP_DAYS, DEFAULT_PRICE = 40.0, 1.0
 WEEK = 7 * DAY
 EPOCH_MONDAY = 4 * DAY  # 1970-01-05
 
@@ -25,7 +34,8 @@ class ItemState:
     """Numbers per item index at a cut-off; row 0 is the out-of-vocabulary bucket.
 
     Attributes:
-        values: [n_items, 6] in the order of STATE; counts as log(1 + n).
+        values: [n_items, 7] in the order of STATE; counts as log(1 + n), the price in the
+            shop's currency per unit.
         popularity: [n_items] purchases in the last days, with recency of sale as tie-break.
     """
 
@@ -60,7 +70,8 @@ def item_state(
     ever = np.bincount(item, minlength=n_items).astype(float)
     repeat, gap = _repeats(histories, known, n_items)
     trend = np.log1p(counts[28]) - np.log1p((counts[84] - counts[28]) / 2)
-    columns = [np.log1p(counts[7]), np.log1p(counts[28]), np.log1p(ever), repeat, gap, trend]
+    price = _medians(item, histories.price[known], n_items, default=DEFAULT_PRICE)
+    columns = [np.log1p(counts[7]), np.log1p(counts[28]), np.log1p(ever), repeat, gap, trend, price]
     popularity = counts[popular_days] + ever / (ever.max(initial=0) + 1)
     popularity[0] = 0.0
     return ItemState(np.stack(columns, axis=1).astype(np.float32), popularity)
@@ -80,11 +91,19 @@ def _repeats(
     n_buyers = np.bincount(buyers, minlength=n_items)
     n_again = np.bincount(buyers[again], minlength=n_items)
     gaps = ((time[starts] - oldest) / DAY)[again] / (counts[again] - 1)
-    medians = pd.Series(gaps).groupby(buyers[again]).median()
-    gap = np.full(n_items, DEFAULT_GAP_DAYS)
-    gap[medians.index.to_numpy(dtype=np.int64)] = medians.to_numpy()
+    gap = _medians(buyers[again], gaps, n_items, default=DEFAULT_GAP_DAYS)
     repeat = (n_again + PRIOR_REPEAT * PRIOR_USERS) / (n_buyers + PRIOR_USERS)
     return repeat, gap
+
+
+def _medians(
+    item: Ints, values: npt.NDArray[Any], n_items: int, *, default: float
+) -> npt.NDArray[np.float64]:
+    """Return the median per item, `default` for an item without a value."""
+    medians = pd.Series(values).groupby(item).median()
+    found = np.full(n_items, default)
+    found[medians.index.to_numpy(dtype=np.int64)] = medians.to_numpy()
+    return found
 
 
 def offer_weeks(offers: pd.DataFrame, items: pd.Series, timezone: str) -> OfferWeeks:

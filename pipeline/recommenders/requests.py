@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.recommenders.wall_clock import hours_of_week
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -79,6 +81,8 @@ class Histories:
         basket: [n_lines] number of the basket in the user's own order, from 0 = the first.
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
+        store: [n_lines] code of the store, 0 where it is not known.
+        store_ids: Store of code i + 1.
     """
 
     user_ids: tuple[str, ...]
@@ -88,6 +92,16 @@ class Histories:
     basket: Ints
     quantity: Floats
     price: Floats
+    store: Ints
+    store_ids: tuple[str, ...]
+
+    @cached_property
+    def _stores(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.store_ids, start=1)}
+
+    def store_code(self, store_id: str | None) -> int:
+        """Return the code of a store, 0 if nobody bought anything there or it is not known."""
+        return 0 if store_id is None else self._stores.get(store_id, 0)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -115,11 +129,16 @@ class Requests:
             an item of the vocabulary, 1 for the one before it…
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
+        store: [n_lines] code of the store, 0 where it is not known.
+        hour_of_week: [n_lines] of the purchase, 0 = Monday 00:00 in the shop's time zone.
         cart_splits: [n + 1], where each request's cart begins.
         cart_item: [n_cart_items] item index.
         viewed_splits: [n + 1], where each request's just-viewed items begin.
         viewed_item: [n_viewed_items] item index.
         time: [n] seconds since 1970, UTC.
+        time_known: [n] 1 when the shopper shops at that time, 0 when it is only the first moment
+            from which on they may.
+        at_store: [n] code of the store that they shop in, 0 where it is not known.
         local_weekday: [n] 0 = Monday, in the shop's time zone.
         local_hour: [n] 0..23, in the shop's time zone.
         user_attributes: [n, n_attributes] code of each attribute, 0 = unknown.
@@ -131,11 +150,15 @@ class Requests:
     baskets_ago: Ints
     quantity: Floats
     price: Floats
+    store: Ints
+    hour_of_week: Ints
     cart_splits: Longs
     cart_item: Ints
     viewed_splits: Longs
     viewed_item: Ints
     time: Seconds
+    time_known: Ints
+    at_store: Ints
     local_weekday: Ints
     local_hour: Ints
     user_attributes: Ints
@@ -158,11 +181,15 @@ class Requests:
             baskets_ago=self.baskets_ago[lines],
             quantity=self.quantity[lines],
             price=self.price[lines],
+            store=self.store[lines],
+            hour_of_week=self.hour_of_week[lines],
             cart_splits=self.cart_splits[start : stop + 1] - cart.start,
             cart_item=self.cart_item[cart],
             viewed_splits=self.viewed_splits[start : stop + 1] - viewed.start,
             viewed_item=self.viewed_item[viewed],
             time=self.time[rows],
+            time_known=self.time_known[rows],
+            at_store=self.at_store[rows],
             local_weekday=self.local_weekday[rows],
             local_hour=self.local_hour[rows],
             user_attributes=self.user_attributes[rows],
@@ -181,18 +208,22 @@ def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
     basket = _basket_codes(bought, users, seconds)
     began = np.full(basket.max(initial=-1) + 1, np.inf)
     np.minimum.at(began, basket, seconds)
+    store, store_ids = _store_codes(bought)
+    of_basket = np.zeros(len(began), dtype=np.int32)
+    np.maximum.at(of_basket, basket, store)
     lines = pd.DataFrame(
         {
             "user": users,
             "item": vocabulary.encode_column(bought["item_id"]),
             "time": began[basket],
             "basket": basket,
+            "store": of_basket[basket],
             "quantity": bought["quantity"].to_numpy(),
             "paid": (bought["quantity"] * bought["price"]).to_numpy(),
         }
     )
     lines["basket"] = _numbers_of(lines)
-    keys = ["user", "item", "time", "basket"]
+    keys = ["user", "item", "time", "basket", "store"]
     lines = lines[lines["item"] != OUT_OF_VOCABULARY].groupby(keys, as_index=False).sum()
     order = np.lexsort(
         (-lines["basket"].to_numpy(), lines["item"].to_numpy(), lines["user"].to_numpy())
@@ -207,7 +238,17 @@ def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
         basket=lines["basket"].to_numpy(dtype=np.int32),
         quantity=units.astype(np.float32),
         price=(lines["paid"].to_numpy() / np.maximum(units, 1e-9)).astype(np.float32),
+        store=lines["store"].to_numpy(dtype=np.int32),
+        store_ids=store_ids,
     )
+
+
+def _store_codes(bought: pd.DataFrame) -> tuple[Ints, tuple[str, ...]]:
+    """Return each line's store as a code from 1 in the order of text, 0 for none."""
+    if "store_id" not in bought:
+        return np.zeros(len(bought), dtype=np.int32), ()
+    codes, names = pd.factorize(bought["store_id"], sort=True)
+    return (codes + 1).astype(np.int32), tuple(str(name) for name in names)
 
 
 def _basket_codes(bought: pd.DataFrame, users: Longs, seconds: Seconds) -> Longs:
@@ -240,6 +281,8 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
     viewed: Sequence[Ints] | None = None,
     attributes: pd.DataFrame | None = None,
     timezone: str = "UTC",
+    stores: Sequence[str | None] | None = None,
+    time_known: Ints | None = None,
 ) -> Requests:
     """Return one request per user and time; only purchases strictly before the time are in it.
 
@@ -253,6 +296,8 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
         viewed: Per request the item indices that were just viewed.
         attributes: Indexed by user_id, integer codes; users that are not in it get 0.
         timezone: The shop's.
+        stores: [n] where each shops; None where that is not known.
+        time_known: [n] 1 when they shop at that time, 0 when it is only the earliest; None for 1.
     """
     n, seconds = len(user_ids), to_seconds(times)
     rows = np.array([histories.row(name) for name in user_ids], dtype=np.int64)
@@ -271,11 +316,15 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
         baskets_ago=_latest(basket, row_splits)[request] - basket,
         quantity=histories.quantity[lines],
         price=histories.price[lines],
+        store=histories.store[lines],
+        hour_of_week=hours_of_week(histories.time[lines], timezone),
         cart_splits=cart_splits,
         cart_item=cart_item,
         viewed_splits=viewed_splits,
         viewed_item=viewed_item,
         time=seconds,
+        time_known=np.ones(n, dtype=np.int32) if time_known is None else time_known,
+        at_store=np.array([histories.store_code(s) for s in stores or [None] * n], dtype=np.int32),
         local_weekday=np.asarray(local.weekday, dtype=np.int32),
         local_hour=np.asarray(local.hour, dtype=np.int32),
         user_attributes=_codes(attributes, user_ids),

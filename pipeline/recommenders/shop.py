@@ -61,7 +61,12 @@ def requests_of(
     attributes: pd.DataFrame,
     timezone: str,
 ) -> Requests:
-    """Return one request per row of schemas.EXAMPLES."""
+    """Return one request per row of schemas.EXAMPLES.
+
+    A first basket is asked for at its cut-off: when and where it will be is not known.
+    """
+    known = (examples["protocol"] == "rolling").to_numpy()
+    stores = examples["store_id"].where(known, None) if "store_id" in examples else None
     lengths = examples["cart"].map(len).to_numpy()
     flat = vocabulary.encode([name for cart in examples["cart"] for name in cart])
     return build_requests(
@@ -71,6 +76,8 @@ def requests_of(
         carts=np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else [],
         attributes=attributes,
         timezone=timezone,
+        stores=None if stores is None else [s if isinstance(s, str) else None for s in stores],
+        time_known=known.astype(np.int32),
     )
 
 

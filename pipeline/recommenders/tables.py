@@ -10,6 +10,7 @@ from pipeline.params import ShopParams
 from pipeline.recommenders.shop import Shop, build_shop
 
 EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
+EVENT_COLUMNS += ["store_id"]
 
 
 def read_examples(*splits: str) -> pd.DataFrame:
@@ -26,11 +27,11 @@ def read_shop(
     Args:
         shop: The shop's.
         cutoff: The first moment that is unknown.
-        learn_from: Splits whose rolling examples are learned from.
+        learn_from: Splits whose examples are learned from.
         validate: Whether the validation split is set apart to choose by.
     """
     examples = read_examples(*learn_from, *(["validation"] if validate else []))
-    learnable = examples["split"].isin(learn_from) & (examples["protocol"] == "rolling")
+    learnable = examples["split"].isin(learn_from)
     return build_shop(
         cutoff=pd.Timestamp(cutoff),
         timezone=shop.timezone,

@@ -25,6 +25,7 @@ from pipeline.recommenders.requests import (
     Requests,
     Vocabulary,
 )
+from pipeline.recommenders.wall_clock import hours_of_week
 from pipeline.serving.store import StoredEvent
 
 HOUR = 3_600.0
@@ -43,6 +44,7 @@ class Seen:
     quantity: float
     price: float
     basket: str | None
+    store: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Lines:
     basket: Ints
     quantity: npt.NDArray[np.float32]
     price: npt.NDArray[np.float32]
+    store: Ints
 
     def __len__(self) -> int:
         """Return the number of lines."""
@@ -107,6 +110,7 @@ def _seen(event: StoredEvent, item: int) -> Seen:
         quantity=event.quantity,
         price=event.price,
         basket=event.basket_id,
+        store=event.store_id,
     )
 
 
@@ -136,6 +140,7 @@ class RequestBuilder:
         self._histories = histories
         self._overlay = overlay
         self._zone = ZoneInfo(timezone)
+        self._timezone = timezone
         self._cart_seconds = cart_hours * HOUR
         self._viewed_seconds = viewed_minutes * MINUTE
         self._codes = attributes.to_numpy(dtype=np.int32)
@@ -151,7 +156,13 @@ class RequestBuilder:
         return self._histories.row(user_id) >= 0 or self._overlay.latest(user_id) > -np.inf
 
     def build(
-        self, user_id: str, moment: float, *, cart: Sequence[int] = (), viewed: Sequence[int] = ()
+        self,
+        user_id: str,
+        moment: float,
+        *,
+        cart: Sequence[int] = (),
+        viewed: Sequence[int] = (),
+        store_id: str | None = None,
     ) -> Requests:
         """Return the request of one shopper; only what is strictly before `moment` is in it.
 
@@ -160,9 +171,10 @@ class RequestBuilder:
             moment: Seconds since 1970.
             cart: Item indices, before those that cart events tell.
             viewed: Item indices, before those that view events tell.
+            store_id: Where the shopper shops.
         """
         events = self._overlay.before(user_id, moment)
-        lines = with_later(_slice(self._histories, user_id, moment), events)
+        lines = with_later(_slice(self._histories, user_id, moment), events, self._histories)
         latest = int(lines.basket.max()) if len(lines) else 0
         in_cart = _unique([*cart, *_cart(events, moment - self._cart_seconds)])
         looked_at = _unique([*viewed, *_viewed(events, moment - self._viewed_seconds)])
@@ -175,11 +187,15 @@ class RequestBuilder:
             baskets_ago=(latest - lines.basket).astype(np.int32),
             quantity=lines.quantity,
             price=lines.price,
+            store=lines.store,
+            hour_of_week=hours_of_week(lines.time, self._timezone),
             cart_splits=np.array([0, len(in_cart)]),
             cart_item=in_cart,
             viewed_splits=np.array([0, len(looked_at)]),
             viewed_item=looked_at,
             time=np.array([moment]),
+            time_known=np.ones(1, dtype=np.int32),
+            at_store=np.array([self._histories.store_code(store_id)], dtype=np.int32),
             local_weekday=np.array([local.weekday()], dtype=np.int32),
             local_hour=np.array([local.hour], dtype=np.int32),
             user_attributes=self._unknown if row is None else self._codes[row : row + 1],
@@ -194,6 +210,7 @@ def _slice(histories: Histories, user_id: str, moment: float) -> Lines:
         histories.basket[at],
         histories.quantity[at],
         histories.price[at],
+        histories.store[at],
     )
     before = lines.time < moment
     if before.all():
@@ -204,15 +221,17 @@ def _slice(histories: Histories, user_id: str, moment: float) -> Lines:
         lines.basket[before],
         lines.quantity[before],
         lines.price[before],
+        lines.store[before],
     )
 
 
-def with_later(lines: Lines, events: Sequence[Seen]) -> Lines:
+def with_later(lines: Lines, events: Sequence[Seen], histories: Histories) -> Lines:
     """Return `lines` with the purchases among `events`, all of which are later.
 
     One item's lines are ordered from late to early, so the new ones go where its run begins.
     """
-    new = _bought(events, first_basket=int(lines.basket.max()) + 1 if len(lines) else 0)
+    first = int(lines.basket.max()) + 1 if len(lines) else 0
+    new = _bought(events, first_basket=first, histories=histories)
     if not len(new):
         return lines
     places = np.searchsorted(lines.item, new.item, side="left")
@@ -222,16 +241,18 @@ def with_later(lines: Lines, events: Sequence[Seen]) -> Lines:
         np.insert(lines.basket, places, new.basket),
         np.insert(lines.quantity, places, new.quantity),
         np.insert(lines.price, places, new.price),
+        np.insert(lines.store, places, new.store),
     )
 
 
-def _bought(events: Sequence[Seen], *, first_basket: int) -> Lines:
+def _bought(events: Sequence[Seen], *, first_basket: int, histories: Histories) -> Lines:
     """Return the purchases as lines: baskets numbered in time order, one line per item of each.
 
     Purchases without a basket count as one basket per moment. A basket of unknown items counts.
     """
     number: dict[str | float, int] = {}
     began: list[float] = []
+    stores: list[int] = []
     totals: dict[tuple[int, int], list[float]] = {}
     for event in events:
         if event.kind != "purchase":
@@ -240,6 +261,8 @@ def _bought(events: Sequence[Seen], *, first_basket: int) -> Lines:
         basket = number.setdefault(key, len(number))
         if basket == len(began):
             began.append(event.time)
+            stores.append(0)
+        stores[basket] = max(stores[basket], histories.store_code(event.store))
         if event.item != OUT_OF_VOCABULARY:
             total = totals.setdefault((event.item, -basket), [0.0, 0.0])
             total[0] += event.quantity
@@ -254,6 +277,7 @@ def _bought(events: Sequence[Seen], *, first_basket: int) -> Lines:
         basket=basket_of + np.int32(first_basket),
         quantity=units.astype(np.float32),
         price=(paid / np.maximum(units, 1e-9)).astype(np.float32),
+        store=np.array(stores, dtype=np.int32)[basket_of],
     )
 
 

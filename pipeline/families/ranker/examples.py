@@ -24,6 +24,7 @@ class OwnPairs:
     Attributes:
         features: [n_pairs, n_features] in half precision.
         ages: [n_pairs, n_ages] in half precision.
+        kind: [n_pairs] code of the product type.
         item: [n_pairs] item index.
         row: [n_pairs] request.
         wanted: [n_pairs] relevance, 0 where it was not bought.
@@ -32,6 +33,7 @@ class OwnPairs:
 
     features: np.ndarray[Any, Any]
     ages: np.ndarray[Any, Any]
+    kind: np.ndarray[Any, Any]
     item: np.ndarray[Any, Any]
     row: np.ndarray[Any, Any]
     wanted: np.ndarray[Any, Any]
@@ -39,14 +41,19 @@ class OwnPairs:
 
 
 def extractor(graph: RankerGraph, n_ages: int) -> Any:
-    """Return a function of the tensors of SIGNATURE: features, ages, items, rows, out of cart."""
+    """Return a function of the tensors of SIGNATURE.
+
+    It returns features, ages, kinds, items, rows and what is not in the cart, of each own item.
+    """
 
     @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
     def extract(*inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         batch = read_batch(dict(zip(SIGNATURE, inputs, strict=True)))
         features = tf.cast(graph.features(batch), tf.float16)
         ages = tf.cast(last_ages(batch, n_ages), tf.float16)
-        return features, ages, batch.own_item, batch.own_row, tf.logical_not(own_in_cart(batch))
+        kind = tf.gather(graph.features.type_code, batch.own_item)
+        keep = tf.logical_not(own_in_cart(batch))
+        return features, ages, kind, batch.own_item, batch.own_row, keep
 
     return extract
 
@@ -64,18 +71,18 @@ def own_pairs(
     """
 
     def one(part: Requests) -> list[Any]:
-        features, ages, item, row, keep = (
-            tensor.numpy() for tensor in extract(*tensors_of(part).values())
-        )
+        found = [tensor.numpy() for tensor in extract(*tensors_of(part).values())]
+        features, keep = found[0], found[-1]
         if maximum_candidates is not None:
             keep = keep & (np.expm1(features[:, RANK].astype(np.float32)) < maximum_candidates)
-        return [features[keep], ages[keep], item[keep], row[keep], len(part)]
+        return [*(values[keep] for values in found[:-1]), len(part)]
 
     parts = in_parts(requests, one)
-    offsets = np.cumsum([0, *[part[4] for part in parts]])
-    features, ages, item = (np.concatenate([part[at] for part in parts]) for at in range(3))
-    row = np.concatenate([p[3] + offset for p, offset in zip(parts, offsets, strict=False)])
-    return OwnPairs(features, ages, item, row, labels.relevance_of(row, item), len(requests))
+    offsets = np.cumsum([0, *[part[5] for part in parts]])
+    features, ages, kind, item = (np.concatenate([part[at] for part in parts]) for at in range(4))
+    row = np.concatenate([p[4] + offset for p, offset in zip(parts, offsets, strict=False)])
+    wanted = labels.relevance_of(row, item)
+    return OwnPairs(features, ages, kind, item, row, wanted, len(requests))
 
 
 @dataclass(frozen=True)
@@ -118,13 +125,24 @@ def by_cutoff(examples: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
 
 
 def joined(parts: list[OwnPairs]) -> OwnPairs:
-    """Return the pairs of several cut-offs behind each other."""
-    offsets = np.cumsum([0, *[part.n for part in parts]])
-    return OwnPairs(
-        features=np.concatenate([part.features for part in parts]),
-        ages=np.concatenate([part.ages for part in parts]),
-        item=np.concatenate([part.item for part in parts]),
-        row=np.concatenate([p.row + o for p, o in zip(parts, offsets, strict=False)]),
-        wanted=np.concatenate([part.wanted for part in parts]),
-        n=int(offsets[-1]),
-    )
+    """Return the pairs of several cut-offs behind each other.
+
+    Each part is let go once it is copied, so that memory holds the pairs once and not twice: the
+    list is empty afterwards.
+    """
+    ends = np.cumsum([len(part.row) for part in parts])
+    first = parts[0]
+    columns = {
+        name: np.empty((ends[-1], *values.shape[1:]), dtype=values.dtype)
+        for name in ("features", "ages", "kind", "item", "row", "wanted")
+        for values in [getattr(first, name)]
+    }
+    n = 0
+    for end in ends:
+        part = parts.pop(0)
+        inside = slice(end - len(part.row), end)
+        for name, column in columns.items():
+            column[inside] = getattr(part, name)
+        columns["row"][inside] += n
+        n += part.n
+    return OwnPairs(**columns, n=n)

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.families.ranker.promotions import (
+    OFFER_NAMES,
+    PRICE_NAMES,
+    offer_features,
+    price_features,
+)
+from pipeline.families.ranker.trips import TRIP_NAMES, trip_features
 from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch
-from pipeline.recommenders.items import EPOCH_MONDAY, STATE, WEEK, ItemState, OfferWeeks
-from pipeline.recommenders.requests import DAY
+from pipeline.recommenders.items import STATE, ItemState, OfferWeeks
 
 DECAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 RECENT_BASKETS = (5, 10, 20)
 MAXIMUM_DUE = 8.0
-HOURS = 24.0
-SATURDAY = 5
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "frequency": (
@@ -39,19 +43,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "off_due",
         "late_in_deviations",
         "baskets_since_last",
-        "weekend_match",
     ),
+    "trips": TRIP_NAMES,
     "user": ("user_baskets", "user_gap", "user_days_since_last", "user_basket_size", "hour"),
     "item": (*STATE[:4], "item_gap", "item_due", "trend"),
-    "offers": (
-        "mailer_now",
-        "mailer_next",
-        "mailer_before",
-        "display_now",
-        "display_next",
-        "display_before",
-        "coupon_now",
-    ),
+    "offers": OFFER_NAMES,
+    "price": PRICE_NAMES,
     "substitutes": (
         "type_decayed_30",
         "type_decayed_120",
@@ -108,7 +105,9 @@ class OwnFeatures(tf.Module):
         found |= self._timing(batch, found)
         found |= self._user(batch)
         found |= self._item(batch, found)
-        found |= self._offers_of(batch)
+        found |= trip_features(batch)
+        found |= offer_features(batch, self.offers, self.first_week)
+        found |= price_features(batch, self.state[:, STATE.index("usual_price")])
         found |= self._substitutes(batch, found)
         found |= self._quantity(batch)
         found |= self._cart(batch)
@@ -172,18 +171,7 @@ class OwnFeatures(tf.Module):
             "baskets_since_last": log1p(
                 tf.cast(tf.gather(batch.raw["baskets_ago"], start), tf.float32)
             ),
-            "weekend_match": self._weekend_match(batch),
         }
-
-    def _weekend_match(self, batch: Batch) -> tf.Tensor:
-        """Return the share of an item's purchases on the same side of the week as the request."""
-        hour = tf.cast(batch.raw["local_hour"], tf.float32)
-        weekday = tf.cast(batch.raw["local_weekday"], tf.float32)
-        then = tf.gather(weekday + hour / HOURS, batch.line_row) - batch.raw["age_days"]
-        was_weekend = tf.math.floormod(tf.floor(then), 7.0) >= SATURDAY
-        is_weekend = tf.gather(batch.raw["local_weekday"] >= SATURDAY, batch.line_row)
-        equal = tf.cast(tf.equal(was_weekend, is_weekend), tf.float32)
-        return batch.own_sum(equal) / tf.cast(batch.own_count, tf.float32)
 
     def _user(self, batch: Batch) -> dict[str, tf.Tensor]:
         age = batch.raw["age_days"]
@@ -196,7 +184,7 @@ class OwnFeatures(tf.Module):
             "user_gap": log1p(tf.maximum(gap, 0.0)),
             "user_days_since_last": log1p(tf.maximum(newest, 0.0)),
             "user_basket_size": log1p(n_lines / tf.maximum(batch.n_baskets, 1.0)),
-            "hour": tf.cast(batch.raw["local_hour"], tf.float32),
+            "hour": tf.cast(batch.raw["local_hour"] * batch.raw["time_known"], tf.float32),
         }
         return {name: tf.gather(values, batch.own_row) for name, values in per_user.items()}
 
@@ -206,32 +194,6 @@ class OwnFeatures(tf.Module):
         due = tf.minimum(found["_last"] / tf.maximum(gap, 0.5), MAXIMUM_DUE)
         columns = {name: state[:, at] for at, name in enumerate(STATE)}
         return columns | {"item_gap": tf.math.log1p(gap), "item_due": due}
-
-    def _offers_of(self, batch: Batch) -> dict[str, tf.Tensor]:
-        row = tf.gather(self.week_row(batch), batch.own_row)
-        now, following, before = (self._shares(row + step, batch.own_item) for step in (0, 1, -1))
-        return {
-            "mailer_now": now[:, 0],
-            "mailer_next": following[:, 0],
-            "mailer_before": before[:, 0],
-            "display_now": now[:, 1],
-            "display_next": following[:, 1],
-            "display_before": before[:, 1],
-            "coupon_now": now[:, 2],
-        }
-
-    def week_row(self, batch: Batch) -> tf.Tensor:
-        """Return [n] the row of the offers table for the shop's week of each request."""
-        weekday = tf.cast(batch.raw["local_weekday"], tf.float64)
-        hour = tf.cast(batch.raw["local_hour"], tf.float64)
-        monday = batch.raw["time"] - weekday * DAY - hour * DAY / HOURS
-        week = tf.cast(tf.round((monday - EPOCH_MONDAY) / WEEK), tf.int32)
-        return week - self.first_week + 1
-
-    def _shares(self, row: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
-        row = tf.clip_by_value(row, 0, tf.shape(self.offers)[0] - 1)
-        shares = tf.gather_nd(self.offers, tf.stack([row, item], axis=1))
-        return tf.cast(shares, tf.float32) / 255.0
 
     def _substitutes(self, batch: Batch, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         decayed, last = found["_decayed"], found["_last"]

@@ -12,27 +12,41 @@ LIMIT = 6.0
 
 
 def build_network(
-    mean: np.ndarray[Any, Any], deviation: np.ndarray[Any, Any], params: RankerParams, encoder: str
+    mean: np.ndarray[Any, Any],
+    deviation: np.ndarray[Any, Any],
+    params: RankerParams,
+    encoder: str,
+    n_kinds: int,
 ) -> Any:
-    """Return a model of inputs [n, n_features] and [n, n_ages] with output [n].
+    """Return a model of inputs [n, n_features], [n, n_ages] and [n] kinds with output [n].
 
-    Features are standardised inside the model and cut at LIMIT deviations.
+    Features are standardised inside the model and cut at LIMIT deviations. Products of one kind
+    share an embedding: how they come back, whoever buys them.
 
     Args:
         mean: [n_features] of the training examples.
         deviation: [n_features].
         params: Layers.
         encoder: Which history encoder, see `encoders`.
+        n_kinds: How many codes of product types there are, 0 = unknown included.
     """
     features = keras.Input((len(mean),), name="features")
     ages = keras.Input((params.n_ages,), name="ages")
+    kind = keras.Input((), dtype="int32", name="kind")
     standard = keras.layers.Normalization(mean=mean, variance=deviation**2)(features)
     hidden = keras.ops.clip(standard, -LIMIT, LIMIT)
     history = build_encoder(encoder, params)
+    parts = [hidden, keras.layers.Embedding(n_kinds, params.kind_dim, name="kinds")(kind)]
     if history is not None:
-        hidden = keras.layers.Concatenate()([hidden, history(ages)])
+        parts.append(history(ages))
+    hidden = keras.layers.Concatenate()(parts)
     for width in params.hidden_dims:
         hidden = keras.layers.Dense(width, activation="relu")(hidden)
         hidden = keras.layers.Dropout(params.dropout)(hidden)
     score = keras.layers.Dense(1)(hidden)
-    return keras.Model([features, ages], keras.ops.squeeze(score, -1), name="own_items")
+    return keras.Model([features, ages, kind], keras.ops.squeeze(score, -1), name="own_items")
+
+
+def inputs_of(features: Any, ages: Any, kind: Any) -> list[Any]:
+    """Return the network's inputs from what is kept in half precision."""
+    return [keras.ops.cast(features, "float32"), keras.ops.cast(ages, "float32"), kind]

@@ -112,9 +112,10 @@ def test_a_failed_check_leaves_the_old_champion(
 
 def test_the_last_windows_weigh_no_more_than_the_first(small_shop: Shop) -> None:
     thinned = learnable(small_shop).train
-    assert thinned.groupby(["user_id", "split"]).size().to_dict() == {
-        ("a", "test"): 1,
-        ("a", "train"): 1,
+    assert thinned.groupby(["split", "protocol"]).size().to_dict() == {
+        ("test", "first_basket"): 1,
+        ("test", "rolling"): 1,
+        ("train", "rolling"): 1,
     }
 
 
@@ -128,6 +129,7 @@ def small_shop() -> Shop:
             "user_id": "a",
             "split": ["train", "test", "test", "test"],
             "cutoff": [1, 2, 2, 2],
+            "protocol": ["rolling", "rolling", "rolling", "first_basket"],
         }
     )
     empty: Any = None

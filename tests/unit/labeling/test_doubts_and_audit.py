@@ -92,10 +92,10 @@ def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> No
     counts = audit(found, doubts, doubts, items(), params.bulk_quantile)
     assert counts["doubts"]["zero value"] == {"n_baskets": 2, "n_users": 1, "n_rows": 2}
     assert counts["doubts"]["bulk"] == {"n_baskets": 0, "n_users": 0, "n_rows": 0}
-    # 16 examples of two labels each, and tea in the rolling and the first-basket example
-    assert counts["labels"]["n_labels"] == 34
+    # 20 examples of two labels each, and tea in the rolling and the first-basket example
+    assert counts["labels"]["n_labels"] == 42
     assert counts["labels"]["n_doubtful"] == 2
-    assert counts["labels"]["doubtful_fraction"] == pytest.approx(2 / 34)
+    assert counts["labels"]["doubtful_fraction"] == pytest.approx(2 / 42)
     assert counts["labels"]["n_doubtful_by_reason"]["zero value"] == 2
     assert (counts["n_baskets"], counts["n_lines"]) == (14, 30)
 

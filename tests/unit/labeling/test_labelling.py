@@ -12,6 +12,7 @@ def test_each_basket_in_a_window_is_one_example_and_the_first_one_another() -> N
     counts = rows.groupby(["split", "protocol"]).size().to_dict()
     assert counts == {
         ("train", "rolling"): 4,  # two shoppers, two windows of one basket each
+        ("train", "first_basket"): 4,
         ("validation", "rolling"): 2,
         ("validation", "first_basket"): 2,
         ("test", "rolling"): 2,
@@ -59,7 +60,8 @@ def test_shoppers_with_too_little_history_are_left_out() -> None:
 def test_training_draws_a_few_baskets_per_shopper_and_window() -> None:
     more = [event("ann", "tea", f"2024-01-{day}T10:00", f"x{day}") for day in (17, 18, 19)]
     rows = labelled(events(*more), train_examples_per_user_window=2).rows
-    counts = rows[rows["split"] == "train"].groupby(["user_id", "window"]).size().to_dict()
+    drawn = rows[(rows["split"] == "train") & (rows["protocol"] == "rolling")]
+    counts = drawn.groupby(["user_id", "window"]).size().to_dict()
     assert counts == {("ann", 0): 2, ("ann", 1): 1, ("bob", 0): 1, ("bob", 1): 1}
 
 
@@ -81,7 +83,7 @@ def test_a_basket_that_was_returned_as_a_whole_is_no_example_but_still_history()
 def test_every_training_basket_with_a_cart_keeps_a_label() -> None:
     rows = labelled(events(), cart_fraction=1.0).table().to_pylist()
     for row in rows:
-        if row["split"] != "train":
+        if row["split"] != "train" or row["protocol"] != "rolling":
             assert row["cart"] == []
             continue
         other = {"ann-01-16": "rice", "ann-01-23": "tea", "bob-01-16": "rice", "bob-01-23": "tea"}
