@@ -5,7 +5,7 @@ RUN := $(UV) run --locked --no-sync
 # BentoML calls uv when it builds.
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
-.PHONY: help install repro status ui serve monitor test test-fast lint format bench
+.PHONY: help install repro tune status ui serve monitor test test-fast lint format bench quality
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ install: $(if $(findstring .uv,$(UV)),.uv/bin/uv)  ## create .venv from the lock
 
 repro: install  ## run the whole cycle: plan, collect, label, train, test, deploy, monitor
 	$(RUN) dvc repro
+
+tune: install  ## search better hyper-parameters of the ranker; goes on where it stopped
+	$(RUN) python -m pipeline.tuning
 
 status: install  ## say which phase is healthy, and where to look
 	$(RUN) python -m pipeline.lifecycle status
@@ -51,3 +54,7 @@ bench: install  ## measure the budgets of the README; results go to benchmarks/r
 	$(RUN) python -m benchmarks.cycle
 	$(RUN) python -m benchmarks.serving
 	$(RUN) python -m benchmarks.readme
+
+quality:  ## every method, both protocols, three cut-offs; peers live in an environment of their own
+	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --locked --group bench --quiet
+	.venv-bench/bin/python -m benchmarks.quality

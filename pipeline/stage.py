@@ -104,7 +104,7 @@ def part(phase: Phase, module: str) -> Callable[[Callable[[str, Params, Run], No
                     function(name, params, run)
                 return 0
 
-            return _guarded(f"{module} {name}", run_part)
+            return guarded(f"{module} {name}", run_part)
 
         return main
 
@@ -120,10 +120,10 @@ def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
         log.info("%s: %s. %s", phase, verdict.status, verdict.cause)
         return 1 if verdict.status == "stop" else 0
 
-    return _guarded(phase, run_phase)
+    return guarded(phase, run_phase)
 
 
-def _guarded(what: str, run: Callable[[Params], int]) -> int:
+def guarded(what: str, run: Callable[[Params], int]) -> int:
     """Return the exit code of `run`; errors of Evergreen are told in one sentence."""
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,0 +1,1 @@
+"""Tuning: the search for better hyper-parameters, outside the cycle."""

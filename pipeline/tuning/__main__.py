@@ -1,0 +1,72 @@
+"""Tuning: better hyper-parameters of the ranker are searched by Optuna on validation.
+
+    python -m pipeline.tuning mlp --trials 30
+
+Reads:  data/clean; data/labelled/examples.parquet
+Writes: models/tuning.db (a search that was interrupted goes on from it); reports/tuning/index.html;
+        the best values into params.yaml, with a comment of where they come from
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import PARAMS_PATH, Params
+from pipeline.stage import guarded
+from pipeline.tracking import tracked_phase
+
+PAGE = Path("reports/tuning/index.html")
+DEFAULT_TRIALS = 30
+
+log = logging.getLogger("evergreen")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Search, write what was found."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.tuning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("family", nargs="?", default="mlp", help="which history encoder")
+    parser.add_argument(
+        "--trials", type=int, default=DEFAULT_TRIALS, help="in all, earlier ones too"
+    )
+    asked = parser.parse_args(argv)
+    return guarded("tuning", lambda params: tune(asked.family, asked.trials, params))
+
+
+def tune(family: str, n_trials: int, params: Params) -> int:
+    """Search over `family` until the study holds `n_trials`."""
+    from pipeline.recommenders.tables import read_shop
+    from pipeline.tuning import outcome, search
+
+    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+
+    def tell(number: int, chosen: dict[str, Any], found: dict[str, float]) -> None:
+        with tracked_phase("training", params, f"trial {number}") as run:
+            run.log_params({f"tuned.{name}": value for name, value in chosen.items()})
+            run.log_metrics(found)
+        log.info("trial %d: %s", number, found)
+
+    with search.opened(family, params.shop.seed) as study:
+        search.start_from(study, params.families.ranker)
+        search.search(study, search.bench_of(family, shop, params), n_trials, tell)
+        found, best = study.best_trial, search.best_values(study)
+        outcome.page(study).write(PAGE)
+        day = datetime.now(UTC).date().isoformat()
+        origin = (
+            f"{family}: from `make tune` on {day}, trial {found.number} of {len(study.trials)}, "
+            f"validation NDCG@10 {found.value:.4f}"
+        )
+        outcome.write_params(PARAMS_PATH, best, origin)
+    log.info("tuning: %s. Look at %s, then run `dvc repro`.", origin, PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
