@@ -5,10 +5,10 @@ A stage's functions receive only their own section and the `ShopParams`.
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline.errors import ParamsError
@@ -167,6 +167,9 @@ class LabelingParams(Section):
         return weights
 
 
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
 class FamilySection(Section):
     """What every family's section has."""
 
@@ -177,18 +180,92 @@ class RankerParams(FamilySection):
     """The temporal ranker; its encoder is the family that `training.families` names."""
 
     n_ages: int = Field(ge=2)
+    kind_dim: int = Field(ge=1)
     encoder_dim: int = Field(ge=1)
     hidden_dims: tuple[int, ...] = Field(strict=False)
     dropout: float = Field(ge=0, lt=1)
     embedding_dim: int = Field(ge=1)
     explore_catalogue: int = Field(ge=1)
     maximum_candidates: int = Field(ge=10)
+    learning_curve_fractions: tuple[Fraction, ...] = Field(strict=False)
     explore_epochs: int = Field(ge=1)
     explore_learning_rate: float = Field(gt=0)
+    item_vectors: Literal["scratch", "frozen", "finetuned", "initialised"]
     patience: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+
+
+class SasrecParams(FamilySection):
+    """Self-attention over the sequence of purchases."""
+
+    embedding_dim: int = Field(ge=1)
+    n_blocks: int = Field(ge=1)
+    n_heads: int = Field(ge=1)
+    max_length: int = Field(ge=2)
+    dropout: float = Field(ge=0, lt=1)
+    loss: Literal["sampled_softmax", "gbce"]
+    n_negatives: int = Field(ge=1)
+    negative_power: float = Field(ge=0, le=1)
+    gbce_calibration: float = Field(ge=0, le=1)
+    maximum_items: int = Field(ge=1)
+    explore_catalogue: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+    @field_validator("n_heads")
+    @classmethod
+    def _divides(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("embedding_dim", 0) % value:
+            message = "a divisor of embedding_dim was wanted"
+            raise ValueError(message)
+        return value
+
+
+class BagParams(FamilySection):
+    """What the families that see a shopper as a bag of items have in common."""
+
+    embedding_dim: int = Field(ge=1)
+    decay_days: float = Field(gt=0)
+    maximum_items: int = Field(ge=1)
+    explore_catalogue: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
+class MultVaeParams(BagParams):
+    """An autoencoder of the bag."""
+
+    latent_dim: int = Field(ge=1)
+    input_dropout: float = Field(ge=0, lt=1)
+    reconstruction_weight: float = Field(ge=0)
+    kl_weight: float = Field(ge=0)
+    annealing_steps: int = Field(ge=1)
+
+
+class LightGcnParams(BagParams):
+    """Vectors spread over the graph of who bought what."""
+
+    n_layers: int = Field(ge=1)
+
+
+class Item2VecParams(BagParams):
+    """Vectors of items from their company in baskets."""
+
+    n_negatives: int = Field(ge=1)
+    frequent_share: float = Field(gt=0, le=1)
+
+
+class IrganParams(BagParams):
+    """A generator of hard negatives against a discriminator."""
+
+    n_negatives: int = Field(ge=2)
+    entropy_weight: float = Field(ge=0)
 
 
 class BaselineParams(Section):
@@ -208,6 +285,11 @@ class FamiliesParams(Section):
 
     popular_days: int = Field(ge=1)
     ranker: RankerParams
+    sasrec: SasrecParams
+    multvae: MultVaeParams
+    lightgcn: LightGcnParams
+    item2vec: Item2VecParams
+    irgan: IrganParams
 
     def of(self, name: str) -> FamilySection:
         """Return the section of a family; those that are history encoders share `ranker`."""
@@ -222,6 +304,25 @@ class TrainingParams(Section):
     baselines: BaselineParams
 
 
+class DiagnosisParams(Section):
+    """When a number points to a disease of the fit."""
+
+    n_requests: int = Field(ge=10)
+    n_suspicious_labels: int = Field(ge=0)
+    maximum_feature_auc: float = Field(gt=0.5, le=1)
+    maximum_start_deviation_fraction: float = Field(gt=0)
+    maximum_gradient_ratio: float = Field(gt=1)
+    minimum_gradient: float = Field(ge=0)
+    maximum_dead_fraction: float = Field(ge=0, le=1)
+    maximum_saturated_fraction: float = Field(ge=0, le=1)
+    maximum_batch_loss_left: float = Field(gt=0)
+    maximum_overfit_fraction: float = Field(gt=0)
+    maximum_last_epoch_gain_fraction: float = Field(gt=0)
+    surest_fraction: float = Field(gt=0, lt=1)
+    maximum_label_noise_fraction: float = Field(gt=0, lt=1)
+    maximum_doubling_gain_fraction: float = Field(gt=0)
+
+
 class TestingParams(Section):
     """How candidates are measured on unseen time."""
 
@@ -231,6 +332,7 @@ class TestingParams(Section):
     bootstrap_samples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1)
     n_reference_bins: int = Field(ge=2)
+    diagnosis: DiagnosisParams
 
 
 class DeploymentParams(Section):

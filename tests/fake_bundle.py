@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.params import ServingParams
-from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.recommender import Explanations, Recommendations
 from pipeline.recommenders.requests import Histories, Requests, Vocabulary, build_histories
 from tests import tiny_shop
 
@@ -63,6 +63,17 @@ class CountingRecommender:
             scores=np.array([[*scores[chosen], *[0.0] * padding]], dtype=np.float32),
             slots=np.array([[*slots, *[POPULAR] * padding]], dtype=np.int8),
         )
+
+    def explain(
+        self, requests: Requests, k: int, *, explore_slots: int = 0
+    ) -> tuple[Recommendations, Explanations]:
+        """Own items are there as they are due and often bought, others for a look or nothing."""
+        found = self.recommend(requests, k, explore_slots=explore_slots)
+        counts = np.bincount(requests.item, minlength=len(self.vocabulary))[found.items]
+        viewed = 0.5 * np.isin(found.items, requests.viewed_item)
+        why = np.stack([0.6 * counts, 0.4 * counts, viewed], axis=2).astype(np.float32)
+        nothing = np.zeros((*found.items.shape, 0), dtype=np.float32)
+        return found, Explanations(("due", "frequency", "viewed"), why, (), nothing)
 
 
 @dataclass

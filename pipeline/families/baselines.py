@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.params import BaselineParams
-from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch, RankingGraph
+from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.requests import Histories
 from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.top import take
 
 TIE = 1e-6
 EXPLORE_CATALOGUE = 10_000
@@ -26,6 +27,13 @@ class PopularGraph(RankingGraph):
     def top_repeat(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the popular list: what the user bought before has no advantage."""
         return self.top_popular(batch, k)
+
+    def top_repeat_explained(
+        self, batch: Batch, k: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Parts]:
+        """Return the popular list: nothing but popularity counts."""
+        items, scores = self.top_popular(batch, k)
+        return (items, scores), (("popularity",), scores[:, :, tf.newaxis])
 
 
 class DecayGraph(RankingGraph):
@@ -43,6 +51,11 @@ class DecayGraph(RankingGraph):
         age = batch.raw["age_days"]
         weight = tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
         return batch.own_sum(weight) + tie_break(batch, self.popularity)
+
+    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return the scores; all of it is frequency, and without a purchase there is none."""
+        scores = self.score_own(batch)
+        return scores, lambda pairs: (("frequency",), take(scores[:, tf.newaxis], pairs))
 
 
 def tie_break(batch: Batch, popularity: tf.Tensor) -> tf.Tensor:
@@ -90,6 +103,18 @@ class TifuGraph(RankingGraph):
 
     def score_own(self, batch: Batch) -> tf.Tensor:
         """Return the mix of the user's own vector and its neighbours' mean."""
+        own, theirs = self._parts(batch)
+        return own + theirs + 0.001 * tie_break(batch, self.popularity)
+
+    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return the scores, and how much is the user's own and how much the neighbours'."""
+        own, theirs = self._parts(batch)
+        scores = own + theirs + 0.001 * tie_break(batch, self.popularity)
+        parts = tf.stack([own, theirs], axis=1)
+        return scores, lambda pairs: (("frequency", "taste"), take(parts, pairs))
+
+    def _parts(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return [n_own] what the user's own vector and its neighbours add to each score."""
         own = batch.own_sum(tifu_weights(batch, self._params))
         column = tf.gather(self._column, batch.own_item)
         inside = column >= 0
@@ -101,8 +126,7 @@ class TifuGraph(RankingGraph):
         neighbours = self._mean_of_neighbours(vector)
         theirs = tf.gather_nd(neighbours, tf.stack([batch.own_row, tf.maximum(column, 0)], axis=1))
         alpha = self._params.tifu_alpha
-        mixed = alpha * own + (1.0 - alpha) * tf.where(inside, theirs, 0.0)
-        return mixed + 0.001 * tie_break(batch, self.popularity)
+        return alpha * own, (1.0 - alpha) * tf.where(inside, theirs, 0.0)
 
     def _mean_of_neighbours(self, vector: tf.Tensor) -> tf.Tensor:
         """Return [n, n_neighbour_items]: the mean vector of the nearest, the user left out."""

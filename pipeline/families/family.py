@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipeline.errors import TrainingError
 from pipeline.families.fit import Fitted
-from pipeline.families.names import FAMILIES, HISTORY_ENCODERS
+from pipeline.families.names import BAGS, FAMILIES, HISTORY_ENCODERS
 from pipeline.params import FamiliesParams
 from pipeline.recommenders.graph import RankingGraph
 from pipeline.recommenders.shop import Shop
@@ -71,6 +71,17 @@ def family_of(name: str) -> Family:
         from pipeline.families.ranker.fitting import RankerFamily
 
         return RankerFamily(name)
+    if name == "sasrec":
+        from pipeline.families.sasrec import SasrecFamily
+
+        return SasrecFamily()
+    if name in BAGS:
+        from pipeline.families import irgan, item2vec, lightgcn, multvae
+
+        of_name: dict[str, Family] = {
+            module.NAME: module.FAMILY for module in (multvae, lightgcn, item2vec, irgan)
+        }
+        return of_name[name]
     raise TrainingError(
         f"A family among {', '.join(FAMILIES)} was wanted",
         received=f"'{name}'",

@@ -24,7 +24,21 @@ def metrics(
         "loss": {part: fit.curve[fit.epochs - 1]["loss"] for part, fit in fits.items()},
         "stopped_by": {part: fit.curve[fit.epochs - 1]["validation"] for part, fit in fits.items()},
         "validation": dict(validation),
+        "probe": {part: probe_of(fit) for part, fit in fits.items()},
     }
+
+
+def probe_of(fit: Fitted) -> dict[str, Any]:
+    """Return the debugging numbers of a fit; those that it did not record are left out."""
+    found = dict(fit.probe)
+    if fit.curve and "first_loss" in fit.curve[0]:
+        found |= {
+            "loss_at_start": fit.curve[0]["first_loss"],
+            "loss_at_end": fit.curve[fit.epochs - 1]["loss"],
+            "gradient_median": min(row["gradient_median"] for row in fit.curve),
+            "gradient_largest": max(row["gradient_largest"] for row in fit.curve),
+        }
+    return found
 
 
 def curve(fits: Mapping[str, Fitted]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ cart, taking the best) is here, once. Shapes: `n` requests, `n_lines` purchase l
 pairs of a request and an item of its history, `n_catalogue` items to explore.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.top import NOTHING, best, mean_of_row, spread, take, top_pairs
 
-NOTHING = -1e9
 LONG_AGO_DAYS = 400.0
 
 SIGNATURE = {
@@ -24,11 +25,15 @@ SIGNATURE = {
     "baskets_ago": tf.TensorSpec([None], tf.int32),
     "quantity": tf.TensorSpec([None], tf.float32),
     "price": tf.TensorSpec([None], tf.float32),
+    "store": tf.TensorSpec([None], tf.int32),
+    "hour_of_week": tf.TensorSpec([None], tf.int32),
     "cart_splits": tf.TensorSpec([None], tf.int64),
     "cart_item": tf.TensorSpec([None], tf.int32),
     "viewed_splits": tf.TensorSpec([None], tf.int64),
     "viewed_item": tf.TensorSpec([None], tf.int32),
     "time": tf.TensorSpec([None], tf.float64),
+    "time_known": tf.TensorSpec([None], tf.int32),
+    "at_store": tf.TensorSpec([None], tf.int32),
     "local_weekday": tf.TensorSpec([None], tf.int32),
     "local_hour": tf.TensorSpec([None], tf.int32),
     "user_attributes": tf.TensorSpec([None, None], tf.int32),
@@ -108,8 +113,23 @@ def read_batch(raw: dict[str, tf.Tensor]) -> Batch:
     )
 
 
+Parts = tuple[Sequence[str], tf.Tensor]
+Why = Callable[[tf.Tensor], Parts]
+
+
 class RankingGraph(tf.Module):
-    """Base of all methods; a subclass defines `score_own` and may define `score_catalogue`."""
+    """Base of all methods; a subclass defines `score_own` and may define `score_catalogue`.
+
+    A method that can tell more about its scores than that they are high also defines
+    `explain_own` and `explain_catalogue`.
+
+    Attributes:
+        groups: Names of what contributes to a score, in the order of `serve_explained`.
+        facts: Names of what `tell` says about a recommended item.
+    """
+
+    groups: tuple[str, ...] = ("frequency", "taste", "popularity")
+    facts: tuple[str, ...] = ()
 
     def __init__(self, popularity: np.ndarray[Any, Any], explore_catalogue: int) -> None:
         """Store what is popular.
@@ -138,6 +158,43 @@ class RankingGraph(tf.Module):
         scores = tf.gather(self.popularity, self.catalogue)[tf.newaxis]
         return tf.repeat(scores, batch.n, axis=0)
 
+    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return `score_own`, and what contributes to it as a function of chosen pairs.
+
+        That function takes [n, k] own pairs, -1 for none, and returns names of groups and
+        [n, k, n_names]: how much higher the score is than it would be if the item were in this
+        like the user's others.
+        """
+        scores = self.score_own(batch)
+
+        def why(pairs: tf.Tensor) -> Parts:
+            typical = mean_of_row(scores[:, tf.newaxis], batch.own_row, batch.n)
+            return ("taste",), (take(scores, pairs) - typical)[:, :, tf.newaxis]
+
+        return scores, why
+
+    def explain_catalogue(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return `score_catalogue`, and what contributes to it as a function of chosen items.
+
+        That function takes [n, k] items of the catalogue, 0 for none, and returns names of groups
+        and [n, k, n_names]: how much higher the score is than if the item were in this like the
+        catalogue.
+        """
+        scores = self.score_catalogue(batch)
+        is_popular = type(self).score_catalogue is RankingGraph.score_catalogue
+
+        def why(items: tf.Tensor) -> Parts:
+            places = tf.gather(self.catalogue_place, items)
+            found = tf.gather(tf.pad(scores, [[0, 0], [1, 0]]), places + 1, batch_dims=1)
+            lead = found - tf.reduce_mean(scores, axis=1, keepdims=True)
+            return ("popularity" if is_popular else "taste",), lead[:, :, tf.newaxis]
+
+        return scores, why
+
+    def tell(self, batch: Batch, items: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
+        """Return [n, k, n_facts] what the method knows of [n, k] items now; 0 is the item 0."""
+        return tf.zeros(tf.concat([tf.shape(items), [0]], axis=0))
+
     @tf.function(input_signature=(*SIGNATURE.values(), K_SPEC))  # type: ignore[untyped-decorator]
     def serve(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return three lists of [n, k] items with their scores; see `recommender.Ranked`.
@@ -147,26 +204,68 @@ class RankingGraph(tf.Module):
         """
         batch = read_batch(dict(zip(SIGNATURE, inputs[:-1], strict=True)))
         k = inputs[-1]
-        repeat_items, repeat_scores = self.top_repeat(batch, k)
-        explore_items, explore_scores = self.top_catalogue(batch, k)
-        popular_items, popular_scores = self.top_popular(batch, k)
-        return {
-            "repeat_items": repeat_items,
-            "repeat_scores": repeat_scores,
-            "explore_items": explore_items,
-            "explore_scores": explore_scores,
-            "popular_items": popular_items,
-            "popular_scores": popular_scores,
+        lists = {
+            "repeat": self.top_repeat(batch, k),
+            "explore": self.top_catalogue(batch, k),
+            "popular": self.top_popular(batch, k),
         }
+        return _named(lists)
+
+    @tf.function(input_signature=(*SIGNATURE.values(), K_SPEC))  # type: ignore[untyped-decorator]
+    def serve_explained(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return what `serve` does, and per list what contributes to each score.
+
+        `<list>_why` is [n, k, n_groups], `<list>_facts` [n, k, n_facts]; `groups` and `facts`
+        are their names.
+        """
+        batch = read_batch(dict(zip(SIGNATURE, inputs[:-1], strict=True)))
+        k = inputs[-1]
+        scores, why_explore = self.explain_catalogue(batch)
+        explore = self._top_new(batch, scores, k)
+        popular = self.top_popular(batch, k)
+        repeat, why_repeat = self.top_repeat_explained(batch, k)
+        lists = {"repeat": repeat, "explore": explore, "popular": popular}
+        why = {
+            "repeat": why_repeat,
+            "explore": why_explore(explore[0]),
+            "popular": (("popularity",), popular[1][:, :, tf.newaxis]),
+        }
+        found = _named(lists)
+        facts = self.tell(batch, tf.concat([items for items, _ in lists.values()], axis=1))
+        for at, (name, (items, _)) in enumerate(lists.items()):
+            found[f"{name}_why"] = spread(*why[name], self.groups, items)
+            found[f"{name}_facts"] = facts[:, at * k : (at + 1) * k]
+        found["groups"] = tf.constant(self.groups, tf.string)
+        found["facts"] = tf.constant(self.facts, tf.string)
+        return found
 
     def top_repeat(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the best of what the user bought before."""
-        scores = tf.where(own_in_cart(batch), NOTHING, self.score_own(batch))
-        return top_own(batch, scores, k)
+        pairs, scores = self._top_own(batch, self.score_own(batch), k)
+        return take(batch.own_item, pairs), scores
+
+    def top_repeat_explained(
+        self, batch: Batch, k: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Parts]:
+        """Return `top_repeat` and what contributes to each score."""
+        own, why = self.explain_own(batch)
+        pairs, scores = self._top_own(batch, own, k)
+        return (take(batch.own_item, pairs), scores), why(pairs)
+
+    def _top_own(
+        self, batch: Batch, scores: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        offered = tf.where(own_in_cart(batch), NOTHING, scores)
+        return top_pairs(offered, batch.own_row, batch.n, k)
 
     def top_catalogue(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the best of what the user never bought."""
-        scores = self.score_catalogue(batch)
+        return self._top_new(batch, self.score_catalogue(batch), k)
+
+    def _top_new(
+        self, batch: Batch, scores: tf.Tensor, k: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the best by [n, n_catalogue] scores of what the user never bought."""
         cart_row = _rows_of(batch.raw["cart_splits"])
         rows = tf.concat([batch.own_row, cart_row], axis=0)
         places = tf.gather(
@@ -175,7 +274,7 @@ class RankingGraph(tf.Module):
         inside = places >= 0
         where = tf.stack([tf.boolean_mask(rows, inside), tf.boolean_mask(places, inside)], axis=1)
         nothing = tf.fill(tf.shape(where)[:1], NOTHING)
-        return _best(tf.tensor_scatter_nd_update(scores, where, nothing), self.catalogue, k)
+        return best(tf.tensor_scatter_nd_update(scores, where, nothing), self.catalogue, k)
 
     def top_popular(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what is popular, the same for everyone but for the cart."""
@@ -184,36 +283,7 @@ class RankingGraph(tf.Module):
         items = self.popular[:width]
         taken = tf.reduce_any(cart[:, :, tf.newaxis] == items, axis=1)
         scores = tf.where(taken, NOTHING, tf.gather(self.popularity, items))
-        return _best(scores, items, k)
-
-
-def _best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the best `k` of [n, n_items] scores, padded with item 0."""
-    missing = tf.maximum(k - tf.shape(scores)[1], 0)
-    scores = tf.pad(scores, [[0, 0], [0, missing]], constant_values=NOTHING)
-    items = tf.pad(items, [[0, missing]])
-    top, places = tf.math.top_k(scores, k)
-    real = top > NOTHING / 2
-    return tf.where(real, tf.gather(items, places), 0), tf.where(real, top, 0.0)
-
-
-def top_own(batch: Batch, scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return each request's best `k` own items; equal scores keep the order of item indices."""
-    place = batch.own_row
-    counts = tf.math.bincount(place, minlength=batch.n, maxlength=batch.n, dtype=tf.int32)
-    first = tf.cumsum(counts, exclusive=True)
-    column = tf.range(tf.shape(place)[0]) - tf.gather(first, place)
-    width = tf.maximum(tf.reduce_max(counts, keepdims=False), k)
-    where = tf.stack([place, column], axis=1)
-    shape = tf.stack([batch.n, width])
-    items = tf.scatter_nd(where, batch.own_item, shape)
-    dense = tf.tensor_scatter_nd_update(tf.fill(shape, NOTHING), where, scores)
-    top, columns = tf.math.top_k(dense, k)
-    real = top > NOTHING / 2
-    return (
-        tf.where(real, tf.gather(items, columns, batch_dims=1), 0),
-        tf.where(real, top, 0.0),
-    )
+        return best(scores, items, k)
 
 
 def dense_cart(batch: Batch) -> tf.Tensor:
@@ -231,3 +301,8 @@ def own_in_cart(batch: Batch) -> tf.Tensor:
 
 def _rows_of(splits: tf.Tensor) -> tf.Tensor:
     return tf.repeat(tf.range(tf.shape(splits)[0] - 1), splits[1:] - splits[:-1])
+
+
+def _named(lists: dict[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    parts = ("items", "scores")
+    return {f"{name}_{parts[at]}": each[at] for name, each in lists.items() for at in (0, 1)}

@@ -6,7 +6,7 @@ tested, bundled and served, so the best method can be deployed even when it is a
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,31 @@ class Recommendations:
     items: Ints
     scores: Floats
     slots: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """Why the items of `Recommendations` are there, as the method itself has it.
+
+    Attributes:
+        groups: Names of what contributes to a score.
+        why: [n, k, n_groups] how much each adds to the score, compared with an item that is in
+            this like the others that were to choose from; negative where it takes away.
+        facts: Names of what else the method knows of the item.
+        values: [n, k, n_facts].
+    """
+
+    groups: tuple[str, ...]
+    why: Floats
+    facts: tuple[str, ...]
+    values: Floats
+
+    def of(self, row: int, rank: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the contributions and the facts of one item by name; `rank` from 0."""
+        return (
+            dict(zip(self.groups, self.why[row, rank].tolist(), strict=True)),
+            dict(zip(self.facts, self.values[row, rank].tolist(), strict=True)),
+        )
 
 
 @dataclass(frozen=True)
@@ -81,6 +106,16 @@ class Recommender(Protocol):
         """
         ...
 
+    def explain(
+        self, requests: Requests, k: int, *, explore_slots: int = 0
+    ) -> tuple[Recommendations, Explanations]:
+        """Return what `recommend` does, and why.
+
+        Raises:
+            RequestError: k < 1, or explore_slots not in 0..k.
+        """
+        ...
+
     def save(self, path: Path) -> None:
         """Write the graph and its vocabulary to a new folder.
 
@@ -113,27 +148,40 @@ def fill_slots(ranked: Ranked, k: int, explore_slots: int) -> Recommendations:
 
     A kind that runs out is filled up from the next; no item comes twice.
     """
-    n, width = ranked.repeat_items.shape
-    wanted = min(k - explore_slots, width)
-    pieces = [
-        (ranked.repeat_items[:, :wanted], ranked.repeat_scores[:, :wanted], 0),
-        (ranked.explore_items[:, :explore_slots], ranked.explore_scores[:, :explore_slots], 1),
-        (ranked.repeat_items[:, wanted:], ranked.repeat_scores[:, wanted:], 0),
-        (ranked.explore_items[:, explore_slots:], ranked.explore_scores[:, explore_slots:], 1),
-        (ranked.popular_items, ranked.popular_scores, 2),
-    ]
-    items = np.concatenate([piece[0] for piece in pieces], axis=1)
-    scores = np.concatenate([piece[1] for piece in pieces], axis=1)
-    slots = np.concatenate([np.full(p[0].shape, p[2], dtype=np.int8) for p in pieces], axis=1)
-    usable = (items > 0) & _is_first(items)
-    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
-    rows = np.arange(n)[:, None]
-    kept = usable[rows, order]
-    return Recommendations(
-        items=_wide(np.where(kept, items[rows, order], 0), k).astype(np.int32),
-        scores=_wide(np.where(kept, scores[rows, order], 0.0), k).astype(np.float32),
-        slots=_wide(slots[rows, order], k).astype(np.int8),
+    return fill_places(ranked, k, explore_slots)[0]
+
+
+def fill_places(
+    ranked: Ranked, k: int, explore_slots: int
+) -> tuple[Recommendations, npt.NDArray[np.intp]]:
+    """Return `fill_slots` and [n, k] where each came from: a column of the lists side by side.
+
+    The lists are in the order of SLOTS; -1 where there is no item.
+    """
+    lists = ranked.repeat_items, ranked.explore_items, ranked.popular_items
+    items = np.concatenate(lists, axis=1)
+    scores = np.concatenate(
+        [ranked.repeat_scores, ranked.explore_scores, ranked.popular_scores], axis=1
     )
+    slots = np.repeat(np.arange(len(lists)), [each.shape[1] for each in lists])
+    repeat, explore, popular = (np.flatnonzero(slots == slot) for slot in range(len(lists)))
+    wanted = k - explore_slots
+    columns = np.concatenate(
+        [
+            *(repeat[:wanted], explore[:explore_slots]),
+            *(repeat[wanted:], explore[explore_slots:], popular),
+        ]
+    )
+    usable = (items[:, columns] > 0) & _is_first(items[:, columns])
+    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    rows = np.arange(len(items))[:, None]
+    kept, places = usable[rows, order], columns[order]
+    found = Recommendations(
+        items=_wide(np.where(kept, items[rows, places], 0), k).astype(np.int32),
+        scores=_wide(np.where(kept, scores[rows, places], 0.0), k).astype(np.float32),
+        slots=_wide(slots[places], k).astype(np.int8),
+    )
+    return found, _wide(np.where(kept, places, -1) + 1, k) - 1
 
 
 def _is_first(items: Ints) -> npt.NDArray[np.bool_]:
@@ -147,6 +195,6 @@ def _is_first(items: Ints) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _wide(values: npt.NDArray[np.generic], k: int) -> npt.NDArray[np.generic]:
+def _wide(values: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
     missing = min(k, 1_000_000) - values.shape[1]
     return np.pad(values, ((0, 0), (0, missing))) if missing > 0 else values

@@ -1,7 +1,7 @@
 """A graph behind the interface of `Recommender`, fresh from fitting or loaded from its folder."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.errors import BundleError
-from pipeline.recommenders.recommender import Ranked, Recommendations, check_sizes, fill_slots
+from pipeline.recommenders.recommender import (
+    SLOTS,
+    Explanations,
+    Ranked,
+    Recommendations,
+    check_sizes,
+    fill_places,
+    fill_slots,
+)
 from pipeline.recommenders.requests import Requests, Vocabulary
 
 SAVED_MODEL = "saved_model"
@@ -52,24 +60,45 @@ class GraphRecommender:
     def rank(self, requests: Requests, k: int) -> Ranked:
         """Return the best `k` items per request of each kind; k is cut to the catalogue."""
         check_sizes(k)
-        width = min(k, len(self.vocabulary))
-        if len(requests) <= PART:
-            return self._rank(requests, width)
-        parts = in_parts(requests, lambda part: self._rank(part, width))
-        names = Ranked.__dataclass_fields__
-        return Ranked(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+        return Ranked(**self._ask(requests, k, lambda inputs: self.module.serve(*inputs)))
 
-    def _rank(self, requests: Requests, k: int) -> Ranked:
+    def _ask(
+        self, requests: Requests, k: int, call: Callable[[list[Any]], Any]
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the arrays of one answer; many requests are asked in parts."""
         from pipeline.recommenders.graph import tensors_of
 
-        inputs = [*tensors_of(requests).values(), np.int32(k)]
-        found = self.module.serve(*inputs)
-        return Ranked(**{name: values.numpy() for name, values in found.items()})
+        width = np.int32(min(k, len(self.vocabulary)))
+
+        def one(part: Requests) -> dict[str, np.ndarray[Any, Any]]:
+            found = call([*tensors_of(part).values(), width])
+            return {name: values.numpy() for name, values in found.items()}
+
+        if len(requests) <= PART:
+            return one(requests)
+        parts = in_parts(requests, one)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
         """Return the best `k` items per request, without those in its cart."""
         check_sizes(k, explore_slots)
         return fill_slots(self.rank(requests, k), k, explore_slots)
+
+    def explain(
+        self, requests: Requests, k: int, *, explore_slots: int = 0
+    ) -> tuple[Recommendations, Explanations]:
+        """Return what `recommend` does, and what contributes to each score."""
+        check_sizes(k, explore_slots)
+        answer = self._ask(requests, k, lambda inputs: self.module.serve_explained(*inputs))
+        ranked = Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
+        found, places = fill_places(ranked, k, explore_slots)
+        n_groups, n_facts = answer["repeat_why"].shape[2], answer["repeat_facts"].shape[2]
+        return found, Explanations(
+            groups=_names(answer["groups"][:n_groups]),
+            why=_chosen([answer[f"{slot}_why"] for slot in SLOTS], places),
+            facts=_names(answer["facts"][:n_facts]),
+            values=_chosen([answer[f"{slot}_facts"] for slot in SLOTS], places),
+        )
 
     def save(self, path: Path) -> None:
         """Write the graph, its description and its vocabulary to a folder."""
@@ -82,6 +111,19 @@ class GraphRecommender:
         (path / MODEL).write_text(text + "\n", encoding="utf-8")
         ids = "".join(f"{name}\n" for name in self.vocabulary.ids)
         (path / VOCABULARY).write_text(ids, encoding="utf-8", newline="\n")
+
+
+def _names(values: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    return tuple(value.decode() for value in values)
+
+
+def _chosen(
+    lists: Sequence[np.ndarray[Any, Any]], places: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return [n, k, dim] the rows at `places` of [n, width, dim] lists side by side, 0 at -1."""
+    joined = np.concatenate(lists, axis=1)
+    rows = joined[np.arange(len(joined))[:, None], places]
+    return np.where(places[:, :, None] >= 0, rows, np.float32(0.0))
 
 
 def read_description(path: Path) -> dict[str, Any]:

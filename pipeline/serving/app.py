@@ -59,9 +59,11 @@ class Backend:
     async def recommend(self, body: bytes) -> bytes:
         """Return the JSON answer to a recommendation request."""
         query = parse_recommend(body)
-        return await self._within(
-            self._model, lambda: self.shelf.recommend(query).model_dump_json().encode()
-        )
+
+        def answer() -> bytes:
+            return self.shelf.recommend(query).model_dump_json(exclude_none=True).encode()
+
+        return await self._within(self._model, answer)
 
     async def append(self, body: bytes) -> EventsAnswer:
         """Return the answer to new events, after they are on disk."""

@@ -84,9 +84,12 @@ class RecommendRequest(Payload):
     at: Moment | None = Field(
         None, description="The moment of the request, ISO 8601 with a zone; now if absent."
     )
-    store_id: Id | None = Field(None, description="Where; it is logged with the answer.")
+    store_id: Id | None = Field(None, description="Where the shopper shops.")
     explore_slots: int | None = Field(
         None, ge=0, description="How many of the k are for items never bought before."
+    )
+    explain: bool = Field(
+        default=False, description="Whether each item also carries its contributions, as numbers."
     )
 
 
@@ -98,7 +101,12 @@ class RecommendedItem(Payload):
     rank: int = Field(description="From 1.")
     score: float = Field(description="Higher is better; comparable within one answer.")
     slot: Slot
-    reasons: list[str] = Field(description="Facts from the shopper's own data.")
+    reasons: list[str] = Field(description="What counted most for the item, in words.")
+    contributions: dict[str, float] | None = Field(
+        None,
+        description="With 'explain' only: what each kind of knowledge adds to the score, compared "
+        "with the other items to choose from; the largest first.",
+    )
 
 
 class RecommendAnswer(Payload):

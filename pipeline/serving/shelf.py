@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
@@ -12,8 +12,14 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from pipeline.params import ServingParams
-from pipeline.recommenders.recommender import SLOTS, Recommender
-from pipeline.recommenders.requests import Histories, Requests
+from pipeline.recommenders.recommender import (
+    SLOTS,
+    Explanations,
+    Recommendations,
+    Recommender,
+)
+from pipeline.recommenders.requests import OUT_OF_VOCABULARY, Histories, Requests
+from pipeline.serving.catalogue import Catalogue, build_catalogue
 from pipeline.serving.histories import Overlay, RequestBuilder
 from pipeline.serving.metrics import metrics
 from pipeline.serving.payloads import (
@@ -26,7 +32,7 @@ from pipeline.serving.payloads import (
     Slot,
 )
 from pipeline.serving.prediction_log import PredictionLog
-from pipeline.serving.reasons import Catalogue, Reasons, build_catalogue
+from pipeline.serving.reasons import Reasons
 from pipeline.serving.store import SOURCE, EventStore, Prediction, StoredEvent
 
 log = logging.getLogger("evergreen.serving")
@@ -111,7 +117,7 @@ class Shelf:
             for k in (1, self._limits.default_k, self._limits.maximum_k):
                 explore = min(self._limits.explore_slots, k)
                 requests = self._builder.build(user_id, moment)
-                self._recommender.recommend(requests, k, explore_slots=explore)
+                self._recommender.explain(requests, k, explore_slots=explore)
 
     def recommend(self, query: RecommendRequest) -> RecommendAnswer:
         """Return the answer to one request, and queue it for the log.
@@ -123,13 +129,11 @@ class Shelf:
         started = time.perf_counter()
         asked = self._ask(query, received_at)
         built = time.perf_counter()
-        found = self._recommender.recommend(
+        found, explanations = self._recommender.explain(
             asked.requests, asked.k, explore_slots=asked.explore_slots
         )
         ranked = time.perf_counter()
-        items = self._items(
-            asked.requests, found.items[0].tolist(), found.scores[0].tolist(), found.slots[0]
-        )
+        items = self._items(asked.requests, found, explanations, contributions=query.explain)
         answer = RecommendAnswer(
             request_id=uuid.uuid4().hex, model_version=self.version, items=items
         )
@@ -150,25 +154,38 @@ class Shelf:
             moment,
             cart=self._vocabulary.encode(query.cart).tolist(),
             viewed=self._vocabulary.encode(query.viewed).tolist(),
+            store_id=query.store_id,
         )
         return _Asked(query.user_id, moment, query.store_id, k, explore, requests)
 
     def _items(
-        self, requests: Requests, items: list[int], scores: list[float], slots: Any
+        self,
+        requests: Requests,
+        found: Recommendations,
+        explanations: Explanations,
+        *,
+        contributions: bool,
     ) -> list[RecommendedItem]:
+        """Return the items of the only request, with reasons, and with the numbers if asked."""
         reasons = Reasons(requests, self._catalogue)
-        found = [row for row in zip(items, scores, slots.tolist(), strict=True) if row[0] > 0]
-        return [
-            RecommendedItem.model_construct(
-                item_id=self._catalogue.ids[item],
-                title=self._catalogue.titles[item],
-                rank=rank,
-                score=score,
-                slot=cast("Slot", SLOTS[slot]),
-                reasons=reasons.of(item),
+        items = []
+        rows = zip(found.items[0].tolist(), found.scores[0].tolist(), found.slots[0], strict=True)
+        for rank, (item, score, slot) in enumerate(rows):
+            if item == OUT_OF_VOCABULARY:
+                break
+            why, facts = explanations.of(0, rank)
+            items.append(
+                RecommendedItem.model_construct(
+                    item_id=self._catalogue.ids[item],
+                    title=self._catalogue.titles[item],
+                    rank=rank + 1,
+                    score=score,
+                    slot=cast("Slot", SLOTS[slot]),
+                    reasons=[reason.text for reason in reasons.of(item, why, facts)],
+                    contributions=_told(why) if contributions else None,
+                )
             )
-            for rank, (item, score, slot) in enumerate(found, start=1)
-        ]
+        return items
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation sees them.
@@ -199,6 +216,13 @@ class Shelf:
     def _measure(**seconds: float) -> None:
         for stage, value in seconds.items():
             metrics().answer_seconds.labels(stage=stage).observe(value)
+
+
+def _told(why: Mapping[str, float]) -> dict[str, float]:
+    """Return the contributions that are not nothing, the largest first."""
+    rounded = {group: round(added, 6) for group, added in why.items()}
+    ordered = sorted(rounded.items(), key=lambda pair: -pair[1])
+    return {group: added for group, added in ordered if added}
 
 
 def as_of_moment(manifest: dict[str, Any]) -> datetime:

@@ -1,8 +1,9 @@
 """Testing: every candidate on unseen weeks; the best one becomes the champion-to-be.
 
-Reads:  data/clean; data/labelled/examples.parquet; models/candidates; reports/planning/plan.json
-Writes: reports/testing/{metrics.json,comparison.csv,reference.json,model_card.md,index.html,
-        verdict.json}
+Reads:  data/clean; data/labelled/examples.parquet; models/candidates; reports/planning/plan.json;
+        reports/training
+Writes: reports/testing/{metrics.json,comparison.csv,reference.json,suspicious_labels.csv,
+        model_card.md,index.html,verdict.json}
 """
 
 import sys
@@ -18,7 +19,7 @@ from pipeline.verdicts import Verdict
 def main(params: Params, run: Run) -> Verdict:
     """Measure, choose, report."""
     from pipeline.planning.plan import read_plan
-    from pipeline.testing import report
+    from pipeline.testing import diagnosis, report
     from pipeline.testing.evaluate import comparison
     from pipeline.testing.trial import Trial
 
@@ -29,7 +30,10 @@ def main(params: Params, run: Run) -> Verdict:
     artefacts.write_json(trial.reference, artefacts.REFERENCE.path)
     artefacts.write_text(comparison(metrics).to_csv(index=False), artefacts.TEST_COMPARISON.path)
     artefacts.write_text(report.model_card(metrics, trial.slices, plan), artefacts.MODEL_CARD.path)
+    suspicious = trial.examination.suspicious.to_csv(index=False)
+    artefacts.write_text(suspicious, artefacts.SUSPICIOUS_LABELS.path)
     made = report.page(metrics, trial.slices, conclusion, plan)
+    diagnosis.add(made, trial.examination)
     made.write(artefacts.page("testing").path)
     run.log_metrics({name: metrics[name] for name in ("rolling", "first_basket", "served")})
     run.log_cycle_metrics(

@@ -1,9 +1,13 @@
 """Which candidate becomes the champion, and whether it meets the plan."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from pipeline.diagnosis.finding import Finding
 from pipeline.planning.plan import Plan
 from pipeline.verdicts import Evidence, Verdict
+
+LEAK = "leak"
 
 
 def choose_champion(
@@ -22,15 +26,24 @@ def choose_champion(
 
 
 def gate(
-    champion: str, metrics: dict[str, Any], paired: dict[str, dict[str, float]], plan: Plan
+    champion: str,
+    metrics: dict[str, Any],
+    paired: dict[str, dict[str, float]],
+    plan: Plan,
+    suspected: Sequence[Finding] = (),
 ) -> Verdict:
     """Return the verdict of the testing phase.
+
+    What is suspected of the fit says where to go back to when quality misses its bound. It does
+    not stop a champion that meets its bounds, for a symptom without harm is no disease; but a leak
+    always goes back, since with one no measured quality can be believed.
 
     Args:
         champion: Which candidate was chosen.
         metrics: Contents of reports/testing/metrics.json.
         paired: Per baseline, the deep candidate's paired difference to it in the primary metric.
         plan: What was promised.
+        suspected: Of the deep candidate's fit, the one to treat first before the others.
     """
     evidence = _evidence(champion, metrics, paired, plan)
     rolling = metrics["rolling"]
@@ -38,16 +51,35 @@ def gate(
     broken = [item for item in evidence if not item.holds and item.name != "ahead_of_baselines"]
     low, high = rolling["interval"][plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
+    leak = next((finding for finding in suspected if finding.name == LEAK), None)
+    if leak is not None:
+        evidence += tuple(item for item in leak.evidence if not item.holds)
+        return _back(f"{reached}, which is not to be believed. {leak.cause}", evidence, leak)
     if not broken:
         text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
         return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
+    missed = f"{reached}, but {', '.join(item.name for item in broken)} miss their bound"
+    if suspected:
+        evidence += tuple(item for item in suspected[0].evidence if not item.holds)
+        return _back(f"{missed}. {suspected[0].cause}", evidence, suspected[0])
     return Verdict(
         phase="testing",
         status="return",
-        cause=f"{reached}, but {', '.join(item.name for item in broken)} miss their bound",
+        cause=missed,
         evidence=evidence,
         target_phase="training",
         action="Improve the model (families, training.families), or change the target in the plan.",
+    )
+
+
+def _back(cause: str, evidence: tuple[Evidence, ...], finding: Finding) -> Verdict:
+    return Verdict(
+        phase="testing",
+        status="return",
+        cause=cause.removesuffix("."),
+        evidence=evidence,
+        target_phase=finding.target_phase,
+        action=finding.action,
     )
 
 

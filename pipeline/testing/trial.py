@@ -13,7 +13,7 @@ from pipeline.params import Params
 from pipeline.planning.plan import Plan
 from pipeline.recommenders.recommender import Recommender
 from pipeline.recommenders.requests import attribute_codes, build_histories
-from pipeline.recommenders.saved import load_recommender
+from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.shop import requests_of
 from pipeline.recommenders.tables import EVENT_COLUMNS, read_examples
 from pipeline.schemas import PROTOCOLS
@@ -25,7 +25,9 @@ from pipeline.testing.evaluate import (
     served_quality,
     summaries,
 )
+from pipeline.testing.examine import Examination, examine
 from pipeline.testing.gate import choose_champion, gate
+from pipeline.testing.gather import Tables
 from pipeline.testing.measure import Doubles, Questions
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_gap, slice_table
@@ -40,13 +42,14 @@ class Trial:
     slices: pd.DataFrame
     reference: dict[str, Any]
     verdict: Verdict
+    examination: Examination
 
     @classmethod
     def run(cls, params: Params, plan: Plan) -> "Trial":
         """Measure every candidate on the test window and choose the champion."""
         family = str(artefacts.read_json(artefacts.TRAINING_METRICS)["family"])
         folder = artefacts.CANDIDATES.existing()
-        candidates: dict[str, Recommender] = {
+        candidates: dict[str, GraphRecommender] = {
             name: load_recommender(folder / name) for name in (family, *BASELINES)
         }
         users = artefacts.read_table(artefacts.USERS)
@@ -56,7 +59,19 @@ class Trial:
             for name, questions in _questions(params, candidates[family], events, users).items()
         }
         popularity = _popularity(params, candidates[family], events)
-        return _conclude(family, params, plan, protocols, users, popularity)
+        tables = Tables(
+            shop=params.shop,
+            events=events[events["timestamp"] < params.shop.windows().as_of],
+            items=artefacts.read_table(artefacts.ITEMS),
+            attributes=attribute_codes(users),
+            train=read_examples("train"),
+        )
+        examination = examine(
+            family, candidates, protocols["rolling"], tables, params.testing.diagnosis
+        )
+        return _conclude(
+            family, params, plan, protocols, users, popularity, examination=examination
+        )
 
 
 def _questions(
@@ -91,13 +106,15 @@ def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) 
     return counts
 
 
-def _conclude(
+def _conclude(  # noqa: PLR0913  all that was found
     family: str,
     params: Params,
     plan: Plan,
     protocols: dict[str, Protocol],
     users: pd.DataFrame,
     popularity: Doubles,
+    *,
+    examination: Examination,
 ) -> Trial:
     rolling = protocols["rolling"]
     k = min(params.testing.cutoffs)
@@ -112,6 +129,7 @@ def _conclude(
     attributes = [name for name in users.columns if name != "user_id"]
     metrics = metrics_of(champion, found, protocols)
     metrics["fairness_gap"] = fairness_gap(slices, attributes, metrics["rolling"][primary])
+    metrics["diagnosis"] = examination.as_dict()
     metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
     metrics["slices"] = {
         f"{row.kind}: {row.slice}": {"n": row.n, primary: row.value} for row in slices.itertuples()
@@ -124,4 +142,5 @@ def _conclude(
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
-    return Trial(metrics, slices, reference, gate(champion, metrics, paired, plan))
+    verdict = gate(champion, metrics, paired, plan, examination.suspected())
+    return Trial(metrics, slices, reference, verdict, examination)

@@ -124,7 +124,10 @@ def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) ->
             "rank": 1,
             "score": 3.0,
             "slot": "repeat",
-            "reasons": ["You bought it 3 times, last 8 days ago, about every 10 days"],
+            "reasons": [
+                "You buy it about every 10 days: due again",
+                "You bought it 3 times",
+            ],
         },
         {
             "item_id": "coffee",
@@ -135,6 +138,16 @@ def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) ->
             "reasons": ["New to you"],
         },
     ]
+
+
+def test_the_contributions_are_in_the_answer_when_they_are_asked_for(http: Http) -> None:
+    milk, _, _, coffee, tea = recommend(http, k=5, viewed=["tea"], explain=True).json()["items"]
+    assert milk["item_id"] == "milk"
+    assert list(milk["contributions"].items()) == [("due", 1.8), ("frequency", 1.2)]
+    assert {coffee["item_id"]: coffee, tea["item_id"]: tea}["tea"]["contributions"] == {
+        "viewed": 0.5
+    }
+    assert_problem(recommend(http, explain="yes"), 422)
 
 
 def test_a_shopper_nobody_knows_gets_an_answer(http: Http) -> None:
@@ -209,7 +222,7 @@ def test_an_unexpected_error_shows_nothing_of_the_inside(
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("secret")
 
-    monkeypatch.setattr(bundle.recommender, "recommend", broken)
+    monkeypatch.setattr(bundle.recommender, "explain", broken)
     answer = recommend(http)
     assert_problem(answer, 500)
     assert "secret" not in answer.text

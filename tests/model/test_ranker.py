@@ -23,8 +23,8 @@ from pipeline.families.ranker.explore import SIGNALS
 from pipeline.families.ranker.explore_fit import explore_loss
 from pipeline.families.ranker.features import NAMES
 from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.families.ranker.network import build_network
-from pipeline.families.ranker.own_fit import Lists, moments_of
+from pipeline.families.ranker.network import build_network, inputs_of
+from pipeline.families.ranker.own_fit import N_INPUTS, Lists, moments_of
 from pipeline.params import Params
 from pipeline.recommenders.graph import Batch, read_batch, tensors_of
 from pipeline.recommenders.requests import Vocabulary
@@ -35,6 +35,7 @@ from tests.model.conftest import FittedCandidates, World, fit_in, monday
 pytestmark = pytest.mark.slow
 
 N_IN_BATCH = 16
+N_KINDS = 13
 
 
 def fresh_graph(world: World) -> RankerGraph:
@@ -53,7 +54,7 @@ def network_of(pairs: OwnPairs, params: Params, **changes: Any) -> Any:
     keras.utils.set_random_seed(2)
     encoder = changes.pop("encoder", "mlp")
     settings = params.families.ranker.model_copy(update=changes)
-    return build_network(*moments_of(pairs.features), settings, encoder)
+    return build_network(*moments_of(pairs.features), settings, encoder, N_KINDS)
 
 
 def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
@@ -61,9 +62,8 @@ def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
 
 
 def loss_of(network: Any, batch: tuple[Any, ...]) -> tf.Tensor:
-    features, ages, wanted, row, n = batch
-    inputs = [tf.cast(features, tf.float32), tf.cast(ages, tf.float32)]
-    return listwise_softmax(network(inputs), wanted, row, n)
+    wanted, row, n = batch[N_INPUTS:]
+    return listwise_softmax(network(inputs_of(*batch[:N_INPUTS])), wanted, row, n)
 
 
 def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
@@ -87,7 +87,7 @@ def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
     world: World, pairs: OwnPairs
 ) -> None:
     batch = one_batch(pairs, 128)
-    expected = float(np.log(np.bincount(batch[3].numpy())).mean())
+    expected = float(np.log(np.bincount(batch[N_INPUTS + 1].numpy())).mean())
     assert float(loss_of(network_of(pairs, world.params), batch)) == pytest.approx(
         expected, rel=0.25
     )
@@ -106,7 +106,7 @@ def test_the_explore_loss_starts_at_about_the_logarithm_of_the_new_items(world: 
 
 def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) -> None:
     batch = one_batch(pairs, N_IN_BATCH)
-    wanted, row = batch[2].numpy(), batch[3].numpy()
+    wanted, row = batch[N_INPUTS].numpy(), batch[N_INPUTS + 1].numpy()
     best = float(np.log(np.bincount(row, weights=wanted > 0)).mean())  # only the wanted, all equal
     network = network_of(pairs, world.params, dropout=0.0)
     start = float(loss_of(network, batch))
@@ -134,7 +134,7 @@ def test_every_encoder_gives_one_score_per_pair_and_can_learn(
     with tf.GradientTape() as tape:
         loss = loss_of(network, batch)
     gradients = tape.gradient(loss, network.trainable_variables)
-    assert network([batch[0], batch[1]]).shape == (len(batch[3]),)
+    assert network(inputs_of(*batch[:N_INPUTS])).shape == (len(batch[N_INPUTS]),)
     assert all(gradient is not None for gradient in gradients)
     if encoder != "none":
         moved = [
@@ -157,7 +157,7 @@ def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: OwnPairs) -> No
 def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: OwnPairs) -> None:
     useful = {row for row in range(pairs.n) if pairs.wanted[pairs.row == row].any()}
     seen = 0
-    for _, _, wanted, row, n in Lists(pairs).batches(np.random.default_rng(3), 50):
+    for *_, wanted, row, n in Lists(pairs).batches(np.random.default_rng(3), 50):
         hits = np.bincount(row.numpy(), weights=wanted.numpy(), minlength=int(n))
         assert (hits > 0).all()
         seen += int(n)

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.families.ranker.features import OwnFeatures
-from pipeline.recommenders.graph import Batch
+from pipeline.families.ranker.promotions import week_row
+from pipeline.recommenders.graph import Batch, Parts, Why
 
 EMBEDDING_DECAY_DAYS = 60.0
 AFFINITY_DECAYS = (30.0, 120.0)
@@ -35,6 +36,7 @@ SIGNALS = (
 )
 STATE_COLUMNS = (0, 1, 2, 3, 5)
 START = {"bought_28": 1.0}
+EXPLORE_GROUPS = ("popularity", "offers", "affinity", "cart", "viewed", "taste", "profile")
 
 
 class ExploreHead(tf.Module):
@@ -65,6 +67,9 @@ class ExploreHead(tf.Module):
         random = np.random.default_rng(seed)
         table = random.normal(0.0, 0.1, (n_items, dim)).astype(np.float32)
         self.items = tf.Variable(table, name="item_embedding")
+        self.anchor = tf.Variable(np.zeros_like(table), trainable=False, name="item_anchor")
+        self.pace = tf.Variable(1.0, trainable=False, name="item_pace")
+        self.turn = tf.Variable(np.eye(dim, dtype=np.float32), name="taste_turn")
         context = random.normal(0.0, 0.1, (n_items, dim)).astype(np.float32)
         self.context = tf.Variable(context, name="context_embedding")
         codes = np.zeros((sum(n_codes) + 1, dim), dtype=np.float32)
@@ -76,6 +81,9 @@ class ExploreHead(tf.Module):
         """Return what is learned, by name."""
         return {
             "items": self.items,
+            "anchor": self.anchor,
+            "pace": self.pace,
+            "turn": self.turn,
             "context": self.context,
             "codes": self.codes,
             "weights": self.weights,
@@ -83,25 +91,64 @@ class ExploreHead(tf.Module):
 
     def __call__(self, batch: Batch) -> tf.Tensor:
         """Return [n, n_catalogue] logits; own and cart items are not left out yet."""
-        items = tf.gather(self.items, self.catalogue)
-        logits = tf.matmul(self._users(batch), items, transpose_b=True)
+        logits = _products(self._users(batch), self.vectors(self.catalogue))
         return logits + self._signals(batch)
 
-    def _users(self, batch: Batch) -> tf.Tensor:
-        """Return [n, dim]."""
+    def vectors(self, items: tf.Tensor) -> tf.Tensor:
+        """Return the vectors of item indices; see `transfer` for what they are made of."""
+        return tf.gather(self.anchor, items) + self.pace * tf.gather(self.items, items)
+
+    def _signals(self, batch: Batch) -> tf.Tensor:
+        """Return [n, n_catalogue] the weighted sum of SIGNALS."""
+        total, *others = (values for _, values in self._terms(batch))
+        for values in others:
+            total += values
+        for codes, groups in self._affinities(batch):
+            total += tf.gather(tf.add_n(list(groups.values())), codes, axis=1)
+        return total
+
+    def explain(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return the logits, and what each group adds to those at [n, k] catalogue places.
+
+        The logits are a sum, so the parts are exact: those of an item add up to the difference
+        between its logit and the mean over the catalogue.
+        """
+        users, items = self._users(batch), self.vectors(self.catalogue)
+        terms = [(group, v + tf.zeros([batch.n, 1])) for group, v in self._terms(batch)]
+        for codes, groups in self._affinities(batch):
+            terms += [(group, tf.gather(v, codes, axis=1)) for group, v in groups.items()]
+
+        def why(places: tf.Tensor) -> Parts:
+            places = tf.maximum(places, 0)
+            vectors = tf.gather(items, places) - tf.reduce_mean(items, axis=0)
+            found = {
+                group: tf.reduce_sum(vectors * user[:, tf.newaxis], axis=2)
+                for group, user in users.items()
+            }
+            for group, values in terms:
+                middle = tf.reduce_mean(values, axis=1, keepdims=True)
+                added = tf.gather(values, places, batch_dims=1) - middle
+                found[group] = found.get(group, 0.0) + added
+            return list(found), tf.stack(list(found.values()), axis=2)
+
+        return _products(users, items) + tf.add_n([values for _, values in terms]), why
+
+    def _users(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Return [n, dim] for each group of what is known of the shopper."""
         raw = batch.raw
         weight = tf.exp(-raw["age_days"] / EMBEDDING_DECAY_DAYS)[:, tf.newaxis]
-        lines = tf.gather(self.items, raw["item"]) * weight
+        lines = self.vectors(raw["item"]) * weight
         total = batch.row_sum(weight)
-        user = batch.row_sum(lines) / tf.maximum(total, 1e-6)
+        taste = batch.row_sum(lines) / tf.maximum(total, 1e-6)
+        users = {"taste": tf.matmul(taste, self.turn)}
         for name in ("cart", "viewed"):
             splits = raw[f"{name}_splits"]
             sizes = splits[1:] - splits[:-1]
             rows = tf.repeat(tf.range(batch.n), sizes)
             found = tf.gather(self.context, raw[f"{name}_item"])
             sums = tf.math.unsorted_segment_sum(found, rows, batch.n)
-            user += sums / tf.maximum(tf.cast(sizes, tf.float32), 1.0)[:, tf.newaxis]
-        return user + self._attributes(batch)
+            users[name] = sums / tf.maximum(tf.cast(sizes, tf.float32), 1.0)[:, tf.newaxis]
+        return users | {"profile": self._attributes(batch)}
 
     def _attributes(self, batch: Batch) -> tf.Tensor:
         """Return [n, dim]; an unknown code moves nothing."""
@@ -113,26 +160,29 @@ class ExploreHead(tf.Module):
         known = tf.cast(codes > 0, tf.float32)[..., tf.newaxis]
         return tf.reduce_sum(tf.gather(self.codes, rows) * known, axis=1)
 
-    def _signals(self, batch: Batch) -> tf.Tensor:
-        """Return [n, n_catalogue] the weighted sum of SIGNALS."""
+    def _terms(self, batch: Batch) -> list[tuple[str, tf.Tensor]]:
+        """Return the weighted signals of the items themselves, [n or 1, n_catalogue] by group."""
         weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
         state = tf.gather(tf.gather(self._features.state, self.catalogue), STATE_COLUMNS, axis=1)
-        total = tf.linalg.matvec(state, self.weights[: len(STATE_COLUMNS)])[tf.newaxis]
-        row = self._features.week_row(batch)
+        sales = tf.linalg.matvec(state, self.weights[: len(STATE_COLUMNS)])[tf.newaxis]
+        terms = [("popularity", sales)]
+        row = week_row(batch, self._features.first_week)
         for step, when in ((0, "now"), (1, "next")):
             week = tf.clip_by_value(row + step, 0, tf.shape(self._features.offers)[0] - 1)
             weeks, place = tf.unique(week)
             table = tf.gather(tf.gather(self._features.offers, weeks), self.catalogue, axis=1)
             share = tf.cast(table[:, :, :2], tf.float32) / 255.0
             pair = tf.stack([weights[f"mailer_{when}"], weights[f"display_{when}"]])
-            total += tf.gather(tf.linalg.matvec(share, pair), place)
-        return total + self._affinities(batch, weights)
+            terms.append(("offers", tf.gather(tf.linalg.matvec(share, pair), place)))
+        return terms
 
-    def _affinities(self, batch: Batch, weights: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _affinities(self, batch: Batch) -> list[tuple[tf.Tensor, dict[str, tf.Tensor]]]:
+        """Return for type and category: the code of each catalogue item, [n, n_codes] by group."""
+        weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
         age, cart = batch.raw["age_days"], batch.raw["cart_item"]
         splits = batch.raw["cart_splits"]
         cart_row = tf.repeat(tf.range(batch.n), splits[1:] - splits[:-1])
-        total: Any = 0.0
+        found = []
         for name, codes, n_codes in (
             ("type", self._features.type_code, self._features.n_types),
             ("category", self._features.category_code, self._features.n_categories),
@@ -145,9 +195,17 @@ class ExploreHead(tf.Module):
             in_cart = tf.cast(tf.gather(codes, cart), tf.int32)
             ones = tf.ones_like(in_cart, tf.float32)
             summed = _by_code(ones, cart_row, in_cart, batch.n, n_codes)
-            per_code += weights[f"{name}_in_cart"] * tf.math.log1p(summed)
-            total += tf.gather(per_code, tf.gather(codes, self.catalogue), axis=1)
-        return total
+            groups = {
+                "affinity": per_code,
+                "cart": weights[f"{name}_in_cart"] * tf.math.log1p(summed),
+            }
+            found.append((tf.gather(codes, self.catalogue), groups))
+        return found
+
+
+def _products(users: dict[str, tf.Tensor], items: tf.Tensor) -> tf.Tensor:
+    """Return [n, n_catalogue] products of the sum of the users' vectors with the items'."""
+    return tf.matmul(tf.add_n(list(users.values())), items, transpose_b=True)
 
 
 def _by_code(

@@ -11,17 +11,25 @@ from pipeline import ranking
 from pipeline.families.fit import Fitted, Schedule, fit, key_of
 from pipeline.families.ranker.examples import Labels, by_cutoff
 from pipeline.families.ranker.graph import RankerGraph, state_at
+from pipeline.families.ranker.transfer import learned_with, start_from, vectors_of
 from pipeline.params import FamiliesParams
-from pipeline.recommenders.graph import NOTHING, SIGNATURE, Batch, read_batch, tensors_of
+from pipeline.recommenders.graph import SIGNATURE, Batch, read_batch, tensors_of
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.shop import Shop, is_own
+from pipeline.recommenders.top import NOTHING
 
 K = 10
 EXPLORE_VALIDATION = 2_000
 
 
 def fit_explore(
-    graph: RankerGraph, shop: Shop, params: FamiliesParams, *, seed: int, epochs: int | None
+    graph: RankerGraph,
+    shop: Shop,
+    params: FamiliesParams,
+    *,
+    seed: int,
+    epochs: int | None,
+    vectors: np.ndarray[Any, Any] | None = None,
 ) -> Fitted:
     """Fit the explore head in place.
 
@@ -31,8 +39,12 @@ def fit_explore(
         params: Rates.
         seed: For everything random.
         epochs: How long to train when there is no validation.
+        vectors: [n_items, dim] item vectors to transfer; None learns them if params ask for it.
     """
     head, ranker = graph.explore, params.ranker
+    if ranker.item_vectors != "scratch":
+        known = vectors_of(shop, params, seed=seed) if vectors is None else vectors
+        start_from(head, known, ranker.item_vectors)
     groups = [
         (state_at(cutoff, shop, params.popular_days), _with_new(examples, shop, ranker.batch_size))
         for cutoff, examples in by_cutoff(shop.train)
@@ -60,7 +72,7 @@ def fit_explore(
     )
     return fit(
         "explore",
-        list(head.learned().values()),
+        learned_with(head, ranker.item_vectors),
         batches=batches,
         n_batches=sum(len(parts) for _, parts in groups),
         loss=loss,
@@ -125,7 +137,8 @@ def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
         ]
         hits = ranking.hit_matrix(np.concatenate(parts), rows, items)
         n_new = new_counts(requests, rows, items, labels.n_items)
-        return float(np.nanmean(ranking.recall_at_k(hits, n_new, K)))
+        recall = ranking.recall_at_k(hits, n_new, K)[n_new > 0]
+        return float(recall.mean()) if len(recall) else 0.0
 
     return validate
 

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
@@ -19,7 +21,8 @@ from pipeline.families.ranker.examples import (
 )
 from pipeline.families.ranker.explore_fit import fit_explore
 from pipeline.families.ranker.graph import RankerGraph, code_counts, state_at, tables_of
-from pipeline.families.ranker.own_fit import fit_own
+from pipeline.families.ranker.own_fit import OwnValidation, fit_own
+from pipeline.families.ranker.probe import probe_own
 from pipeline.params import FamiliesParams
 from pipeline.recommenders.graph import RankingGraph
 from pipeline.recommenders.shop import Shop
@@ -47,16 +50,30 @@ class RankerFamily:
         opens, length = validation_opens(shop), epochs or {}
         tables = tables_of(shop, opens, params.popular_days)
         graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
+        train = training_pairs(shop, graph, params)
+        validation = None if epochs else OwnValidation.of(graph, shop, params.ranker)
         own = fit_own(
             graph,
-            training_pairs(shop, graph, params),
-            shop,
+            train,
+            validation,
             params.ranker,
             encoder=self.encoder,
             seed=seed,
             epochs=length.get("network"),
         )
         explore = fit_explore(graph, shop, params, seed=seed, epochs=length.get("explore"))
+        if validation is not None:
+            user = users_of(shop.train)
+            own.probe = probe_own(
+                graph,
+                train,
+                user,
+                validation,
+                params.ranker,
+                encoder=self.encoder,
+                seed=seed,
+                epochs=own.epochs,
+            )
         fits = {"network": own, "explore": explore}
         if opens == shop.cutoff:
             return FittedFamily(graph, fits)
@@ -73,6 +90,12 @@ class RankerFamily:
         for name, variable in graph.explore.learned().items():
             fresh.explore.learned()[name].assign(variable)
         return fresh
+
+
+def users_of(train: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Return the user code of each training example, in the order of `training_pairs`."""
+    names = np.concatenate([part["user_id"].to_numpy(dtype=object) for _, part in by_cutoff(train)])
+    return np.unique(names, return_inverse=True)[1]
 
 
 def training_pairs(shop: Shop, graph: RankerGraph, params: FamiliesParams) -> OwnPairs:

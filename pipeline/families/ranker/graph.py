@@ -5,16 +5,38 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.families.ranker.explore import ExploreHead
-from pipeline.families.ranker.features import ItemTables, OwnFeatures, last_ages
+from pipeline.families.ranker.explain import column_masks, group_contributions, told_apart
+from pipeline.families.ranker.explore import EXPLORE_GROUPS, ExploreHead
+from pipeline.families.ranker.features import (
+    GROUPS,
+    N_FEATURES,
+    ItemTables,
+    OwnFeatures,
+    last_ages,
+)
+from pipeline.families.ranker.promotions import week_row
 from pipeline.params import RankerParams
-from pipeline.recommenders.graph import Batch, RankingGraph
-from pipeline.recommenders.items import classes_of, item_state, offer_weeks
+from pipeline.recommenders.graph import Batch, Parts, RankingGraph, Why
+from pipeline.recommenders.items import KINDS, classes_of, item_state, offer_weeks
 from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.top import mean_of_row, take
+
+HISTORY = "history"
+OWNERS = told_apart(GROUPS)
+OWN_GROUPS = (*dict.fromkeys(OWNERS.values()), HISTORY)
+WEEKS = {"now": 0, "next": 1}
 
 
 class RankerGraph(RankingGraph):
-    """Own items by the network, other items by the explore head."""
+    """Own items by the network, other items by the explore head.
+
+    An own item is explained by the groups of its features, some told apart, and by `history`,
+    the encoder of its last ages. The facts are the shares of stores in which it is on offer,
+    this week and next.
+    """
+
+    groups = tuple(dict.fromkeys((*OWN_GROUPS, *EXPLORE_GROUPS)))
+    facts = tuple(f"{kind} {when}" for when in WEEKS for kind in KINDS)
 
     def __init__(
         self,
@@ -41,12 +63,63 @@ class RankerGraph(RankingGraph):
 
     def score_own(self, batch: Batch) -> tf.Tensor:
         """Return the network's logits."""
-        inputs = [self.features(batch), last_ages(batch, self._n_ages)]
+        return self._score(self._inputs(batch))
+
+    def _inputs(self, batch: Batch) -> list[tf.Tensor]:
+        kind = tf.gather(self.features.type_code, batch.own_item)
+        return [self.features(batch), last_ages(batch, self._n_ages), kind]
+
+    def _score(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         return self.network(inputs, training=False)
+
+    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return the logits, and what the groups of features and the ages add to them.
+
+        The kind of product is what it is: it is never taken away.
+        """
+        inputs = self._inputs(batch)
+        *told, kind = inputs
+        n_groups = len(OWN_GROUPS)
+        of_features = column_masks(list(OWNERS.values()), OWN_GROUPS)
+        of_ages = column_masks([HISTORY] * self._n_ages, OWN_GROUPS)
+
+        def why(pairs: tf.Tensor) -> Parts:
+            k = tf.shape(pairs)[1]
+            means = [mean_of_row(values, batch.own_row, batch.n) for values in told]
+            typical = [tf.repeat(mean, k, axis=0) for mean in means]
+            widths = (N_FEATURES, self._n_ages)
+            actual = [
+                tf.reshape(take(values, pairs), [-1, width])
+                for values, width in zip(told, widths, strict=True)
+            ]
+            kinds = tf.reshape(take(kind, pairs), [-1])
+
+            def score(rows: list[tf.Tensor]) -> tf.Tensor:
+                n_variants = tf.shape(rows[0])[0] // tf.maximum(tf.shape(kinds)[0], 1)
+                return self._score([*rows, tf.repeat(kinds, n_variants)])
+
+            found = group_contributions(score, actual, typical, (of_features, of_ages))
+            return OWN_GROUPS, tf.reshape(found, [batch.n, k, n_groups])
+
+        return self._score(inputs), why
 
     def score_catalogue(self, batch: Batch) -> tf.Tensor:
         """Return the explore head's logits."""
         return self.explore(batch)
+
+    def explain_catalogue(self, batch: Batch) -> tuple[tf.Tensor, Why]:
+        """Return the explore head's logits, and what its signals and embeddings add to them."""
+        logits, why = self.explore.explain(batch)
+        return logits, lambda items: why(tf.gather(self.catalogue_place, items))
+
+    def tell(self, batch: Batch, items: tf.Tensor) -> tf.Tensor:
+        """Return [n, k, n_facts] the share of stores that promote each item."""
+        row = week_row(batch, self.features.first_week)[:, tf.newaxis]
+        last = tf.shape(self.features.offers)[0] - 1
+        weeks = [tf.clip_by_value(row + step, 0, last) for step in WEEKS.values()]
+        where = [tf.stack([tf.broadcast_to(w, tf.shape(items)), items], axis=2) for w in weeks]
+        shares = [tf.gather_nd(self.features.offers, each) for each in where]
+        return tf.cast(tf.concat(shares, axis=2), tf.float32) / 255.0
 
 
 def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:

@@ -1,7 +1,8 @@
 """Fitting the network of own items: listwise softmax over what each shopper bought before."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -11,18 +12,27 @@ from pipeline.families.fit import Fitted, Schedule, fit, key_of
 from pipeline.families.losses import listwise_softmax
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
 from pipeline.families.ranker.graph import RankerGraph
-from pipeline.families.ranker.network import build_network
+from pipeline.families.ranker.network import build_network, inputs_of
 from pipeline.params import RankerParams
 from pipeline.recommenders.shop import Shop
 
 SCORE_PART = 400_000
 K = 10
+N_INPUTS = 3
+
+
+class Judge(Protocol):
+    """What can score a network while it is being fitted."""
+
+    def of_network(self, network: Any) -> Callable[[], float]:
+        """Return a function that scores the network as it then is; higher is better."""
+        ...
 
 
 def fit_own(  # noqa: PLR0913  all that shapes the fit
     graph: RankerGraph,
     train: OwnPairs,
-    shop: Shop,
+    validation: "OwnValidation | None",
     params: RankerParams,
     *,
     encoder: str,
@@ -34,24 +44,43 @@ def fit_own(  # noqa: PLR0913  all that shapes the fit
     Args:
         graph: Whose features made `train`.
         train: Pairs to learn from.
-        shop: For its validation examples.
+        validation: What it stops by.
         params: Layers, rates.
         encoder: Which history encoder.
         seed: For everything random.
         epochs: How long to train when there is no validation.
     """
-    mean, deviation = moments_of(train.features)
-    graph.network = build_network(mean, deviation, params, encoder)
-    lists = Lists(train)
-    validate = None
-    if epochs is None:
-        validate = _own_validation(graph, shop, params)
+    graph.network = network_for(train, graph.features.n_types, params, encoder)
+    key = key_of(params, encoder, seed, epochs, train.features[::997], train.wanted)
+    return fit_network(
+        "network",
+        graph.network,
+        Lists(train),
+        validation,
+        params,
+        seed=seed,
+        epochs=epochs,
+        key=key,
+    )
 
-    def loss(
-        features: tf.Tensor, ages: tf.Tensor, wanted: tf.Tensor, row: tf.Tensor, n: tf.Tensor
-    ) -> tf.Tensor:
-        inputs = [tf.cast(features, tf.float32), tf.cast(ages, tf.float32)]
-        return listwise_softmax(graph.network(inputs, training=True), wanted, row, n)
+
+def fit_network(  # noqa: PLR0913  all that shapes the fit
+    name: str,
+    network: Any,
+    lists: "Lists",
+    validation: Judge | None,
+    params: RankerParams,
+    *,
+    seed: int,
+    epochs: int | None,
+    key: str,
+) -> Fitted:
+    """Fit `network` on `lists` in place; see `fit_own`."""
+
+    def loss(*batch: tf.Tensor) -> tf.Tensor:
+        wanted, row, n = batch[N_INPUTS:]
+        scores = network(inputs_of(*batch[:N_INPUTS]), training=True)
+        return listwise_softmax(scores, wanted, row, n)
 
     schedule = Schedule(
         params.epochs if epochs is None else epochs,
@@ -60,20 +89,26 @@ def fit_own(  # noqa: PLR0913  all that shapes the fit
         params.weight_decay,
         seed,
     )
-    key = key_of(params, encoder, seed, epochs, train.features[::997], train.wanted)
     return fit(
-        "network",
-        list(graph.network.variables),
+        name,
+        list(network.variables),
         batches=lambda random: lists.batches(random, params.batch_size),
         n_batches=lists.n_batches(params.batch_size),
         loss=loss,
-        validate=validate,
+        validate=None if validation is None else validation.of_network(network),
         schedule=schedule,
         key=key,
     )
 
 
-def moments_of(features: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+def network_for(train: OwnPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
+    """Return a fresh network for features like those of `train`."""
+    return build_network(*moments_of(train.features), params, encoder, n_kinds)
+
+
+def moments_of(
+    features: np.ndarray[Any, Any],
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the mean and the deviation of each feature over an even sample of the rows."""
     sample = features[:: max(1, len(features) // 200_000)].astype(np.float64)
     deviation = sample.std(axis=0)
@@ -83,19 +118,19 @@ def moments_of(features: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ..
 class Lists:
     """Training pairs by request, of which batches are drawn; requests without hits are left out."""
 
-    def __init__(self, pairs: OwnPairs) -> None:
-        """Find where each request's pairs begin."""
+    def __init__(self, pairs: OwnPairs, chosen: np.ndarray[Any, Any] | None = None) -> None:
+        """Find where each request's pairs begin; `chosen` [n] says which requests to learn from."""
         self._pairs = pairs
         self._splits = np.searchsorted(pairs.row, np.arange(pairs.n + 1))
         hits = np.bincount(pairs.row, weights=pairs.wanted > 0, minlength=pairs.n)
-        self._useful = np.flatnonzero(hits)
+        self._useful = np.flatnonzero(hits if chosen is None else (hits > 0) & chosen)
 
     def n_batches(self, size: int) -> int:
         """Return how many batches an epoch has."""
         return max(1, -(-len(self._useful) // size))
 
     def batches(self, random: np.random.Generator, size: int) -> Iterator[tuple[Any, ...]]:
-        """Yield features, ages, relevance, row and number of requests."""
+        """Yield features, ages, kinds, relevance, row and number of requests."""
         order = random.permutation(self._useful)
         for start in range(0, len(order), size):
             chosen = np.sort(order[start : start + size])
@@ -107,36 +142,76 @@ class Lists:
             yield (
                 tf.constant(pairs.features[at]),
                 tf.constant(pairs.ages[at]),
+                tf.constant(pairs.kind[at]),
                 tf.constant(pairs.wanted[at]),
                 tf.constant(row),
                 tf.constant(len(chosen)),
             )
 
 
-def _own_validation(graph: RankerGraph, shop: Shop, params: RankerParams) -> Any:
-    """Return a function that scores the network: NDCG@10 of own items on rolling validation."""
-    examples = shop.validation[shop.validation["protocol"] == "rolling"].reset_index(drop=True)
-    n_true = examples["labels"].map(len).to_numpy()
-    extract = extractor(graph, params.n_ages)
-    pairs = own_pairs(shop.requests(examples), Labels.of(examples, shop), extract)
+@dataclass(frozen=True)
+class OwnValidation:
+    """Rolling validation requests: NDCG@10 of own items, where a fit stops and is judged.
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def score(features: tf.Tensor, ages: tf.Tensor) -> tf.Tensor:
-        inputs = [tf.cast(features, tf.float32), tf.cast(ages, tf.float32)]
-        return graph.network(inputs, training=False)
+    Attributes:
+        pairs: Of every request.
+        n_true: [n] labels per request.
+        user: [n] code of each request's user.
+    """
 
-    def validate() -> float:
-        parts = range(0, len(pairs.item), SCORE_PART)
-        scores = np.concatenate(
-            [
-                score(pairs.features[s : s + SCORE_PART], pairs.ages[s : s + SCORE_PART]).numpy()
-                for s in parts
-            ]
+    pairs: OwnPairs
+    n_true: np.ndarray[Any, Any]
+    user: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, graph: RankerGraph, shop: Shop, params: RankerParams) -> "OwnValidation":
+        """Return the validation examples of the shop as pairs, with the graph's item state."""
+        examples = shop.validation[shop.validation["protocol"] == "rolling"].reset_index(drop=True)
+        extract = extractor(graph, params.n_ages)
+        pairs = own_pairs(shop.requests(examples), Labels.of(examples, shop), extract)
+        user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
+        return cls(pairs, examples["labels"].map(len).to_numpy(), user)
+
+    def part(self, step: int) -> "OwnValidation":
+        """Return the requests of every `step`-th user."""
+        chosen = self.user % step == 0
+        mine = chosen[self.pairs.row]
+        pairs = OwnPairs(
+            features=self.pairs.features[mine],
+            ages=self.pairs.ages[mine],
+            kind=self.pairs.kind[mine],
+            item=self.pairs.item[mine],
+            row=(np.cumsum(chosen) - 1)[self.pairs.row[mine]],
+            wanted=self.pairs.wanted[mine],
+            n=int(chosen.sum()),
         )
-        hits = best_hits(scores, pairs)
-        return float(np.nanmean(ranking.ndcg_at_k(hits, n_true, K)))
+        return OwnValidation(pairs, self.n_true[chosen], self.user[chosen])
 
-    return validate
+    def of_network(self, network: Any) -> Callable[[], float]:
+        """Return a function that scores the network as it then is."""
+        score = scorer(network)
+        return lambda: float(np.nanmean(self.ndcg(score)))
+
+    def ndcg(self, score: Callable[[OwnPairs], np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Return [n] NDCG@10 of what `score` makes of the pairs, NaN without labels."""
+        return ranking.ndcg_at_k(best_hits(score(self.pairs), self.pairs), self.n_true, K)
+
+
+def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
+    """Return a function from pairs to [n_pairs] scores of the network."""
+    half, code = tf.TensorSpec([None, None], tf.float16), tf.TensorSpec([None], tf.int32)
+
+    @tf.function(input_signature=(half, half, code))  # type: ignore[untyped-decorator]
+    def score(*inputs: tf.Tensor) -> tf.Tensor:
+        return network(inputs_of(*inputs), training=False)
+
+    def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
+        parts = [slice(s, s + SCORE_PART) for s in range(0, len(pairs.item), SCORE_PART)]
+        inputs = (pairs.features, pairs.ages, pairs.kind)
+        found = [score(*(values[part] for values in inputs)).numpy() for part in parts]
+        return np.concatenate(found)
+
+    return score_all
 
 
 def best_hits(scores: np.ndarray[Any, Any], pairs: OwnPairs) -> np.ndarray[Any, Any]:

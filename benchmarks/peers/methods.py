@@ -1,0 +1,153 @@
+"""Every method that is measured: its name, how it is fitted at a cut-off, and what that needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import TrainingError
+from pipeline.families.names import BASELINES, FAMILIES
+from pipeline.params import Params
+from pipeline.testing.measure import Answers, Questions
+
+if TYPE_CHECKING:
+    from benchmarks.peers.moment import Moment
+
+SHORTER_DECAY_DAYS = 60.0
+BASKET_PEERS = ("cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top")
+MATRIX_PEERS = ("implicit_als", "implicit_bpr", "implicit_item_knn")
+COUNTING = (*BASELINES, "decayed_60")
+BOOSTING = {"lightgbm": (), "lightgbm_without_offers": ("offers",)}
+PLAIN_FAMILIES = (
+    "none",
+    "cnn",
+    "gru",
+)  # of the reference numbers: no encoder of ages, two encoders
+PACKAGES = {"cornac": "cornac", "implicit": "implicit", "lightgbm": "lightgbm"}
+SOURCES = (
+    "benchmarks/peers/methods.py",
+    "benchmarks/peers/moment.py",
+    "benchmarks/peers/run.py",
+    "benchmarks/peers/types.py",
+    "pipeline/recommenders",
+    "pipeline/ranking.py",
+    "pipeline/testing/measure.py",
+)
+
+Answer = Callable[[Questions, int], Answers]
+
+
+@dataclass(frozen=True)
+class FittedMethod:
+    """A method at a cut-off.
+
+    Attributes:
+        answer: From questions and k to lists of k products.
+        notes: How it was fitted.
+    """
+
+    answer: Answer
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def method_names(families: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all methods: counting, peers, and the families that are fitted here."""
+    ours = tuple(dict.fromkeys([*families, *PLAIN_FAMILIES]))
+    return (*COUNTING, *BASKET_PEERS, *MATRIX_PEERS, *BOOSTING, *ours)
+
+
+def sources_of(name: str) -> tuple[str, ...]:
+    """Return the files and folders of the repository that decide a method's result."""
+    if name in COUNTING:
+        return (*SOURCES, "pipeline/families/baselines.py")
+    if name in (*BASKET_PEERS, *MATRIX_PEERS):
+        module = "baskets" if name in BASKET_PEERS else "matrix"
+        return (*SOURCES, "benchmarks/peers/peer.py", f"benchmarks/peers/{module}.py")
+    if name in BOOSTING:
+        peers = ("benchmarks/peers/peer.py", "benchmarks/peers/boosting.py")
+        return (*SOURCES, *peers, "pipeline/families")
+    return (*SOURCES, "pipeline/families")
+
+
+def fit_method(name: str, moment: "Moment", params: Params) -> FittedMethod:
+    """Return the method `name`, fitted on what is known at the cut-off.
+
+    Raises:
+        TrainingError: There is no such method, or its package is not installed.
+    """
+    _check(name)
+    shop, seed, popular_days = moment.shop, params.shop.seed, params.families.popular_days
+    if name in COUNTING:
+        return FittedMethod(_counting(name, moment, params))
+    if name in BASKET_PEERS:
+        from benchmarks.peers import baskets
+
+        peer = baskets.fit_baskets(name, shop, popular_days=popular_days)
+        return FittedMethod(peer.answer, {"settings": baskets.SETTINGS[name]})
+    if name in MATRIX_PEERS:
+        from benchmarks.peers import matrix
+
+        peer = matrix.fit_matrix(name, shop, popular_days=popular_days, seed=seed)
+        return FittedMethod(peer.answer, {"settings": matrix.SETTINGS[name]})
+    if name in BOOSTING:
+        from benchmarks.peers import boosting
+
+        peer = boosting.fit_boosting(shop, params.families, seed=seed, without=BOOSTING[name])
+        notes = {"settings": boosting.SETTINGS, "trees": boosting.N_TREES}
+        return FittedMethod(peer.answer, notes)
+    return _family(name, moment, params)
+
+
+def _check(name: str) -> None:
+    known = (*COUNTING, *BASKET_PEERS, *MATRIX_PEERS, *BOOSTING, *FAMILIES)
+    if name not in known:
+        raise TrainingError(
+            f"A method among {', '.join(known)} was wanted",
+            received=f"'{name}'",
+            action="Correct --methods, or training.families in params.yaml.",
+        )
+    package = PACKAGES.get(name.split("_", maxsplit=1)[0])
+    if package is not None and find_spec(package) is None:
+        raise TrainingError(
+            f"The package '{package}' was wanted, to measure '{name}'",
+            received="it is not installed",
+            action="Run `make quality`, or `uv sync --group bench`.",
+        )
+
+
+def _counting(name: str, moment: "Moment", params: Params) -> Answer:
+    from pipeline.families.candidates import build_counting
+
+    baselines, baseline = params.training.baselines, name
+    if name == "decayed_60":
+        baselines = baselines.model_copy(update={"decay_days": SHORTER_DECAY_DAYS})
+        baseline = "decayed"
+    return _answers_of(build_counting(baseline, moment.shop, baselines))
+
+
+def _family(name: str, moment: "Moment", params: Params) -> FittedMethod:
+    """Return a family as deployment fits it: how long is chosen on the last window, then on all."""
+    from benchmarks.peers.moment import with_validation
+    from pipeline.families.candidates import fit_family
+
+    started = perf_counter()
+    chosen, _ = fit_family(
+        name, with_validation(moment.shop), params.families, seed=params.shop.seed
+    )
+    epochs = {part: fit.epochs for part, fit in chosen.fits.items()}
+    seconds = perf_counter() - started
+    _, recommender = fit_family(
+        name, moment.shop, params.families, seed=params.shop.seed, epochs=epochs
+    )
+    notes = {"epochs": epochs, "seconds_to_choose_epochs": round(seconds, 1)}
+    return FittedMethod(_answers_of(recommender), notes)
+
+
+def _answers_of(recommender: Any) -> Answer:
+    from pipeline.testing.measure import answers_of
+
+    def answer(questions: Questions, k: int) -> Answers:
+        return answers_of(recommender, questions, k=k, served_k=k, explore_slots=0)
+
+    return answer

@@ -1,0 +1,183 @@
+"""How good every method is: one command, one table.
+
+    python -m benchmarks.quality                       all methods, three cut-offs
+    python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
+    python -m benchmarks.quality --table               docs/quality.md from the results
+
+Both protocols, products and product types, intervals by bootstrap over users, and the paired
+difference of the default against each method. Each method at each cut-off runs in a process of
+its own. What is done is kept in --scratch and not done again while the code, the parameters and the
+data that decide it stay the same. Peers come from the dependency group `bench`.
+Writes benchmarks/results/quality.json and docs/quality.md.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import RESULTS, write_result
+from benchmarks.peers.methods import BASKET_PEERS, COUNTING, MATRIX_PEERS, method_names, sources_of
+from benchmarks.peers.table import quality_page
+from pipeline.params import Params, read_params
+
+PROJECT = Path(__file__).resolve().parents[1]
+CUTOFFS = ("2017-10-09", "2017-11-06", "2017-12-04")
+PAGE = PROJECT / "docs" / "quality.md"
+DATA = ("data/labelled/examples.parquet", "data/clean/manifest.json")
+HOW = (
+    "At each cut-off T every method learns from all labelled windows before T and is asked about "
+    "the 28 days from T on. First basket: each user's first basket, history before T. Rolling: "
+    "every basket, history up to its own start; fitted parts stay as of T. Users with at least 3 "
+    "earlier baskets; all truth items count, unknown ones too; the whole catalogue is ranked. "
+    "Intervals: 95 %, bootstrap over users."
+)
+
+
+def key_of(name: str, params: Params) -> str:
+    """Return a digest of what decides the result of a method: code, parameters and data."""
+    digest = hashlib.sha256()
+    for source in sources_of(name):
+        path = PROJECT / source
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        for file in files:
+            digest.update(f"{file.relative_to(PROJECT)}\n".encode() + file.read_bytes())
+    for table in DATA:
+        digest.update((PROJECT / table).read_bytes())
+    digest.update(_section(name, params).encode())
+    return digest.hexdigest()[:16]
+
+
+def _section(name: str, params: Params) -> str:
+    common = params.shop.model_dump_json()
+    if name in COUNTING:
+        return common + params.training.baselines.model_dump_json()
+    if name in (*BASKET_PEERS, *MATRIX_PEERS):
+        return common + str(params.families.popular_days)
+    return common + params.families.model_dump_json()
+
+
+def run_method(name: str, day: str, folder: Path, params: Params) -> None:
+    """Measure a method at a cut-off in a process of its own, unless its result is there.
+
+    Raises:
+        SystemExit: It fails; what other methods found stays.
+    """
+    key = key_of(name, params)
+    if _is_done(folder, key):
+        print(f"{day} {name}: as before", flush=True)
+        return
+    print(f"{day} {name}: running", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "data").symlink_to(PROJECT / "data")
+    shutil.copy(PROJECT / "params.yaml", folder)
+    log = folder / "log.txt"
+    with log.open("w", encoding="utf-8") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.peers.run", name, day, "."],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "2"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
+        raise SystemExit(f"{day} {name} ended with {done.returncode}:\n{tail}")
+    (folder / "key.txt").write_text(key, encoding="utf-8")
+    cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+    print(
+        f"{day} {name}: fitted in {cost['fit_seconds']} s, ranked in "
+        f"{sum(cost['rank_seconds'].values()):.1f} s, {cost['peak_gib']} GiB",
+        flush=True,
+    )
+
+
+def _is_done(folder: Path, key: str) -> bool:
+    kept = folder / "key.txt"
+    return kept.exists() and kept.read_text(encoding="utf-8") == key
+
+
+def default_of(params: Params, chosen: str | None) -> str:
+    """Return the default: as asked, or the family that training chose on validation."""
+    if chosen is not None:
+        return chosen
+    report = PROJECT / "reports" / "training" / "metrics.json"
+    if report.exists():
+        family = json.loads(report.read_text(encoding="utf-8")).get("family")
+        if family in params.training.families:
+            return str(family)
+    return params.training.families[0]
+
+
+def collect(scratch: Path, names: Sequence[str], params: Params, default: str) -> dict[str, Any]:
+    """Return quality.json from all results in `scratch` that are still true."""
+    from benchmarks.peers.results import read_cell, summarise
+
+    cells = {
+        (name, day): read_cell(scratch / day / name)
+        for name in names
+        for day in CUTOFFS
+        if _is_done(scratch / day / name, key_of(name, params))
+    }
+    if not cells:
+        raise SystemExit("No result yet: run without --collect first.")
+    return {
+        "default": default,
+        "cutoffs": list(CUTOFFS),
+        "how": HOW,
+        **summarise(cells, default, params),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is asked, and write all that is known."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--methods", nargs="+", help="only these")
+    parser.add_argument("--cutoffs", nargs="+", default=CUTOFFS, choices=CUTOFFS)
+    parser.add_argument("--default", help="which method is compared with each other one")
+    scratch = Path(tempfile.gettempdir()) / "evergreen-quality"
+    parser.add_argument("--scratch", type=Path, default=scratch, help="where results are kept")
+    parser.add_argument("--collect", action="store_true", help="measure nothing, write results")
+    parser.add_argument("--table", action="store_true", help="write docs/quality.md from results")
+    asked = parser.parse_args(argv)
+    if asked.table:
+        write_page()
+        return
+    params = read_params(PROJECT / "params.yaml")
+    default = default_of(params, asked.default)
+    every = method_names((default, *params.training.families))
+    names = tuple(asked.methods or every)
+    if not asked.collect:
+        for day in asked.cutoffs:
+            date.fromisoformat(day)
+            for name in names:
+                run_method(name, day, asked.scratch / day / name, params)
+    known = tuple(dict.fromkeys([*every, *names]))
+    result = collect(asked.scratch, known, params, default)
+    print(f"wrote {write_result('quality', result)}")
+    write_page()
+
+
+def write_page() -> None:
+    """Write docs/quality.md from benchmarks/results/quality.json."""
+    result = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
+    PAGE.write_text(quality_page(result), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The front door: every disease is looked for, in the order in which one would be treated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.diagnosis.data_size import too_little_data
+from pipeline.diagnosis.finding import Finding, unknown
+from pipeline.diagnosis.fit_quality import Seen, overfit, underfit
+from pipeline.diagnosis.label_noise import Judged, label_noise
+from pipeline.diagnosis.leak import Clues, Replayed, leak
+from pipeline.diagnosis.units import units
+from pipeline.params import DiagnosisParams
+
+NOT_ASKED = "The requests that it needs were not asked."
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a diagnosis looks at; what is None was not measured.
+
+    Attributes:
+        probe: Debugging numbers of the fit, from the metrics of the family.
+        curve: Rows of the learning curve of its main part: epoch, loss, validation.
+        groups: Names of the features by kind.
+        seen: Quality on training and on unseen requests.
+        judged: Candidates of unseen requests with the model's probabilities.
+        replayed: Answers before and after the future was altered.
+        state_difference: How far the saved item state is from what was known at its cut-off.
+    """
+
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[dict[str, Any]] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seen: Seen | None = None
+    judged: Judged | None = None
+    replayed: Replayed | None = None
+    state_difference: float | None = None
+
+
+def diagnose(inputs: Inputs, params: DiagnosisParams) -> tuple[Finding, ...]:
+    """Return one finding per disease, the one to treat first before the others.
+
+    A leak comes first: it makes every other number worthless. Then what makes learning itself
+    fail; then over- and underfit, which another fit cures; labels and data cost people and time.
+    What a disease makes unreadable is `unknown` until that one is cured: a network that cannot
+    learn says nothing about data, and one that learned badly is no judge of labels.
+    """
+    first = [_leak(inputs, params), units(inputs.probe, params)]
+    fits = {"overfit": overfit, "underfit": underfit}
+    for name, look in fits.items():
+        if inputs.seen is None:
+            first.append(unknown(name, NOT_ASKED))
+        else:
+            sound = _blocked(name, first[:2])
+            first.append(sound or look(inputs.seen, inputs.curve, params))
+    return (*first, _labels(inputs, first, params), _data(inputs, first, params))
+
+
+def _leak(inputs: Inputs, params: DiagnosisParams) -> Finding:
+    clues = Clues(
+        aucs=inputs.probe.get("feature_auc", {}),
+        groups=inputs.groups,
+        replayed=inputs.replayed,
+        state_difference=inputs.state_difference,
+        judged=inputs.judged,
+    )
+    return leak(clues, params)
+
+
+def _labels(inputs: Inputs, before: Sequence[Finding], params: DiagnosisParams) -> Finding:
+    if inputs.judged is None:
+        return unknown("label_noise", NOT_ASKED)
+    return _blocked("label_noise", before) or label_noise(inputs.judged, params)
+
+
+def _data(inputs: Inputs, before: Sequence[Finding], params: DiagnosisParams) -> Finding:
+    return _blocked("too_little_data", before[:2]) or too_little_data(inputs.probe, params)
+
+
+def _blocked(name: str, before: Sequence[Finding]) -> Finding | None:
+    """Return that `name` cannot be told before a disease found earlier is cured."""
+    for finding in before:
+        if finding.verdict == "suspected":
+            return unknown(name, f"It cannot be told before this is cured: {finding.name}.")
+    return None

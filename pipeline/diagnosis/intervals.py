@@ -1,0 +1,44 @@
+"""Intervals by bootstrap over users, also for differences between windows with other requests."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Doubles = npt.NDArray[np.float64]
+Whole = npt.NDArray[np.int64]
+N_SAMPLES = 500
+CONFIDENCE = 0.95
+SEED = 11
+
+
+def interval(
+    n_users: int, statistic: Callable[[Doubles], Doubles], seed: int = SEED
+) -> tuple[float, float]:
+    """Return the interval of a statistic when users are drawn with replacement.
+
+    Args:
+        n_users: Number of users.
+        statistic: From [n_samples, n_users] how often each was drawn, to [n_samples] values.
+        seed: For the draws.
+    """
+    random = np.random.default_rng(seed)
+    drawn = random.multinomial(n_users, np.full(n_users, 1 / n_users), size=N_SAMPLES)
+    values = statistic(drawn.astype(np.float64))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def weighted_mean(values: Doubles, user: Whole, n_users: int) -> Callable[[Doubles], Doubles]:
+    """Return a statistic for `interval`: the mean of `values` under the drawn users."""
+    sums = np.bincount(user, weights=values, minlength=n_users)
+    counts = np.bincount(user, minlength=n_users)
+
+    def mean(drawn: Doubles) -> Doubles:
+        total = drawn @ counts
+        found = np.full(len(drawn), np.nan)
+        np.divide(drawn @ sums, total, out=found, where=total > 0)
+        return found
+
+    return mean

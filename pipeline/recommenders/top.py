@@ -1,0 +1,69 @@
+"""The best of the pairs of a request and an own item, which are flat, and of a whole catalogue."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+NOTHING = -1e9
+
+
+def best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the best `k` of [n, n_items] scores, padded with item 0."""
+    missing = tf.maximum(k - tf.shape(scores)[1], 0)
+    scores = tf.pad(scores, [[0, 0], [0, missing]], constant_values=NOTHING)
+    items = tf.pad(items, [[0, missing]])
+    top, places = tf.math.top_k(scores, k)
+    real = top > NOTHING / 2
+    return tf.where(real, tf.gather(items, places), 0), tf.where(real, top, 0.0)
+
+
+def top_pairs(
+    scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, k: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return [n, k] each request's best pairs, -1 for none, and their scores, 0 for none.
+
+    Equal scores keep the order of the pairs.
+
+    Args:
+        scores: [n_pairs], NOTHING for what must not be chosen.
+        row: [n_pairs] the request of each, ascending.
+        n: Number of requests.
+        k: How many.
+    """
+    counts = tf.math.bincount(row, minlength=n, maxlength=n, dtype=tf.int32)
+    first = tf.cumsum(counts, exclusive=True)
+    column = tf.range(tf.shape(row)[0]) - tf.gather(first, row)
+    width = tf.maximum(tf.reduce_max(counts, keepdims=False), k)
+    dense = tf.fill(tf.stack([n, width]), NOTHING)
+    dense = tf.tensor_scatter_nd_update(dense, tf.stack([row, column], axis=1), scores)
+    top, columns = tf.math.top_k(dense, k)
+    real = top > NOTHING / 2
+    return tf.where(real, first[:, tf.newaxis] + columns, -1), tf.where(real, top, 0.0)
+
+
+def take(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
+    """Return the values [n_pairs, …] of [n, k] pairs as [n, k, …], 0 for pair -1."""
+    before = [[1, 0]] + [[0, 0]] * (values.shape.rank - 1)
+    return tf.gather(tf.pad(values, before), pairs + 1)
+
+
+def mean_of_row(values: tf.Tensor, row: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    """Return the mean over the pairs of each request: [n_pairs, dim] -> [n, dim], 0 for none."""
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(values[:, :1]), row, n)
+    return tf.math.divide_no_nan(tf.math.unsorted_segment_sum(values, row, n), counts)
+
+
+def spread(
+    names: Sequence[str], values: tf.Tensor, wanted: Sequence[str], items: tf.Tensor
+) -> tf.Tensor:
+    """Return [n, k, n_wanted] the values by the names that are wanted, 0 where there are none.
+
+    Args:
+        names: Of the values.
+        values: [n, k, n_names].
+        wanted: Names in the order wanted.
+        items: [n, k] item index; 0 = no item, which has no values.
+    """
+    places = [names.index(name) + 1 if name in names else 0 for name in wanted]
+    found = tf.gather(tf.pad(values, [[0, 0], [0, 0], [1, 0]]), places, axis=2)
+    return found * tf.cast(items > 0, tf.float32)[:, :, tf.newaxis]

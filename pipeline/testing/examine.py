@@ -1,0 +1,168 @@
+"""The diagnosis of the deep candidate: inputs gathered, findings, and what people review."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline import artefacts
+from pipeline.diagnosis.diagnose import Inputs, diagnose
+from pipeline.diagnosis.finding import Finding
+from pipeline.diagnosis.label_noise import Judged, noise_by_group, suspicious
+from pipeline.families.names import HISTORY_ENCODERS
+from pipeline.params import DiagnosisParams
+from pipeline.recommenders.requests import Vocabulary, build_histories
+from pipeline.recommenders.saved import GraphRecommender
+from pipeline.testing.evaluate import Protocol
+from pipeline.testing.gather import (
+    METRIC,
+    Tables,
+    judge,
+    replay,
+    sampled,
+    seen,
+    state_difference,
+)
+from pipeline.testing.measure import Questions
+
+HISTORY = {0: "0 to 9", 10: "10 to 29", 30: "30 to 99", 100: "100 or more"}
+REASON = "the model finds it unlikely"
+REVIEW_COLUMNS = [
+    "example_id",
+    "basket_id",
+    "item_id",
+    "reason",
+    "decision",
+    "probability",
+    "against_chance",
+]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found, and what people want to see of it."""
+
+    findings: tuple[Finding, ...]
+    inputs: Inputs
+    suspicious: pd.DataFrame
+    noise: pd.DataFrame
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the findings as plain values by name, for metrics.json."""
+        return {finding.name: finding.as_dict() for finding in self.findings}
+
+    def suspected(self) -> list[Finding]:
+        """Return the diseases that are suspected, the one to treat first before the others."""
+        return [finding for finding in self.findings if finding.verdict == "suspected"]
+
+
+def examine(
+    family: str,
+    candidates: Mapping[str, GraphRecommender],
+    rolling: Protocol,
+    tables: Tables,
+    params: DiagnosisParams,
+) -> Examination:
+    """Return the diagnosis of the deep candidate.
+
+    Args:
+        family: Its name.
+        candidates: All that were measured, by name.
+        rolling: What they are worth on the test window.
+        tables: What requests are built from.
+        params: Sample sizes and bounds.
+    """
+    model, asked = candidates[family], rolling.questions.examples
+    histories = build_histories(tables.events, model.vocabulary)
+    counting = best_counting(family, rolling)
+    part = sampled(asked, params.n_requests, tables.shop.seed)
+    unseen = tables.questions(part, histories, model.vocabulary)
+    judged = judge(model, unseen)
+    pair = {name: candidates[name] for name in (family, counting)}
+    inputs = Inputs(
+        probe=_main_probe(artefacts.read_json(artefacts.family_metrics(family))),
+        curve=_main_curve(pd.read_csv(artefacts.family_curve(family).existing())),
+        groups=_groups(family),
+        seen=seen(pair, rolling, tables, histories, params.n_requests),
+        judged=judged,
+        replayed=replay(model, asked, tables),
+        state_difference=state_difference(model, histories),
+    )
+    groups = _pair_groups(judged, unseen, tables.items, model.vocabulary)
+    return Examination(
+        findings=diagnose(inputs, params),
+        inputs=inputs,
+        suspicious=_suspicious(judged, unseen, model.vocabulary, params.n_suspicious_labels),
+        noise=noise_by_group(judged, groups, params.surest_fraction),
+    )
+
+
+def best_counting(family: str, rolling: Protocol) -> str:
+    """Return the best of the other candidates."""
+    others = [name for name in rolling.values if name != family]
+    return max(others, key=lambda name: float(np.nanmean(rolling.values[name][METRIC])))
+
+
+def _main_probe(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the debugging numbers of the family's main part; {} where it has none."""
+    probe = metrics.get("probe", {})
+    main = "network" if "network" in probe else next(iter(sorted(probe)), "")
+    return dict(probe.get(main, {}))
+
+
+def _main_curve(curve: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the learning curve of the family's main part, which comes first."""
+    rows = curve[curve["part"] == curve["part"].iloc[0]]
+    return [
+        {
+            "epoch": int(row.epoch),
+            "loss": float(row.loss),
+            "validation": None if pd.isna(row.validation) else float(row.validation),
+        }
+        for row in rows.itertuples()
+    ]
+
+
+def _groups(family: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the names of the family's features by kind."""
+    if family not in HISTORY_ENCODERS:
+        return {}
+    from pipeline.families.ranker.features import GROUPS
+
+    return GROUPS
+
+
+def _suspicious(
+    judged: Judged, questions: Questions, vocabulary: Vocabulary, n_shown: int
+) -> pd.DataFrame:
+    """Return the least likely labels in the columns of labeling's review queue."""
+    at = suspicious(judged, n_shown)
+    rows = questions.examples.iloc[judged.row[at]]
+    size = np.bincount(judged.row, minlength=judged.n)[judged.row[at]]
+    found = pd.DataFrame(
+        {
+            "example_id": rows["example_id"].to_numpy(),
+            "basket_id": rows["basket_id"].to_numpy(),
+            "item_id": vocabulary.decode(judged.item[at].astype(np.int32)),
+            "reason": REASON,
+            "decision": "",
+            "probability": judged.probability[at].round(8),
+            "against_chance": (judged.probability[at] * size).round(8),
+        }
+    )
+    return found[REVIEW_COLUMNS]
+
+
+def _pair_groups(
+    judged: Judged, questions: Questions, items: pd.DataFrame, vocabulary: Vocabulary
+) -> dict[str, npt.NDArray[np.object_]]:
+    """Return the groups by which noise is told apart: department, and length of the history."""
+    department = items.set_index("item_id")["department"].reindex(list(vocabulary.ids))
+    names = np.array(["", *department.fillna("unknown")], dtype=object)
+    earlier = questions.examples["n_earlier_baskets"].to_numpy()[judged.row]
+    place = np.searchsorted(list(HISTORY), earlier, side="right") - 1
+    lengths = np.array(list(HISTORY.values()), dtype=object)
+    return {"department": names[judged.item], "earlier baskets": lengths[place]}

@@ -1,0 +1,302 @@
+"""Diseases made on purpose in fits of the tiny shop: each is found, and a sound fit has none."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.diagnosis.diagnose import Inputs, diagnose
+from pipeline.families import report
+from pipeline.families.candidates import build_counting, fit_family
+from pipeline.families.family import FittedFamily
+from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.families.ranker.features import GROUPS, NAMES
+from pipeline.families.ranker.network import build_network
+from pipeline.families.ranker.own_fit import Lists, best_hits, moments_of, scorer
+from pipeline.families.ranker.probe import activity, feature_aucs, loss_left_by_heart
+from pipeline.params import RankerParams
+from pipeline.recommenders.requests import attribute_codes, build_histories
+from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.shop import Shop
+from pipeline.testing.evaluate import evaluate
+from pipeline.testing.gather import (
+    Tables,
+    judge,
+    replay,
+    seen,
+    state_difference,
+    with_another_future,
+)
+from tests import tiny_shop
+from tests.model.conftest import FittedCandidates, World, monday
+
+pytestmark = pytest.mark.slow
+
+NOISE = 0.2
+
+
+def tables_of(world: World, shop: Shop) -> Tables:
+    known = world.events[world.events["timestamp"] < monday(22)]
+    users = attribute_codes(tiny_shop.users())
+    return Tables(world.params.shop, known, tiny_shop.items(), users, shop.train)
+
+
+def inputs_of(
+    world: World, shop: Shop, test: pd.DataFrame, model: GraphRecommender, family: FittedFamily
+) -> Inputs:
+    """What the testing stage gathers, without the files between the stages."""
+    tables = tables_of(world, shop)
+    pair = {
+        "mlp": model,
+        "decayed": build_counting("decayed", shop, world.params.training.baselines),
+    }
+    histories = build_histories(tables.events, model.vocabulary)
+    questions = tables.questions(test, histories, model.vocabulary)
+    rolling = evaluate(pair, questions, world.params.testing, world.params.serving, 3)
+    return Inputs(
+        probe=report.probe_of(family.fits["network"]),
+        curve=family.fits["network"].curve,
+        groups=GROUPS,
+        seen=seen(pair, rolling, tables, histories, 2_000),
+        judged=judge(model, questions),
+        replayed=replay(model, test, tables),
+        state_difference=state_difference(model, histories),
+    )
+
+
+def suspected(world: World, inputs: Inputs) -> dict[str, str | None]:
+    found = diagnose(inputs, world.params.testing.diagnosis)
+    return {f.name: f.target_phase for f in found if f.verdict == "suspected"}
+
+
+@pytest.fixture(scope="module")
+def sound(world: World, fitted: FittedCandidates) -> Inputs:
+    return inputs_of(world, world.shop, world.test, fitted.recommenders["mlp"], fitted.family)
+
+
+@pytest.fixture
+def fit(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[FittedFamily, GraphRecommender]]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(
+        shop: Shop, epochs: dict[str, int] | None = None, **changes: Any
+    ) -> tuple[FittedFamily, GraphRecommender]:
+        families = world.params.families
+        quick = {"explore_epochs": 1, "learning_curve_fractions": ()}
+        ranker = families.ranker.model_copy(update=quick | changes)
+        families = families.model_copy(update={"ranker": ranker})
+        return fit_family("mlp", shop, families, seed=3, epochs=epochs)
+
+    return run
+
+
+def test_a_sound_fit_has_no_disease(world: World, sound: Inputs) -> None:
+    found = diagnose(sound, world.params.testing.diagnosis)
+    assert {finding.name: finding.verdict for finding in found} == dict.fromkeys(
+        ("leak", "units", "overfit", "underfit", "label_noise", "too_little_data"), "healthy"
+    )
+
+
+def test_few_examples_learned_for_long_are_learned_by_heart(
+    world: World, fit: Callable[..., Any]
+) -> None:
+    last = world.shop.train["cutoff"] == world.shop.train["cutoff"].max()
+    few = world.shop.train[last].iloc[::4].reset_index(drop=True)
+    shop = replace(world.shop, train=few)
+    family, model = fit(shop, {"network": 100, "explore": 1}, dropout=0.0, weight_decay=0.0)
+    found = suspected(world, inputs_of(world, shop, world.test, model, family))
+    assert found == {"overfit": "training"}
+
+
+def test_steps_that_are_too_small_leave_it_behind_counting(
+    world: World, fit: Callable[..., Any]
+) -> None:
+    family, model = fit(world.shop, learning_rate=1e-6, epochs=None)
+    found = suspected(world, inputs_of(world, world.shop, world.test, model, family))
+    assert found == {"underfit": "training"}
+
+
+def test_steps_that_are_too_large_explode(world: World, fit: Callable[..., Any]) -> None:
+    family, model = fit(world.shop, learning_rate=10.0, patience=3)
+    found = suspected(world, inputs_of(world, world.shop, world.test, model, family))
+    assert found == {"units": "training"}
+
+
+def with_errors(examples: pd.DataFrame, events: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The examples with NOISE of the labels moved to other products of the shopper's past."""
+    random = np.random.default_rng(seed)
+    past = {user: lines.sort_values("timestamp") for user, lines in events.groupby("user_id")}
+    labels = []
+    for row in examples.itertuples():
+        lines = past[row.user_id]
+        known = set(lines["item_id"][lines["timestamp"] < row.timestamp]) - set(row.cart)
+        free = sorted(known - set(row.labels))
+        found = set(row.labels)
+        for name in row.labels:
+            if free and random.random() < NOISE:
+                found.remove(name)
+                found.add(free.pop(int(random.integers(len(free)))))
+        labels.append(sorted(found))
+    relevance = [[1.0] * len(each) for each in labels]
+    return examples.assign(
+        labels=pd.Series(labels, dtype=object), relevance=pd.Series(relevance, dtype=object)
+    )
+
+
+def test_shuffled_labels_are_found_where_they_were_also_learned_from(
+    world: World, fit: Callable[..., Any]
+) -> None:
+    shop = replace(
+        world.shop,
+        train=with_errors(world.shop.train, world.events, 5),
+        validation=with_errors(world.shop.validation, world.events, 6),
+    )
+    family, model = fit(shop, dropout=0.3)
+    test = with_errors(world.test, world.events, 7)
+    found = suspected(world, inputs_of(world, shop, test, model, family))
+    assert found == {"label_noise": "labeling"}
+
+
+def test_shuffled_labels_of_the_unseen_weeks_alone_are_found(
+    world: World, sound: Inputs, fitted: FittedCandidates
+) -> None:
+    model = fitted.recommenders["mlp"]
+    tables = tables_of(world, world.shop)
+    histories = build_histories(tables.events, model.vocabulary)
+    noisy = with_errors(world.test, world.events, 7)
+    judged = judge(model, tables.questions(noisy, histories, model.vocabulary))
+    assert suspected(world, replace(sound, judged=judged)) == {"label_noise": "labeling"}
+
+
+@pytest.fixture(scope="module")
+def pairs(world: World, fitted: FittedCandidates) -> OwnPairs:
+    """Of the validation window."""
+    extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
+    examples = world.shop.validation
+    return own_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+
+
+def test_a_feature_that_is_the_label_is_a_leak(
+    world: World, sound: Inputs, pairs: OwnPairs
+) -> None:
+    features = pairs.features.copy()
+    features[:, NAMES.index("hour")] = pairs.wanted > 0
+    aucs = feature_aucs(replace(pairs, features=features))
+    assert aucs["hour"] == 1.0
+    probe = dict(sound.probe) | {"feature_auc": aucs}
+    assert suspected(world, replace(sound, probe=probe)) == {"leak": "collection"}
+
+
+def test_item_state_of_a_later_day_is_a_leak(
+    world: World, sound: Inputs, fitted: FittedCandidates
+) -> None:
+    """The graph as of the end of the test window, under the description of the day before it."""
+    from pipeline.families.family import family_of
+
+    model, families = fitted.recommenders["mlp"], world.params.families
+    later = replace(world.later, vocabulary=world.shop.vocabulary)
+    graph = family_of("mlp").at(later.cutoff, model.module, later, families)
+    leaky = GraphRecommender(model.description, model.vocabulary, graph)
+    histories = build_histories(tables_of(world, world.shop).events, model.vocabulary)
+    difference = state_difference(leaky, histories)
+    assert difference is not None
+    assert difference > 0.1
+    assert suspected(world, replace(sound, state_difference=difference)) == {"leak": "labeling"}
+
+
+def test_another_future_leaves_the_past_as_it_is(world: World) -> None:
+    asked = world.test.drop_duplicates("user_id")
+    altered = with_another_future(world.events, asked, 1)
+    moment = world.events["user_id"].map(asked.set_index("user_id")["timestamp"])
+    before = (world.events["timestamp"] < moment).to_numpy()
+    pd.testing.assert_frame_equal(altered[before], world.events[before])
+    changed = altered["item_id"].to_numpy() != world.events["item_id"].to_numpy()
+    assert changed[~before].mean() > 0.9
+
+
+def test_a_request_that_lets_the_future_in_is_a_leak(
+    world: World, sound: Inputs, fitted: FittedCandidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests of tomorrow: what is bought with the request is in its history."""
+    tables = tables_of(world, world.shop)
+    tomorrow = functools.partial(_asked_tomorrow, tables)
+    monkeypatch.setattr(Tables, "questions", lambda _, *given: tomorrow(*given))
+    found = replay(fitted.recommenders["mlp"], world.test, tables)
+    monkeypatch.undo()
+    assert found.changed_fraction > 0.5
+    assert suspected(world, replace(sound, replayed=found)) == {"leak": "labeling"}
+
+
+def _asked_tomorrow(tables: Tables, examples: pd.DataFrame, *rest: Any) -> Any:
+    later = examples.assign(timestamp=examples["timestamp"] + pd.Timedelta(days=1))
+    return ORIGINAL(tables, later, *rest)
+
+
+ORIGINAL = Tables.questions
+
+
+def network_and_lists(pairs: OwnPairs, params: RankerParams) -> tuple[Any, Lists]:
+    keras.utils.set_random_seed(2)
+    settings = params.model_copy(update={"dropout": 0.0})
+    return build_network(*moments_of(pairs.features), settings, "mlp", 13), Lists(pairs)
+
+
+def test_units_with_biases_of_minus_ten_are_dead(
+    world: World, sound: Inputs, pairs: OwnPairs
+) -> None:
+    network, lists = network_and_lists(pairs, world.params.families.ranker)
+    batch = next(lists.batches(np.random.default_rng(0), 64))
+    assert activity(network, batch)["dead_fraction"] < 0.2
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.relu:
+            layer.bias.assign(layer.bias.numpy() - 10.0)
+    found = activity(network, batch) | {"batch_loss_left": loss_left_by_heart(network, lists)}
+    assert found["dead_fraction"] > 0.5
+    probe = dict(sound.probe) | found
+    assert suspected(world, replace(sound, probe=probe)) == {"units": "training"}
+
+
+def test_the_recorded_gradients_and_losses_are_those_of_the_fit(
+    world: World, fitted: FittedCandidates
+) -> None:
+    probe = report.probe_of(fitted.family.fits["network"])
+    assert 0 < probe["gradient_median"] <= probe["gradient_largest"]
+    assert probe["loss_at_end"] < probe["loss_at_start"]
+    assert probe["loss_at_start"] == pytest.approx(probe["expected_loss_at_start"], rel=0.25)
+    assert probe["learning_curve"][-1]["fraction"] == 1.0
+
+
+def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: OwnPairs) -> None:
+    """Against the definition: how often a wanted item has more of it than one that is not."""
+    column = NAMES.index("n_purchases")
+    areas = []
+    for row in range(pairs.n):
+        mine = pairs.row == row
+        values = pairs.features[mine, column].astype(float)
+        hit = pairs.wanted[mine] > 0
+        if hit.any() and not hit.all():
+            more = values[hit][:, None] - values[~hit][None, :]
+            areas.append(float((np.sign(more) / 2 + 0.5).mean()))
+    assert feature_aucs(pairs)["n_purchases"] == pytest.approx(np.mean(areas), abs=1e-6)
+
+
+def test_half_of_the_users_are_asked_with_their_own_pairs(
+    world: World, fitted: FittedCandidates, pairs: OwnPairs
+) -> None:
+    from pipeline.families.ranker.own_fit import OwnValidation
+
+    user = np.unique(world.shop.validation["user_id"].to_numpy(dtype=object), return_inverse=True)
+    n_true = world.shop.validation["labels"].map(len).to_numpy()
+    whole = OwnValidation(pairs, n_true, user[1])
+    half = whole.part(2)
+    score = scorer(fitted.family.graph.network)
+    np.testing.assert_allclose(half.ndcg(score), whole.ndcg(score)[user[1] % 2 == 0])
+    assert best_hits(score(half.pairs), half.pairs).shape == (half.pairs.n, 10)

@@ -1,0 +1,122 @@
+"""The peers of the quality benchmark know the tiny shop's answer too, where they are installed."""
+
+import numpy as np
+import pytest
+
+from benchmarks.peers.peer import Peer, popularity_of
+from pipeline.testing.measure import Questions, values_of
+from tests import tiny_shop
+from tests.model.conftest import World
+
+K = 6
+
+
+@pytest.fixture(scope="module")
+def questions(world: World) -> Questions:
+    return Questions.of(world.test, world.requests, world.shop.vocabulary)
+
+
+def _share_of_habits(peer: Peer, questions: Questions, world: World) -> float:
+    shown = peer.answer(questions, K).plain.items
+    found = []
+    for name, items in zip(world.test["user_id"], shown, strict=True):
+        habits = {tiny_shop.item_id(n) for n in tiny_shop.habits(int(name.split("-")[1]))}
+        found.append(len(habits & set(world.shop.vocabulary.decode(items))) / tiny_shop.N_HABITS)
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("name", ["cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top"])
+def test_basket_peers_find_the_habits(world, questions, name):
+    pytest.importorskip("cornac")
+    from benchmarks.peers.baskets import fit_baskets
+
+    peer = fit_baskets(name, world.shop, popular_days=28)
+    assert _share_of_habits(peer, questions, world) > 0.8
+
+
+@pytest.mark.filterwarnings("ignore:Method expects CSR")  # implicit 0.7 warns of itself
+@pytest.mark.parametrize(
+    ("name", "at_least"),
+    [("implicit_als", 0.5), ("implicit_bpr", 0.15), ("implicit_item_knn", 0.5)],
+)  # BPR sees whether, not how often: six habits among some twenty products; chance is 0.1
+def test_matrix_peers_find_the_habits(world, questions, name, at_least):
+    pytest.importorskip("implicit")
+    from benchmarks.peers.matrix import fit_matrix
+
+    peer = fit_matrix(name, world.shop, popular_days=28, seed=1)
+    assert _share_of_habits(peer, questions, world) > at_least
+
+
+def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
+    pytest.importorskip("lightgbm")
+    from benchmarks.peers.boosting import fit_boosting
+
+    peer = fit_boosting(world.shop, world.params.families, seed=1)
+    assert _share_of_habits(peer, questions, world) > 0.8
+    answers = peer.answer(questions, K)
+    requests = questions.requests
+    own = {
+        (row, item)
+        for row in range(len(requests))
+        for item in requests.part(row, row + 1).item.tolist()
+    }
+    shown = {
+        (row, item) for row, items in enumerate(answers.explore_items.tolist()) for item in items
+    }
+    assert not own & shown
+    assert values_of(answers, questions, (K,))["recall@6"].mean() > 0.5
+
+
+def test_tifu_knn_scores_equal_a_dense_calculation(world, questions):
+    pytest.importorskip("cornac")
+    from benchmarks.peers import baskets
+
+    data, index_of = baskets._dataset(world.shop)
+    score = baskets._tifu_knn(data, {**baskets.SETTINGS["cornac_tifu_knn"], "n_neighbors": 5})
+    from cornac.models import TIFUKNN
+
+    model = TIFUKNN(**baskets.SETTINGS["cornac_tifu_knn"])
+    model.train_set = data
+    model.num_users, model.num_items = data.num_users, data.num_items
+    model.uid_map, model.iid_map = data.uid_map, data.iid_map
+    users = np.stack(
+        [model._compute_user_vector(baskets) for _, _, [baskets] in data.ubi_iter(batch_size=1)]
+    )
+    history = [[0, 1], [1, 2], [3]]
+    own = model._compute_user_vector(history)
+    nearest = np.argsort(((users - own) ** 2).sum(axis=1))[:5]
+    wanted = 0.7 * own + 0.3 * users[nearest].mean(axis=0)
+    np.testing.assert_allclose(score([history])[0], wanted, rtol=1e-5, atol=1e-6)
+    assert len(index_of) == data.num_items
+
+
+def test_up_cf_scores_equal_a_dense_calculation(world):
+    pytest.importorskip("cornac")
+    from benchmarks.peers import baskets
+
+    data, _ = baskets._dataset(world.shop)
+    settings = {"recency": 2, "locality": 3, "asymmetry": 0.25}
+    score = baskets._up_cf(data, settings)
+    history = [[0, 1], [1, 2], [1, 3]]
+    n_items = data.num_items
+    counts = np.zeros((data.num_users, n_items))
+    recent = np.zeros((data.num_users, n_items))
+    for user, [_], [bought] in ((u, b, i) for [u], b, i in data.ubi_iter(batch_size=1)):
+        for basket in bought:
+            counts[user, basket] += 1
+        for basket in bought[-2:]:
+            recent[user, basket] += 1 / 2
+    own, own_recent = np.zeros(n_items), np.zeros(n_items)
+    own[[0, 1, 2, 3]] = 1
+    own_recent[[1, 2, 3]] = [1, 0.5, 0.5]
+    below = (own @ own) ** 0.25 * (counts**2).sum(axis=1) ** 0.75
+    alike = (counts @ own) / below
+    wanted = alike**3 @ recent + own_recent
+    np.testing.assert_allclose(score([history])[0], wanted, rtol=1e-4)
+
+
+def test_popularity_is_known_of_every_item(world):
+    popular = popularity_of(world.shop, 28)
+    assert len(popular) == len(world.shop.vocabulary)
+    assert popular[0] == 0
+    assert (popular[1:] > 0).all()

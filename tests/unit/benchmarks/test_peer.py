@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+
+from benchmarks.peers.peer import Peer, baskets_of, best, counts_of, lists_by_score
+from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
+from pipeline.testing.measure import Questions
+
+VOCABULARY = Vocabulary(("a", "b", "c", "d"))  # indices 1 to 4
+EVENTS = pd.DataFrame(
+    {
+        "user_id": ["u"] * 4,
+        "item_id": ["b", "a", "b", "c"],
+        "timestamp": pd.to_datetime(["2017-01-01"] * 2 + ["2017-01-02", "2017-01-09"], utc=True),
+        "event_type": "purchase",
+        "quantity": 1.0,
+        "price": 1.0,
+        "basket_id": ["1", "1", "2", "3"],
+    }
+)
+
+
+def _questions() -> Questions:
+    times = pd.Series(pd.to_datetime(["2017-01-05", "2017-01-05"], utc=True))
+    requests = build_requests(build_histories(EVENTS, VOCABULARY), ["u", "stranger"], times)
+    examples = pd.DataFrame({"user_id": ["u", "stranger"], "labels": [["a"], ["b"]]})
+    return Questions.of(examples, requests, VOCABULARY)
+
+
+def test_baskets_come_in_the_order_of_time_and_end_before_the_request():
+    requests = _questions().requests
+    assert [basket.tolist() for basket in baskets_of(requests, 0)] == [[1, 2], [2]]
+    assert baskets_of(requests, 1) == []
+
+
+def test_counts_are_baskets_that_hold_the_item():
+    found = counts_of(_questions().requests, len(VOCABULARY)).toarray()
+    assert found.tolist() == [[0, 1, 2, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_equal_scores_are_ordered_by_popularity():
+    popular = np.array([0.0, 1.0, 5.0, 2.0, 0.0])
+
+    def score(requests):
+        return np.tile([0.0, 1.0, 1.0, 1.0, 2.0], (len(requests), 1))
+
+    every, new = lists_by_score(score, popular)(_questions(), 4)
+    assert every[0].tolist() == [4, 2, 3, 1]
+    assert new[0].tolist() == [4, 3, 0, 0]  # a and b were bought before
+    assert new[1].tolist() == [4, 2, 3, 1]
+
+
+def test_a_short_list_is_filled_up_with_what_is_popular():
+    popular = np.array([0.0, 1.0, 5.0, 2.0, 0.5])
+    nothing = np.zeros((2, 4), dtype=np.int32)
+    own = nothing.copy()
+    own[:, 0] = 4
+    peer = Peer(popular, lambda _questions, _k: (own, nothing))
+    assert peer.answer(_questions(), 4).plain.items[0].tolist() == [4, 2, 3, 1]
+
+
+def test_more_places_than_items_leaves_places_empty():
+    assert best(np.array([[0.0, 2.0, 0.0]]), 5).tolist() == [[1, 0, 0]]

@@ -1,0 +1,348 @@
+"""Each disease made by hand in arrays: exactly that one is suspected, with the phase that cures."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.diagnosis.data_size import doubling_gains, too_little_data
+from pipeline.diagnosis.diagnose import Inputs, diagnose
+from pipeline.diagnosis.finding import Finding, at_most
+from pipeline.diagnosis.fit_quality import Seen, Side, lost_lead, overfit, underfit
+from pipeline.diagnosis.intervals import interval, weighted_mean
+from pipeline.diagnosis.label_noise import (
+    Judged,
+    contradicted,
+    label_noise,
+    noise_by_group,
+    suspicious,
+)
+from pipeline.diagnosis.leak import Clues, Replayed, leak, permuted_labels, strongest_feature
+from pipeline.diagnosis.units import units
+from pipeline.params import DiagnosisParams, read_params
+from tests.tiny_shop import PROJECT
+
+N_USERS, N_CANDIDATES = 200, 20
+GROUPS = {"frequency": ("count", "decayed"), "timing": ("age",)}
+PROBE: dict[str, Any] = {
+    "loss_at_start": 3.1,
+    "expected_loss_at_start": 3.0,
+    "loss_at_end": 2.0,
+    "gradient_median": 0.3,
+    "gradient_largest": 3.0,
+    "dead_fraction": 0.1,
+    "saturated_fraction": 0.01,
+    "batch_loss_left": 0.02,
+    "feature_auc": {"count": 0.8, "decayed": 0.82, "age": 0.78},
+    "learning_curve": [
+        {"fraction": 0.25, "score": 0.19},
+        {"fraction": 0.5, "score": 0.2},
+        {"fraction": 1.0, "score": 0.2005},
+    ],
+    "last_gain": {"difference": 0.0005, "error": 0.0004},
+}
+CURVE = [
+    {"epoch": 1, "loss": 2.4, "validation": 0.19},
+    {"epoch": 2, "loss": 2.2, "validation": 0.2},
+    {"epoch": 3, "loss": 2.1, "validation": 0.1995},
+]
+
+
+@pytest.fixture(scope="module")
+def params() -> DiagnosisParams:
+    return read_params(PROJECT / "params.yaml").testing.diagnosis
+
+
+def side(model: float, counting: float, seed: int) -> Side:
+    """Requests of N_USERS, five each, around these means."""
+    random = np.random.default_rng(seed)
+    user = np.repeat(np.arange(N_USERS), 5)
+    base = random.uniform(-0.05, 0.05, len(user))
+    return Side(user, model + base, counting + base + random.uniform(-0.02, 0.02, len(user)))
+
+
+def seen(
+    train: tuple[float, float] = (0.21, 0.19), unseen: tuple[float, float] = (0.2, 0.185)
+) -> Seen:
+    return Seen(side(*train, seed=1), side(*unseen, seed=2))
+
+
+def judged(noise: float, seed: int = 3) -> Judged:
+    """Four of the ten most likely candidates are wanted; `noise` of the labels lie anywhere."""
+    random = np.random.default_rng(seed)
+    row = np.repeat(np.arange(N_USERS), N_CANDIDATES)
+    probability = np.tile(np.geomspace(1.0, 1e-4, N_CANDIDATES), N_USERS)
+    probability /= probability[:N_CANDIDATES].sum()
+    wanted = np.zeros((N_USERS, N_CANDIDATES), dtype=bool)
+    for own in wanted:
+        own[random.permutation(10)[:4]] = True
+        for at in np.flatnonzero(own):
+            if random.random() < noise:
+                own[at] = False
+                own[random.choice(np.flatnonzero(~own))] = True
+    item = np.tile(np.arange(1, N_CANDIDATES + 1), N_USERS)
+    return Judged(np.arange(N_USERS), row, item, probability, wanted.ravel())
+
+
+def replayed(changed: int = 0) -> Replayed:
+    items = np.arange(40, dtype=np.int32).reshape(10, 4)
+    scores = np.ones((10, 4), dtype=np.float32)
+    after = items.copy()
+    after[:changed, 2] += 100
+    return Replayed(items, scores, after, scores.copy())
+
+
+def inputs(**changes: Any) -> Inputs:
+    sound = Inputs(PROBE, CURVE, GROUPS, seen(), judged(0.0), replayed(), 0.0)
+    return replace(sound, **changes)
+
+
+def suspected(findings: tuple[Finding, ...]) -> dict[str, str | None]:
+    return {f.name: f.target_phase for f in findings if f.verdict == "suspected"}
+
+
+def test_a_sound_fit_has_no_disease(params: DiagnosisParams) -> None:
+    found = diagnose(inputs(), params)
+    assert [finding.verdict for finding in found] == ["healthy"] * 6
+    assert all(item.holds for finding in found for item in finding.evidence)
+    assert len({finding.name for finding in found}) == 6
+
+
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "memorised": ({"seen": seen(train=(0.4, 0.19))}, {"overfit": "training"}),
+    "behind counting": (
+        {"seen": seen(train=(0.18, 0.19), unseen=(0.17, 0.185))},
+        {"underfit": "training"},
+    ),
+    "stopped too early": (
+        {"curve": [CURVE[0], {"epoch": 2, "loss": 2.2, "validation": 0.21}]},
+        {"underfit": "training"},
+    ),
+    "wrong labels": ({"judged": judged(0.3)}, {"label_noise": "labeling"}),
+    "few shoppers": (
+        {
+            "probe": PROBE
+            | {
+                "learning_curve": [
+                    {"fraction": 0.25, "score": 0.14},
+                    {"fraction": 0.5, "score": 0.17},
+                    {"fraction": 1.0, "score": 0.2},
+                ],
+                "last_gain": {"difference": 0.03, "error": 0.002},
+            }
+        },
+        {"too_little_data": "collection"},
+    ),
+    "label as a feature": (
+        {"probe": PROBE | {"feature_auc": PROBE["feature_auc"] | {"echo": 1.0}}},
+        {"leak": "collection"},
+    ),
+    "another future": ({"replayed": replayed(changed=1)}, {"leak": "labeling"}),
+    "state of later": ({"state_difference": 0.7}, {"leak": "labeling"}),
+    "dead": (
+        {"probe": PROBE | {"dead_fraction": 1.0, "gradient_median": 0.0, "batch_loss_left": 1.0}},
+        {"units": "training"},
+    ),
+    "exploding": (
+        {"probe": PROBE | {"gradient_largest": 1e6, "loss_at_end": 50.0}},
+        {"units": "training"},
+    ),
+    "wrong scale": ({"probe": PROBE | {"loss_at_start": 30.0}}, {"units": "training"}),
+    "not a number": ({"probe": PROBE | {"gradient_largest": np.inf}}, {"units": "training"}),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found_alone_with_the_phase_that_cures_it(
+    fault: str, params: DiagnosisParams
+) -> None:
+    changes, expected = FAULTS[fault]
+    found = diagnose(inputs(**changes), params)
+    assert suspected(found) == expected
+    finding = next(each for each in found if each.name in expected)
+    assert finding.action
+    assert any(not item.holds for item in finding.evidence)
+
+
+def test_what_a_disease_makes_unreadable_is_unknown(params: DiagnosisParams) -> None:
+    verdicts = {f.name: f.verdict for f in diagnose(inputs(replayed=replayed(3)), params)}
+    assert verdicts == {
+        "leak": "suspected",
+        "units": "healthy",
+        "overfit": "unknown",
+        "underfit": "unknown",
+        "label_noise": "unknown",
+        "too_little_data": "unknown",
+    }
+    behind = seen(train=(0.18, 0.19), unseen=(0.17, 0.185))
+    verdicts = {f.name: f.verdict for f in diagnose(inputs(seen=behind), params)}
+    assert (verdicts["label_noise"], verdicts["too_little_data"]) == ("unknown", "healthy")
+
+
+def test_nothing_measured_is_unknown_and_never_healthy(params: DiagnosisParams) -> None:
+    assert {finding.verdict for finding in diagnose(Inputs(), params)} == {"unknown"}
+
+
+def test_a_finding_is_plain_values_for_a_file(params: DiagnosisParams) -> None:
+    found = leak(Clues({}, {}, replayed(10)), params).as_dict()
+    assert found["verdict"] == "suspected"
+    assert found["evidence"][0]["value"] == 1.0
+
+
+def test_a_value_that_is_not_finite_never_holds() -> None:
+    assert not at_most("x", float("nan"), 1.0).holds
+    assert at_most("x", 1.0, 1.0).holds
+
+
+def test_the_lost_lead_is_a_difference_of_differences() -> None:
+    user = np.array([0, 1])
+    train = Side(user, np.array([0.5, 0.7]), np.array([0.3, 0.3]))  # ahead by .3
+    unseen = Side(user, np.array([0.4, 0.4]), np.array([0.2, 0.4]))  # ahead by .1
+    gap, low, high = lost_lead(Seen(train, unseen))
+    assert gap == pytest.approx(0.2)
+    assert low <= gap <= high
+
+
+def test_a_gap_that_may_be_chance_is_not_overfit(params: DiagnosisParams) -> None:
+    random = np.random.default_rng(0)
+    user = np.arange(20)
+    train = Side(user, random.uniform(0, 1, 20), np.full(20, 0.4))
+    unseen = Side(user, random.uniform(0, 1, 20) - 0.1, np.full(20, 0.4))
+    assert overfit(Seen(train, unseen), [], params).verdict == "healthy"
+
+
+def test_weeks_that_are_harder_for_everyone_are_not_overfit(params: DiagnosisParams) -> None:
+    assert overfit(seen(train=(0.4, 0.38)), CURVE, params).verdict == "healthy"
+
+
+def test_a_last_epoch_that_only_raised_the_loss_is_not_underfit(params: DiagnosisParams) -> None:
+    curve = [CURVE[0], {"epoch": 2, "loss": 2.5, "validation": 0.25}]
+    assert underfit(seen(), curve, params).verdict == "healthy"
+    assert underfit(seen(), [{"epoch": 1, "loss": 1.0, "validation": None}], params).verdict == (
+        "healthy"
+    )
+
+
+def test_gains_per_doubling_by_hand() -> None:
+    points = [
+        {"fraction": 0.0625, "score": 0.1},
+        {"fraction": 0.25, "score": 0.14},  # two doublings: .02 each
+        {"fraction": 1.0, "score": 0.16},  # two doublings: .01 each, half of before
+    ]
+    assert doubling_gains(points) == pytest.approx((0.01, 0.005))
+    falling = [{"fraction": f, "score": s} for f, s in ((0.25, 0.2), (0.5, 0.1), (1.0, 0.12))]
+    assert doubling_gains(falling) == pytest.approx((0.02, 0.02))
+
+
+def test_a_gain_that_may_be_chance_asks_for_no_data(params: DiagnosisParams) -> None:
+    rising = FAULTS["few shoppers"][0]["probe"]
+    unsure = rising | {"last_gain": {"difference": 0.03, "error": 0.02}}
+    assert too_little_data(rising, params).verdict == "suspected"
+    assert too_little_data(unsure, params).verdict == "healthy"
+    assert too_little_data({}, params).verdict == "unknown"
+
+
+def test_contradicted_labels_by_hand() -> None:
+    one = Judged(
+        user=np.array([0]),
+        row=np.zeros(4, dtype=np.int64),
+        item=np.array([1, 2, 3, 4]),
+        probability=np.array([0.1, 0.6, 0.05, 0.25]),
+        wanted=np.array([True, True, True, False]),
+    )
+    found = contradicted(one, 0.5)
+    assert found.surest.tolist() == [True, False, True, False]
+    assert found.found.tolist() == [2.0]
+    assert found.by_chance.tolist() == [1.5]  # three labels, half of the candidates
+    assert found.expected.tolist() == pytest.approx([0.45])  # three labels, .15 of probability
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2, 0.4, 1.0])
+def test_the_noise_estimate_is_the_share_of_labels_that_lie_anywhere(
+    noise: float, params: DiagnosisParams
+) -> None:
+    finding = label_noise(judged(noise), params)
+    value = finding.evidence[0].value
+    assert value == pytest.approx(noise, abs=0.12)
+    assert finding.verdict == ("suspected" if noise > 0.15 else "healthy")
+
+
+def test_few_labels_tell_nothing(params: DiagnosisParams) -> None:
+    whole = judged(0.5)
+    few = Judged(
+        whole.user[:10], whole.row[:200], whole.item[:200], whole.probability[:200],
+        whole.wanted[:200],
+    )  # fmt: skip
+    assert label_noise(few, params).verdict == "unknown"
+
+
+def test_noise_is_told_apart_by_group() -> None:
+    clean, noisy = judged(0.0), judged(0.8, seed=4)
+    both = Judged(
+        user=np.arange(2 * N_USERS),
+        row=np.concatenate([clean.row, noisy.row + N_USERS]),
+        item=np.concatenate([clean.item, noisy.item]),
+        probability=np.concatenate([clean.probability, noisy.probability]),
+        wanted=np.concatenate([clean.wanted, noisy.wanted]),
+    )
+    names = np.repeat(np.array(["good", "bad"], dtype=object), len(clean.row))
+    table = noise_by_group(both, {"source": names}, 0.1)
+    assert table["group"].tolist() == ["bad", "good"]
+    assert table["labels"].tolist() == [800, 800]
+    assert table["noise_fraction"][1] == 0.0
+    assert table["noise_fraction"][0] == pytest.approx(0.8, abs=0.25)
+
+
+def test_the_most_suspicious_label_is_the_least_likely_against_chance() -> None:
+    two = Judged(
+        user=np.array([0, 1]),
+        row=np.array([0, 0, 1, 1, 1, 1]),
+        item=np.array([1, 2, 1, 2, 3, 4]),
+        probability=np.array([0.8, 0.2, 0.15, 0.05, 0.5, 0.3]),
+        wanted=np.array([False, True, True, False, False, True]),
+    )
+    # against a blind guess: .2 * 2 = .4, .15 * 4 = .6, .3 * 4 = 1.2
+    assert suspicious(two, 10).tolist() == [1, 2, 5]
+    assert suspicious(two, 1).tolist() == [1]
+
+
+def test_a_changed_score_is_a_changed_answer() -> None:
+    plain = replayed()
+    scores = plain.scores.copy()
+    scores[3, 1] += 1e-6
+    assert plain.changed_fraction == 0.0
+    assert replace(plain, scores_after=scores).changed_fraction == 0.1
+
+
+def test_a_feature_is_held_against_the_best_of_other_kinds(params: DiagnosisParams) -> None:
+    aucs = {"count": 0.9, "decayed": 0.91, "age": 0.8}
+    found = strongest_feature(aucs, GROUPS, params)
+    assert found.holds is False  # the error .09 is less than half of .2, that of 'age'
+    assert found.bound == pytest.approx(0.9)
+    assert strongest_feature(aucs | {"age": 0.85}, GROUPS, params).holds
+    assert not strongest_feature({"count": 0.995, "age": 0.994}, GROUPS, params).holds
+
+
+def test_permuted_labels_are_worth_chance_to_an_honest_ranking() -> None:
+    assert permuted_labels(judged(0.0)).holds
+    assert permuted_labels(judged(1.0)).holds
+
+
+def test_units_are_judged_only_by_what_was_recorded(params: DiagnosisParams) -> None:
+    found = units({"dead_fraction": 0.9}, params)
+    assert [item.name for item in found.evidence] == ["dead_fraction"]
+    assert "dead" in found.cause
+    assert units({}, params).verdict == "unknown"
+
+
+def test_the_interval_of_a_mean_covers_it_and_narrows_with_users() -> None:
+    random = np.random.default_rng(0)
+    widths = []
+    for n in (50, 5000):
+        values = random.normal(1.0, 1.0, n)
+        low, high = interval(n, weighted_mean(values, np.arange(n), n))
+        assert low < values.mean() < high
+        widths.append(high - low)
+    # 1.96 standard errors to each side: 2 * 1.96 / sqrt(n)
+    assert widths == pytest.approx([0.554, 0.0554], rel=0.15)
