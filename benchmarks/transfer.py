@@ -14,10 +14,12 @@ across; a shopper outside the slice is a stranger to the model. One request in f
 training and is left out of the result. Slices are nested, and the same for all ways. Small slices
 get more epochs and smaller batches, the same for all ways. Intervals are by bootstrap over users,
 of the mean over seeds; `paired` is the difference to `scratch`.
+Slices can be measured one by one: those of an earlier run of the same seeds are kept.
 Writes benchmarks/results/transfer.json; run it in the project's root, after `dvc repro labeling`.
 """
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,7 +30,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from benchmarks.machine import write_result
+from benchmarks.machine import RESULTS, write_result
 from pipeline import ranking
 from pipeline.params import FamiliesParams, Params, RankerParams, read_params
 from pipeline.recommenders.requests import Requests
@@ -193,6 +195,22 @@ def summary(recalls: dict[str, list[Array]], bootstrap: Bootstrap) -> dict[str, 
     }
 
 
+def added(before: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found, with the other slices of an earlier run of the same requests.
+
+    >>> one = {"measure": "m", "requests": 2, "seeds": [1], "slices": {"0.1": 1}, "seconds": {}}
+    >>> other = one | {"slices": {"0.5": 2}}
+    >>> added(one, other)["slices"]
+    {'0.1': 1, '0.5': 2}
+    >>> added(one | {"seeds": [2]}, other)["slices"]
+    {'0.5': 2}
+    """
+    if before is None or any(before[key] != found[key] for key in ("measure", "requests", "seeds")):
+        return found
+    parts = ("slices", "seconds")
+    return found | {part: before[part] | found[part] for part in parts}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -209,7 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keras.utils.set_random_seed(params.shop.seed)
     tf.config.experimental.enable_op_determinism()
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
-    write_result("transfer", compare(shop, params, wanted.fractions, wanted.seeds))
+    found = compare(shop, params, wanted.fractions, wanted.seeds)
+    path = RESULTS / "transfer.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    write_result("transfer", added(before, found))
 
 
 if __name__ == "__main__":

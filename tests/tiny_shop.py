@@ -148,6 +148,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "learning_rate": 0.005,
         "explore_epochs": 2,
         "explore_catalogue": 60,
+        "learning_curve_fractions": [0.25, 0.5],
     }
     values["testing"]["bootstrap_samples"] = 100
     values["deployment"] |= {"n_golden_requests": 8, "load_seconds": 2}

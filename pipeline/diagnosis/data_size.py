@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.diagnosis.finding import Finding, above, at_most, healthy, unknown
+from pipeline.diagnosis.finding import Finding, at_most, healthy, unknown
 from pipeline.params import DiagnosisParams
 
 NAME = "too_little_data"
@@ -50,9 +50,9 @@ def too_little_data(probe: Mapping[str, Any], params: DiagnosisParams) -> Findin
     shares = ", ".join(f"{point['fraction']:.0%}: {point['score']:.4f}" for point in points)
     evidence = (
         at_most("next_doubling_gain_fraction", following / quality, bound, f"of {shares}"),
-        above("nothing_gained_lately", -surely, 0.0,
-              f"lower end of the gain from the last part of the data, negated: "
-              f"{step['difference']:+.4f} ± {Z * step['error']:.4f}"),
+        at_most("sure_gain", surely, 0.0,
+                "lower end of the gain from the last part of the data: "
+                f"{step['difference']:+.4f} ± {Z * step['error']:.4f}"),
     )  # fmt: skip
     if evidence[0].holds or evidence[1].holds:
         return healthy(NAME, evidence, "More shoppers of the same kind promise little.")

@@ -7,7 +7,7 @@ References:
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.diagnosis.finding import Finding, at_most, healthy, unknown
+from pipeline.diagnosis.finding import Finding, above, at_most, healthy, unknown
 from pipeline.params import DiagnosisParams
 from pipeline.verdicts import Evidence
 
@@ -16,7 +16,7 @@ SAYS = {
     "loss_at_start": "its loss starts far from that of equal scores",
     "loss_at_end": "its loss ended above where it started",
     "gradient_ratio": "some steps were far larger than the others",
-    "vanished_gradient": "hardly any gradient flows back",
+    "gradient_median": "hardly any gradient flows back",
     "dead_fraction": "units are dead, 0 for every input",
     "saturated_fraction": "inputs or units are at their limit",
     "batch_loss_left": "it cannot even learn one batch by heart",
@@ -28,7 +28,7 @@ def units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
 
     Args:
         probe: What the fit recorded: loss_at_start, expected_loss_at_start, loss_at_end,
-            gradient_median, gradient_largest, dead_fraction, saturated_fraction,
+            gradient_median, gradient_ratio, dead_fraction, saturated_fraction,
             batch_loss_left; what is missing is not judged.
         params: Bounds.
     """
@@ -56,16 +56,20 @@ def _evidence(probe: Mapping[str, float], params: DiagnosisParams) -> Iterator[E
         )  # fmt: skip
     if start is not None and "loss_at_end" in probe:
         yield at_most("loss_at_end", probe["loss_at_end"], start, "against the loss at the start")
+    if "gradient_ratio" in probe:
+        yield at_most(
+            "gradient_ratio",
+            probe["gradient_ratio"],
+            params.maximum_gradient_ratio,
+            "largest norm of an epoch against its median; the worst epoch",
+        )
     if "gradient_median" in probe:
-        median, largest = probe["gradient_median"], probe["gradient_largest"]
-        yield at_most(
-            "gradient_ratio", largest / max(median, 1e-12), params.maximum_gradient_ratio,
-            f"largest norm {largest:.3g} against the median {median:.3g}",
-        )  # fmt: skip
-        yield at_most(
-            "vanished_gradient", -median, -params.minimum_gradient,
-            "the median norm, negated: smaller than this, nothing is learned",
-        )  # fmt: skip
+        yield above(
+            "gradient_median",
+            probe["gradient_median"],
+            params.minimum_gradient,
+            "norm, of the epoch where it is largest; below the bound nothing is learned",
+        )
     bounds = {
         "dead_fraction": (params.maximum_dead_fraction, "of ReLU units, 0 on a whole batch"),
         "saturated_fraction": (

@@ -7,6 +7,8 @@ import pandas as pd
 
 from pipeline.families.fit import Fitted
 
+TINY = 1e-12
+
 
 def metrics(
     fits: Mapping[str, Fitted], validation: Mapping[str, float], n_examples: int
@@ -35,8 +37,11 @@ def probe_of(fit: Fitted) -> dict[str, Any]:
         found |= {
             "loss_at_start": fit.curve[0]["first_loss"],
             "loss_at_end": fit.curve[fit.epochs - 1]["loss"],
-            "gradient_median": min(row["gradient_median"] for row in fit.curve),
+            "gradient_median": max(row["gradient_median"] for row in fit.curve),
             "gradient_largest": max(row["gradient_largest"] for row in fit.curve),
+            "gradient_ratio": max(
+                row["gradient_largest"] / max(row["gradient_median"], TINY) for row in fit.curve
+            ),
         }
     return found
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.top import NOTHING, best, mean_of_row, spread, take, top_pairs
+from pipeline.recommenders.top import NOTHING, best, mean_of_row, named, spread, take, top_pairs
 
 LONG_AGO_DAYS = 400.0
 
@@ -120,8 +120,7 @@ Why = Callable[[tf.Tensor], Parts]
 class RankingGraph(tf.Module):
     """Base of all methods; a subclass defines `score_own` and may define `score_catalogue`.
 
-    A method that can tell more about its scores than that they are high also defines
-    `explain_own` and `explain_catalogue`.
+    One that can say what its scores are made of defines `explain_own`, `explain_catalogue` too.
 
     Attributes:
         groups: Names of what contributes to a score, in the order of `serve_explained`.
@@ -162,8 +161,7 @@ class RankingGraph(tf.Module):
         """Return `score_own`, and what contributes to it as a function of chosen pairs.
 
         That function takes [n, k] own pairs, -1 for none, and returns names of groups and
-        [n, k, n_names]: how much higher the score is than it would be if the item were in this
-        like the user's others.
+        [n, k, n_names]: how much higher the score is than if the item were like the user's others.
         """
         scores = self.score_own(batch)
 
@@ -177,8 +175,7 @@ class RankingGraph(tf.Module):
         """Return `score_catalogue`, and what contributes to it as a function of chosen items.
 
         That function takes [n, k] items of the catalogue, 0 for none, and returns names of groups
-        and [n, k, n_names]: how much higher the score is than if the item were in this like the
-        catalogue.
+        and [n, k, n_names]: how much higher the score is than if the item were like the catalogue.
         """
         scores = self.score_catalogue(batch)
         is_popular = type(self).score_catalogue is RankingGraph.score_catalogue
@@ -209,7 +206,7 @@ class RankingGraph(tf.Module):
             "explore": self.top_catalogue(batch, k),
             "popular": self.top_popular(batch, k),
         }
-        return _named(lists)
+        return named(lists)
 
     @tf.function(input_signature=(*SIGNATURE.values(), K_SPEC))  # type: ignore[untyped-decorator]
     def serve_explained(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -230,7 +227,7 @@ class RankingGraph(tf.Module):
             "explore": why_explore(explore[0]),
             "popular": (("popularity",), popular[1][:, :, tf.newaxis]),
         }
-        found = _named(lists)
+        found = named(lists)
         facts = self.tell(batch, tf.concat([items for items, _ in lists.values()], axis=1))
         for at, (name, (items, _)) in enumerate(lists.items()):
             found[f"{name}_why"] = spread(*why[name], self.groups, items)
@@ -301,8 +298,3 @@ def own_in_cart(batch: Batch) -> tf.Tensor:
 
 def _rows_of(splits: tf.Tensor) -> tf.Tensor:
     return tf.repeat(tf.range(tf.shape(splits)[0] - 1), splits[1:] - splits[:-1])
-
-
-def _named(lists: dict[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
-    parts = ("items", "scores")
-    return {f"{name}_{parts[at]}": each[at] for name, each in lists.items() for at in (0, 1)}

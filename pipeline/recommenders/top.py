@@ -1,6 +1,6 @@
 """The best of the pairs of a request and an own item, which are flat, and of a whole catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -67,3 +67,9 @@ def spread(
     places = [names.index(name) + 1 if name in names else 0 for name in wanted]
     found = tf.gather(tf.pad(values, [[0, 0], [0, 0], [1, 0]]), places, axis=2)
     return found * tf.cast(items > 0, tf.float32)[:, :, tf.newaxis]
+
+
+def named(lists: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """Return the items and scores of lists by the names that `recommender.Ranked` gives them."""
+    parts = ("items", "scores")
+    return {f"{name}_{parts[at]}": each[at] for name, each in lists.items() for at in (0, 1)}

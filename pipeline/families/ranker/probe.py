@@ -32,6 +32,7 @@ RATE_BY_HEART = 0.01
 N_FOR_AUC = 500
 NEAR_ONE = 0.99
 VALIDATION_STEP = 2
+SMALLEST_BATCH = 4
 
 Array = np.ndarray[Any, Any]
 
@@ -173,8 +174,9 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
 ) -> dict[str, Any]:
     """Return validation NDCG@10 of networks that learned from a share of the shoppers.
 
-    The shares are nested. The last point is the fitted network, which learned from all; the others
-    learn for as many epochs. Measured on a part of the validation users.
+    The shares are nested. The last point is the fitted network, which learned from all. The others
+    learn for as many epochs with smaller batches, so that they take as many steps: otherwise fewer
+    steps would look like less data. Measured on a part of the validation users.
 
     Returns:
         learning_curve: rows of fraction and score; last_gain: the difference between the last two
@@ -190,10 +192,11 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
     for share in shares:
         chosen = place[user] < max(1, round(share * len(place)))
         part = network_for(train, n_kinds, params, encoder)
-        name = f"network_{share:g}"
+        name, size = f"network_{share:g}", max(SMALLEST_BATCH, round(share * params.batch_size))
         key = key_of(name, params, encoder, seed, epochs, train.wanted)
+        smaller = params.model_copy(update={"batch_size": size})
         lists = Lists(train, chosen)
-        fit_network(name, part, lists, None, params, seed=seed, epochs=epochs, key=key)
+        fit_network(name, part, lists, None, smaller, seed=seed, epochs=epochs, key=key)
         values.append(asked.ndcg(scorer(part)))
     values.append(asked.ndcg(scorer(network)))
     gain = values[-1] - values[-2]

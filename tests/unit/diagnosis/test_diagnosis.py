@@ -30,7 +30,7 @@ PROBE: dict[str, Any] = {
     "expected_loss_at_start": 3.0,
     "loss_at_end": 2.0,
     "gradient_median": 0.3,
-    "gradient_largest": 3.0,
+    "gradient_ratio": 10.0,
     "dead_fraction": 0.1,
     "saturated_fraction": 0.01,
     "batch_loss_left": 0.02,
@@ -145,11 +145,11 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"units": "training"},
     ),
     "exploding": (
-        {"probe": PROBE | {"gradient_largest": 1e6, "loss_at_end": 50.0}},
+        {"probe": PROBE | {"gradient_ratio": 1e6, "loss_at_end": 50.0}},
         {"units": "training"},
     ),
     "wrong scale": ({"probe": PROBE | {"loss_at_start": 30.0}}, {"units": "training"}),
-    "not a number": ({"probe": PROBE | {"gradient_largest": np.inf}}, {"units": "training"}),
+    "not a number": ({"probe": PROBE | {"gradient_ratio": np.inf}}, {"units": "training"}),
 }
 
 

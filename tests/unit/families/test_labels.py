@@ -51,7 +51,13 @@ def test_examples_are_grouped_by_cutoff_from_early_to_late() -> None:
 def pairs(rows: list[int], n: int) -> OwnPairs:
     size = len(rows)
     return OwnPairs(
-        np.ones((size, 2)), np.ones((size, 3)), np.arange(size), np.array(rows), np.ones(size), n
+        features=np.ones((size, 2)),
+        ages=np.ones((size, 3)),
+        kind=np.zeros(size),
+        item=np.arange(size),
+        row=np.array(rows),
+        wanted=np.ones(size),
+        n=n,
     )
 
 
