@@ -7,14 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.families.bags import Array, Task
-from pipeline.families.candidates import quality
 from pipeline.families.family import validation_opens
 from pipeline.families.fit import Fitted, Schedule, fit, key_of
-from pipeline.recommenders.graph import RankingGraph, tensors_of
-from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.graph import tensors_of
 from pipeline.recommenders.shop import Shop, labels_of
-
-VALIDATION_EXAMPLES = 2_000
 
 Batches = Callable[[np.random.Generator], Iterator[tuple[Any, ...]]]
 
@@ -61,28 +57,6 @@ def label_log_probability(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 def mean_of(values: tf.Tensor) -> tf.Tensor:
     """Return the mean; 0 of nothing."""
     return tf.reduce_sum(values) / tf.maximum(tf.cast(tf.size(values), tf.float32), 1.0)
-
-
-def ndcg_of_lists(
-    graph: RankingGraph, shop: Shop, before: Callable[[], object] = lambda: None
-) -> Callable[[], float]:
-    """Return a function: NDCG@10 of the graph's lists on an even sample of rolling validation.
-
-    Args:
-        graph: Over the vocabulary of `shop`.
-        shop: With validation examples.
-        before: Called first, to bring what was learned into the graph.
-    """
-    rolling = shop.validation[shop.validation["protocol"] == "rolling"]
-    step = max(1, len(rolling) // VALIDATION_EXAMPLES)
-    examples = rolling.iloc[::step].reset_index(drop=True)
-    recommender = GraphRecommender({"name": "validated"}, shop.vocabulary, graph)
-
-    def validate() -> float:
-        before()
-        return quality(recommender, shop, examples)["ndcg@10"]
-
-    return validate
 
 
 def fit_task(

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.families.bag_fit import Batches, fit_task, log_shares, ndcg_of_lists
+from pipeline.families.bag_fit import Batches, fit_task, log_shares
 from pipeline.families.bags import Array, BagFamily, BagGraph, Parts, Task, mix, widened
 from pipeline.families.family import validation_opens
 from pipeline.families.fit import Fitted
+from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import Item2VecParams
 from pipeline.recommenders.graph import Batch
 from pipeline.recommenders.shop import Shop

@@ -27,12 +27,12 @@ from pipeline.families.bag_fit import (
     label_log_probability,
     log_shares,
     mean_of,
-    ndcg_of_lists,
     request_batches,
 )
 from pipeline.families.bags import Array, BagFamily, BagGraph, Parts, Task, mix
 from pipeline.families.family import validation_opens
 from pipeline.families.fit import Fitted
+from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import LightGcnParams
 from pipeline.recommenders.graph import SIGNATURE, Batch, read_batch
 from pipeline.recommenders.requests import DAY

@@ -25,11 +25,11 @@ from pipeline.families.bag_fit import (
     fit_task,
     label_log_probability,
     log_shares,
-    ndcg_of_lists,
     request_batches,
 )
 from pipeline.families.bags import BagFamily, BagGraph, Parts, Task, mix
 from pipeline.families.fit import Fitted
+from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import MultVaeParams
 from pipeline.recommenders.graph import SIGNATURE, Batch, read_batch
 

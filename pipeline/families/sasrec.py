@@ -22,22 +22,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline import ranking
 from pipeline.families.embedding import EmbeddingGraph
 from pipeline.families.family import FittedFamily, validation_opens
 from pipeline.families.fit import Schedule, fit, key_of
 from pipeline.families.sampled import gbce, gbce_beta, sampled_softmax
 from pipeline.families.self_attention import SequenceNetwork
 from pipeline.families.sequences import Sequences, Windows, item_codes, sequences_of
+from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import FamiliesParams, SasrecParams
 from pipeline.recommenders.graph import Batch, RankingGraph
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.requests import Floats, Ints
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import Shop, labels_of
+from pipeline.recommenders.shop import Shop
 
 K = 10
-VALIDATION = 2_000
 UNKNOWN = -1e3
 
 
@@ -131,7 +129,7 @@ class SasrecFamily:
             batches=lambda random: with_negatives(windows, negatives, random),
             n_batches=windows.n_batches,
             loss=loss_of(network, negatives, own),
-            validate=None if epochs is not None else _validation(graph, shop),
+            validate=None if epochs is not None else ndcg_of_lists(graph, shop, graph.refresh),
             schedule=Schedule(
                 own.epochs if epochs is None else epochs["network"],
                 own.patience,
@@ -234,25 +232,3 @@ def loss_of(
         return tf.reduce_sum(each * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
     return loss
-
-
-def _validation(graph: SasrecGraph, shop: Shop) -> Callable[[], float]:
-    """Return a function that scores the lists on an even sample of rolling validation.
-
-    It is the NDCG@10 of the repeat list plus that of the explore list: where nothing is bought
-    twice the first is always 0, and the second alone decides.
-    """
-    rolling = shop.validation[shop.validation["protocol"] == "rolling"]
-    examples = rolling.iloc[:: max(1, len(rolling) // VALIDATION)].reset_index(drop=True)
-    recommender = GraphRecommender({"name": "sasrec"}, shop.vocabulary, graph)
-    requests, labels = shop.requests(examples), labels_of(examples, shop.vocabulary)
-    n_true = examples["labels"].map(len).to_numpy()
-
-    def validate() -> float:
-        graph.refresh()
-        found = recommender.rank(requests, K)
-        lists = (found.repeat_items, found.explore_items)
-        hits = [ranking.hit_matrix(items, *labels) for items in lists]
-        return float(sum(np.nanmean(ranking.ndcg_at_k(each, n_true, K)) for each in hits))
-
-    return validate
