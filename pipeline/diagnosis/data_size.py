@@ -49,12 +49,15 @@ def too_little_data(probe: Mapping[str, Any], params: DiagnosisParams) -> Findin
     bound = params.maximum_doubling_gain_fraction
     shares = ", ".join(f"{point['fraction']:.0%}: {point['score']:.4f}" for point in points)
     evidence = (
-        at_most("next_doubling_gain_fraction", following / quality, bound, f"of {shares}"),
-        at_most("sure_gain", surely, 0.0,
-                "lower end of the gain from the last part of the data: "
-                f"{step['difference']:+.4f} ± {Z * step['error']:.4f}"),
-    )  # fmt: skip
-    if evidence[0].holds or evidence[1].holds:
+        at_most(
+            "next_doubling_gain_fraction",
+            following / quality if surely > 0 else 0.0,
+            bound,
+            f"of {shares}; the last part of the data brought {step['difference']:+.4f} ± "
+            f"{Z * step['error']:.4f}, and a gain that may be chance counts as none",
+        ),
+    )
+    if evidence[0].holds:
         return healthy(NAME, evidence, "More shoppers of the same kind promise little.")
     return Finding(
         NAME, "suspected", evidence,
