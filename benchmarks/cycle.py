@@ -74,7 +74,7 @@ def measure_repro(folder: Path) -> dict[str, Any]:
     assert process.stdout is not None
     for line in process.stdout:
         sys.stdout.write(line)
-        if found := re.match(r"Running stage '(\w+)'", line):
+        if found := re.match(r"Running stage '([\w@]+)'", line):
             memory.stage = found[1]
             starts[found[1]] = time.perf_counter()
     if process.wait() != 0:
@@ -111,7 +111,7 @@ def stages_after_a_training_change(folder: Path) -> list[str]:
     """Return the stages that `dvc repro` would run after one training parameter has changed."""
     path = folder / "params.yaml"
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"dropout: \S+", "dropout: 0.123", text), encoding="utf-8")
+    path.write_text(re.sub(r"dropout: \S+", "dropout: 0.123", text, count=1), encoding="utf-8")
     done = subprocess.run(
         ["dvc", "repro", "--dry"],
         cwd=folder,
@@ -121,7 +121,7 @@ def stages_after_a_training_change(folder: Path) -> list[str]:
         check=True,
     )
     path.write_text(text, encoding="utf-8")
-    return re.findall(r"Running stage '(\w+)'", done.stdout)
+    return re.findall(r"Running stage '([\w@]+)'", done.stdout)
 
 
 def main() -> None:

@@ -108,7 +108,8 @@ def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> N
     tiny_shop.write_params(path, values)
     output = run(project, "dvc", "repro", "--dry")
     path.write_text(before, encoding="utf-8")
-    assert stages_run(output)[0] == "families@mlp"
+    assert "Running stage 'families@mlp'" in output
+    assert stages_run(output)[0] == "training"
 
 
 def test_dvc_shows_the_graph_the_metrics_and_the_plots(project: Path) -> None:
