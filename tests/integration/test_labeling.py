@@ -66,6 +66,7 @@ def test_the_examples_are_the_baskets_of_the_tiny_shop() -> None:
     # then four weeks of validation, test and production, and a first basket in each
     assert examples.groupby(["split", "protocol"]).size().to_dict() == {
         ("train", "rolling"): 80 * 2 * 3,
+        ("train", "first_basket"): 160,  # the earliest window has too little history before it
         ("validation", "rolling"): 320,
         ("validation", "first_basket"): 80,
         ("test", "rolling"): 320,
@@ -105,7 +106,10 @@ def test_a_filled_review_queue_is_the_next_runs_input() -> None:
     assert main([]) == 0
     second = artefacts.read_json(artefacts.LABEL_AUDIT)
     assert second["reviews"]["n_drop"] == second["reviews"]["n_keep"] == 1
-    assert second["n_questions"] == first["n_questions"] - 2
+    left = pd.read_csv(artefacts.REVIEW_QUEUE.path, dtype="str", keep_default_na=False)
+    assert not set(queue["basket_id"][:2]) & set(left["basket_id"])
+    # the next basket may become the window's first, and be as doubtful
+    assert first["n_questions"] - 2 <= second["n_questions"] <= first["n_questions"] - 1
     examples = artefacts.read_table(artefacts.EXAMPLES)
     assert queue["basket_id"][0] not in set(examples["basket_id"])
     assert queue["basket_id"][1] in set(examples["basket_id"])
