@@ -157,7 +157,7 @@ def new_products(
     is_new[0] = False
     chosen = is_new[asked.item]
     n_new = np.bincount(asked.row[chosen], minlength=len(asked.requests))
-    found = {
+    found: dict[str, Any] = {
         "share_of_labels_new": float(chosen.mean()),
         "share_of_labels_unknown": float((asked.item == 0).mean()),
     }

@@ -69,8 +69,8 @@ def measure(recommender: GraphRecommender, params: Params, n: int) -> dict[str, 
         found, explanations = recommender.explain(one, K, explore_slots=EXPLORE)
         reasons = Reasons(one, catalogue)
         for rank, item in enumerate(found.items[0].tolist()):
-            told = reasons.of(item, *explanations.of(0, rank)) if item else []
-            for place, reason in enumerate(told, start=1):
+            given = reasons.of(item, *explanations.of(0, rank)) if item else []
+            for place, reason in enumerate(given, start=1):
                 fell = fall(recommender, one, item, reason.kind, catalogue)
                 rows.append((reason.kind, place, int(found.slots[0, rank]), fell))
     told = pd.DataFrame(rows, columns=["kind", "place", "slot", "fall"])
@@ -92,7 +92,7 @@ def share_that_lowers(checked: pd.DataFrame) -> float:
 
 
 def _by(told: pd.DataFrame, column: str) -> dict[str, Any]:
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, rows in told.groupby(column):
         checked = rows.dropna()
         found[str(name)] = {"n_told": len(rows), "n_checked": len(checked)}

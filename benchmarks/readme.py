@@ -8,7 +8,6 @@ Reads reports/ and benchmarks/results/, rewrites the parts of README.md between
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +127,9 @@ def main() -> None:
     path = PROJECT / "README.md"
     text = path.read_text(encoding="utf-8")
     for name, body in parts.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.DOTALL)
+        head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(head)
+        text = f"{before}{head}{body}\n{tail}{rest.partition(tail)[2]}"
     path.write_text(text, encoding="utf-8")
     (PROJECT / "docs" / "circle.svg").write_text(circle(), encoding="utf-8")
 

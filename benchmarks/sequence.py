@@ -165,7 +165,8 @@ def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
     from pipeline.recommenders.items import item_state
     from pipeline.recommenders.saved import GraphRecommender
 
-    shop, found = split.shop, {}
+    shop = split.shop
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # for checkpoints
         began = time.perf_counter()
         if family == "popular":

@@ -64,14 +64,14 @@ def step_of(loss: Callable[..., tf.Tensor], learned: list[Any]) -> Callable[...,
     optimizer = keras.optimizers.AdamW(1e-3)
     optimizer.build(learned)
 
-    @tf.function(reduce_retracing=True)
     def step(*batch: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             value = loss(*batch)
         optimizer.apply_gradients(zip(tape.gradient(value, learned), learned, strict=True))
         return value
 
-    return step
+    traced: Callable[..., tf.Tensor] = tf.function(step, reduce_retracing=True)
+    return traced
 
 
 def median_seconds(step: Callable[..., tf.Tensor], batches: list[tuple[Any, ...]]) -> float:

@@ -76,11 +76,11 @@ class Exam:
         rolling = shop.validation[shop.validation["protocol"] == "rolling"]
         step = max(2, len(rolling) // EXPLORE_VALIDATION)
         examples = rolling[np.arange(len(rolling)) % step > 0].reset_index(drop=True)
-        labels = Labels.of(examples, shop)
-        rows, items = labels.key // labels.n_items, labels.key % labels.n_items
+        rows, items = Labels.of(examples, shop).pairs.T
         requests = shop.requests(examples)
         user = pd.factorize(examples["user_id"])[0]
-        return cls(requests, user, rows, items, new_counts(requests, rows, items, labels.n_items))
+        n_new = new_counts(requests, rows, items, len(shop.vocabulary))
+        return cls(requests, user, rows, items, n_new)
 
     def recalls(self, graph: Any) -> Array:
         """Return [n] explore recall@10 of a graph; NaN where nothing new was bought."""
@@ -218,14 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     wanted = parser.parse_args(arguments)
     quiet_tools()
-    import keras
-    import tensorflow as tf
-
+    from pipeline.families.fit import begin_with
     from pipeline.recommenders.tables import read_shop
 
     params = read_params()
-    keras.utils.set_random_seed(params.shop.seed)
-    tf.config.experimental.enable_op_determinism()
+    begin_with(params.shop.seed)
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
     found = compare(shop, params, wanted.fractions, wanted.seeds)
     path = RESULTS / "transfer.json"

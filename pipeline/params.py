@@ -171,9 +171,13 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class FamilySection(Section):
-    """What every family's section has."""
+    """What every family's section has: how long and how fast to learn."""
 
     epochs: int = Field(ge=1)
+    patience: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
 
 
 class RankerParams(FamilySection):
@@ -191,10 +195,6 @@ class RankerParams(FamilySection):
     explore_epochs: int = Field(ge=1)
     explore_learning_rate: float = Field(gt=0)
     item_vectors: Literal["scratch", "frozen", "finetuned", "initialised"]
-    patience: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
 
 
 class SasrecParams(FamilySection):
@@ -211,10 +211,6 @@ class SasrecParams(FamilySection):
     gbce_calibration: float = Field(ge=0, le=1)
     maximum_items: int = Field(ge=1)
     explore_catalogue: int = Field(ge=1)
-    patience: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
 
     @field_validator("n_heads")
     @classmethod
@@ -232,10 +228,6 @@ class BagParams(FamilySection):
     decay_days: float = Field(gt=0)
     maximum_items: int = Field(ge=1)
     explore_catalogue: int = Field(ge=1)
-    patience: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
 
 
 class MultVaeParams(BagParams):

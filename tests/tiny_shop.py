@@ -150,6 +150,9 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "explore_catalogue": 60,
         "learning_curve_fractions": [0.25, 0.5],
     }
+    for name in ("multvae", "lightgcn", "item2vec", "irgan"):
+        values["families"][name] |= {"epochs": 12, "patience": 12, "batch_size": 64}
+    values["families"]["sasrec"] |= {"epochs": 12, "patience": 12, "max_length": 30}
     values["testing"]["bootstrap_samples"] = 100
     values["deployment"] |= {"n_golden_requests": 8, "load_seconds": 2}
     values["monitoring"] |= {"bootstrap_samples": 100}

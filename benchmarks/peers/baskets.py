@@ -115,7 +115,8 @@ def _tifu_knn(data: Any, settings: dict[str, Any]) -> Score:
             (np.full(nearest.size, 1.0 / k), nearest.ravel(), np.arange(len(own) + 1) * k),
             shape=(len(own), users.shape[0]),
         )
-        return model.alpha * own + (1 - model.alpha) * (chosen @ users).toarray()
+        of_neighbours = (chosen @ users).toarray()
+        return np.asarray(model.alpha * own + (1 - model.alpha) * of_neighbours)
 
     return score
 

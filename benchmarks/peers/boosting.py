@@ -47,22 +47,12 @@ def fit_boosting(
         seed: Of LightGBM.
         without: Groups of features that are left out.
     """
-    import lightgbm
-
     graph = RankerGraph(
         tables_of(shop, shop.cutoff, params.popular_days), params.ranker, code_counts(shop), seed
     )
     hidden = {name for group in without for name in GROUPS[group]}
     columns = np.array([at for at, name in enumerate(NAMES) if name not in hidden])
-    pairs = useful(training_pairs(shop, graph, params))
-    data = lightgbm.Dataset(
-        _rows(pairs, columns),
-        label=(pairs.wanted > 0).astype(np.float32),
-        group=sizes_of(pairs)[sizes_of(pairs) > 0],
-        params={"verbose": -1},
-    ).construct()
-    del pairs
-    booster = lightgbm.train({**SETTINGS, "seed": seed}, data, num_boost_round=N_TREES)
+    booster = train_booster(training_pairs(shop, graph, params), columns, seed)
     extract = extractor(graph, params.ranker.n_ages)
 
     def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
@@ -77,17 +67,33 @@ def fit_boosting(
     return Peer(popularity, lists)
 
 
+def train_booster(pairs: OwnPairs, columns: np.ndarray, seed: int) -> Any:
+    """Return LightGBM fitted on these columns of the features, and on the ages."""
+    import lightgbm
+
+    pairs = useful(pairs)
+    data = lightgbm.Dataset(
+        _rows(pairs, columns),
+        label=(pairs.wanted > 0).astype(np.float32),
+        group=sizes_of(pairs)[sizes_of(pairs) > 0],
+        params={"verbose": -1},
+    ).construct()
+    del pairs
+    return lightgbm.train({**SETTINGS, "seed": seed}, data, num_boost_round=N_TREES)
+
+
 def useful(pairs: OwnPairs) -> OwnPairs:
     """Return the pairs of the requests that hold something wanted; without it there is no rank."""
     hits = np.bincount(pairs.row, weights=pairs.wanted > 0, minlength=pairs.n)
     kept = hits[pairs.row] > 0
     return OwnPairs(
-        pairs.features[kept],
-        pairs.ages[kept],
-        pairs.item[kept],
-        pairs.row[kept],
-        pairs.wanted[kept],
-        pairs.n,
+        features=pairs.features[kept],
+        ages=pairs.ages[kept],
+        kind=pairs.kind[kept],
+        item=pairs.item[kept],
+        row=pairs.row[kept],
+        wanted=pairs.wanted[kept],
+        n=pairs.n,
     )
 
 

@@ -54,7 +54,6 @@ def read_moment(day: date, params: Params) -> Moment:
         )
     events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
     items, users = artefacts.read_table(artefacts.ITEMS), artefacts.read_table(artefacts.USERS)
-    earlier = (examples["cutoff"] < cutoff) & (examples["protocol"] == "rolling")
     shop = learnable(
         build_shop(
             cutoff=cutoff,
@@ -63,7 +62,7 @@ def read_moment(day: date, params: Params) -> Moment:
             items=items,
             users=users,
             offers=artefacts.read_table(artefacts.OFFERS),
-            train=examples[earlier],
+            train=examples[examples["cutoff"] < cutoff],
             validation=examples.iloc[:0],
         )
     )

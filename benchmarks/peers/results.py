@@ -116,7 +116,8 @@ def _lead(ours: Cell, theirs: Cell, protocol: str, bootstrap: Bootstrap) -> dict
         }
         for level in LEVELS
     )
-    return _rounded({**product, "product_type": product_type})
+    found: dict[str, Any] = _rounded({**product, "product_type": product_type})
+    return found
 
 
 def costs(found: list[dict[str, Any]]) -> dict[str, Any]:

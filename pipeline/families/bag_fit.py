@@ -88,12 +88,6 @@ def fit_task(
         n_batches=batches[1],
         loss=loss,
         validate=None if fixed else validate,
-        schedule=Schedule(
-            section.epochs if task.epochs is None else task.epochs,
-            section.patience,
-            section.learning_rate,
-            section.weight_decay,
-            task.seed,
-        ),
+        schedule=Schedule.of(section, seed=task.seed, epochs=task.epochs),
         key=key_of(section, task.seed, task.epochs, known, task.shop.vocabulary.ids),
     )

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pipeline.families.embedding import EmbeddingGraph
 from pipeline.families.family import FittedFamily, validation_opens
-from pipeline.families.fit import Fitted
+from pipeline.families.fit import Fitted, begin_with
 from pipeline.params import BagParams, FamiliesParams
 from pipeline.recommenders.graph import Batch, RankingGraph
 from pipeline.recommenders.items import item_state
@@ -115,6 +114,7 @@ def limited(shop: Shop, chosen: Array) -> Shop:
         basket=lines.basket[kept],
         quantity=lines.quantity[kept],
         price=lines.price[kept],
+        store=lines.store[kept],
     )
     ids = tuple(shop.vocabulary.ids[at - 1] for at in chosen.tolist())
     items = shop.items.iloc[chosen - 1].reset_index(drop=True)
@@ -185,8 +185,7 @@ class BagFamily(Generic[P]):
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the family fitted on the purchases before validation opens."""
-        keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
+        begin_with(seed)
         section: Any = params.of(self.name)
         length = None if epochs is None else epochs[self.name]
         task, chosen = Task.of(shop, section, params.popular_days, seed, length)

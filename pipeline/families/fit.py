@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from pipeline.artefacts import whole_file
 from pipeline.errors import TrainingError
+from pipeline.params import FamilySection
 
 CHECKPOINTS = Path("models/checkpoints")
 FINAL_RATE = 0.02
@@ -48,6 +49,18 @@ class Schedule:
     learning_rate: float
     weight_decay: float
     seed: int
+
+    @classmethod
+    def of(cls, section: FamilySection, *, seed: int, epochs: int | None) -> "Schedule":
+        """Return what a family's section says; `epochs` replaces its own number."""
+        length = section.epochs if epochs is None else epochs
+        return cls(length, section.patience, section.learning_rate, section.weight_decay, seed)
+
+
+def begin_with(seed: int) -> None:
+    """Let everything random in Keras and TensorFlow follow from the seed."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
 
 
 def fit(  # noqa: PLR0913  each is one replaceable part

@@ -18,13 +18,12 @@ References:
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pipeline.families.embedding import EmbeddingGraph
 from pipeline.families.family import FittedFamily, validation_opens
-from pipeline.families.fit import Schedule, fit, key_of
+from pipeline.families.fit import Schedule, begin_with, fit, key_of
 from pipeline.families.sampled import gbce, gbce_beta, sampled_softmax
 from pipeline.families.self_attention import SequenceNetwork
 from pipeline.families.sequences import Sequences, Windows, item_codes, sequences_of
@@ -112,8 +111,7 @@ class SasrecFamily:
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the network fitted on the purchases before the validation window."""
-        keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
+        begin_with(seed)
         own, opens = params.sasrec, validation_opens(shop)
         codes = item_codes(shop.histories, len(shop.vocabulary), opens, own.maximum_items)
         sequences = sequences_of(shop.histories, codes, opens, own.max_length)
@@ -130,12 +128,8 @@ class SasrecFamily:
             n_batches=windows.n_batches,
             loss=loss_of(network, negatives, own),
             validate=None if epochs is not None else ndcg_of_lists(graph, shop, graph.refresh),
-            schedule=Schedule(
-                own.epochs if epochs is None else epochs["network"],
-                own.patience,
-                own.learning_rate,
-                own.weight_decay,
-                seed,
+            schedule=Schedule.of(
+                own, seed=seed, epochs=None if epochs is None else epochs["network"]
             ),
             key=key_of(own, seed, epochs, opens, sequences.code, shop.vocabulary.ids),
         )

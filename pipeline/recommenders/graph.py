@@ -263,6 +263,10 @@ class RankingGraph(tf.Module):
         self, batch: Batch, scores: tf.Tensor, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the best by [n, n_catalogue] scores of what the user never bought."""
+        return best(self.only_new(batch, scores), self.catalogue, k)
+
+    def only_new(self, batch: Batch, scores: tf.Tensor) -> tf.Tensor:
+        """Return [n, n_catalogue] scores, NOTHING for what was bought before or is in the cart."""
         cart_row = _rows_of(batch.raw["cart_splits"])
         rows = tf.concat([batch.own_row, cart_row], axis=0)
         places = tf.gather(
@@ -271,7 +275,7 @@ class RankingGraph(tf.Module):
         inside = places >= 0
         where = tf.stack([tf.boolean_mask(rows, inside), tf.boolean_mask(places, inside)], axis=1)
         nothing = tf.fill(tf.shape(where)[:1], NOTHING)
-        return best(tf.tensor_scatter_nd_update(scores, where, nothing), self.catalogue, k)
+        return tf.tensor_scatter_nd_update(scores, where, nothing)
 
     def top_popular(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what is popular, the same for everyone but for the cart."""

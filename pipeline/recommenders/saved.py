@@ -31,11 +31,16 @@ T = TypeVar("T")
 
 
 def in_parts(requests: Requests, call: Callable[[Requests], T]) -> list[T]:
-    """Return `call` of parts of the requests, in order; TensorFlow runs two at a time."""
+    """Return `call` of parts of the requests, in order; TensorFlow runs two at a time.
+
+    The first goes alone: two threads that trace one function for the first time can wait for each
+    other for ever when it fails.
+    """
     starts = range(0, len(requests), PART)
     parts = [requests.part(start, min(start + PART, len(requests))) for start in starts]
+    first = [call(part) for part in parts[:1]]
     with ThreadPoolExecutor(N_THREADS) as pool:
-        return list(pool.map(call, parts))
+        return [*first, *pool.map(call, parts[1:])]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Every candidate, fitted once on the tiny shop, and what is asked of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +130,25 @@ class FittedCandidates:
 @pytest.fixture(scope="session")
 def fitted(world: World, tmp_path_factory: pytest.TempPathFactory) -> FittedCandidates:
     return fit_in(tmp_path_factory.mktemp("fitting"), world.shop, world.params)
+
+
+@pytest.fixture(scope="session")
+def fitted_by_name(
+    world: World, fitted: FittedCandidates, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], GraphRecommender]:
+    """Any candidate; a family is fitted when it is first asked for."""
+    known, seed = dict(fitted.recommenders), world.params.shop.seed
+    ranker = world.params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
+    params = world.params.families.model_copy(update={"ranker": ranker})
+
+    def of(name: str) -> GraphRecommender:
+        if name not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(tmp_path_factory.mktemp(name))
+                known[name] = fit_family(name, world.shop, params, seed=seed)[1]
+        return known[name]
+
+    return of
 
 
 def fit_in(folder: Path, shop: Shop, params: Params) -> FittedCandidates:

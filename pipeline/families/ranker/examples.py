@@ -104,6 +104,12 @@ class Labels:
         order = known[np.argsort(key[known], kind="stable")]
         return cls(key[order], relevance[order], n_items)
 
+    @property
+    def pairs(self) -> np.ndarray[Any, Any]:
+        """[n_labels, 2] request and item index."""
+        found = np.stack([self.key // self.n_items, self.key % self.n_items], axis=1)
+        return found.astype(np.int32)
+
     def relevance_of(
         self, row: np.ndarray[Any, Any], item: np.ndarray[Any, Any]
     ) -> np.ndarray[Any, Any]:

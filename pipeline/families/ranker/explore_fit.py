@@ -1,6 +1,7 @@
 """Fitting the explore head: softmax over its whole catalogue, of what each shopper never bought."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,9 @@ def fit_explore(
         batch = read_batch(dict(zip(SIGNATURE, inputs[:-1], strict=True)))
         return explore_loss(graph, batch, inputs[-1])
 
-    schedule = Schedule(
-        ranker.explore_epochs if epochs is None else epochs,
-        ranker.patience,
-        ranker.explore_learning_rate,
-        ranker.weight_decay,
-        seed,
+    schedule = replace(
+        Schedule.of(ranker, seed=seed, epochs=ranker.explore_epochs if epochs is None else epochs),
+        learning_rate=ranker.explore_learning_rate,
     )
     return fit(
         "explore",
@@ -90,14 +88,7 @@ def explore_loss(graph: RankerGraph, batch: Batch, labels: tf.Tensor) -> tf.Tens
         batch: Requests.
         labels: [n_labels, 2] request and item index.
     """
-    logits = graph.explore(batch)
-    places = tf.gather(graph.catalogue_place, batch.own_item)
-    inside = places >= 0
-    own = tf.stack(
-        [tf.boolean_mask(batch.own_row, inside), tf.boolean_mask(places, inside)], axis=1
-    )
-    logits = tf.tensor_scatter_nd_update(logits, own, tf.fill(tf.shape(own)[:1], NOTHING))
-    log_probability = tf.nn.log_softmax(logits, axis=1)
+    log_probability = tf.nn.log_softmax(graph.only_new(batch, graph.explore(batch)), axis=1)
     places = tf.gather(graph.catalogue_place, labels[:, 1])
     known = tf.boolean_mask(tf.stack([labels[:, 0], places], axis=1), places >= 0)
     found = tf.gather_nd(log_probability, known)
@@ -110,9 +101,7 @@ def _with_new(examples: pd.DataFrame, shop: Shop, size: int) -> list[tuple[Any, 
     found = []
     for start in range(0, len(examples), size):
         part = examples.iloc[start : start + size].reset_index(drop=True)
-        labels = Labels.of(part, shop)
-        pairs = np.stack([labels.key // labels.n_items, labels.key % labels.n_items], axis=1)
-        found.append((shop.requests(part), pairs.astype(np.int32)))
+        found.append((shop.requests(part), Labels.of(part, shop).pairs))
     return found
 
 
@@ -121,8 +110,7 @@ def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
     rolling = shop.validation[shop.validation["protocol"] == "rolling"]
     step = max(1, len(rolling) // EXPLORE_VALIDATION)
     examples = rolling.iloc[::step].reset_index(drop=True)
-    labels = Labels.of(examples, shop)
-    rows, items = labels.key // labels.n_items, labels.key % labels.n_items
+    rows, items = Labels.of(examples, shop).pairs.T
     requests = shop.requests(examples)
 
     @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
@@ -136,7 +124,7 @@ def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
             for s in range(0, len(requests), 256)
         ]
         hits = ranking.hit_matrix(np.concatenate(parts), rows, items)
-        n_new = new_counts(requests, rows, items, labels.n_items)
+        n_new = new_counts(requests, rows, items, len(shop.vocabulary))
         recall = ranking.recall_at_k(hits, n_new, K)[n_new > 0]
         return float(recall.mean()) if len(recall) else 0.0
 

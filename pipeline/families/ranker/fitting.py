@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from pipeline.families.family import FittedFamily, validation_opens
+from pipeline.families.fit import begin_with
 from pipeline.families.ranker.examples import (
     Labels,
     OwnPairs,
@@ -45,8 +44,7 @@ class RankerFamily:
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the ranker fitted on `shop.train`, with item state as of `shop.cutoff`."""
-        keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
+        begin_with(seed)
         opens, length = validation_opens(shop), epochs or {}
         tables = tables_of(shop, opens, params.popular_days)
         graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)

@@ -82,13 +82,6 @@ def fit_network(  # noqa: PLR0913  all that shapes the fit
         scores = network(inputs_of(*batch[:N_INPUTS]), training=True)
         return listwise_softmax(scores, wanted, row, n)
 
-    schedule = Schedule(
-        params.epochs if epochs is None else epochs,
-        params.patience,
-        params.learning_rate,
-        params.weight_decay,
-        seed,
-    )
     return fit(
         name,
         list(network.variables),
@@ -96,7 +89,7 @@ def fit_network(  # noqa: PLR0913  all that shapes the fit
         n_batches=lists.n_batches(params.batch_size),
         loss=loss,
         validate=None if validation is None else validation.of_network(network),
-        schedule=schedule,
+        schedule=Schedule.of(params, seed=seed, epochs=epochs),
         key=key,
     )
 

@@ -45,6 +45,11 @@ class TestALimitedShop:
                 small.histories.time[after], shop.histories.time[before][kept]
             )
 
+    def test_every_column_of_its_histories_has_its_lines(self, shop: Shop) -> None:
+        lines = limited(shop, np.array([2, 5])).histories
+        columns = (lines.time, lines.basket, lines.quantity, lines.price, lines.store)
+        assert {len(column) for column in columns} == {len(lines.item)}
+
     def test_its_vectors_are_widened_to_the_whole_vocabulary(self) -> None:
         parts = {"items": np.array([[9.0], [1.0], [2.0]]), "bias": np.array([9.0, 3.0, 4.0])}
         wide = widened(parts, ("items", "bias"), np.array([1, 3]), 5)

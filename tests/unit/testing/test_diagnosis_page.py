@@ -1,8 +1,7 @@
-"""When a suspicion about the fit sends the circle back, and how the page shows it."""
+"""How the testing page shows what was suspected of the fit, and what was not."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,77 +12,13 @@ from pipeline.diagnosis.finding import Finding, above, at_most, healthy, unknown
 from pipeline.diagnosis.fit_quality import Seen, Side
 from pipeline.diagnosis.label_noise import Judged
 from pipeline.pages import Page
-from pipeline.params import GuardrailParams
-from pipeline.planning.plan import Baseline, Plan, Target
 from pipeline.testing.diagnosis import add, evidence_table, labels_by_tenth
 from pipeline.testing.examine import Examination
-from pipeline.testing.gate import gate
-from pipeline.verdicts import Verdict
 
-PLAN = Plan.model_construct(  # the parts that the gate reads
-    primary_metric="recall@10",
-    target=Target(value=0.22, low=0.2, high=0.24, metric="recall@10", derivation=""),
-    baseline=Baseline(name="decayed", value=0.2, low=0.18, high=0.22),
-    guardrails=GuardrailParams(
-        p99_latency_ms=1,
-        serving_memory_gib=1,
-        cycle_minutes=1,
-        training_memory_gib=1,
-        minimum_coverage=0.02,
-        maximum_fairness_gap=0.5,
-    ),
-)
-OVERFIT = Finding(
-    "overfit", "suspected", (at_most("lost_lead_fraction", 0.4, 0.1),), "It knows them by heart.",
-    "training", "Fewer epochs.",
-)  # fmt: skip
 LEAK = Finding(
     "leak", "suspected", (at_most("future_shuffle", 0.5, 0.0), at_most("other", 0.0, 1.0)),
     "The future leaks.", "labeling", "Find it.",
 )  # fmt: skip
-
-
-def judged(value: float, *suspected: Finding) -> Verdict:
-    """The verdict on a deep model of this recall, against counting with .2; .22 is promised."""
-    metrics: dict[str, Any] = {
-        "champion": "mlp",
-        "rolling": {
-            "recall@10": value,
-            "interval": {"recall@10": [value - 0.01, value + 0.01]},
-            "coverage@10": 0.3,
-        },
-        "fairness_gap": 0.1,
-        "baselines": {"decayed": {"rolling": {"recall@10": 0.2}}},
-    }
-    lead = {"decayed": {"difference": value - 0.2, "low": value - 0.205, "high": value}}
-    return gate("mlp", metrics, lead, PLAN, suspected)
-
-
-def test_a_suspicion_does_not_stop_a_champion_that_meets_its_bounds() -> None:
-    assert judged(0.25, OVERFIT).status == "proceed"
-
-
-def test_a_suspicion_says_where_to_go_when_quality_misses_its_bound() -> None:
-    found = judged(0.21, OVERFIT)
-    assert (found.status, found.target_phase, found.action) == (
-        "return", "training", "Fewer epochs.",
-    )  # fmt: skip
-    assert "gain_fraction miss their bound. It knows them by heart" in found.cause
-    assert found.evidence[-1].name == "lost_lead_fraction"
-
-
-def test_without_a_suspicion_a_missed_bound_goes_back_to_training() -> None:
-    found = judged(0.21)
-    assert (found.status, found.target_phase) == ("return", "training")
-    assert "families" in str(found.action)
-
-
-@pytest.mark.parametrize("value", [0.25, 0.21])
-def test_a_leak_always_goes_back(value: float) -> None:
-    found = judged(value, LEAK, OVERFIT)
-    assert (found.status, found.target_phase) == ("return", "labeling")
-    assert "not to be believed" in found.cause
-    assert [item.name for item in found.evidence if not item.holds][-1] == "future_shuffle"
 
 
 def examination() -> Examination:
