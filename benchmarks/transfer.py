@@ -116,7 +116,7 @@ def params_for(params: FamiliesParams, fraction: float, way: str) -> FamiliesPar
     changes: dict[str, Any] = {"item_vectors": way}
     if fraction < SMALL:
         epochs = min(MAXIMUM_EPOCHS, round(1 / fraction))
-        changes |= {"batch_size": SMALL_BATCH, "explore_epochs": epochs}
+        changes |= {"explore_batch_size": SMALL_BATCH, "explore_epochs": epochs}
     return params.model_copy(update={"ranker": params.ranker.model_copy(update=changes)})
 
 

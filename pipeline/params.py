@@ -193,6 +193,7 @@ class RankerParams(FamilySection):
     maximum_candidates: int = Field(ge=10)
     learning_curve_fractions: tuple[Fraction, ...] = Field(strict=False)
     explore_epochs: int = Field(ge=1)
+    explore_batch_size: int = Field(ge=1)
     explore_learning_rate: float = Field(gt=0)
     item_vectors: Literal["scratch", "frozen", "finetuned", "initialised"]
 

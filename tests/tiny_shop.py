@@ -145,6 +145,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
     values["families"]["ranker"] |= {
         "epochs": 10,
         "batch_size": 16,
+        "explore_batch_size": 16,
         "learning_rate": 0.005,
         "explore_epochs": 2,
         "explore_catalogue": 60,

@@ -127,19 +127,20 @@ def _counting(name: str, moment: "Moment", params: Params) -> Answer:
 
 
 def _family(name: str, moment: "Moment", params: Params) -> FittedMethod:
-    """Return a family as deployment fits it: how long is chosen on the last window, then on all."""
+    """Return a family as deployment fits it: how long is chosen on the last window, then on all.
+
+    The learning curve of the diagnosis is left out.
+    """
     from benchmarks.peers.moment import with_validation
     from pipeline.families.candidates import fit_family
 
+    ranker = params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
+    families = params.families.model_copy(update={"ranker": ranker})
     started = perf_counter()
-    chosen, _ = fit_family(
-        name, with_validation(moment.shop), params.families, seed=params.shop.seed
-    )
+    chosen, _ = fit_family(name, with_validation(moment.shop), families, seed=params.shop.seed)
     epochs = {part: fit.epochs for part, fit in chosen.fits.items()}
     seconds = perf_counter() - started
-    _, recommender = fit_family(
-        name, moment.shop, params.families, seed=params.shop.seed, epochs=epochs
-    )
+    _, recommender = fit_family(name, moment.shop, families, seed=params.shop.seed, epochs=epochs)
     notes = {"epochs": epochs, "seconds_to_choose_epochs": round(seconds, 1)}
     return FittedMethod(_answers_of(recommender), notes)
 

@@ -55,15 +55,15 @@ def tune(family: str, n_trials: int, params: Params) -> int:
 
     with search.opened(family, params.shop.seed) as study:
         search.start_from(study, params.families.ranker)
-        search.search(study, search.bench_of(family, shop, params), n_trials, tell)
-        found, best = study.best_trial, search.best_values(study)
-        outcome.page(study).write(PAGE)
+        search.search(study, lambda: search.bench_of(family, shop, params), n_trials, tell)
+        found = search.chosen_trial(study)
+        outcome.page(study, found).write(PAGE)
         day = datetime.now(UTC).date().isoformat()
         origin = (
             f"{family}: from `make tune` on {day}, trial {found.number} of {len(study.trials)}, "
             f"validation NDCG@10 {found.value:.4f}"
         )
-        outcome.write_params(PARAMS_PATH, best, origin)
+        outcome.write_params(PARAMS_PATH, search.values_of(found), origin)
     log.info("tuning: %s. Look at %s, then run `dvc repro`.", origin, PAGE)
     return 0
 

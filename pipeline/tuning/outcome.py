@@ -47,8 +47,8 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
 
 
-def page(study: "optuna.Study") -> Page:
-    """Return the page of a search: its trials, and which parameters matter."""
+def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
+    """Return the page of a search: its trials, which one is taken, which parameters matter."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -57,10 +57,9 @@ def page(study: "optuna.Study") -> Page:
     made = Page(
         "Tuning", f"The search for better hyper-parameters of the family {study.study_name}."
     )
-    best = study.best_trial
     made.facts(
-        "Best trial",
-        {"number": best.number, "validation NDCG@10": f"{best.value:.4f}", **best.params},
+        "Trial that is taken",
+        {"number": chosen.number, "validation NDCG@10": f"{chosen.value:.4f}", **chosen.params},
     )
     table = study.trials_dataframe(attrs=("number", "value", "params", "state"))
     made.table("Trials", table.sort_values("value", ascending=False), "Rolling validation NDCG@10.")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STORAGE = Path("models/tuning.db")
 STARTUP_TRIALS = 5
+SAME_NDCG = 0.0002  # two seeds of one setting differ by about as much: docs/experiments.md
+N_WEIGHTS = "n_weights"
 
 Tell = Callable[[int, dict[str, Any], dict[str, float]], None]
 
@@ -123,6 +125,7 @@ def objective(bench: Bench, tell: Tell) -> Callable[["optuna.Trial"], float]:
         params = bench.params.model_copy(update=chosen)
         keras.utils.set_random_seed(bench.seed)
         network = network_for(bench.train, bench.n_kinds, params, bench.family)
+        trial.set_user_attr(N_WEIGHTS, network.count_params())
         fitted = fit_network(
             f"trial_{trial.number}",
             network,
@@ -183,22 +186,37 @@ def start_from(study: "optuna.Study", params: RankerParams) -> None:
     )
 
 
-def search(study: "optuna.Study", bench: Bench, n_trials: int, tell: Tell) -> None:
-    """Run trials until the study holds `n_trials` that ended; those of earlier runs count."""
+def search(study: "optuna.Study", bench: Callable[[], Bench], n_trials: int, tell: Tell) -> None:
+    """Run trials until the study holds `n_trials` that ended; those of earlier runs count.
+
+    Args:
+        study: From `opened`.
+        bench: Called when there is a trial to run.
+        n_trials: In all.
+        tell: Called after each trial that was not pruned.
+    """
     import optuna
 
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     left = n_trials - sum(trial.state in ended for trial in study.trials)
     if left > 0:
-        study.optimize(objective(bench, tell), n_trials=left, show_progress_bar=True)
+        study.optimize(objective(bench(), tell), n_trials=left, show_progress_bar=True)
 
 
-def best_values(study: "optuna.Study") -> dict[str, Any]:
-    """Return the best trial's values by their names in `families.ranker`."""
+def chosen_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
+    """Return the smallest network among those that are as good as the best one."""
     import optuna
 
-    fixed = optuna.trial.FixedTrial(study.best_params)
-    return suggest(fixed)
+    ended = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    as_good = [trial for trial in ended if (trial.value or 0.0) >= study.best_value - SAME_NDCG]
+    return min(as_good, key=lambda trial: trial.user_attrs[N_WEIGHTS])
+
+
+def values_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """Return a trial's values by their names in `families.ranker`."""
+    import optuna
+
+    return suggest(optuna.trial.FixedTrial(trial.params))
 
 
 def bench_of(family: str, shop: Shop, params: Params) -> Bench:

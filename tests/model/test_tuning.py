@@ -32,10 +32,11 @@ def test_a_search_goes_on_where_it_stopped(
     for n_trials in (1, 3, 3):
         with search.opened("mlp", 3, tmp_path / "tuning.db") as study:
             search.start_from(study, bench.params)
-            search.search(study, bench, n_trials, lambda number, *_: told.append(number))
+            search.search(study, lambda: bench, n_trials, lambda number, *_: told.append(number))
             assert len(study.trials) == n_trials
             assert 0.5 < study.best_value <= 1.0
-            best = search.best_values(study)
+            chosen = search.chosen_trial(study)
+            best = search.values_of(chosen)
     assert told == sorted(set(told))
     assert len(told) <= 3
     tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
@@ -45,7 +46,7 @@ def test_a_search_goes_on_where_it_stopped(
     assert found.learning_rate == pytest.approx(best["learning_rate"], rel=0.01)
     assert "# mlp: from a test" in (tmp_path / "params.yaml").read_text()
     assert not list((tmp_path / "models" / "checkpoints").glob("*"))
-    outcome.page(study).write(tmp_path / "index.html")
+    outcome.page(study, chosen).write(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert all(title in page for title in ("Parallel coordinates", "Importance", "Trials"))
 
@@ -79,6 +80,15 @@ def test_a_trial_that_falls_behind_is_ended(bench: search.Bench) -> None:
     assert score() == 0.5
     with pytest.raises(optuna.TrialPruned):
         score()
+
+
+def test_of_equally_good_trials_the_smallest_network_is_taken() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value, n_weights in ((0.3, 900), (0.2999, 100), (0.29, 10), (0.29985, 200)):
+        study.add_trial(
+            optuna.trial.create_trial(value=value, user_attrs={search.N_WEIGHTS: n_weights})
+        )
+    assert search.chosen_trial(study).number == 1
 
 
 def test_only_history_encoders_are_tuned(world: World) -> None:

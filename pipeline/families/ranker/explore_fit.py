@@ -47,7 +47,10 @@ def fit_explore(
         known = vectors_of(shop, params, seed=seed) if vectors is None else vectors
         start_from(head, known, ranker.item_vectors)
     groups = [
-        (state_at(cutoff, shop, params.popular_days), _with_new(examples, shop, ranker.batch_size))
+        (
+            state_at(cutoff, shop, params.popular_days),
+            _with_new(examples, shop, ranker.explore_batch_size),
+        )
         for cutoff, examples in by_cutoff(shop.train)
     ]
     frozen = graph.features.state.numpy()

@@ -1,0 +1,223 @@
+"""Where each family stands, and what it costs: all of them on the same validation requests.
+
+    python -m benchmarks.families                 all families, one after the other
+    python -m benchmarks.families --only gru sasrec
+
+Each family is fitted with the values of params.yaml in a process of its own, so that its memory is
+its own. The fit is that of the pipeline, without the learning curve of the diagnosis. The test
+window is not touched.
+Writes benchmarks/results/families.json and docs/families.md, anew after each family.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.machine import RESULTS, write_result
+from pipeline.families.names import BASELINES, FAMILIES
+from pipeline.params import Params, read_params
+
+PAGE = Path("docs/families.md")
+K = 10
+METRICS = {
+    "rolling": (f"recall@{K}", f"ndcg@{K}", f"explore_slots_recall@{K}"),
+    "first_basket": (f"recall@{K}", f"ndcg@{K}"),
+}
+IDEAS = {
+    "none": "ranker without an encoder of ages",
+    "mlp": "ranker, dense layer over the last ages of a product",
+    "cnn": "ranker, convolution over the ages",
+    "gru": "ranker, recurrent encoder",
+    "lstm": "ranker, recurrent encoder with a memory cell",
+    "transformer": "ranker, self-attention over the ages",
+    "sasrec": "self-attention over the sequence of purchases",
+    "multvae": "autoencoder of the bag of purchases",
+    "lightgcn": "graph of shoppers and products",
+    "item2vec": "embeddings from baskets",
+    "irgan": "generator of hard negatives against a discriminator",
+}
+
+Doubles = npt.NDArray[np.float64]
+
+
+def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, Any]]:
+    """Return the values of each validation request by "protocol/metric", and what the fit cost."""
+    from pipeline.families.baselines import build_baseline
+    from pipeline.families.candidates import fit_family
+    from pipeline.families.family import family_of, validation_opens
+    from pipeline.recommenders.saved import GraphRecommender
+    from pipeline.recommenders.tables import read_shop
+    from pipeline.testing.measure import Questions, answers_of, values_of
+
+    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    opens = validation_opens(shop)
+    ranker = params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
+    families = params.families.model_copy(update={"ranker": ranker})
+    began = time.perf_counter()
+    cost: dict[str, Any] = {}
+    if name in BASELINES:
+        graph = build_baseline(name, shop, params.training.baselines, opens)
+    else:
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):  # checkpoints go there
+            fitted, _ = fit_family(name, shop, families, seed=params.shop.seed)
+        graph = family_of(name).at(opens, fitted.graph, shop, families)
+        cost["epochs"] = {part: fit.epochs for part, fit in fitted.fits.items()}
+    cost["fit_seconds"] = round(time.perf_counter() - began, 1)
+    recommender = GraphRecommender({"name": name}, shop.vocabulary, graph)
+    values: dict[str, Doubles] = {}
+    for protocol, metrics in METRICS.items():
+        of_protocol = shop.validation["protocol"] == protocol
+        examples = shop.validation[of_protocol].reset_index(drop=True)
+        questions = Questions.of(examples, shop.requests(examples), shop.vocabulary)
+        began = time.perf_counter()
+        answers = answers_of(recommender, questions, k=K, served_k=K, explore_slots=0)
+        cost[f"{protocol}_seconds"] = round(time.perf_counter() - began, 2)
+        found = values_of(answers, questions, (K,))
+        values |= {f"{protocol}/{metric}": found[metric] for metric in metrics}
+        users = examples["user_id"].to_numpy(dtype=object)
+        values[f"{protocol}/user"] = np.unique(users, return_inverse=True)[1].astype(np.float64)
+    cost["peak_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    return values, cost
+
+
+def in_own_process(name: str) -> tuple[dict[str, Doubles], dict[str, Any]]:
+    """Return what `measure` does, from a process of its own.
+
+    Raises:
+        SystemExit: It fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.families", "--one", name, folder]
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit(f"{name} failed; what others found is kept.")
+        with np.load(Path(folder) / "values.npz") as arrays:
+            values = dict(arrays)
+        cost = json.loads((Path(folder) / "cost.json").read_text(encoding="utf-8"))
+    return values, cost
+
+
+def compared(
+    cells: dict[str, tuple[dict[str, Doubles], dict[str, Any]]], default: str, params: Params
+) -> dict[str, Any]:
+    """Return per family its numbers with intervals, and the paired difference of the default."""
+    from pipeline.testing.statistics import Bootstrap
+
+    testing = params.testing
+    found: dict[str, Any] = {name: {"cost": cost} for name, (_, cost) in cells.items()}
+    for protocol, metrics in METRICS.items():
+        user = cells[default][0][f"{protocol}/user"].astype(np.int64)
+        bootstrap = Bootstrap.of(
+            user, testing.bootstrap_samples, testing.confidence, params.shop.seed
+        )
+        for name, (values, _) in cells.items():
+            found[name][protocol] = {
+                metric: {
+                    "value": float(np.nanmean(values[f"{protocol}/{metric}"])),
+                    "interval": bootstrap.interval(values[f"{protocol}/{metric}"]),
+                    "default_leads": bootstrap.paired(
+                        cells[default][0][f"{protocol}/{metric}"], values[f"{protocol}/{metric}"]
+                    ),
+                }
+                for metric in metrics
+            }
+    return found
+
+
+def page(found: dict[str, Any]) -> str:
+    """Return docs/families.md."""
+    default, families = found["default"], found["families"]
+    head = (
+        "# Families\n\n"
+        "Each family fitted as `dvc repro` fits it, on the same data, judged on the validation "
+        f"window. `{default}` is the default because its rolling NDCG@{K} is the highest there. "
+        "Brackets: 95 % interval by bootstrap over shoppers. The lead is that of the default over "
+        "the family, paired on the same requests. Seconds are of the whole fit, features and "
+        f"explore head included, on {found['machine']['cores']} cores; scoring is of all rolling "
+        f"requests. Written by `python -m benchmarks.families` at commit {found['commit']}.\n\n"
+    )
+    columns = (
+        "family",
+        "what it is",
+        f"recall@{K}",
+        f"NDCG@{K}",
+        f"lead of {default}, NDCG@{K}",
+        f"first basket NDCG@{K}",
+        f"explore recall@{K}",
+        "fit s",
+        "score s",
+        "peak GiB",
+    )
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    order = sorted(families, key=lambda n: -families[n]["rolling"][f"ndcg@{K}"]["value"])
+    for name in order:
+        cells = families[name]
+        rolling, cost = cells["rolling"], cells["cost"]
+        lead = rolling[f"ndcg@{K}"]["default_leads"]
+        led = "–" if name == default else f"{_signed(lead['difference'])} {_ends(lead)}"
+        idea = IDEAS.get(name, "counting")
+        lines.append(
+            f"| {name} | {idea} | {_cell(rolling[f'recall@{K}'])} | {_cell(rolling[f'ndcg@{K}'])} "
+            f"| {led} | {_cell(cells['first_basket'][f'ndcg@{K}'])} "
+            f"| {_cell(rolling[f'explore_slots_recall@{K}'])} | {cost['fit_seconds']:.0f} "
+            f"| {cost['rolling_seconds']:.1f} | {cost['peak_gib']:.1f} |"
+        )
+    return head + "\n".join(lines) + "\n"
+
+
+def _cell(number: dict[str, Any]) -> str:
+    low, high = number["interval"]
+    return f"{number['value']:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"
+
+
+def _ends(lead: dict[str, float]) -> str:
+    return f"[{_signed(lead['low'])}, {_signed(lead['high'])}]"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is asked and write the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.families",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=FAMILIES, help="only these families")
+    parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    asked = parser.parse_args(argv)
+    params = read_params()
+    if asked.one:
+        name, folder = asked.one
+        values, cost = measure(name, params)
+        np.savez(Path(folder) / "values.npz", allow_pickle=False, **values)
+        (Path(folder) / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+        return
+    default = params.training.families[0]
+    names = tuple(dict.fromkeys((default, *(asked.only or FAMILIES), "decayed")))
+    cells = {}
+    for name in names:
+        print(f"{name}: running", flush=True)
+        cells[name] = in_own_process(name)
+        print(f"{name}: {cells[name][1]}", flush=True)
+        found = compared(cells, default, params)
+        write_result("families", {"default": default, "families": found})
+        written = json.loads((RESULTS / "families.json").read_text(encoding="utf-8"))
+        PAGE.write_text(page(written), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
