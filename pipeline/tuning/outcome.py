@@ -10,8 +10,19 @@ from pipeline.pages import Page
 
 if TYPE_CHECKING:
     import optuna
+    import pandas as pd
 
 SIGNIFICANT_DIGITS = 3
+SHORT = {  # so that the table of trials fits on a page
+    "batch_size": "batch",
+    "encoder_dim": "encoder",
+    "first_hidden": "first",
+    "second_hidden": "second",
+    "kind_dim": "kind",
+    "learning_rate": "rate",
+    "weight_decay": "decay",
+    "n_weights": "weights",
+}
 
 
 def write_params(path: Path, values: Mapping[str, Any], origin: str) -> None:
@@ -61,8 +72,11 @@ def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
         "Trial that is taken",
         {"number": chosen.number, "validation NDCG@10": f"{chosen.value:.4f}", **chosen.params},
     )
-    table = study.trials_dataframe(attrs=("number", "value", "params", "state"))
-    made.table("Trials", table.sort_values("value", ascending=False), "Rolling validation NDCG@10.")
+    made.table(
+        "Trials",
+        _trials(study),
+        "Rolling validation NDCG@10; of a trial that was pruned, the last one before.",
+    )
     for title, plot in (
         ("Parallel coordinates", plots.plot_parallel_coordinate),
         ("Importance of the parameters", plots.plot_param_importances),
@@ -72,5 +86,16 @@ def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
             warnings.simplefilter("ignore")  # Optuna calls its plots experimental since 2.2
             figure = plot(study).figure
         figure.set_size_inches(10, 4.5)
+        figure.set_layout_engine("tight")
         made.figure(title, figure, "")
     return made
+
+
+def _trials(study: "optuna.Study") -> "pd.DataFrame":
+    """Return one row per trial, best first."""
+    table = study.trials_dataframe(attrs=("number", "value", "state", "user_attrs", "params"))
+    names = {name: name.removeprefix("params_").removeprefix("user_attrs_") for name in table}
+    table = table.rename(columns=names).rename(columns=SHORT)
+    table["state"] = table["state"].str.lower()
+    best_first: pd.DataFrame = table.sort_values("value", ascending=False)
+    return best_first
