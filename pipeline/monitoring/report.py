@@ -20,7 +20,7 @@ WORDS = {
     "recent_lines": "lines in the last 28 days",
     "recent_baskets": "baskets in the last 28 days",
     "recent_price": "mean price in the last 28 days",
-    "top_score": "score of the first item",
+    "top_share": "how much of the list's weight is on the first item",
     "score_spread": "spread of the scores",
     "repeat_share": "share of items bought before",
     "mean_popularity": "mean popularity shown",

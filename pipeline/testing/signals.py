@@ -17,7 +17,7 @@ RECENT_DAYS = 28.0
 SMALLEST_SHARE = 1e-4
 BELOW = 1e-6
 INPUTS = ("hour", "weekday", "days_since_last", "recent_lines", "recent_baskets", "recent_price")
-OUTPUTS = ("top_score", "score_spread", "repeat_share", "mean_popularity")
+OUTPUTS = ("top_share", "score_spread", "repeat_share", "mean_popularity")
 
 
 def input_signals(requests: Requests) -> pd.DataFrame:
@@ -46,6 +46,9 @@ def input_signals(requests: Requests) -> pd.DataFrame:
 def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]) -> pd.DataFrame:
     """Return OUTPUTS per request.
 
+    Scores are only compared within a list: a ranker that learns from lists may add any number to
+    all scores of one, so their level says nothing, and changes when it is fitted again.
+
     Args:
         answers: What was served.
         popularity: [n_items] purchases in the training data.
@@ -53,17 +56,16 @@ def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]
     there = answers.items > 0
     n_items = np.maximum(there.sum(axis=1), 1)
     own = there & (answers.slots == 0)
-    scores = np.where(own, answers.scores, np.nan)
-    with np.errstate(all="ignore"):
-        lowest = np.where(own.any(axis=1), np.nanmin(np.where(own, scores, np.inf), axis=1), np.nan)
-        highest = np.where(
-            own.any(axis=1), np.nanmax(np.where(own, scores, -np.inf), axis=1), np.nan
-        )
+    scores = answers.scores.astype(np.float64)
+    some = own.any(axis=1)
+    highest = np.where(some, np.max(scores, axis=1, initial=-np.inf, where=own), 0.0)
+    lowest = np.where(some, np.min(scores, axis=1, initial=np.inf, where=own), 0.0)
+    weight = np.exp(np.where(own, scores - highest[:, None], -np.inf)).sum(axis=1)
     shown = np.log1p(popularity[answers.items]) * there
     return pd.DataFrame(
         {
-            "top_score": highest,
-            "score_spread": highest - lowest,
+            "top_share": np.where(some, 1.0 / np.maximum(weight, 1.0), np.nan),
+            "score_spread": np.where(some, highest - lowest, np.nan),
             "repeat_share": own.sum(axis=1) / n_items,
             "mean_popularity": shown.sum(axis=1) / n_items,
         }

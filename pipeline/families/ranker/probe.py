@@ -175,8 +175,8 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
     """Return validation NDCG@10 of networks that learned from a share of the shoppers.
 
     The shares are nested. The last point is the fitted network, which learned from all. The others
-    learn for as many epochs with smaller batches, so that they take as many steps: otherwise fewer
-    steps would look like less data. Measured on a part of the validation users.
+    take as many steps, otherwise fewer steps would look like less data: by smaller batches, and by
+    more epochs where batches cannot be that small. Measured on a part of the validation users.
 
     Returns:
         learning_curve: rows of fraction and score; last_gain: the difference between the last two
@@ -186,6 +186,7 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
         return {}
     (network, epochs), asked = fitted, validation.part(VALIDATION_STEP)
     n_kinds = network.get_layer("kinds").input_dim
+    n_steps = epochs * Lists(train).n_batches(params.batch_size)
     place = np.random.default_rng(seed).permutation(int(user.max()) + 1)
     shares = sorted(params.learning_curve_fractions)
     values = []
@@ -193,10 +194,11 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
         chosen = place[user] < max(1, round(share * len(place)))
         part = network_for(train, n_kinds, params, encoder)
         name, size = f"network_{share:g}", max(SMALLEST_BATCH, round(share * params.batch_size))
-        key = key_of(name, params, encoder, seed, epochs, train.wanted)
         smaller = params.model_copy(update={"batch_size": size})
         lists = Lists(train, chosen)
-        fit_network(name, part, lists, None, smaller, seed=seed, epochs=epochs, key=key)
+        longer = max(1, round(n_steps / lists.n_batches(size)))
+        key = key_of(name, params, encoder, seed, longer, train.wanted)
+        fit_network(name, part, lists, None, smaller, seed=seed, epochs=longer, key=key)
         values.append(asked.ndcg(scorer(part)))
     values.append(asked.ndcg(scorer(network)))
     gain = values[-1] - values[-2]

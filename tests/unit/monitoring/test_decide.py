@@ -65,19 +65,19 @@ CASES = {
     ),
     "baskets of another size entirely": (replace(SOUND, drifts=drifts(n_labels=0.9)), "labeling"),
     "other inputs and a loss": (
-        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.4, top_score=0.6)),
+        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.4, top_share=0.6)),
         "training",
     ),
     "other answers to the same inputs, and a loss": (
-        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.05, top_score=0.4)),
+        replace(SOUND, quality=LOST, drifts=drifts(recent_lines=0.05, top_share=0.4)),
         "deployment",
     ),
     "other answers to the same inputs, quality not yet known": (
-        replace(SOUND, quality=UNSURE, drifts=drifts(top_score=0.4)),
+        replace(SOUND, quality=UNSURE, drifts=drifts(top_share=0.4)),
         "deployment",
     ),
     "other answers, before any label": (
-        replace(SOUND, quality=None, drifts=drifts(top_score=0.4)),
+        replace(SOUND, quality=None, drifts=drifts(top_share=0.4)),
         "deployment",
     ),
     "larger baskets and a loss": (
@@ -97,17 +97,17 @@ def test_each_trouble_leads_back_to_its_phase(case: str) -> None:
 
 
 def test_sound_traffic_goes_on_and_every_evidence_holds() -> None:
-    verdict = decide(replace(SOUND, drifts=drifts(hour=0.05, top_score=0.01)), PARAMS)
+    verdict = decide(replace(SOUND, drifts=drifts(hour=0.05, top_share=0.01)), PARAMS)
     assert verdict.status == "proceed"
     assert all(each.holds for each in verdict.evidence)
     assert "drift is noted" not in verdict.cause
 
 
 def test_drift_without_a_loss_goes_on_with_a_warning() -> None:
-    found = replace(SOUND, drifts=drifts(recent_lines=0.3, top_score=0.4))
+    found = replace(SOUND, drifts=drifts(recent_lines=0.3, top_share=0.4))
     verdict = decide(found, PARAMS)
     assert verdict.status == "proceed"
-    assert "drift is noted: top_score (PSI 0.40), recent_lines (PSI 0.30)" in verdict.cause
+    assert "drift is noted: top_share (PSI 0.40), recent_lines (PSI 0.30)" in verdict.cause
     assert all(each.holds for each in verdict.evidence)
 
 

@@ -106,10 +106,21 @@ def test_outputs_by_hand() -> None:
     )
     found = output_signals(answers, np.array([0.0, 1.0, 3.0, 0.0]))
     assert tuple(found.columns) == OUTPUTS
-    expected = [0.9, 0.5, 2 / 3, (np.log(2) + np.log(4)) / 3]
+    expected = [1 / (1 + np.exp(-0.5)), 0.5, 2 / 3, (np.log(2) + np.log(4)) / 3]
     np.testing.assert_allclose(found.iloc[0], expected, rtol=1e-6)
     np.testing.assert_array_equal(found.iloc[1], [NAN, NAN, 0.0, 0.0])
     np.testing.assert_array_equal(found.iloc[2], [NAN, NAN, 0.0, 0.0])
+
+
+def test_a_constant_that_is_added_to_all_scores_changes_nothing() -> None:
+    items = np.array([[1, 2, 3]], dtype=np.int32)
+    slots = np.zeros((1, 3), dtype=np.int8)
+    scores = np.array([[3.0, 1.0, -2.0]], dtype=np.float32)
+    one, other = (
+        output_signals(Recommendations(items, scores + shift, slots), np.ones(4))
+        for shift in (0.0, 40.0)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_judging_needs_no_tensorflow() -> None:
