@@ -24,7 +24,8 @@ def verdict(found: Mapping[str, Any], params: FamiliesParams) -> Verdict:
     value = validation[family]["ndcg@10"]
     best = max(BASELINES, key=lambda name: validation[name]["ndcg@10"])
     bound = validation[best]["ndcg@10"]
-    part, epochs = next(iter(found["epochs"].items()))
+    part = "network" if "network" in found["epochs"] else family
+    epochs = found["epochs"][part]
     allowed = params.of(family).epochs
     evidence = (
         Evidence(
@@ -76,7 +77,8 @@ def page(found: Mapping[str, Any], curve: pd.DataFrame, conclusion: Verdict) -> 
 def curves_figure(curve: pd.DataFrame) -> Any:
     """Return loss and validation score over the epochs, one plot per part."""
     parts = list(curve["part"].unique())
-    figure = new_figure(4 * len(parts), 3)
+    figure = new_figure(5 * len(parts), 3)
+    figure.set_layout_engine("constrained", wspace=0.1)
     for axis, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
         rows = curve[curve["part"] == part]
         axis.plot(rows["epoch"], rows["loss"], color="#5d6b63", marker="o", label="loss (left)")

@@ -12,6 +12,7 @@ from pipeline.errors import DataQualityError
 from pipeline.labeling.__main__ import main as label
 from pipeline.params import Params, read_params
 from pipeline.planning.__main__ import main as plan
+from pipeline.schemas import PROTOCOLS
 from tests import tiny_shop
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def test_a_cutoff_knows_nothing_that_came_after_it(params):
     shop, cutoff = moment.shop, params.shop.midnight(AS_OF)
     assert shop.histories.time.max() < shop.cutoff == cutoff.timestamp()
     assert shop.train["cutoff"].max() == params.shop.midnight(TEST_OPENS)
-    assert set(shop.train["protocol"]) == {"rolling"}
+    assert set(shop.train["protocol"]) == set(PROTOCOLS)
     rolling = moment.questions["rolling"]
     assert (rolling.examples["cutoff"] == cutoff).all()
     assert rolling.requests.time.min() >= shop.cutoff

@@ -70,7 +70,6 @@ class RankerFamily:
                 params.ranker,
                 encoder=self.encoder,
                 seed=seed,
-                epochs=own.epochs,
             )
         fits = {"network": own, "explore": explore}
         if opens == shop.cutoff:

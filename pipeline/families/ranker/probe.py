@@ -46,7 +46,6 @@ def probe_own(  # noqa: PLR0913  all that shaped the fit
     *,
     encoder: str,
     seed: int,
-    epochs: int,
 ) -> dict[str, Any]:
     """Return debugging numbers of the fitted network of own items.
 
@@ -58,7 +57,6 @@ def probe_own(  # noqa: PLR0913  all that shaped the fit
         params: Layers, rates, learning_curve_fractions.
         encoder: Which history encoder.
         seed: Of the fit.
-        epochs: That were kept.
     """
     lists, network = Lists(train), graph.network
     first = next(lists.batches(np.random.default_rng([seed, 1]), params.batch_size))
@@ -69,7 +67,13 @@ def probe_own(  # noqa: PLR0913  all that shaped the fit
         "batch_loss_left": loss_left_by_heart(untaught, lists),
         "feature_auc": feature_aucs(validation.pairs),
         **learning_curve(
-            train, user, validation, (network, epochs), params, encoder=encoder, seed=seed
+            train,
+            user,
+            validation,
+            params,
+            n_kinds=graph.features.n_types,
+            encoder=encoder,
+            seed=seed,
         ),
     }
 
@@ -166,17 +170,17 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
     train: OwnPairs,
     user: Array,
     validation: OwnValidation,
-    fitted: tuple[Any, int],
     params: RankerParams,
     *,
+    n_kinds: int,
     encoder: str,
     seed: int,
 ) -> dict[str, Any]:
     """Return validation NDCG@10 of networks that learned from a share of the shoppers.
 
-    The shares are nested. The last point is the fitted network, which learned from all. The others
-    take as many steps, otherwise fewer steps would look like less data: by smaller batches, and by
-    more epochs where batches cannot be that small. Measured on a part of the validation users.
+    The shares are nested; the last is all. Each network takes the steps of one epoch over all,
+    otherwise fewer steps would look like less data: by smaller batches, and by more epochs where
+    batches cannot be that small. Measured on a part of the validation users.
 
     Returns:
         learning_curve: rows of fraction and score; last_gain: the difference between the last two
@@ -184,11 +188,10 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
     """
     if not params.learning_curve_fractions:
         return {}
-    (network, epochs), asked = fitted, validation.part(VALIDATION_STEP)
-    n_kinds = network.get_layer("kinds").input_dim
-    n_steps = epochs * Lists(train).n_batches(params.batch_size)
+    asked = validation.part(VALIDATION_STEP)
+    n_steps = Lists(train).n_batches(params.batch_size)
     place = np.random.default_rng(seed).permutation(int(user.max()) + 1)
-    shares = sorted(params.learning_curve_fractions)
+    shares = [*sorted(params.learning_curve_fractions), 1.0]
     values = []
     for share in shares:
         chosen = place[user] < max(1, round(share * len(place)))
@@ -196,16 +199,15 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
         name, size = f"network_{share:g}", max(SMALLEST_BATCH, round(share * params.batch_size))
         smaller = params.model_copy(update={"batch_size": size})
         lists = Lists(train, chosen)
-        longer = max(1, round(n_steps / lists.n_batches(size)))
-        key = key_of(name, params, encoder, seed, longer, train.wanted)
-        fit_network(name, part, lists, None, smaller, seed=seed, epochs=longer, key=key)
+        epochs = max(1, round(n_steps / lists.n_batches(size)))
+        key = key_of(name, params, encoder, seed, epochs, train.wanted)
+        fit_network(name, part, lists, None, smaller, seed=seed, epochs=epochs, key=key)
         values.append(asked.ndcg(scorer(part)))
-    values.append(asked.ndcg(scorer(network)))
     gain = values[-1] - values[-2]
     return {
         "learning_curve": [
             {"fraction": share, "score": float(np.nanmean(value))}
-            for share, value in zip([*shares, 1.0], values, strict=True)
+            for share, value in zip(shares, values, strict=True)
         ],
         "last_gain": {
             "difference": float(np.nanmean(gain)),
