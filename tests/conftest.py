@@ -1,5 +1,6 @@
 """Fixtures that more than one room uses."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from pipeline.stage import quiet_tools
 from tests import tiny_shop
 
 quiet_tools()
+# A shell lets its background jobs ignore Ctrl-C, and so would the services that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
