@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 STORAGE = Path("models/tuning.db")
 STARTUP_TRIALS = 5
-SAME_NDCG = 0.0002  # two seeds of one setting differ by about as much: docs/experiments.md
+SAME_NDCG = 0.0002  # two seeds of one setting were seen to differ by half as much
 N_WEIGHTS = "n_weights"
 
 Tell = Callable[[int, dict[str, Any], dict[str, float]], None]
