@@ -62,8 +62,7 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
 
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
     opens = validation_opens(shop)
-    ranker = params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
-    families = params.families.model_copy(update={"ranker": ranker})
+    families = params.families.without_learning_curve()
     began = time.perf_counter()
     cost: dict[str, Any] = {}
     if name in BASELINES:

@@ -21,10 +21,8 @@ import tensorflow as tf
 from benchmarks.machine import write_result
 from pipeline.families.candidates import fit_family
 from pipeline.families.fit import begin_with
-from pipeline.families.losses import listwise_softmax
 from pipeline.families.ranker.features import NAMES
-from pipeline.families.ranker.network import inputs_of
-from pipeline.families.ranker.own_fit import N_INPUTS, Lists, network_for
+from pipeline.families.ranker.own_fit import Lists, list_loss, network_for
 from pipeline.params import Params, read_params
 from pipeline.recommenders.shop import Shop
 from pipeline.recommenders.tables import read_shop
@@ -57,7 +55,7 @@ def steps(bench: Bench) -> dict[str, Any]:
         began = time.perf_counter()
         batch = next(drawn)
         seconds["input"].append(time.perf_counter() - began)
-        n_pairs.append(int(tf.size(batch[N_INPUTS])))
+        n_pairs.append(int(np.count_nonzero(batch[-1])))
         for name, step in ways.items():
             if name == "step_with_xla" and at >= 2 * WARM_UP:
                 continue  # each shape is compiled anew: a few are enough to see it
@@ -87,9 +85,7 @@ def _step(bench: Bench, *, xla: bool = False, learn: bool = True) -> Step:
     optimizer.build(learned)
 
     def loss(*batch: tf.Tensor) -> tf.Tensor:
-        wanted, row, n = batch[N_INPUTS:]
-        scores = network(inputs_of(*batch[:N_INPUTS]), training=True)
-        return listwise_softmax(scores, wanted, row, n)
+        return list_loss(network, batch, training=True)
 
     compiled = tf.function(loss, jit_compile=True, reduce_retracing=True) if xla else loss
 

@@ -289,6 +289,11 @@ class FamiliesParams(Section):
         section: FamilySection = getattr(self, name, self.ranker)
         return section
 
+    def without_learning_curve(self) -> "FamiliesParams":
+        """Return the same, but the ranker is not also fitted on parts of the shoppers."""
+        ranker = self.ranker.model_copy(update={"learning_curve_fractions": ()})
+        return self.model_copy(update={"ranker": ranker})
+
 
 class TrainingParams(Section):
     """Which families are fitted, and the baselines that they have to beat."""

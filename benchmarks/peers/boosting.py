@@ -75,7 +75,7 @@ def train_booster(pairs: OwnPairs, columns: np.ndarray, seed: int) -> Any:
     data = lightgbm.Dataset(
         _rows(pairs, columns),
         label=(pairs.wanted > 0).astype(np.float32),
-        group=sizes_of(pairs)[sizes_of(pairs) > 0],
+        group=np.bincount(pairs.row, minlength=pairs.n),
         params={"verbose": -1},
     ).construct()
     del pairs
@@ -85,21 +85,7 @@ def train_booster(pairs: OwnPairs, columns: np.ndarray, seed: int) -> Any:
 def useful(pairs: OwnPairs) -> OwnPairs:
     """Return the pairs of the requests that hold something wanted; without it there is no rank."""
     hits = np.bincount(pairs.row, weights=pairs.wanted > 0, minlength=pairs.n)
-    kept = hits[pairs.row] > 0
-    return OwnPairs(
-        features=pairs.features[kept],
-        ages=pairs.ages[kept],
-        kind=pairs.kind[kept],
-        item=pairs.item[kept],
-        row=pairs.row[kept],
-        wanted=pairs.wanted[kept],
-        n=pairs.n,
-    )
-
-
-def sizes_of(pairs: OwnPairs) -> np.ndarray:
-    """Return [n] how many pairs each request has."""
-    return np.bincount(pairs.row, minlength=pairs.n)
+    return pairs.of_requests(hits > 0)
 
 
 def best_pairs(scores: np.ndarray, pairs: OwnPairs, k: int) -> Lists:

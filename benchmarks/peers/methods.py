@@ -134,8 +134,7 @@ def _family(name: str, moment: "Moment", params: Params) -> FittedMethod:
     from benchmarks.peers.moment import with_validation
     from pipeline.families.candidates import fit_family
 
-    ranker = params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
-    families = params.families.model_copy(update={"ranker": ranker})
+    families = params.families.without_learning_curve()
     started = perf_counter()
     chosen, _ = fit_family(name, with_validation(moment.shop), families, seed=params.shop.seed)
     epochs = {part: fit.epochs for part, fit in chosen.fits.items()}

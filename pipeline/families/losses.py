@@ -1,29 +1,25 @@
-"""Listwise softmax over candidates of different number per request."""
+"""Listwise softmax over the candidates of each request."""
 
 import tensorflow as tf
 
+ABSENT = -1e9
 
-def listwise_softmax(
-    scores: tf.Tensor, wanted: tf.Tensor, row: tf.Tensor, n: tf.Tensor
-) -> tf.Tensor:
+
+def listwise_softmax(scores: tf.Tensor, wanted: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
     """Return the mean over requests of the mean negative log-probability of what was wanted.
 
     At the start, with equal scores, it is the mean log of the number of candidates.
 
     Args:
-        scores: [n_pairs].
-        wanted: [n_pairs] relevance; requests without any count nothing.
-        row: [n_pairs] request, ascending.
-        n: Number of requests.
+        scores: [n, length].
+        wanted: [n, length] relevance, 0 where `there` is false; requests without any count nothing.
+        there: [n, length] false where a request has fewer candidates than others.
 
     References:
         Cao et al., 2007, "Learning to rank", doi:10.1145/1273496.1273513.
     """
-    peak = tf.stop_gradient(tf.math.unsorted_segment_max(scores, row, n))
-    shifted = scores - tf.gather(peak, row)
-    total = tf.math.unsorted_segment_sum(tf.exp(shifted), row, n)
-    log_probability = shifted - tf.gather(tf.math.log(total), row)
-    gain = tf.math.unsorted_segment_sum(wanted * log_probability, row, n)
-    weight = tf.math.unsorted_segment_sum(wanted, row, n)
+    log_probability = tf.nn.log_softmax(tf.where(there, scores, ABSENT), axis=1)
+    gain = tf.reduce_sum(wanted * log_probability, axis=1)
+    weight = tf.reduce_sum(wanted, axis=1)
     counted = tf.reduce_sum(tf.cast(weight > 0, tf.float32))
     return -tf.reduce_sum(tf.math.divide_no_nan(gain, weight)) / tf.maximum(counted, 1.0)

@@ -8,6 +8,7 @@ References:
     Akiba et al., 2019, "Optuna", arXiv:1907.10902; Bergstra et al., 2011 (TPE).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,12 +205,15 @@ def search(study: "optuna.Study", bench: Callable[[], Bench], n_trials: int, tel
 
 
 def chosen_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
-    """Return the smallest network among those that are as good as the best one."""
+    """Return the smallest network among those that are as good as the best one.
+
+    A trial of an older search, which did not record its size, counts as larger than any.
+    """
     import optuna
 
     ended = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     as_good = [trial for trial in ended if (trial.value or 0.0) >= study.best_value - SAME_NDCG]
-    return min(as_good, key=lambda trial: trial.user_attrs[N_WEIGHTS])
+    return min(as_good, key=lambda trial: trial.user_attrs.get(N_WEIGHTS, math.inf))
 
 
 def values_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:

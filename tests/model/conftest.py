@@ -138,8 +138,7 @@ def fitted_by_name(
 ) -> Callable[[str], GraphRecommender]:
     """Any candidate; a family is fitted when it is first asked for."""
     known, seed = dict(fitted.recommenders), world.params.shop.seed
-    ranker = world.params.families.ranker.model_copy(update={"learning_curve_fractions": ()})
-    params = world.params.families.model_copy(update={"ranker": ranker})
+    params = world.params.families.without_learning_curve()
 
     def of(name: str) -> GraphRecommender:
         if name not in known:

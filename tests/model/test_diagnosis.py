@@ -89,9 +89,8 @@ def fit(
     def run(
         shop: Shop, epochs: dict[str, int] | None = None, **changes: Any
     ) -> tuple[FittedFamily, GraphRecommender]:
-        families = world.params.families
-        quick = {"explore_epochs": 1, "learning_curve_fractions": ()}
-        ranker = families.ranker.model_copy(update=quick | changes)
+        families = world.params.families.without_learning_curve()
+        ranker = families.ranker.model_copy(update={"explore_epochs": 1} | changes)
         families = families.model_copy(update={"ranker": ranker})
         return fit_family("mlp", shop, families, seed=3, epochs=epochs)
 

@@ -16,7 +16,6 @@ from pipeline.families.candidates import (
     quality_on_validation,
     refit,
 )
-from pipeline.families.losses import listwise_softmax
 from pipeline.families.names import BASELINES, HISTORY_ENCODERS
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
 from pipeline.families.ranker.explore import SIGNALS
@@ -24,7 +23,7 @@ from pipeline.families.ranker.explore_fit import explore_loss
 from pipeline.families.ranker.features import NAMES
 from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
 from pipeline.families.ranker.network import build_network, inputs_of
-from pipeline.families.ranker.own_fit import N_INPUTS, Lists, moments_of
+from pipeline.families.ranker.own_fit import Lists, list_loss, moments_of
 from pipeline.params import Params
 from pipeline.recommenders.graph import Batch, read_batch, tensors_of
 from pipeline.recommenders.requests import Vocabulary
@@ -62,8 +61,7 @@ def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
 
 
 def loss_of(network: Any, batch: tuple[Any, ...]) -> tf.Tensor:
-    wanted, row, n = batch[N_INPUTS:]
-    return listwise_softmax(network(inputs_of(*batch[:N_INPUTS])), wanted, row, n)
+    return list_loss(network, batch, training=False)
 
 
 def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
@@ -87,7 +85,7 @@ def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
     world: World, pairs: OwnPairs
 ) -> None:
     batch = one_batch(pairs, 128)
-    expected = float(np.log(np.bincount(batch[N_INPUTS + 1].numpy())).mean())
+    expected = float(np.log(batch[-1].numpy().sum(axis=1)).mean())
     assert float(loss_of(network_of(pairs, world.params), batch)) == pytest.approx(
         expected, rel=0.25
     )
@@ -106,8 +104,8 @@ def test_the_explore_loss_starts_at_about_the_logarithm_of_the_new_items(world: 
 
 def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) -> None:
     batch = one_batch(pairs, N_IN_BATCH)
-    wanted, row = batch[N_INPUTS].numpy(), batch[N_INPUTS + 1].numpy()
-    best = float(np.log(np.bincount(row, weights=wanted > 0)).mean())  # only the wanted, all equal
+    n_wanted = (batch[-2].numpy() > 0).sum(axis=1)
+    best = float(np.log(n_wanted).mean())  # only the wanted, all equal
     network = network_of(pairs, world.params, dropout=0.0)
     start = float(loss_of(network, batch))
     optimizer = keras.optimizers.Adam(0.01)
@@ -134,7 +132,7 @@ def test_every_encoder_gives_one_score_per_pair_and_can_learn(
     with tf.GradientTape() as tape:
         loss = loss_of(network, batch)
     gradients = tape.gradient(loss, network.trainable_variables)
-    assert network(inputs_of(*batch[:N_INPUTS])).shape == (len(batch[N_INPUTS]),)
+    assert network(inputs_of(*batch[:-2])).shape == (tf.size(batch[-1]),)
     assert all(gradient is not None for gradient in gradients)
     if encoder != "none":
         moved = [
@@ -156,12 +154,12 @@ def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: OwnPairs) -> No
 
 def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: OwnPairs) -> None:
     useful = {row for row in range(pairs.n) if pairs.wanted[pairs.row == row].any()}
-    seen = 0
-    for *_, wanted, row, n in Lists(pairs).batches(np.random.default_rng(3), 50):
-        hits = np.bincount(row.numpy(), weights=wanted.numpy(), minlength=int(n))
-        assert (hits > 0).all()
-        seen += int(n)
-    assert seen == len(useful)
+    lengths = []
+    for *_, wanted, there in Lists(pairs).batches(np.random.default_rng(3), 50):
+        assert (wanted.numpy().sum(axis=1) > 0).all()
+        assert not wanted.numpy()[~there.numpy()].any()
+        lengths += there.numpy().sum(axis=1).tolist()
+    assert sorted(lengths) == sorted((pairs.row == row).sum() for row in useful)
 
 
 def test_the_loss_falls_and_validation_rises(fitted: FittedCandidates) -> None:

@@ -39,6 +39,19 @@ class OwnPairs:
     wanted: np.ndarray[Any, Any]
     n: int
 
+    def of_requests(self, chosen: np.ndarray[Any, Any]) -> "OwnPairs":
+        """Return the pairs of the requests for which `chosen` [n] is true, numbered from 0."""
+        mine = chosen[self.row]
+        return OwnPairs(
+            features=self.features[mine],
+            ages=self.ages[mine],
+            kind=self.kind[mine],
+            item=self.item[mine],
+            row=(np.cumsum(chosen) - 1)[self.row[mine]],
+            wanted=self.wanted[mine],
+            n=int(chosen.sum()),
+        )
+
 
 def extractor(graph: RankerGraph, n_ages: int) -> Any:
     """Return a function of the tensors of SIGNATURE.

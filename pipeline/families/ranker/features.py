@@ -111,8 +111,8 @@ class OwnFeatures(tf.Module):
         found |= self._substitutes(batch, found)
         found |= self._quantity(batch)
         found |= self._cart(batch)
-        columns = [found[name] for name in NAMES]
-        return tf.stack([tf.cast(column, tf.float32) for column in columns], axis=1)
+        columns = [tf.cast(found[name], tf.float32) for name in NAMES]
+        return tf.transpose(tf.stack(columns, axis=0))  # faster than a stack of strided columns
 
     def _frequency(self, batch: Batch) -> dict[str, tf.Tensor]:
         age, ago = batch.raw["age_days"], batch.raw["baskets_ago"]

@@ -48,5 +48,15 @@ def build_network(
 
 
 def inputs_of(features: Any, ages: Any, kind: Any) -> list[Any]:
-    """Return the network's inputs from what is kept in half precision."""
-    return [keras.ops.cast(features, "float32"), keras.ops.cast(ages, "float32"), kind]
+    """Return the network's inputs, one row per pair, from what is kept in half precision.
+
+    Args:
+        features: [..., n_features].
+        ages: [..., n_ages].
+        kind: [...].
+    """
+    features, ages = (
+        keras.ops.cast(keras.ops.reshape(each, (-1, each.shape[-1])), "float32")
+        for each in (features, ages)
+    )
+    return [features, ages, keras.ops.reshape(kind, (-1,))]

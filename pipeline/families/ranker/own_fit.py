@@ -18,7 +18,9 @@ from pipeline.recommenders.shop import Shop
 
 SCORE_PART = 400_000
 K = 10
-N_INPUTS = 3
+LENGTH_STEP = 16  # few widths of batches, so that few shapes are met
+
+Batch = tuple[tf.Tensor, ...]
 
 
 class Judge(Protocol):
@@ -76,22 +78,23 @@ def fit_network(  # noqa: PLR0913  all that shapes the fit
     key: str,
 ) -> Fitted:
     """Fit `network` on `lists` in place; see `fit_own`."""
-
-    def loss(*batch: tf.Tensor) -> tf.Tensor:
-        wanted, row, n = batch[N_INPUTS:]
-        scores = network(inputs_of(*batch[:N_INPUTS]), training=True)
-        return listwise_softmax(scores, wanted, row, n)
-
     return fit(
         name,
         list(network.variables),
         batches=lambda random: lists.batches(random, params.batch_size),
         n_batches=lists.n_batches(params.batch_size),
-        loss=loss,
+        loss=lambda *batch: list_loss(network, batch, training=True),
         validate=None if validation is None else validation.of_network(network),
         schedule=Schedule.of(params, seed=seed, epochs=epochs),
         key=key,
     )
+
+
+def list_loss(network: Any, batch: Batch, *, training: bool) -> tf.Tensor:
+    """Return the loss of a batch of `Lists`, a scalar."""
+    *inputs, wanted, there = batch
+    scores = network(inputs_of(*inputs), training=training)
+    return listwise_softmax(tf.reshape(scores, tf.shape(wanted)), wanted, there)
 
 
 def network_for(train: OwnPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
@@ -109,7 +112,12 @@ def moments_of(
 
 
 class Lists:
-    """Training pairs by request, of which batches are drawn; requests without hits are left out."""
+    """Training pairs by request, of which batches are drawn; requests without hits are left out.
+
+    A batch is features [n, length, n_features], ages [n, length, n_ages], kinds, relevance and
+    whether there is a pair, [n, length] each. Of one shape, a step takes half the time that it
+    takes on pairs behind each other.
+    """
 
     def __init__(self, pairs: OwnPairs, chosen: np.ndarray[Any, Any] | None = None) -> None:
         """Find where each request's pairs begin; `chosen` [n] says which requests to learn from."""
@@ -122,23 +130,22 @@ class Lists:
         """Return how many batches an epoch has."""
         return max(1, -(-len(self._useful) // size))
 
-    def batches(self, random: np.random.Generator, size: int) -> Iterator[tuple[Any, ...]]:
-        """Yield features, ages, kinds, relevance, row and number of requests."""
+    def batches(self, random: np.random.Generator, size: int) -> Iterator[Batch]:
+        """Yield batches of `size` requests, as wide as the longest list in them, rounded up."""
         order = random.permutation(self._useful)
+        pairs = self._pairs
         for start in range(0, len(order), size):
             chosen = np.sort(order[start : start + size])
-            lengths = self._splits[chosen + 1] - self._splits[chosen]
-            offsets = np.repeat(self._splits[chosen] - np.cumsum(lengths) + lengths, lengths)
-            at = np.arange(lengths.sum()) + offsets
-            row = np.repeat(np.arange(len(chosen), dtype=np.int32), lengths)
-            pairs = self._pairs
+            first, lengths = self._splits[chosen], self._splits[chosen + 1] - self._splits[chosen]
+            place = np.arange(-(-lengths.max() // LENGTH_STEP) * LENGTH_STEP)
+            there = place < lengths[:, np.newaxis]
+            at = np.where(there, first[:, np.newaxis] + place, first[:, np.newaxis])
             yield (
                 tf.constant(pairs.features[at]),
                 tf.constant(pairs.ages[at]),
                 tf.constant(pairs.kind[at]),
-                tf.constant(pairs.wanted[at]),
-                tf.constant(row),
-                tf.constant(len(chosen)),
+                tf.constant(pairs.wanted[at] * there),
+                tf.constant(there),
             )
 
 
@@ -168,16 +175,7 @@ class OwnValidation:
     def part(self, step: int) -> "OwnValidation":
         """Return the requests of every `step`-th user."""
         chosen = self.user % step == 0
-        mine = chosen[self.pairs.row]
-        pairs = OwnPairs(
-            features=self.pairs.features[mine],
-            ages=self.pairs.ages[mine],
-            kind=self.pairs.kind[mine],
-            item=self.pairs.item[mine],
-            row=(np.cumsum(chosen) - 1)[self.pairs.row[mine]],
-            wanted=self.pairs.wanted[mine],
-            n=int(chosen.sum()),
-        )
+        pairs = self.pairs.of_requests(chosen)
         return OwnValidation(pairs, self.n_true[chosen], self.user[chosen])
 
     def of_network(self, network: Any) -> Callable[[], float]:
@@ -192,9 +190,10 @@ class OwnValidation:
 
 def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
     """Return a function from pairs to [n_pairs] scores of the network."""
-    half, code = tf.TensorSpec([None, None], tf.float16), tf.TensorSpec([None], tf.int32)
+    kept_as = (tf.float16, tf.float16, tf.int32)
+    specs = [tf.TensorSpec(i.shape, t) for i, t in zip(network.inputs, kept_as, strict=True)]
 
-    @tf.function(input_signature=(half, half, code))  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=specs)  # type: ignore[untyped-decorator]
     def score(*inputs: tf.Tensor) -> tf.Tensor:
         return network(inputs_of(*inputs), training=False)
 

@@ -11,16 +11,15 @@ import tensorflow as tf
 from scipy.stats import rankdata
 
 from pipeline.families.fit import key_of
-from pipeline.families.losses import listwise_softmax
 from pipeline.families.ranker.examples import OwnPairs
 from pipeline.families.ranker.features import NAMES
 from pipeline.families.ranker.graph import RankerGraph
 from pipeline.families.ranker.network import LIMIT, inputs_of
 from pipeline.families.ranker.own_fit import (
-    N_INPUTS,
     Lists,
     OwnValidation,
     fit_network,
+    list_loss,
     network_for,
     scorer,
 )
@@ -62,7 +61,7 @@ def probe_own(  # noqa: PLR0913  all that shaped the fit
     first = next(lists.batches(np.random.default_rng([seed, 1]), params.batch_size))
     untaught = network_for(train, graph.features.n_types, plain(params), encoder)
     return {
-        "expected_loss_at_start": float(np.log(np.bincount(first[N_INPUTS + 1].numpy())).mean()),
+        "expected_loss_at_start": float(np.log(first[-1].numpy().sum(axis=1)).mean()),
         **activity(network, first),
         "batch_loss_left": loss_left_by_heart(untaught, lists),
         "feature_auc": feature_aucs(validation.pairs),
@@ -89,7 +88,8 @@ def activity(network: Any, batch: tuple[Any, ...]) -> dict[str, float]:
     A unit is dead when it is 0 for every pair of the batch. An input is at its limit when it is
     cut at LIMIT deviations; the output of a recurrent encoder beyond NEAR_ONE.
     """
-    inputs = inputs_of(*batch[:N_INPUTS])
+    *values, _, there = batch
+    inputs = inputs_of(*(tf.boolean_mask(each, there) for each in values))
     hidden = [layer for layer in network.layers if _is_relu(layer)]
     normal = next(each for each in network.layers if isinstance(each, keras.layers.Normalization))
     history = [each for each in network.layers if each.name.startswith("ages_")]
@@ -121,17 +121,16 @@ def loss_left_by_heart(network: Any, lists: Lists) -> float:
     them probability 1. A sound network gets near 0; the network is changed.
     """
     batch = next(lists.batches(np.random.default_rng(0), N_BY_HEART))
-    inputs, (wanted, row, n) = inputs_of(*batch[:N_INPUTS]), batch[N_INPUTS:]
-    relevance, rows = wanted.numpy().astype(np.float64), row.numpy()
-    share = relevance / np.bincount(rows, weights=relevance)[rows]
-    floor = -np.bincount(rows, weights=share * np.log(np.maximum(share, 1e-12))).mean()
+    relevance = batch[-2].numpy().astype(np.float64)
+    share = relevance / relevance.sum(axis=1, keepdims=True)
+    floor = -(share * np.log(np.maximum(share, 1e-12))).sum(axis=1).mean()
     optimizer = keras.optimizers.Adam(RATE_BY_HEART)
     optimizer.build(network.trainable_variables)
 
     @tf.function  # type: ignore[untyped-decorator]
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
-            value = listwise_softmax(network(inputs, training=True), wanted, row, n)
+            value = list_loss(network, batch, training=True)
         gradients = tape.gradient(value, network.trainable_variables)
         optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
         return value
