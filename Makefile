@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked --no-sync
+# Files of tests side by side, in the order of their names, so that the longest do not come last.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # BentoML calls uv when it builds.
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
@@ -45,10 +47,10 @@ format: install  ## format and mend what ruff can mend
 	$(RUN) ruff check --fix .
 
 test: lint  ## lint, then all tests with coverage, the end-to-end run included
-	$(RUN) python -m pytest --cov --cov-report=term
+	$(RUN) python -m pytest $(PARALLEL) --cov --cov-report=term
 
 test-fast: install  ## the inner loop: under a minute
-	$(RUN) python -m pytest -m "not slow" -x -q
+	$(RUN) python -m pytest $(PARALLEL) -m "not slow" -x -q
 
 bench: install  ## measure the budgets of the README; results go to benchmarks/results
 	$(RUN) python -m benchmarks.cycle

@@ -161,10 +161,14 @@ def served(pulled: Path) -> Iterator[str]:
         wait_until_ready(url, process)
         yield url
     finally:
-        children = psutil.Process(process.pid).children(recursive=True)
+        started = [psutil.Process(process.pid)]
+        started += started[0].children(recursive=True)
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
-        psutil.wait_procs(children, timeout=10)
+        _, left = psutil.wait_procs(started, timeout=30)
+        for each in left:
+            each.kill()
+        process.wait()
+    assert not left, "Ctrl-C did not stop the service in 30 s"
 
 
 def wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
