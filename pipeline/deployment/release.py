@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def learnable(shop: Shop) -> Shop:
     order = pd.util.hash_pandas_object(examples["example_id"], index=False).argsort()
     chosen = examples.iloc[order].groupby(keys).head(int(sizes.max())).index
     thinned = examples.loc[sorted(chosen)].reset_index(drop=True)
-    return Shop(**{**vars(shop), "train": thinned})
+    return replace(shop, train=thinned)
 
 
 def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:

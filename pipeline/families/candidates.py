@@ -15,7 +15,7 @@ from pipeline.params import BaselineParams, FamiliesParams
 from pipeline.recommenders.graph import RankingGraph
 from pipeline.recommenders.recommender import Recommender
 from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import Shop, labels_of
+from pipeline.recommenders.shop import Asked, Shop, labels_of
 
 K = 10
 
@@ -94,11 +94,11 @@ def _describe(name: str, shop: Shop, settings: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def quality(recommender: Recommender, shop: Shop, examples: pd.DataFrame) -> dict[str, float]:
-    """Return mean recall@10 and NDCG@10 of plain lists on the examples."""
-    rows, items = labels_of(examples, shop.vocabulary)
-    n_true = examples["labels"].map(len).to_numpy()
-    found = recommender.recommend(shop.requests(examples), K)
+def quality(recommender: Recommender, shop: Shop, asked: Asked) -> dict[str, float]:
+    """Return mean recall@10 and NDCG@10 of plain lists."""
+    rows, items = labels_of(asked.examples, shop.vocabulary)
+    n_true = asked.examples["labels"].map(len).to_numpy()
+    found = recommender.recommend(asked.requests, K)
     hits = ranking.hit_matrix(found.items, rows, items)
     return {
         f"recall@{K}": float(np.nanmean(ranking.recall_at_k(hits, n_true, K))),
@@ -127,5 +127,6 @@ def baselines_on_validation(shop: Shop, params: BaselineParams) -> dict[str, dic
 
 
 def _on_validation(graph: RankingGraph, shop: Shop) -> dict[str, float]:
-    examples = shop.validation[shop.validation["protocol"] == "rolling"].reset_index(drop=True)
-    return quality(GraphRecommender({"name": "validated"}, shop.vocabulary, graph), shop, examples)
+    return quality(
+        GraphRecommender({"name": "validated"}, shop.vocabulary, graph), shop, shop.rolling
+    )

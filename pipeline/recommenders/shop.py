@@ -1,6 +1,7 @@
 """What a recommender may learn from at one moment, and nothing later."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,14 @@ from pipeline.recommenders.requests import (
     build_requests,
     to_seconds,
 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Examples, and the requests that they stand for."""
+
+    examples: pd.DataFrame
+    requests: Requests
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,22 @@ class Shop:
     offers: pd.DataFrame
     train: pd.DataFrame
     validation: pd.DataFrame
+
+    @cached_property
+    def windows(self) -> list[tuple[float, Asked]]:
+        """The training examples of each cut-off, earliest first."""
+        seconds = to_seconds(self.train["cutoff"])
+        return [(float(at), self.asked(self.train[seconds == at])) for at in np.unique(seconds)]
+
+    @cached_property
+    def rolling(self) -> Asked:
+        """The validation examples whose time is known: what training chooses by."""
+        return self.asked(self.validation[self.validation["protocol"] == "rolling"])
+
+    def asked(self, chosen: pd.DataFrame) -> Asked:
+        """Return these examples with their requests."""
+        examples = chosen.reset_index(drop=True)
+        return Asked(examples, self.requests(examples))
 
     def requests(self, examples: pd.DataFrame) -> Requests:
         """Return the requests that the examples stand for."""

@@ -240,8 +240,8 @@ def test_two_fits_with_one_seed_agree(
             assert row == pytest.approx(same, abs=1e-6)
     for name in fitted.recommenders:
         one, other = (each.recommenders[name] for each in (fitted, again))
-        assert quality(one, world.later, world.test) == pytest.approx(
-            quality(other, world.later, world.test), abs=1e-6
+        assert quality(one, world.later, world.later.asked(world.test)) == pytest.approx(
+            quality(other, world.later, world.later.asked(world.test)), abs=1e-6
         )
 
 
@@ -256,7 +256,7 @@ def test_a_refit_on_all_data_trains_as_long_as_the_first_fit(
     again = refit(first, shop, *settings, seed=3)
     assert again.description["epochs"] == first["epochs"]
     assert again.description["cutoff"].startswith("2024-06-03")
-    assert quality(again, world.later, world.test)["recall@10"] > 0.7
+    assert quality(again, world.later, world.later.asked(world.test))["recall@10"] > 0.7
     assert refit({"name": "decayed"}, shop, *settings, seed=3).name == "decayed"
     with pytest.raises(TrainingError, match="best"):
         refit({"name": "best"}, shop, *settings, seed=3)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from pipeline.families.ranker.features import NAMES, last_ages
 from pipeline.families.ranker.graph import RankerGraph
 from pipeline.recommenders.graph import SIGNATURE, own_in_cart, read_batch, tensors_of
-from pipeline.recommenders.requests import Requests, to_seconds
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import in_parts
 from pipeline.recommenders.shop import Shop, labels_of
 
@@ -132,15 +132,6 @@ class Labels:
             return np.zeros(len(key), dtype=np.float32)
         place = np.minimum(np.searchsorted(self.key, key), len(self.key) - 1)
         return np.where(self.key[place] == key, self.relevance[place], 0.0).astype(np.float32)
-
-
-def by_cutoff(examples: pd.DataFrame) -> list[tuple[float, pd.DataFrame]]:
-    """Return the examples of each cut-off, earliest first."""
-    seconds = to_seconds(examples["cutoff"])
-    return [
-        (float(cutoff), examples[seconds == cutoff].reset_index(drop=True))
-        for cutoff in np.unique(seconds)
-    ]
 
 
 def joined(parts: list[OwnPairs]) -> OwnPairs:

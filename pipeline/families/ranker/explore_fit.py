@@ -5,18 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from pipeline import ranking
 from pipeline.families.fit import Fitted, Schedule, fit, key_of
-from pipeline.families.ranker.examples import Labels, by_cutoff
+from pipeline.families.ranker.examples import Labels
 from pipeline.families.ranker.graph import RankerGraph, state_at
 from pipeline.families.ranker.transfer import learned_with, start_from, vectors_of
 from pipeline.params import FamiliesParams
 from pipeline.recommenders.graph import SIGNATURE, Batch, read_batch, tensors_of
 from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.shop import Shop, is_own
+from pipeline.recommenders.shop import Asked, Shop, is_own
 from pipeline.recommenders.top import NOTHING
 
 K = 10
@@ -49,9 +48,9 @@ def fit_explore(
     groups = [
         (
             state_at(cutoff, shop, params.popular_days),
-            _with_new(examples, shop, ranker.explore_batch_size),
+            _batches_of(asked, shop, ranker.explore_batch_size),
         )
-        for cutoff, examples in by_cutoff(shop.train)
+        for cutoff, asked in shop.windows
     ]
     frozen = graph.features.state.numpy()
 
@@ -99,12 +98,13 @@ def explore_loss(graph: RankerGraph, batch: Batch, labels: tf.Tensor) -> tf.Tens
     return -tf.reduce_sum(new) / tf.maximum(tf.cast(tf.size(new), tf.float32), 1.0)
 
 
-def _with_new(examples: pd.DataFrame, shop: Shop, size: int) -> list[tuple[Any, Any]]:
+def _batches_of(asked: Asked, shop: Shop, size: int) -> list[tuple[Any, Any]]:
     """Return batches of requests with their labels as [n_labels, 2] pairs."""
     found = []
-    for start in range(0, len(examples), size):
-        part = examples.iloc[start : start + size].reset_index(drop=True)
-        found.append((shop.requests(part), Labels.of(part, shop).pairs))
+    for start in range(0, len(asked.examples), size):
+        part = asked.examples.iloc[start : start + size].reset_index(drop=True)
+        requests = asked.requests.part(start, start + len(part))
+        found.append((requests, Labels.of(part, shop).pairs))
     return found
 
 

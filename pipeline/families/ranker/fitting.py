@@ -13,7 +13,6 @@ from pipeline.families.fit import begin_with
 from pipeline.families.ranker.examples import (
     Labels,
     OwnPairs,
-    by_cutoff,
     extractor,
     joined,
     own_pairs,
@@ -61,7 +60,7 @@ class RankerFamily:
         )
         explore = fit_explore(graph, shop, params, seed=seed, epochs=length.get("explore"))
         if validation is not None:
-            user = users_of(shop.train)
+            user = users_of(shop)
             own.probe = probe_own(
                 graph,
                 train,
@@ -89,9 +88,11 @@ class RankerFamily:
         return fresh
 
 
-def users_of(train: pd.DataFrame) -> np.ndarray[Any, Any]:
+def users_of(shop: Shop) -> np.ndarray[Any, Any]:
     """Return the user code of each training example, in the order of `training_pairs`."""
-    names = np.concatenate([part["user_id"].to_numpy(dtype=object) for _, part in by_cutoff(train)])
+    names = np.concatenate(
+        [asked.examples["user_id"].to_numpy(dtype=object) for _, asked in shop.windows]
+    )
     return np.unique(names, return_inverse=True)[1]
 
 
@@ -100,11 +101,11 @@ def training_pairs(shop: Shop, graph: RankerGraph, params: FamiliesParams) -> Ow
     extract = extractor(graph, params.ranker.n_ages)
     frozen = graph.features.state.numpy()
     parts = []
-    for cutoff, examples in by_cutoff(shop.train):
+    for cutoff, asked in shop.windows:
         graph.features.state.assign(state_at(cutoff, shop, params.popular_days))
-        labels = Labels.of(examples, shop)
+        labels = Labels.of(asked.examples, shop)
         limit = params.ranker.maximum_candidates
-        parts.append(own_pairs(shop.requests(examples), labels, extract, limit))
+        parts.append(own_pairs(asked.requests, labels, extract, limit))
         day = pd.Timestamp(cutoff, unit="s")
         log.info("features as of %s: %d pairs", f"{day:%Y-%m-%d}", len(parts[-1].item))
     graph.features.state.assign(frozen)

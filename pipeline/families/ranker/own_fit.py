@@ -166,9 +166,8 @@ class OwnValidation:
     @classmethod
     def of(cls, graph: RankerGraph, shop: Shop, params: RankerParams) -> "OwnValidation":
         """Return the validation examples of the shop as pairs, with the graph's item state."""
-        examples = shop.validation[shop.validation["protocol"] == "rolling"].reset_index(drop=True)
-        extract = extractor(graph, params.n_ages)
-        pairs = own_pairs(shop.requests(examples), Labels.of(examples, shop), extract)
+        examples, extract = shop.rolling.examples, extractor(graph, params.n_ages)
+        pairs = own_pairs(shop.rolling.requests, Labels.of(examples, shop), extract)
         user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
         return cls(pairs, examples["labels"].map(len).to_numpy(), user)
 

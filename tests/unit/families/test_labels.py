@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.ranker.examples import Labels, OwnPairs, by_cutoff, joined
+from pipeline.families.ranker.examples import Labels, OwnPairs, joined
 from pipeline.recommenders.requests import Vocabulary
-from pipeline.recommenders.shop import labels_of
+from pipeline.recommenders.shop import Shop, labels_of
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 SHOP: Any = SimpleNamespace(vocabulary=VOCABULARY)
@@ -40,7 +40,8 @@ def test_examples_without_labels_want_nothing() -> None:
 
 
 def test_examples_are_grouped_by_cutoff_from_early_to_late() -> None:
-    groups = by_cutoff(EXAMPLES)
+    shop: Any = SimpleNamespace(train=EXAMPLES, asked=lambda part: part.reset_index(drop=True))
+    groups = Shop.windows.func(shop)  # type: ignore[attr-defined]
     assert [pd.Timestamp(at, unit="s").month for at, _ in groups] == [1, 2]
     assert [part["labels"].tolist() for _, part in groups] == [
         [[]],
