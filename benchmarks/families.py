@@ -4,31 +4,36 @@
     python -m benchmarks.families --only gru sasrec
 
 Each family is fitted with the values of params.yaml in a process of its own, so that its memory is
-its own. The fit is that of the pipeline, without the learning curve of the diagnosis. The test
-window is not touched.
+its own. What is done is kept in --scratch and not done again while the code, the parameters and the
+data that decide it stay the same. The fit is that of the pipeline, without the learning curve of
+the diagnosis. The test window is not touched.
 Writes benchmarks/results/families.json and docs/families.md, anew after each family.
 """
 
 import argparse
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.machine import RESULTS, write_result
+from benchmarks.own_process import PROJECT, Doubles, Measurement, digest_of
 from pipeline.families.names import BASELINES, FAMILIES
 from pipeline.params import Params, read_params
 
-PAGE = Path("docs/families.md")
+PAGE = PROJECT / "docs" / "families.md"
+SOURCES = (
+    "benchmarks/families.py",
+    "pipeline/families",
+    "pipeline/recommenders",
+    "pipeline/ranking.py",
+    "pipeline/testing/measure.py",
+)
 K = 10
 METRICS = {
     "rolling": (f"recall@{K}", f"ndcg@{K}", f"explore_slots_recall@{K}"),
@@ -48,8 +53,6 @@ IDEAS = {
     "irgan": "generator of hard negatives against a discriminator",
 }
 
-Doubles = npt.NDArray[np.float64]
-
 
 def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, Any]]:
     """Return the values of each validation request by "protocol/metric", and what the fit cost."""
@@ -68,8 +71,7 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     if name in BASELINES:
         graph = build_baseline(name, shop, params.training.baselines, opens)
     else:
-        with tempfile.TemporaryDirectory() as folder, chdir(folder):  # checkpoints go there
-            fitted, _ = fit_family(name, shop, families, seed=params.shop.seed)
+        fitted, _ = fit_family(name, shop, families, seed=params.shop.seed)
         graph = family_of(name).at(opens, fitted.graph, shop, families)
         cost["epochs"] = {part: fit.epochs for part, fit in fitted.fits.items()}
     cost["fit_seconds"] = round(time.perf_counter() - began, 1)
@@ -90,20 +92,11 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     return values, cost
 
 
-def in_own_process(name: str) -> tuple[dict[str, Doubles], dict[str, Any]]:
-    """Return what `measure` does, from a process of its own.
-
-    Raises:
-        SystemExit: It fails.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.families", "--one", name, folder]
-        if subprocess.run(command, check=False).returncode:
-            raise SystemExit(f"{name} failed; what others found is kept.")
-        with np.load(Path(folder) / "values.npz") as arrays:
-            values = dict(arrays)
-        cost = json.loads((Path(folder) / "cost.json").read_text(encoding="utf-8"))
-    return values, cost
+def measurement(name: str, scratch: Path, params: Params) -> Measurement:
+    """Return the measurement of a family, in a process of its own."""
+    settings = (params.shop, params.families, params.training.baselines)
+    key = digest_of(SOURCES, "".join(part.model_dump_json() for part in settings))
+    return Measurement(name, ("benchmarks.families", "--one", name), scratch / name, key)
 
 
 def compared(
@@ -195,22 +188,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", choices=FAMILIES, help="only these families")
-    parser.add_argument("--one", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    scratch = Path(tempfile.gettempdir()) / "evergreen-families"
+    parser.add_argument("--scratch", type=Path, default=scratch, help="where results are kept")
     asked = parser.parse_args(argv)
     params = read_params()
     if asked.one:
-        name, folder = asked.one
-        values, cost = measure(name, params)
-        np.savez(Path(folder) / "values.npz", allow_pickle=False, **values)
-        (Path(folder) / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
+        values, cost = measure(asked.one, params)
+        np.savez_compressed("values.npz", allow_pickle=False, **values)
+        Path("cost.json").write_text(json.dumps(cost), encoding="utf-8")
         return
     default = params.training.families[0]
     names = tuple(dict.fromkeys((default, *(asked.only or FAMILIES), "decayed")))
     cells = {}
     for name in names:
-        print(f"{name}: running", flush=True)
-        cells[name] = in_own_process(name)
-        print(f"{name}: {cells[name][1]}", flush=True)
+        measured = measurement(name, asked.scratch, params)
+        measured.run()
+        cells[name] = measured.values(), measured.cost()
         found = compared(cells, default, params)
         write_result("families", {"default": default, "families": found})
         written = json.loads((RESULTS / "families.json").read_text(encoding="utf-8"))

@@ -12,12 +12,7 @@ Writes benchmarks/results/quality.json and docs/quality.md.
 """
 
 import argparse
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import date
@@ -25,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import RESULTS, write_result
+from benchmarks.own_process import PROJECT, Measurement, digest_of
 from benchmarks.peers.methods import BASKET_PEERS, COUNTING, MATRIX_PEERS, method_names, sources_of
 from benchmarks.peers.table import quality_page
 from pipeline.params import Params, read_params
 
-PROJECT = Path(__file__).resolve().parents[1]
 CUTOFFS = ("2017-10-09", "2017-11-06", "2017-12-04")
 PAGE = PROJECT / "docs" / "quality.md"
-DATA = ("data/labelled/examples.parquet", "data/clean/manifest.json")
 HOW = (
     "At each cut-off T every method learns from all labelled windows before T and is asked about "
     "the 28 days from T on. First basket: each user's first basket, history before T. Rolling: "
@@ -42,18 +36,19 @@ HOW = (
 )
 
 
+def measurement(name: str, day: str, scratch: Path, params: Params) -> Measurement:
+    """Return the measurement of a method at a cut-off."""
+    return Measurement(
+        label=f"{day} {name}",
+        module=("benchmarks.peers.run", name, day, "."),
+        folder=scratch / day / name,
+        key=key_of(name, params),
+    )
+
+
 def key_of(name: str, params: Params) -> str:
     """Return a digest of what decides the result of a method: code, parameters and data."""
-    digest = hashlib.sha256()
-    for source in sources_of(name):
-        path = PROJECT / source
-        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-        for file in files:
-            digest.update(f"{file.relative_to(PROJECT)}\n".encode() + file.read_bytes())
-    for table in DATA:
-        digest.update((PROJECT / table).read_bytes())
-    digest.update(_section(name, params).encode())
-    return digest.hexdigest()[:16]
+    return digest_of(sources_of(name), _section(name, params))
 
 
 def _section(name: str, params: Params) -> str:
@@ -63,48 +58,6 @@ def _section(name: str, params: Params) -> str:
     if name in (*BASKET_PEERS, *MATRIX_PEERS):
         return common + str(params.families.popular_days)
     return common + params.families.model_dump_json()
-
-
-def run_method(name: str, day: str, folder: Path, params: Params) -> None:
-    """Measure a method at a cut-off in a process of its own, unless its result is there.
-
-    Raises:
-        SystemExit: It fails; what other methods found stays.
-    """
-    key = key_of(name, params)
-    if _is_done(folder, key):
-        print(f"{day} {name}: as before", flush=True)
-        return
-    print(f"{day} {name}: running", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "data").symlink_to(PROJECT / "data")
-    shutil.copy(PROJECT / "params.yaml", folder)
-    log = folder / "log.txt"
-    with log.open("w", encoding="utf-8") as stream:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.peers.run", name, day, "."],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "2"},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode != 0:
-        tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
-        raise SystemExit(f"{day} {name} ended with {done.returncode}:\n{tail}")
-    (folder / "key.txt").write_text(key, encoding="utf-8")
-    cost = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
-    print(
-        f"{day} {name}: fitted in {cost['fit_seconds']} s, ranked in "
-        f"{sum(cost['rank_seconds'].values()):.1f} s, {cost['peak_gib']} GiB",
-        flush=True,
-    )
-
-
-def _is_done(folder: Path, key: str) -> bool:
-    kept = folder / "key.txt"
-    return kept.exists() and kept.read_text(encoding="utf-8") == key
 
 
 def default_of(params: Params, chosen: str | None) -> str:
@@ -123,12 +76,10 @@ def collect(scratch: Path, names: Sequence[str], params: Params, default: str) -
     """Return quality.json from all results in `scratch` that are still true."""
     from benchmarks.peers.results import read_cell, summarise
 
-    cells = {
-        (name, day): read_cell(scratch / day / name)
-        for name in names
-        for day in CUTOFFS
-        if _is_done(scratch / day / name, key_of(name, params))
+    known = {
+        (name, day): measurement(name, day, scratch, params) for name in names for day in CUTOFFS
     }
+    cells = {at: read_cell(found.folder) for at, found in known.items() if found.is_done()}
     if not cells:
         raise SystemExit("No result yet: run without --collect first.")
     return {
@@ -165,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for day in asked.cutoffs:
             date.fromisoformat(day)
             for name in names:
-                run_method(name, day, asked.scratch / day / name, params)
+                measurement(name, day, asked.scratch, params).run()
     known = tuple(dict.fromkeys([*every, *names]))
     result = collect(asked.scratch, known, params, default)
     print(f"wrote {write_result('quality', result)}")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import quality
+from benchmarks import own_process, quality
 from benchmarks.peers.compare import CLAIMED, PAIRED
 from benchmarks.peers.methods import COUNTING, fit_method, method_names
 from benchmarks.peers.results import read_cell, summarise
@@ -77,7 +77,7 @@ def test_the_page_shows_every_method_and_each_claim(cells):
 
 
 def test_a_change_of_the_families_leaves_results_of_counting_true(monkeypatch):
-    monkeypatch.setattr(quality, "DATA", ("params.yaml",))  # a clean clone has no data yet
+    monkeypatch.setattr(own_process, "DATA", ("params.yaml",))  # a clean clone has no data yet
     params = read_params()
     other = params.model_copy(
         update={"families": params.families.model_copy(update={"popular_days": 27})}
