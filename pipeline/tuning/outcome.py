@@ -16,6 +16,7 @@ SIGNIFICANT_DIGITS = 3
 SHORT = {  # so that the table of trials fits on a page
     "batch_size": "batch",
     "encoder_dim": "encoder",
+    "cross_rank": "cross",
     "first_hidden": "first",
     "second_hidden": "second",
     "kind_dim": "kind",
@@ -66,7 +67,8 @@ def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
     import optuna.visualization.matplotlib as plots
 
     made = Page(
-        "Tuning", f"The search for better hyper-parameters of the family {study.study_name}."
+        "Tuning",
+        f"The search {study.study_name} for better hyper-parameters of the family that it names.",
     )
     made.facts(
         "Trial that is taken",

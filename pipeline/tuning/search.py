@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 STORAGE = Path("models/tuning.db")
 STARTUP_TRIALS = 5
+SPACE = 2  # raised when what is searched changes: trials of another network would mislead
 SAME_NDCG = 0.0002  # two seeds of one setting were seen to differ by half as much
 N_WEIGHTS = "n_weights"
 
@@ -88,6 +89,7 @@ def suggest(trial: "optuna.Trial") -> dict[str, Any]:
         "dropout": trial.suggest_float("dropout", 0.0, 0.5),
         "kind_dim": trial.suggest_int("kind_dim", 2, 32, log=True),
         "encoder_dim": trial.suggest_int("encoder_dim", 4, 64, log=True),
+        "cross_rank": trial.suggest_int("cross_rank", 8, 128, log=True),
         "batch_size": trial.suggest_int("batch_size", 16, 1024, log=True),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
@@ -159,7 +161,7 @@ def opened(family: str, seed: int, path: Path = STORAGE) -> "Iterator[optuna.Stu
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     yield optuna.create_study(
-        study_name=family,
+        study_name=f"{family}-{SPACE}",
         storage=f"sqlite:///{path}",
         load_if_exists=True,
         direction="maximize",
@@ -178,7 +180,7 @@ def start_from(study: "optuna.Study", params: RankerParams) -> None:
             "second_hidden": params.hidden_dims[-1],
             **{
                 name: getattr(params, name)
-                for name in ("dropout", "kind_dim", "encoder_dim", "batch_size")
+                for name in ("dropout", "kind_dim", "encoder_dim", "cross_rank", "batch_size")
             },
             "learning_rate": params.learning_rate,
             "weight_decay": params.weight_decay,

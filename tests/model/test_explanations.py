@@ -181,7 +181,8 @@ def test_without_its_largest_group_an_item_falls_more_than_without_another(
                 changed[0][:, owners == group] = typical[0][owners == group]
                 if group == "history":
                     changed[1][:] = typical[1]
-                after = float(ranker.module.network([*changed, kind[pair]], training=False)[0])
+                scores = ranker.module.network([*changed, kind[pair]], training=False)
+                after = float(tf.reduce_mean(scores))
                 falls.append(float(found.scores[at, rank]) - after)
             top = int(explanations.why[at, rank, : len(OWN_GROUPS)].argmax())
             largest.append(falls[top])

@@ -132,7 +132,8 @@ def test_every_encoder_gives_one_score_per_pair_and_can_learn(
     with tf.GradientTape() as tape:
         loss = loss_of(network, batch)
     gradients = tape.gradient(loss, network.trainable_variables)
-    assert network(inputs_of(*batch[:-2])).shape == (tf.size(batch[-1]),)
+    n_networks = world.params.families.ranker.n_networks
+    assert network(inputs_of(*batch[:-2])).shape == (tf.size(batch[-1]), n_networks)
     assert all(gradient is not None for gradient in gradients)
     if encoder != "none":
         moved = [

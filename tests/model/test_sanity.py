@@ -23,16 +23,17 @@ N_FEATURES, STEP, N_CHECKED = 5, 1e-5, 3
 
 def sizes(**changes: Any) -> RankerParams:
     whole = Params.model_validate(tiny_shop.params()).families.ranker
-    return whole.model_copy(update={"dropout": 0.0, "n_ages": 4, "encoder_dim": 4} | changes)
+    small = {"dropout": 0.0, "n_ages": 4, "encoder_dim": 4, "n_networks": 1}
+    return whole.model_copy(update=small | changes)
 
 
 ONE_KIND = tf.zeros(4, tf.int32)
 
 
-def xor_network(encoder: str, hidden: tuple[int, ...]) -> Any:
+def xor_network(encoder: str, hidden: tuple[int, ...], n_crosses: int = 0) -> Any:
     """The ranker's network with XOR's inputs as features, or as ages, and nothing else."""
     keras.utils.set_random_seed(4)
-    params = sizes(hidden_dims=hidden, n_ages=2, encoder_dim=8)
+    params = sizes(hidden_dims=hidden, n_ages=2, encoder_dim=8, n_crosses=n_crosses)
     return build_network(np.full(2, 0.5), np.full(2, 0.5), params, encoder, n_kinds=1)
 
 
@@ -44,15 +45,21 @@ def accuracy_on_xor(network: Any, inputs: list[tf.Tensor]) -> float:
     @tf.function
     def step() -> None:
         with tf.GradientTape() as tape:
-            logits = network(inputs, training=True)
+            logits = network(inputs, training=True)[:, 0]
             loss = tf.nn.sigmoid_cross_entropy_with_logits(target, logits)
         gradients = tape.gradient(loss, network.trainable_variables)
         optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
 
     for _ in range(400):
         step()
-    said = network(inputs).numpy() > 0
+    said = network(inputs).numpy()[:, 0] > 0
     return float((said == (ANSWER > 0)).mean())
+
+
+def test_a_cross_layer_learns_xor_without_a_hidden_layer() -> None:
+    """XOR is a product of its inputs."""
+    network = xor_network("none", (), n_crosses=1)
+    assert accuracy_on_xor(network, [tf.constant(XOR), tf.zeros((4, 2)), ONE_KIND]) == 1.0
 
 
 def test_a_linear_perceptron_cannot_learn_xor() -> None:
@@ -116,7 +123,7 @@ def test_gradients_equal_central_differences(encoder: str) -> None:
     inputs, wanted, row = lists()
 
     def loss() -> tf.Tensor:
-        return listwise_softmax64(network(inputs, training=False), wanted, row)
+        return listwise_softmax64(network(inputs, training=False)[:, 0], wanted, row)
 
     with tf.GradientTape() as tape:
         value = loss()

@@ -70,7 +70,7 @@ class RankerGraph(RankingGraph):
         return [self.features(batch), last_ages(batch, self._n_ages), kind]
 
     def _score(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        return self.network(inputs, training=False)
+        return tf.reduce_mean(self.network(inputs, training=False), axis=1)
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the logits, and what the groups of features and the ages add to them.

@@ -18,10 +18,14 @@ def build_network(
     encoder: str,
     n_kinds: int,
 ) -> Any:
-    """Return a model of inputs [n, n_features], [n, n_ages] and [n] kinds with output [n].
+    """Return a model of inputs [n, n_features], [n, n_ages], [n] kinds and output [n, n_networks].
 
     Features are standardised inside the model and cut at LIMIT deviations. Products of one kind
-    share an embedding: how they come back, whoever buys them.
+    share an embedding: how they come back, whoever buys them. Cross layers multiply the inputs
+    with weighted sums of themselves before the dense layers: what one feature means depends on the
+    others, and a dense layer has to approximate products. They also count directly, for dense
+    layers alone can be silent for all good items, which then have equal scores and no reasons.
+    Several such networks share what is before them: the mean of their scores is steadier than any.
 
     Args:
         mean: [n_features] of the training examples.
@@ -29,6 +33,9 @@ def build_network(
         params: Layers.
         encoder: Which history encoder, see `encoders`.
         n_kinds: How many codes of product types there are, 0 = unknown included.
+
+    References:
+        Wang et al., 2021, "DCN V2", arXiv:2008.13535 (cross layers of low rank).
     """
     features = keras.Input((len(mean),), name="features")
     ages = keras.Input((params.n_ages,), name="ages")
@@ -39,12 +46,22 @@ def build_network(
     parts = [hidden, keras.layers.Embedding(n_kinds, params.kind_dim, name="kinds")(kind)]
     if history is not None:
         parts.append(history(ages))
-    hidden = keras.layers.Concatenate()(parts)
+    joined = keras.layers.Concatenate()(parts)
+    scores = [_score(joined, params) for _ in range(params.n_networks)]
+    return keras.Model([features, ages, kind], keras.ops.concatenate(scores, -1), name="own_items")
+
+
+def _score(inputs: Any, params: RankerParams) -> Any:
+    """Return [n, 1] the score of one of the networks side by side."""
+    hidden = inputs
+    for _ in range(params.n_crosses):
+        low = keras.layers.Dense(params.cross_rank, use_bias=False)(hidden)
+        hidden = inputs * keras.layers.Dense(inputs.shape[-1])(low) + hidden
+    crossed = hidden
     for width in params.hidden_dims:
         hidden = keras.layers.Dense(width, activation="relu")(hidden)
         hidden = keras.layers.Dropout(params.dropout)(hidden)
-    score = keras.layers.Dense(1)(hidden)
-    return keras.Model([features, ages, kind], keras.ops.squeeze(score, -1), name="own_items")
+    return keras.layers.Dense(1)(keras.ops.concatenate([hidden, crossed], -1))
 
 
 def inputs_of(features: Any, ages: Any, kind: Any) -> list[Any]:

@@ -91,10 +91,14 @@ def fit_network(  # noqa: PLR0913  all that shapes the fit
 
 
 def list_loss(network: Any, batch: Batch, *, training: bool) -> tf.Tensor:
-    """Return the loss of a batch of `Lists`, a scalar."""
+    """Return the loss of a batch of `Lists`, a scalar: the mean over the networks side by side."""
     *inputs, wanted, there = batch
     scores = network(inputs_of(*inputs), training=training)
-    return listwise_softmax(tf.reshape(scores, tf.shape(wanted)), wanted, there)
+    losses = [
+        listwise_softmax(tf.reshape(each, tf.shape(wanted)), wanted, there)
+        for each in tf.unstack(scores, num=network.output_shape[-1], axis=1)
+    ]
+    return tf.add_n(losses) / len(losses)
 
 
 def network_for(train: OwnPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
@@ -194,7 +198,7 @@ def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
 
     @tf.function(input_signature=specs)  # type: ignore[untyped-decorator]
     def score(*inputs: tf.Tensor) -> tf.Tensor:
-        return network(inputs_of(*inputs), training=False)
+        return tf.reduce_mean(network(inputs_of(*inputs), training=False), axis=1)
 
     def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
         parts = [slice(s, s + SCORE_PART) for s in range(0, len(pairs.item), SCORE_PART)]

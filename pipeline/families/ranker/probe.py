@@ -78,8 +78,8 @@ def probe_own(  # noqa: PLR0913  all that shaped the fit
 
 
 def plain(params: RankerParams) -> RankerParams:
-    """Return the same layers without dropout."""
-    return params.model_copy(update={"dropout": 0.0})
+    """Return one network of the same layers without dropout."""
+    return params.model_copy(update={"dropout": 0.0, "n_networks": 1})
 
 
 def activity(network: Any, batch: tuple[Any, ...]) -> dict[str, float]:
@@ -179,7 +179,8 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
 
     The shares are nested; the last is all. Each network takes the steps of one epoch over all,
     otherwise fewer steps would look like less data: by smaller batches, and by more epochs where
-    batches cannot be that small. Measured on a part of the validation users.
+    batches cannot be that small. One network each, not several side by side. Measured on a part of
+    the validation users.
 
     Returns:
         learning_curve: rows of fraction and score; last_gain: the difference between the last two
@@ -188,15 +189,16 @@ def learning_curve(  # noqa: PLR0913  all that shaped the fit
     if not params.learning_curve_fractions:
         return {}
     asked = validation.part(VALIDATION_STEP)
+    single = params.model_copy(update={"n_networks": 1})
     n_steps = Lists(train).n_batches(params.batch_size)
     place = np.random.default_rng(seed).permutation(int(user.max()) + 1)
     shares = [*sorted(params.learning_curve_fractions), 1.0]
     values = []
     for share in shares:
         chosen = place[user] < max(1, round(share * len(place)))
-        part = network_for(train, n_kinds, params, encoder)
+        part = network_for(train, n_kinds, single, encoder)
         name, size = f"network_{share:g}", max(SMALLEST_BATCH, round(share * params.batch_size))
-        smaller = params.model_copy(update={"batch_size": size})
+        smaller = single.model_copy(update={"batch_size": size})
         lists = Lists(train, chosen)
         epochs = max(1, round(n_steps / lists.n_batches(size)))
         key = key_of(name, params, encoder, seed, epochs, train.wanted)
