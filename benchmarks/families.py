@@ -79,14 +79,14 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     values: dict[str, Doubles] = {}
     for protocol, metrics in METRICS.items():
         of_protocol = shop.validation["protocol"] == protocol
-        examples = shop.validation[of_protocol].reset_index(drop=True)
-        questions = Questions.of(examples, shop.requests(examples), shop.vocabulary)
+        asked = shop.asked(shop.validation[of_protocol])
+        questions = Questions.of(asked.examples, asked.requests, shop.vocabulary)
         began = time.perf_counter()
         answers = answers_of(recommender, questions, k=K, served_k=K, explore_slots=0)
         cost[f"{protocol}_seconds"] = round(time.perf_counter() - began, 2)
         found = values_of(answers, questions, (K,))
         values |= {f"{protocol}/{metric}": found[metric] for metric in metrics}
-        users = examples["user_id"].to_numpy(dtype=object)
+        users = asked.examples["user_id"].to_numpy(dtype=object)
         values[f"{protocol}/user"] = np.unique(users, return_inverse=True)[1].astype(np.float64)
     cost["peak_gib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     return values, cost

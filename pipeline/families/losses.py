@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-ABSENT = -1e9
+from pipeline.recommenders.top import NOTHING
 
 
 def listwise_softmax(scores: tf.Tensor, wanted: tf.Tensor, there: tf.Tensor) -> tf.Tensor:
@@ -18,7 +18,7 @@ def listwise_softmax(scores: tf.Tensor, wanted: tf.Tensor, there: tf.Tensor) -> 
     References:
         Cao et al., 2007, "Learning to rank", doi:10.1145/1273496.1273513.
     """
-    log_probability = tf.nn.log_softmax(tf.where(there, scores, ABSENT), axis=1)
+    log_probability = tf.nn.log_softmax(tf.where(there, scores, NOTHING), axis=1)
     gain = tf.reduce_sum(wanted * log_probability, axis=1)
     weight = tf.reduce_sum(wanted, axis=1)
     counted = tf.reduce_sum(tf.cast(weight > 0, tf.float32))

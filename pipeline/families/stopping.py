@@ -26,16 +26,15 @@ def ndcg_of_lists(
         shop: With validation examples.
         before: Called first, to bring what was learned into the graph.
     """
-    rolling = shop.validation[shop.validation["protocol"] == "rolling"]
-    step = max(1, len(rolling) // VALIDATION_EXAMPLES)
-    examples = rolling.iloc[::step].reset_index(drop=True)
+    rolling = shop.rolling.examples
+    asked = shop.asked(rolling.iloc[:: max(1, len(rolling) // VALIDATION_EXAMPLES)])
     recommender = GraphRecommender({"name": "validated"}, shop.vocabulary, graph)
-    requests, labels = shop.requests(examples), labels_of(examples, shop.vocabulary)
-    n_true = examples["labels"].map(len).to_numpy()
+    labels = labels_of(asked.examples, shop.vocabulary)
+    n_true = asked.examples["labels"].map(len).to_numpy()
 
     def validate() -> float:
         before()
-        found = recommender.rank(requests, K)
+        found = recommender.rank(asked.requests, K)
         lists = (found.repeat_items, found.explore_items)
         hits = [ranking.hit_matrix(items, *labels) for items in lists]
         return float(sum(np.nanmean(ranking.ndcg_at_k(each, n_true, K)) for each in hits))

@@ -8,7 +8,6 @@ References:
     Akiba et al., 2019, "Optuna", arXiv:1907.10902; Bergstra et al., 2011 (TPE).
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 STORAGE = Path("models/tuning.db")
 STARTUP_TRIALS = 5
 SPACE = 2  # raised when what is searched changes: trials of another network would mislead
-SAME_NDCG = 0.0002  # two seeds of one setting were seen to differ by half as much
+SAME_NDCG = 0.0002  # two seeds differ by more: docs/experiments.md
 N_WEIGHTS = "n_weights"
 
 Tell = Callable[[int, dict[str, Any], dict[str, float]], None]
@@ -207,15 +206,12 @@ def search(study: "optuna.Study", bench: Callable[[], Bench], n_trials: int, tel
 
 
 def chosen_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
-    """Return the smallest network among those that are as good as the best one.
-
-    A trial of an older search, which did not record its size, counts as larger than any.
-    """
+    """Return the smallest network among those that are as good as the best one."""
     import optuna
 
     ended = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     as_good = [trial for trial in ended if (trial.value or 0.0) >= study.best_value - SAME_NDCG]
-    return min(as_good, key=lambda trial: trial.user_attrs.get(N_WEIGHTS, math.inf))
+    return min(as_good, key=lambda trial: trial.user_attrs[N_WEIGHTS])
 
 
 def values_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:

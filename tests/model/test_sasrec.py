@@ -304,9 +304,8 @@ def test_early_stop_looks_at_the_lists_that_are_served(shop: Shop, tmp_path: Pat
     best = max(row["validation"] for row in fitted.fits["network"].curve)
     opened = SasrecFamily().at(moment(VALIDATION_DAY).timestamp(), fitted.graph, shop, small())
     again = GraphRecommender({"name": "sasrec"}, shop.vocabulary, opened)
-    expected = quality(again, shop, shop.asked(shop.validation))[
-        "ndcg@10"
-    ]  # all 12 items were bought before
+    asked = shop.asked(shop.validation)
+    expected = quality(again, shop, asked)["ndcg@10"]  # all 12 items were bought before
     assert best == pytest.approx(expected, abs=1e-6)
     assert recommender.description["epochs"] == {"network": fitted.fits["network"].epochs}
 

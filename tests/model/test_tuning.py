@@ -88,7 +88,6 @@ def test_of_equally_good_trials_the_smallest_network_is_taken() -> None:
         study.add_trial(
             optuna.trial.create_trial(value=value, user_attrs={search.N_WEIGHTS: n_weights})
         )
-    study.add_trial(optuna.trial.create_trial(value=0.3))  # of a search that did not record sizes
     assert search.chosen_trial(study).number == 1
 
 

@@ -110,11 +110,10 @@ def _batches_of(asked: Asked, shop: Shop, size: int) -> list[tuple[Any, Any]]:
 
 def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
     """Return a function that scores the explore head: recall@10 of new items on validation."""
-    rolling = shop.validation[shop.validation["protocol"] == "rolling"]
-    step = max(1, len(rolling) // EXPLORE_VALIDATION)
-    examples = rolling.iloc[::step].reset_index(drop=True)
-    rows, items = Labels.of(examples, shop).pairs.T
-    requests = shop.requests(examples)
+    rolling = shop.rolling.examples
+    asked = shop.asked(rolling.iloc[:: max(1, len(rolling) // EXPLORE_VALIDATION)])
+    rows, items = Labels.of(asked.examples, shop).pairs.T
+    requests = asked.requests
 
     @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
     def top(*inputs: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ from pipeline.families.ranker.features import (
     OwnFeatures,
     last_ages,
 )
+from pipeline.families.ranker.network import mean_score
 from pipeline.families.ranker.promotions import week_row
 from pipeline.params import RankerParams
 from pipeline.recommenders.graph import Batch, Parts, RankingGraph, Why
@@ -70,7 +71,7 @@ class RankerGraph(RankingGraph):
         return [self.features(batch), last_ages(batch, self._n_ages), kind]
 
     def _score(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        return tf.reduce_mean(self.network(inputs, training=False), axis=1)
+        return mean_score(self.network, inputs)
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the logits, and what the groups of features and the ages add to them.

@@ -64,6 +64,11 @@ def _score(inputs: Any, params: RankerParams) -> Any:
     return keras.layers.Dense(1)(keras.ops.concatenate([hidden, crossed], -1))
 
 
+def mean_score(network: Any, inputs: list[Any]) -> Any:
+    """Return [n] the score of each pair: the mean of the networks side by side."""
+    return keras.ops.mean(network(inputs, training=False), axis=1)
+
+
 def inputs_of(features: Any, ages: Any, kind: Any) -> list[Any]:
     """Return the network's inputs, one row per pair, from what is kept in half precision.
 

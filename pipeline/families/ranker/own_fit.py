@@ -12,7 +12,7 @@ from pipeline.families.fit import Fitted, Schedule, fit, key_of
 from pipeline.families.losses import listwise_softmax
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
 from pipeline.families.ranker.graph import RankerGraph
-from pipeline.families.ranker.network import build_network, inputs_of
+from pipeline.families.ranker.network import build_network, inputs_of, mean_score
 from pipeline.params import RankerParams
 from pipeline.recommenders.shop import Shop
 
@@ -198,7 +198,7 @@ def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
 
     @tf.function(input_signature=specs)  # type: ignore[untyped-decorator]
     def score(*inputs: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_mean(network(inputs_of(*inputs), training=False), axis=1)
+        return mean_score(network, inputs_of(*inputs))
 
     def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
         parts = [slice(s, s + SCORE_PART) for s in range(0, len(pairs.item), SCORE_PART)]
