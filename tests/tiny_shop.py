@@ -143,6 +143,11 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "n_negatives": 10,
     }
     values["families"]["ranker"] |= {
+        "n_networks": 2,
+        "n_crosses": 1,
+        "cross_rank": 16,
+        "hidden_dims": [32, 16],
+        "dropout": 0.2,
         "epochs": 10,
         "batch_size": 16,
         "explore_batch_size": 16,

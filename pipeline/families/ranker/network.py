@@ -9,6 +9,7 @@ from pipeline.families.ranker.encoders import build_encoder
 from pipeline.params import RankerParams
 
 LIMIT = 6.0
+FIRST_DEVIATION = 0.01  # of the last weights: all candidates are about equal before the first step
 
 
 def build_network(
@@ -61,7 +62,9 @@ def _score(inputs: Any, params: RankerParams) -> Any:
     for width in params.hidden_dims:
         hidden = keras.layers.Dense(width, activation="relu")(hidden)
         hidden = keras.layers.Dropout(params.dropout)(hidden)
-    return keras.layers.Dense(1)(keras.ops.concatenate([hidden, crossed], -1))
+    quiet = keras.initializers.RandomNormal(stddev=FIRST_DEVIATION)
+    last = keras.layers.Dense(1, kernel_initializer=quiet)
+    return last(keras.ops.concatenate([hidden, crossed], -1))
 
 
 def mean_score(network: Any, inputs: list[Any]) -> Any:
