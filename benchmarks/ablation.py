@@ -3,10 +3,14 @@
     python -m benchmarks.ablation
 
 On rolling validation, so the test window is not touched. Without a group means that its features
-are constant, in training and in validation. Needs data/.
+are constant, in training and in validation. What is done is kept in --scratch and not done again
+while the code, the parameters and the data that decide it stay the same. Needs data/.
 Writes benchmarks/results/ablation.json and docs/ablation.md.
 """
 
+import argparse
+import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.machine import write_result
+from benchmarks.own_process import digest_of
 from pipeline import ranking
+from pipeline.artefacts import whole_file
 from pipeline.families.fit import clear_checkpoints, key_of
 from pipeline.families.ranker.examples import OwnPairs
 from pipeline.families.ranker.features import GROUPS, NAMES
@@ -29,6 +35,12 @@ from pipeline.testing.statistics import Bootstrap
 from pipeline.tuning.search import Bench, bench_of
 
 PAGE = Path("docs/ablation.md")
+CODE = (
+    "benchmarks/ablation.py",
+    "pipeline/families",
+    "pipeline/recommenders",
+    "pipeline/tuning",
+)
 HISTORY, KIND = "history (ages of the last purchases)", "kind (embedding of the product type)"
 
 Doubles = npt.NDArray[np.float64]
@@ -59,7 +71,20 @@ def _parts(group: str | None, pairs: OwnPairs) -> list[npt.NDArray[Any]]:
     return [pairs.features[:, first : first + len(GROUPS[group])]]
 
 
-def measure(bench: Bench, group: str | None = None) -> tuple[Doubles, Doubles]:
+def measured(bench: Bench, group: str | None, kept: Path) -> tuple[Doubles, Doubles]:
+    """Return what `measure` found, now or before; `kept` is a folder of this very setting."""
+    key = key_of(kept.name, group)
+    path = kept / f"{key}.npz"
+    if not path.exists():
+        with without(group, bench):
+            recall, ndcg = measure(bench, key)
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, allow_pickle=False, recall=recall, ndcg=ndcg)
+    with np.load(path) as arrays:
+        return arrays["recall"], arrays["ndcg"]
+
+
+def measure(bench: Bench, key: str) -> tuple[Doubles, Doubles]:
     """Return recall@10 and NDCG@10 of each validation request, of a network fitted anew."""
     keras.utils.set_random_seed(bench.seed)
     network = network_for(bench.train, bench.n_kinds, bench.params, bench.family)
@@ -71,7 +96,7 @@ def measure(bench: Bench, group: str | None = None) -> tuple[Doubles, Doubles]:
         bench.params,
         seed=bench.seed,
         epochs=None,
-        key=key_of("ablation", group),
+        key=key,
     )
     clear_checkpoints()
     asked = bench.validation
@@ -82,13 +107,13 @@ def measure(bench: Bench, group: str | None = None) -> tuple[Doubles, Doubles]:
     )
 
 
-def ablate(bench: Bench, params: Params) -> dict[str, Any]:
+def ablate(bench: Bench, params: Params, kept: Path) -> dict[str, Any]:
     """Return the quality of everything, and what is lost without each group."""
     testing = params.testing
     bootstrap = Bootstrap.of(
         bench.validation.user, testing.bootstrap_samples, testing.confidence, params.shop.seed
     )
-    whole = measure(bench)
+    whole = measured(bench, None, kept)
     names = (f"recall@{K}", f"ndcg@{K}")
     found: dict[str, Any] = {
         "everything": {
@@ -98,8 +123,7 @@ def ablate(bench: Bench, params: Params) -> dict[str, Any]:
         "without": {},
     }
     for group in (*GROUPS, HISTORY, KIND):
-        with without(group, bench):
-            rest = measure(bench, group)
+        rest = measured(bench, group, kept)
         found["without"][group] = {
             name: {"value": float(np.nanmean(values))} | bootstrap.paired(values, all_values)
             for name, values, all_values in zip(names, rest, whole, strict=True)
@@ -116,7 +140,8 @@ def table(found: dict[str, Any]) -> str:
         f"The family {found['family']} fitted without one group of features at a time, on rolling "
         f"validation ({found['n_requests']:,} baskets from {found['opens']}). Differences to "
         "everything, on the same requests, with 95 % intervals by bootstrap over shoppers. One "
-        "seed: differences below .0005 are noise between fits. Written by "
+        "fit each: fits of one setting with two seeds differ by up to .0015 (docs/experiments.md), "
+        "so smaller differences say nothing about a group. Written by "
         f"`python -m benchmarks.ablation` at commit {found['commit']}.\n\n"
         f"| features | n | recall@{K} | difference | NDCG@{K} | difference |\n"
         "|---|---|---|---|---|---|\n"
@@ -143,19 +168,22 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    default = Path(tempfile.gettempdir()) / "evergreen-ablation"
+    parser.add_argument("--scratch", type=Path, default=default, help="where results are kept")
+    scratch = parser.parse_args().scratch
     quiet_tools()
     params = read_params()
+    settings = params.shop.model_dump_json() + params.families.model_dump_json()
     windows = params.shop.windows()
     shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
     family = params.training.families[0]
     bench = bench_of(family, shop, params)
-    found = ablate(bench, params) | {
+    found = ablate(bench, params, scratch / digest_of(CODE, settings)) | {
         "family": family,
         "n_requests": len(bench.validation.n_true),
         "opens": f"{windows.validation_start:%Y-%m-%d}",
     }
-    import json
-
     path = write_result("ablation", found)
     PAGE.write_text(table(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"))
