@@ -104,7 +104,7 @@ def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> N
     path = project / "params.yaml"
     before = path.read_text(encoding="utf-8")
     values = tiny_shop.params()
-    values["families"]["ranker"]["dropout"] = 0.2
+    values["families"]["ranker"]["dropout"] += 0.1
     tiny_shop.write_params(path, values)
     output = run(project, "dvc", "repro", "--dry")
     path.write_text(before, encoding="utf-8")
