@@ -103,6 +103,16 @@ class Histories:
         """Return the code of a store, 0 if nobody bought anything there or it is not known."""
         return 0 if store_id is None else self._stores.get(store_id, 0)
 
+    def hour_of_week(self, timezone: str) -> Ints:
+        """Return [n_lines] the hour of the shop's week of each purchase, worked out once."""
+        if timezone not in self._hours:
+            self._hours[timezone] = hours_of_week(self.time, timezone)
+        return self._hours[timezone]
+
+    @cached_property
+    def _hours(self) -> dict[str, Ints]:
+        return {}
+
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.user_ids)}
@@ -317,7 +327,7 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
         quantity=histories.quantity[lines],
         price=histories.price[lines],
         store=histories.store[lines],
-        hour_of_week=hours_of_week(histories.time[lines], timezone),
+        hour_of_week=histories.hour_of_week(timezone)[lines],
         cart_splits=cart_splits,
         cart_item=cart_item,
         viewed_splits=viewed_splits,
