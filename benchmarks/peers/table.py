@@ -81,7 +81,8 @@ def cost_lines(methods: Mapping[str, Any]) -> list[str]:
         (
             "Seconds of the slowest cut-off: to fit (for families the choice of the number of "
             "epochs and the fit on everything), and to rank both protocols' requests, 100 products "
-            "each. Memory is the peak of the process, the tables that every method reads included."
+            "each. Memory is the peak of the process, the tables that every method reads included. "
+            "Other work on the machine at the time makes seconds larger."
         ),
         "",
         "| method | fit seconds | rank seconds | peak GiB |",
