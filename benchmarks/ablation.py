@@ -38,6 +38,7 @@ PAGE = Path("docs/ablation.md")
 CODE = (
     "benchmarks/ablation.py",
     "pipeline/families",
+    "pipeline/ranking.py",
     "pipeline/recommenders",
     "pipeline/tuning",
 )
@@ -174,11 +175,11 @@ def main() -> None:
     scratch = parser.parse_args().scratch
     quiet_tools()
     params = read_params()
-    settings = params.shop.model_dump_json() + params.families.model_dump_json()
     windows = params.shop.windows()
     shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
     family = params.training.families[0]
     bench = bench_of(family, shop, params)
+    settings = family + params.shop.model_dump_json() + params.families.model_dump_json()
     found = ablate(bench, params, scratch / digest_of(CODE, settings)) | {
         "family": family,
         "n_requests": len(bench.validation.n_true),
