@@ -21,10 +21,11 @@ from benchmarks.machine import write_result
 from pipeline import artefacts, ranking
 from pipeline.params import Params, read_params
 from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import DAY, Requests
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import load_recommender
 from pipeline.recommenders.shop import Shop, labels_of
 from pipeline.recommenders.tables import read_examples, read_shop
+from pipeline.recommenders.wall_clock import DAY
 from pipeline.stage import quiet_tools
 from pipeline.testing.statistics import Bootstrap
 
@@ -250,7 +251,7 @@ def main() -> None:
 
 def _histories(later: Shop, shop: Shop) -> Any:
     """Return the histories up to the end of the test window, in the candidate's vocabulary."""
-    from pipeline.recommenders.requests import build_histories
+    from pipeline.recommenders.histories import build_histories
     from pipeline.recommenders.tables import EVENT_COLUMNS
 
     events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)

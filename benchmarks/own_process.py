@@ -78,7 +78,7 @@ class Measurement:
             done = subprocess.run(
                 [sys.executable, "-m", *self.module],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "2"},
+                env={**os.environ, "PYTHONPATH": str(PROJECT)},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 check=False,

@@ -35,6 +35,11 @@ QUIET_TOOLS = {
     "KERAS_BACKEND": "tensorflow",
 }
 
+# TensorFlow's threads per operation. The operations of the counting graphs and of the rankers are
+# small, and two batches or several networks are worked on at a time: threads that share one
+# operation would mostly wait for each other.
+THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
+
 NOISY_LOGGERS = ("absl", "tensorflow", "httpx", "httpcore")
 
 log = logging.getLogger("evergreen")
@@ -50,8 +55,17 @@ class Main(Protocol):
 
 def quiet_tools() -> None:
     """Turn the analytics and start-up noise of every tool off, unless the user chose otherwise."""
-    for name, value in QUIET_TOOLS.items():
+    for name, value in {**QUIET_TOOLS, THREADS: FEW}.items():
         os.environ.setdefault(name, value)
+
+
+def use_all_cores_per_operation() -> None:
+    """Let TensorFlow split operations over all cores, unless the user chose another number.
+
+    It counts from the next start of TensorFlow, so it is called before the first operation.
+    """
+    if os.environ.get(THREADS) == FEW:
+        del os.environ[THREADS]
 
 
 def quiet_loggers() -> None:

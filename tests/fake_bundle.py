@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.params import ServingParams
+from pipeline.recommenders.histories import Histories, build_histories
 from pipeline.recommenders.recommender import Explanations, Recommendations
-from pipeline.recommenders.requests import Histories, Requests, Vocabulary, build_histories
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.vocabulary import Vocabulary
 from tests import tiny_shop
 
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)

@@ -11,7 +11,8 @@ from pipeline import artefacts
 from pipeline.deployment.release import learnable
 from pipeline.errors import DataQualityError
 from pipeline.params import Params
-from pipeline.recommenders.requests import attribute_codes, build_histories
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.shop import Shop, build_shop, requests_of
 from pipeline.recommenders.tables import EVENT_COLUMNS
 from pipeline.schemas import PROTOCOLS

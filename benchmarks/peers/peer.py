@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.recommender import Ranked, fill_slots
-from pipeline.recommenders.requests import Histories, Requests
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.shop import Shop
 from pipeline.testing.measure import Answers, Questions
 

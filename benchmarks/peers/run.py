@@ -16,7 +16,9 @@ from time import perf_counter
 
 import numpy as np
 
+from pipeline.families.names import LARGE_PRODUCTS
 from pipeline.params import Params, read_params
+from pipeline.stage import quiet_tools, use_all_cores_per_operation
 
 K = 20
 K_PRODUCTS = 100  # products in a list, so that there are enough types in it
@@ -76,7 +78,10 @@ def peak_gib() -> float:
 def main() -> None:
     """Measure, and write values first, so that cost.json says that the result is whole."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    quiet_tools()
     name, day, folder = sys.argv[1], date.fromisoformat(sys.argv[2]), Path(sys.argv[3])
+    if name in LARGE_PRODUCTS:
+        use_all_cores_per_operation()
     values, cost = measure(name, day, read_params())
     np.savez_compressed(folder / "values.npz", allow_pickle=False, **values)
     (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.measure import Answers, Questions
 
 Codes = npt.NDArray[np.int32]

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from pipeline import artefacts
+from pipeline.families.names import LARGE_PRODUCTS
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import stage, use_all_cores_per_operation
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -26,6 +27,8 @@ def main(params: Params, run: Run) -> Verdict:
 
     guardrails = read_plan().guardrails
     name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
+    if name in LARGE_PRODUCTS:
+        use_all_cores_per_operation()
     manifest = release.build_challenger(name, params)
     proof = release.prove(manifest, params)
     conclusion = report.verdict(manifest, proof, guardrails)

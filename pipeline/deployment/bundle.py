@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipeline.artefacts import CHAMPION, sha256
 from pipeline.errors import BundleError
-from pipeline.recommenders.requests import Histories
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 
 MANIFEST = "manifest.json"

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.recommender import SLOTS
-from pipeline.recommenders.requests import Histories, build_requests
+from pipeline.recommenders.requests import build_requests
 from pipeline.recommenders.saved import GraphRecommender
 
 UNKNOWN_USER = "nobody-knows-this-shopper"

@@ -6,7 +6,8 @@ import pandas as pd
 
 from pipeline.deployment.bundle import Bundle, load_bundle
 from pipeline.errors import RequestError
-from pipeline.recommenders.requests import build_requests, to_seconds
+from pipeline.recommenders.requests import build_requests
+from pipeline.recommenders.wall_clock import to_seconds
 
 COLUMNS = ("user_id", "at")
 

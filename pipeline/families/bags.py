@@ -21,8 +21,8 @@ from pipeline.families.fit import Fitted, begin_with
 from pipeline.params import BagParams, FamiliesParams
 from pipeline.recommenders.graph import Batch, RankingGraph
 from pipeline.recommenders.items import item_state
-from pipeline.recommenders.requests import Vocabulary
 from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.vocabulary import Vocabulary
 
 UNKNOWN = -1e4  # the bias of an item without a vector
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from pipeline.params import BaselineParams
 from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch, Parts, RankingGraph, Why
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.items import item_state
-from pipeline.recommenders.requests import Histories
 from pipeline.recommenders.shop import Shop
 from pipeline.recommenders.top import take
 

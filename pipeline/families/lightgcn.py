@@ -35,8 +35,8 @@ from pipeline.families.fit import Fitted
 from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import LightGcnParams
 from pipeline.recommenders.graph import SIGNATURE, Batch, read_batch
-from pipeline.recommenders.requests import DAY
 from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.wall_clock import DAY
 
 NAME = "lightgcn"
 

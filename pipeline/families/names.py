@@ -2,5 +2,6 @@
 
 HISTORY_ENCODERS = ("mlp", "cnn", "gru", "lstm", "transformer", "none")
 BAGS = ("multvae", "lightgcn", "item2vec", "irgan")
-FAMILIES = (*HISTORY_ENCODERS, "sasrec", *BAGS)
+LARGE_PRODUCTS = ("sasrec", *BAGS)  # those that multiply large matrices
+FAMILIES = (*HISTORY_ENCODERS, *LARGE_PRODUCTS)
 BASELINES = ("popular", "personal", "decayed", "tifu_knn")

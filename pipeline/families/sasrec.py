@@ -30,9 +30,10 @@ from pipeline.families.sequences import Sequences, Windows, item_codes, sequence
 from pipeline.families.stopping import ndcg_of_lists
 from pipeline.params import FamiliesParams, SasrecParams
 from pipeline.recommenders.graph import Batch, RankingGraph
+from pipeline.recommenders.histories import Floats
 from pipeline.recommenders.items import item_state
-from pipeline.recommenders.requests import Floats, Ints
 from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.vocabulary import Ints
 
 K = 10
 UNKNOWN = -1e3

@@ -17,7 +17,8 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.errors import TrainingError
-from pipeline.recommenders.requests import Floats, Histories, Ints, Longs
+from pipeline.recommenders.histories import Floats, Histories, Longs
+from pipeline.recommenders.vocabulary import Ints
 
 NARROWEST = 4
 

@@ -26,8 +26,7 @@ def ndcg_of_lists(
         shop: With validation examples.
         before: Called first, to bring what was learned into the graph.
     """
-    rolling = shop.rolling.examples
-    asked = shop.asked(rolling.iloc[:: max(1, len(rolling) // VALIDATION_EXAMPLES)])
+    asked = shop.validation_sample(VALIDATION_EXAMPLES)
     recommender = GraphRecommender({"name": "validated"}, shop.vocabulary, graph)
     labels = labels_of(asked.examples, shop.vocabulary)
     n_true = asked.examples["labels"].map(len).to_numpy()

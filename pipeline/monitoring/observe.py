@@ -13,13 +13,10 @@ from pipeline.monitoring.quality import Quality, bootstrap_of, quality_of, value
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
 from pipeline.params import Params
-from pipeline.recommenders.requests import (
-    Histories,
-    Vocabulary,
-    attribute_codes,
-    build_histories,
-)
+from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.shop import requests_of
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.measure import Questions
 from pipeline.testing.signals import input_signals, output_signals
 

@@ -23,7 +23,8 @@ import pandas as pd
 
 from pipeline.monitoring.traffic import Traffic
 from pipeline.recommenders.recommender import SLOTS, Recommendations
-from pipeline.recommenders.requests import Vocabulary, to_seconds
+from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.wall_clock import to_seconds
 from pipeline.serving.client import ServiceError
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 

@@ -16,8 +16,8 @@ from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metric
 from pipeline.monitoring.replay import Replies, Service, replay
 from pipeline.monitoring.traffic import Traffic, traffic_of
 from pipeline.params import PARAMS_PATH, Params
-from pipeline.recommenders.requests import Vocabulary
 from pipeline.recommenders.tables import EVENT_COLUMNS
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.verdicts import Evidence, Verdict
 
 READY_SECONDS = 90.0

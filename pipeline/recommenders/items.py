@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.recommenders.requests import DAY, Floats, Histories, Ints, to_seconds
+from pipeline.recommenders.histories import Floats, Histories
+from pipeline.recommenders.vocabulary import Ints
+from pipeline.recommenders.wall_clock import DAY, to_seconds
 
 STATE = (
     "bought_7",

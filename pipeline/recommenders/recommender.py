@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import RequestError
-from pipeline.recommenders.requests import Floats, Ints, Requests, Vocabulary
+from pipeline.recommenders.histories import Floats
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.vocabulary import Ints, Vocabulary
 
 SLOTS = ("repeat", "explore", "popular")
 

@@ -12,119 +12,13 @@ numbers everywhere. Design choices:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pipeline.recommenders.wall_clock import hours_of_week
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-Ints = npt.NDArray[np.int32]
-Longs = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Seconds = npt.NDArray[np.float64]
-
-OUT_OF_VOCABULARY = 0
-DAY = 86_400.0
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Item ids and their indices. Index 0 stands for every id that is not in `ids`.
-
-    >>> vocabulary = Vocabulary(("milk", "tea"))
-    >>> vocabulary.encode(["tea", "caviar", "milk"]).tolist()
-    [2, 0, 1]
-    >>> vocabulary.decode(vocabulary.encode(["tea", "caviar"]))
-    ['tea', '']
-    """
-
-    ids: tuple[str, ...]
-
-    def __len__(self) -> int:
-        """Return the number of indices, the one for unknown ids included."""
-        return len(self.ids) + 1
-
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.ids, start=1)}
-
-    def encode(self, ids: "Sequence[str] | pd.Series | pd.Index") -> Ints:
-        """Return the index of each id, 0 where it is unknown."""
-        positions = self._positions
-        return np.array([positions.get(name, OUT_OF_VOCABULARY) for name in ids], dtype=np.int32)
-
-    def encode_column(self, column: pd.Series) -> Ints:
-        """Return the same as `encode`, faster for a long column with few different ids."""
-        codes, names = pd.factorize(column)
-        return self.encode(names)[codes] if len(names) else np.zeros(len(column), dtype=np.int32)
-
-    def decode(self, indices: Ints) -> list[str]:
-        """Return the id of each index; '' for index 0."""
-        return [self.ids[index - 1] if index > 0 else "" for index in indices.tolist()]
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Every purchase line of every user, ordered by user, then item, then from late to early.
-
-    Attributes:
-        user_ids: [n_users], sorted.
-        row_splits: [n_users + 1], where each user's lines begin.
-        item: [n_lines] item index.
-        time: [n_lines] seconds since 1970, UTC: when the line's basket began.
-        basket: [n_lines] number of the basket in the user's own order, from 0 = the first.
-        quantity: [n_lines] units.
-        price: [n_lines] unit price paid.
-        store: [n_lines] code of the store, 0 where it is not known.
-        store_ids: Store of code i + 1.
-    """
-
-    user_ids: tuple[str, ...]
-    row_splits: Longs
-    item: Ints
-    time: Seconds
-    basket: Ints
-    quantity: Floats
-    price: Floats
-    store: Ints
-    store_ids: tuple[str, ...]
-
-    @cached_property
-    def _stores(self) -> dict[str, int]:
-        return {name: code for code, name in enumerate(self.store_ids, start=1)}
-
-    def store_code(self, store_id: str | None) -> int:
-        """Return the code of a store, 0 if nobody bought anything there or it is not known."""
-        return 0 if store_id is None else self._stores.get(store_id, 0)
-
-    def hour_of_week(self, timezone: str) -> Ints:
-        """Return [n_lines] the hour of the shop's week of each purchase, worked out once."""
-        if timezone not in self._hours:
-            self._hours[timezone] = hours_of_week(self.time, timezone)
-        return self._hours[timezone]
-
-    @cached_property
-    def _hours(self) -> dict[str, Ints]:
-        return {}
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self.user_ids)}
-
-    def row(self, user_id: str) -> int:
-        """Return the position of a user, -1 if they bought nothing."""
-        return self._rows.get(user_id, -1)
-
-    def lines(self, user_id: str) -> slice:
-        """Return where a user's lines lie; an empty slice for an unknown user."""
-        row = self.row(user_id)
-        return slice(0, 0) if row < 0 else slice(*self.row_splits[row : row + 2].tolist())
+from pipeline.recommenders.histories import Floats, Histories, Longs
+from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints
+from pipeline.recommenders.wall_clock import DAY, Moments, Seconds, to_seconds
 
 
 @dataclass(frozen=True)
@@ -206,86 +100,10 @@ class Requests:
         )
 
 
-def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
-    """Return the purchases in `events` (columns of schemas.EVENTS) in the layout of `Histories`.
-
-    Lines of one item in one basket become one. Purchases without a basket count as one basket
-    per moment. Items that are not in the vocabulary are left out; their baskets still count.
-    """
-    bought = events[events["event_type"] == "purchase"]
-    users, user_ids = pd.factorize(bought["user_id"], sort=True)
-    seconds = to_seconds(bought["timestamp"])
-    basket = _basket_codes(bought, users, seconds)
-    began = np.full(basket.max(initial=-1) + 1, np.inf)
-    np.minimum.at(began, basket, seconds)
-    store, store_ids = _store_codes(bought)
-    of_basket = np.zeros(len(began), dtype=np.int32)
-    np.maximum.at(of_basket, basket, store)
-    lines = pd.DataFrame(
-        {
-            "user": users,
-            "item": vocabulary.encode_column(bought["item_id"]),
-            "time": began[basket],
-            "basket": basket,
-            "store": of_basket[basket],
-            "quantity": bought["quantity"].to_numpy(),
-            "paid": (bought["quantity"] * bought["price"]).to_numpy(),
-        }
-    )
-    lines["basket"] = _numbers_of(lines)
-    keys = ["user", "item", "time", "basket", "store"]
-    lines = lines[lines["item"] != OUT_OF_VOCABULARY].groupby(keys, as_index=False).sum()
-    order = np.lexsort(
-        (-lines["basket"].to_numpy(), lines["item"].to_numpy(), lines["user"].to_numpy())
-    )
-    lines = lines.iloc[order]
-    units = lines["quantity"].to_numpy()
-    return Histories(
-        user_ids=tuple(str(name) for name in user_ids),
-        row_splits=np.searchsorted(lines["user"].to_numpy(), np.arange(len(user_ids) + 1)),
-        item=lines["item"].to_numpy(dtype=np.int32),
-        time=lines["time"].to_numpy(),
-        basket=lines["basket"].to_numpy(dtype=np.int32),
-        quantity=units.astype(np.float32),
-        price=(lines["paid"].to_numpy() / np.maximum(units, 1e-9)).astype(np.float32),
-        store=lines["store"].to_numpy(dtype=np.int32),
-        store_ids=store_ids,
-    )
-
-
-def _store_codes(bought: pd.DataFrame) -> tuple[Ints, tuple[str, ...]]:
-    """Return each line's store as a code from 1 in the order of text, 0 for none."""
-    if "store_id" not in bought:
-        return np.zeros(len(bought), dtype=np.int32), ()
-    codes, names = pd.factorize(bought["store_id"], sort=True)
-    return (codes + 1).astype(np.int32), tuple(str(name) for name in names)
-
-
-def _basket_codes(bought: pd.DataFrame, users: Longs, seconds: Seconds) -> Longs:
-    """Return one code per user and basket id, or per user and moment where there is no id."""
-    alone = bought["basket_id"].isna().to_numpy()
-    ids = pd.factorize(bought["basket_id"])[0].astype(np.int64)
-    pairs = ids * (int(users.max(initial=0)) + 1) + users
-    known = np.asarray(pd.factorize(pairs)[0], dtype=np.int64)
-    if not alone.any():
-        return known
-    moments = pd.DataFrame({"user": users, "second": seconds})[alone]
-    known[alone] = known.max(initial=-1) + 1 + moments.groupby(["user", "second"]).ngroup()
-    return known
-
-
-def _numbers_of(lines: pd.DataFrame) -> Longs:
-    """Return the number of each line's basket in the order of its user's baskets."""
-    baskets = lines[["user", "time", "basket"]].drop_duplicates("basket")
-    baskets = baskets.sort_values(["user", "time", "basket"], kind="stable")
-    number = pd.Series(baskets.groupby("user").cumcount().to_numpy(), index=baskets["basket"])
-    return np.asarray(number.reindex(lines["basket"]).to_numpy())
-
-
 def build_requests(  # noqa: PLR0913  one argument per part of a request
     histories: Histories,
     user_ids: Sequence[str],
-    times: "Sequence[datetime] | pd.Series | Seconds",
+    times: Moments,
     *,
     carts: Sequence[Ints] | None = None,
     viewed: Sequence[Ints] | None = None,
@@ -373,14 +191,6 @@ def _codes(attributes: pd.DataFrame | None, user_ids: Sequence[str]) -> Ints:
     rows = attributes.index.get_indexer(pd.Index(list(user_ids), dtype=attributes.index.dtype))
     codes = attributes.to_numpy(dtype=np.int32)[rows]
     return np.where(rows[:, None] >= 0, codes, 0).astype(np.int32)
-
-
-def to_seconds(times: "Sequence[datetime] | pd.Series | Seconds") -> Seconds:
-    """Return seconds since 1970 for datetimes that know their zone; numbers stay as they are."""
-    if isinstance(times, np.ndarray):
-        return times
-    moments = pd.DatetimeIndex(pd.Series(times)).tz_convert("UTC").as_unit("us")
-    return np.asarray(moments.asi8, dtype=np.float64) / 1e6
 
 
 def attribute_codes(users: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from pipeline.recommenders.recommender import (
     fill_places,
     fill_slots,
 )
-from pipeline.recommenders.requests import Requests, Vocabulary
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.vocabulary import Vocabulary
 
 SAVED_MODEL = "saved_model"
 MODEL = "model.json"

@@ -8,16 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.errors import TrainingError
-from pipeline.recommenders.requests import (
-    Histories,
-    Ints,
-    Requests,
-    Vocabulary,
-    attribute_codes,
-    build_histories,
-    build_requests,
-    to_seconds,
-)
+from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.requests import Requests, attribute_codes, build_requests
+from pipeline.recommenders.vocabulary import Ints, Vocabulary
+from pipeline.recommenders.wall_clock import to_seconds
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,11 @@ class Shop:
     def rolling(self) -> Asked:
         """The validation examples whose time is known: what training chooses by."""
         return self.asked(self.validation[self.validation["protocol"] == "rolling"])
+
+    def validation_sample(self, n: int) -> Asked:
+        """Return about `n` of the validation examples whose time is known, evenly drawn."""
+        rolling = self.rolling.examples
+        return self.asked(rolling.iloc[:: max(1, len(rolling) // n)])
 
     def asked(self, chosen: pd.DataFrame) -> Asked:
         """Return these examples with their requests."""

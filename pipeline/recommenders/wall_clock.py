@@ -1,15 +1,29 @@
-"""The shop's own clock: which hour of its week a moment is, summer time included."""
+"""Moments as seconds, and as hours of the week on the shop's own clock, summer time included."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+Seconds = npt.NDArray[np.float64]
+Moments = Sequence[datetime] | pd.Series | Seconds
+
+DAY = 86_400.0
 HOUR = 3_600
 HOURS_PER_WEEK = 168
 EPOCH_MONDAY = 4 * 24 * HOUR  # 1970-01-05
 YEARS = ("1990-01-01", "2100-01-01")
+
+
+def to_seconds(times: Moments) -> Seconds:
+    """Return seconds since 1970 for datetimes that know their zone; numbers stay as they are."""
+    if isinstance(times, np.ndarray):
+        return times
+    moments = pd.DatetimeIndex(pd.Series(times)).tz_convert("UTC").as_unit("us")
+    return np.asarray(moments.asi8, dtype=np.float64) / 1e6
 
 
 def hours_of_week(seconds: npt.NDArray[np.float64], timezone: str) -> npt.NDArray[np.int32]:

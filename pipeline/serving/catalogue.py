@@ -6,7 +6,9 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from pipeline.recommenders.requests import DAY, Floats, Histories, Ints
+from pipeline.recommenders.histories import Floats, Histories
+from pipeline.recommenders.vocabulary import Ints
+from pipeline.recommenders.wall_clock import DAY
 
 POPULAR_DAYS = 28
 MINIMUM_BUYERS = 20

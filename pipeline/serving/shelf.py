@@ -12,13 +12,15 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from pipeline.params import ServingParams
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.recommender import (
     SLOTS,
     Explanations,
     Recommendations,
     Recommender,
 )
-from pipeline.recommenders.requests import OUT_OF_VOCABULARY, Histories, Requests
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
 from pipeline.serving.catalogue import Catalogue, build_catalogue
 from pipeline.serving.histories import Overlay, RequestBuilder
 from pipeline.serving.metrics import metrics

@@ -14,8 +14,9 @@ from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.label_noise import Judged, noise_by_group, suspicious
 from pipeline.families.names import HISTORY_ENCODERS
 from pipeline.params import DiagnosisParams
-from pipeline.recommenders.requests import Vocabulary, build_histories
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.evaluate import Protocol
 from pipeline.testing.gather import (
     METRIC,

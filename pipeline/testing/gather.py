@@ -18,11 +18,12 @@ from pipeline.diagnosis.fit_quality import Seen, Side
 from pipeline.diagnosis.label_noise import Judged
 from pipeline.diagnosis.leak import Replayed
 from pipeline.params import ShopParams
+from pipeline.recommenders.histories import Histories, build_histories
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import Histories, Vocabulary, build_histories
 from pipeline.recommenders.saved import GraphRecommender
 from pipeline.recommenders.shop import requests_of
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.evaluate import Protocol
 from pipeline.testing.measure import Questions
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from pipeline import ranking
 from pipeline.recommenders.recommender import Ranked, Recommendations, Recommender, fill_slots
-from pipeline.recommenders.requests import Requests, Vocabulary
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.shop import is_own, labels_of
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.statistics import Bootstrap, mean_over_users
 
 Doubles = npt.NDArray[np.float64]

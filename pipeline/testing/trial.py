@@ -11,8 +11,9 @@ from pipeline.errors import DataQualityError
 from pipeline.families.names import BASELINES
 from pipeline.params import Params
 from pipeline.planning.plan import Plan
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import attribute_codes, build_histories
+from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.shop import requests_of
 from pipeline.recommenders.tables import EVENT_COLUMNS, read_examples

@@ -22,7 +22,7 @@ from pipeline.monitoring.quality import values_of
 from pipeline.monitoring.replay import Replies, replay
 from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
 from pipeline.params import MonitoringParams, Params, read_params
-from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 from pipeline.testing.signals import (
     INPUTS,

@@ -12,9 +12,10 @@ from pipeline.families.candidates import build_counting, fit_family
 from pipeline.families.family import FittedFamily
 from pipeline.families.names import BASELINES
 from pipeline.params import Params
-from pipeline.recommenders.requests import Ints, Requests
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import GraphRecommender
 from pipeline.recommenders.shop import Shop, build_shop
+from pipeline.recommenders.vocabulary import Ints
 from tests import tiny_shop
 
 TRAIN_WEEKS, VALIDATION_WEEKS, TEST_WEEKS = range(6, 14), range(14, 18), range(18, 22)

@@ -21,7 +21,8 @@ from pipeline.families.ranker.network import build_network
 from pipeline.families.ranker.own_fit import Lists, best_hits, moments_of, scorer
 from pipeline.families.ranker.probe import activity, feature_aucs, loss_left_by_heart
 from pipeline.params import RankerParams
-from pipeline.recommenders.requests import attribute_codes, build_histories
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.saved import GraphRecommender
 from pipeline.recommenders.shop import Shop
 from pipeline.testing.evaluate import evaluate

@@ -12,7 +12,8 @@ from pipeline.families.family import FittedFamily, family_of, validation_opens
 from pipeline.families.fit import clear_checkpoints
 from pipeline.families.names import BAGS
 from pipeline.params import PARAMS_PATH, read_params
-from pipeline.recommenders.requests import Requests, build_histories, build_requests
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.shop import Shop
 from tests import tiny_shop

@@ -26,8 +26,8 @@ from pipeline.families.ranker.network import build_network, inputs_of
 from pipeline.families.ranker.own_fit import Lists, list_loss, moments_of
 from pipeline.params import Params
 from pipeline.recommenders.graph import Batch, read_batch, tensors_of
-from pipeline.recommenders.requests import Vocabulary
 from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.vocabulary import Vocabulary
 from tests import tiny_shop
 from tests.model.conftest import FittedCandidates, World, fit_in, monday
 

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.errors import BundleError, RequestError
 from pipeline.families.names import BAGS, BASELINES, FAMILIES
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Ranked, Recommendations
-from pipeline.recommenders.requests import Requests, build_histories, build_requests
+from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from tests import tiny_shop
 from tests.model.conftest import FittedCandidates, World, make_shop, monday

@@ -23,8 +23,9 @@ from pipeline.families.sasrec import (
 from pipeline.families.self_attention import SequenceNetwork
 from pipeline.families.sequences import Windows, item_codes, sequences_of
 from pipeline.params import FamiliesParams, Params, SasrecParams
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests, build_histories, build_requests
+from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.shop import Shop, build_shop
 from tests import tiny_shop

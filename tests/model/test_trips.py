@@ -9,7 +9,9 @@ import pytest
 from pipeline.families.ranker.promotions import offer_features, price_features
 from pipeline.families.ranker.trips import TRIP_NAMES, trip_features
 from pipeline.recommenders.graph import Batch, read_batch, tensors_of
-from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import build_requests
+from pipeline.recommenders.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.slow
 

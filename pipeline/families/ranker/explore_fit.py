@@ -110,8 +110,7 @@ def _batches_of(asked: Asked, shop: Shop, size: int) -> list[tuple[Any, Any]]:
 
 def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
     """Return a function that scores the explore head: recall@10 of new items on validation."""
-    rolling = shop.rolling.examples
-    asked = shop.asked(rolling.iloc[:: max(1, len(rolling) // EXPLORE_VALIDATION)])
+    asked = shop.validation_sample(EXPLORE_VALIDATION)
     rows, items = Labels.of(asked.examples, shop).pairs.T
     requests = asked.requests
 

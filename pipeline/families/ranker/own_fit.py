@@ -1,6 +1,7 @@
 """Fitting the network of own items: listwise softmax over what each shopper bought before."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,10 +15,12 @@ from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_p
 from pipeline.families.ranker.graph import RankerGraph
 from pipeline.families.ranker.network import build_network, inputs_of, mean_score
 from pipeline.params import RankerParams
+from pipeline.recommenders.saved import N_THREADS
 from pipeline.recommenders.shop import Shop
 
-SCORE_PART = 400_000
+SCORE_PART = 50_000
 K = 10
+VALIDATION_CANDIDATES = 200  # per request, the strongest: what is beyond is never among the best
 LENGTH_STEP = 16  # few widths of batches, so that few shapes are met
 
 Batch = tuple[tf.Tensor, ...]
@@ -171,7 +174,8 @@ class OwnValidation:
     def of(cls, graph: RankerGraph, shop: Shop, params: RankerParams) -> "OwnValidation":
         """Return the validation examples of the shop as pairs, with the graph's item state."""
         examples, extract = shop.rolling.examples, extractor(graph, params.n_ages)
-        pairs = own_pairs(shop.rolling.requests, Labels.of(examples, shop), extract)
+        labels = Labels.of(examples, shop)
+        pairs = own_pairs(shop.rolling.requests, labels, extract, VALIDATION_CANDIDATES)
         user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
         return cls(pairs, examples["labels"].map(len).to_numpy(), user)
 
@@ -201,10 +205,15 @@ def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
         return mean_score(network, inputs_of(*inputs))
 
     def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
-        parts = [slice(s, s + SCORE_PART) for s in range(0, len(pairs.item), SCORE_PART)]
         inputs = (pairs.features, pairs.ages, pairs.kind)
-        found = [score(*(values[part] for values in inputs)).numpy() for part in parts]
-        return np.concatenate(found)
+        score.get_concrete_function()  # traced before the threads begin
+
+        def one(start: int) -> np.ndarray[Any, Any]:
+            part = slice(start, start + SCORE_PART)
+            return np.asarray(score(*(values[part] for values in inputs)))
+
+        with ThreadPoolExecutor(N_THREADS) as pool:
+            return np.concatenate([*pool.map(one, range(0, len(pairs.item), SCORE_PART))])
 
     return score_all
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from pipeline.recommenders.graph import Batch
 from pipeline.recommenders.items import EPOCH_MONDAY, WEEK
-from pipeline.recommenders.requests import DAY
+from pipeline.recommenders.wall_clock import DAY
 
 HOURS = 24.0
 CHEAPER = -0.1

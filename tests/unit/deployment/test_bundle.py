@@ -8,7 +8,8 @@ import pytest
 from pipeline.artefacts import sha256
 from pipeline.deployment import bundle
 from pipeline.errors import BundleError
-from pipeline.recommenders.requests import Vocabulary, build_histories
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.vocabulary import Vocabulary
 
 
 @pytest.fixture

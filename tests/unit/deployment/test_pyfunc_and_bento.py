@@ -17,7 +17,8 @@ from pipeline.deployment.golden import UNKNOWN_USER, golden_requests
 from pipeline.deployment.pyfunc import PyfuncModel
 from pipeline.errors import DeploymentError, RequestError
 from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests, Vocabulary
+from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.vocabulary import Vocabulary
 from tests.fake_bundle import AS_OF, COFFEE, ITEMS, JAM, MILK, TEA, FakeBundle
 
 AT = "2024-03-01T00:00:00Z"

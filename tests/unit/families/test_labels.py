@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from pipeline.families.ranker.examples import Labels, OwnPairs, joined
-from pipeline.recommenders.requests import Vocabulary
 from pipeline.recommenders.shop import Shop, labels_of
+from pipeline.recommenders.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 SHOP: Any = SimpleNamespace(vocabulary=VOCABULARY)

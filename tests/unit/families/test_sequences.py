@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.errors import TrainingError
 from pipeline.families.sequences import Windows, item_codes, sequences_of
-from pipeline.recommenders.requests import Histories, Vocabulary, build_histories
+from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.vocabulary import Vocabulary
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VOCABULARY = Vocabulary(tuple("abcdefgh"))

@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 
 from pipeline.monitoring.quality import Quality, quality_of, values_of
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
+from pipeline.recommenders.requests import build_requests
 from pipeline.recommenders.shop import is_own
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.measure import Questions
 from pipeline.testing.statistics import Bootstrap
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.monitoring.replay import replay
 from pipeline.monitoring.traffic import Traffic
-from pipeline.recommenders.requests import Vocabulary
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 

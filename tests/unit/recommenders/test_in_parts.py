@@ -4,8 +4,10 @@ from threading import Lock
 
 import pytest
 
-from pipeline.recommenders.requests import Requests, Vocabulary, build_histories, build_requests
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.saved import PART, in_parts
+from pipeline.recommenders.vocabulary import Vocabulary
 from tests import tiny_shop
 
 

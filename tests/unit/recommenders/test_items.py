@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.items import STATE, ItemState, classes_of, item_state, offer_weeks
-from pipeline.recommenders.requests import DAY, Vocabulary, build_histories
+from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.wall_clock import DAY
 
 VOCABULARY = Vocabulary(("apple", "beer"))
 APPLE, BEER = 1, 2

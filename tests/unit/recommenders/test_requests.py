@@ -6,15 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.requests import (
-    Histories,
-    Requests,
-    Vocabulary,
-    attribute_codes,
-    build_histories,
-    build_requests,
-    to_seconds,
-)
+from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.requests import Requests, attribute_codes, build_requests
+from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.wall_clock import to_seconds
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 BREAD, MILK, TEA = 1, 2, 3

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.requests import Requests, Vocabulary, build_histories, build_requests
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import Requests, build_requests
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.histories import Overlay, RequestBuilder
 from pipeline.serving.store import SOURCE, StoredEvent
 from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA

@@ -3,13 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.recommenders.requests import (
-    Ints,
-    Requests,
-    Vocabulary,
-    build_histories,
-    build_requests,
-)
+from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.requests import Requests, build_requests
+from pipeline.recommenders.vocabulary import Ints, Vocabulary
 from pipeline.serving.catalogue import Catalogue, build_catalogue
 from pipeline.serving.reasons import Reasons, bought
 from tests.fake_bundle import (

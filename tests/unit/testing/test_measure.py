@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Ranked, Recommendations
-from pipeline.recommenders.requests import Requests, Vocabulary, build_histories, build_requests
+from pipeline.recommenders.requests import Requests, build_requests
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.measure import (
     Answers,
     Questions,

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Vocabulary, build_histories, build_requests
+from pipeline.recommenders.requests import build_requests
+from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.signals import (
     INPUTS,
     OUTPUTS,
