@@ -46,6 +46,7 @@ def main() -> None:
             "n_failed": load.n_failed,
             "p50_ms": round(load.p50_ms, 2),
             "p99_ms": round(load.p99_ms, 2),
+            "stolen_fraction": round(load.stolen_fraction, 4),
             "memory_gib": round(service.memory_gib(), 2),
             "seconds_to_ready": round(service.seconds_to_ready, 1),
         }

@@ -130,6 +130,7 @@ def costs(found: list[dict[str, Any]]) -> dict[str, Any]:
         "rank_seconds": round(rank, 2),
         "peak_gib": max(each["peak_gib"] for each in found),
         "tables_gib": max(each["tables_gib"] for each in found),
+        "cores": max(each["cores"] for each in found),
         "notes": found[-1]["notes"],
     }
 

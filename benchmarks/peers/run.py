@@ -16,6 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.machine import n_cores
 from pipeline.families.names import LARGE_PRODUCTS
 from pipeline.params import Params, read_params
 from pipeline.stage import quiet_tools, use_all_cores_per_operation
@@ -65,6 +66,7 @@ def measure(
         "rank_seconds": rank_seconds,
         "peak_gib": round(peak_gib(), 2),
         "tables_gib": round(tables_gib, 2),
+        "cores": n_cores(),
         "notes": fitted.notes,
     }
     return values, cost

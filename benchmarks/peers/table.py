@@ -57,7 +57,7 @@ def claim_lines(result: Mapping[str, Any]) -> list[str]:
         (
             f"Difference of {default} minus the method, on the same requests, with the "
             "95 % interval of a bootstrap over users, by cut-off. *Better* and *worse* mean that "
-            "the interval leaves out 0 at all cut-offs."
+            "the interval leaves out 0 at all cut-offs; where one was not measured it is undecided."
         ),
         "",
         f"| method | protocol | metric | {' | '.join(days)} | verdict |",
@@ -82,15 +82,16 @@ def cost_lines(methods: Mapping[str, Any]) -> list[str]:
             "Seconds of the slowest cut-off: to fit (for families the choice of the number of "
             "epochs and the fit on everything), and to rank both protocols' requests, 100 products "
             "each. Memory is the peak of the process, the tables that every method reads included. "
-            "Other work on the machine at the time makes seconds larger."
+            "Cores are those that the process might use. Other work on the machine at the time "
+            "makes seconds larger."
         ),
         "",
-        "| method | fit seconds | rank seconds | peak GiB |",
-        "|---|---|---|---|",
+        "| method | cores | fit seconds | rank seconds | peak GiB |",
+        "|---|---|---|---|---|",
     ]
     return lines + [
-        f"| {name} | {found['fit_seconds']:.1f} | {found['rank_seconds']:.1f} "
-        f"| {found['peak_gib']:.2f} |"
+        f"| {name} | {found['cores']} | {found['fit_seconds']:.1f} "
+        f"| {found['rank_seconds']:.1f} | {found['peak_gib']:.2f} |"
         for name, found in methods.items()
     ]
 

@@ -72,7 +72,11 @@ def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParam
 
 
 def _measured(proof: "Proof") -> str:
-    return f"p99 {proof.load.p99_ms:.1f} ms, {proof.memory_gib:.2f} GiB"
+    load = proof.load
+    return (
+        f"p99 {load.p99_ms:.1f} ms while other guests of the host took "
+        f"{load.stolen_fraction:.1%} of the cores, {proof.memory_gib:.2f} GiB"
+    )
 
 
 def latency(proof: "Proof") -> dict[str, Any]:
@@ -81,6 +85,7 @@ def latency(proof: "Proof") -> dict[str, Any]:
         "n_requests": proof.load.n,
         "p50_ms": proof.load.p50_ms,
         "p99_ms": proof.load.p99_ms,
+        "stolen_fraction": proof.load.stolen_fraction,
         "memory_gib": proof.memory_gib,
         "seconds_to_ready": proof.seconds_to_ready,
         "largest_score_difference": proof.golden.largest_difference,

@@ -100,7 +100,8 @@ class Recommender(Protocol):
         """Return the best `k` items per request, without those in its cart.
 
         The first `k - explore_slots` come from what the user bought before, the rest from what
-        they did not; each fills up from the other, then from what is popular.
+        they did not; each fills up from the other, then from what is popular. Who bought nothing
+        yet gets what is popular in place of repeats.
         `k` may exceed the catalogue.
 
         Raises:
@@ -148,7 +149,9 @@ def check_sizes(k: int, explore_slots: int = 0) -> None:
 def fill_slots(ranked: Ranked, k: int, explore_slots: int) -> Recommendations:
     """Return one list per request: repeat items first, then explore items, then popular ones.
 
-    A kind that runs out is filled up from the next; no item comes twice.
+    A kind that runs out is filled up from the next; no item comes twice. A request without repeat
+    items takes popular ones in their place: what is new to most shoppers, which the explore list
+    learns, says little of what somebody buys for the first time (docs/cold-start.md).
     """
     return fill_places(ranked, k, explore_slots)[0]
 
@@ -168,16 +171,20 @@ def fill_places(
     slots = np.repeat(np.arange(len(lists)), [each.shape[1] for each in lists])
     repeat, explore, popular = (np.flatnonzero(slots == slot) for slot in range(len(lists)))
     wanted = k - explore_slots
-    columns = np.concatenate(
+    known = np.concatenate(
         [
             *(repeat[:wanted], explore[:explore_slots]),
             *(repeat[wanted:], explore[explore_slots:], popular),
         ]
     )
-    usable = (items[:, columns] > 0) & _is_first(items[:, columns])
-    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    unknown = np.concatenate([popular[:wanted], explore, popular[wanted:], repeat])
+    has_repeats = (ranked.repeat_items > 0).any(axis=1, keepdims=True)
+    columns = np.where(has_repeats, known, unknown)
     rows = np.arange(len(items))[:, None]
-    kept, places = usable[rows, order], columns[order]
+    asked = items[rows, columns]
+    usable = (asked > 0) & _is_first(asked)
+    order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    kept, places = usable[rows, order], columns[rows, order]
     found = Recommendations(
         items=_wide(np.where(kept, items[rows, places], 0), k).astype(np.int32),
         scores=_wide(np.where(kept, scores[rows, places], 0.0), k).astype(np.float32),

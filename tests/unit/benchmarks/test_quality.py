@@ -34,6 +34,7 @@ def cells(tmp_path):
             "fit_seconds": 1.0,
             "rank_seconds": {"first_basket": 1.5, "rolling": 2.0},
             "peak_gib": 1.25,
+            "cores": 2,
             "tables_gib": 1.0,
             "notes": {},
         }

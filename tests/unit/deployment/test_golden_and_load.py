@@ -1,13 +1,15 @@
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from pipeline.deployment import release
 from pipeline.deployment.golden import compare_golden
-from pipeline.deployment.load import put_load
+from pipeline.deployment.load import LoadResult, put_load
+from pipeline.params import read_params
 
 ANSWER = {"items": [{"item_id": "milk", "slot": "repeat", "score": 2.0}]}
 
@@ -72,3 +74,37 @@ def test_load_counts_answers_and_failures(url: str) -> None:
     assert found.n == 20
     assert found.n_failed == 10
     assert 0 < found.p50_ms <= found.p99_ms
+    assert 0 <= found.stolen_fraction < 1
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[LoadResult, int]]:
+    """Run `best_load` on tests with these p99 in turn; return what it takes, after how many."""
+
+    def run(*p99_ms: float, n_failed: int = 0) -> tuple[LoadResult, int]:
+        results = [LoadResult(200, n_failed, 5.0, each, 0.0) for each in p99_ms]
+        left = iter(results)
+        monkeypatch.setattr(release, "put_load", lambda *_, **__: next(left))
+        monkeypatch.setattr(release, "PAUSE_SECONDS", 0.0)
+        return release.best_load("", [], read_params()), len(results) - len(list(left))
+
+    return run
+
+
+def test_a_fast_load_test_is_enough(tried: Callable[..., tuple[LoadResult, int]]) -> None:
+    found, n = tried(900.0, 9.0, 8.0)
+    assert (found.p99_ms, n) == (9.0, 2)
+
+
+def test_the_fastest_of_slow_load_tests_counts(
+    tried: Callable[..., tuple[LoadResult, int]],
+) -> None:
+    found, n = tried(900.0, 700.0, 800.0, 950.0, 990.0, 1.0)
+    assert (found.p99_ms, n) == (700.0, 5)
+
+
+def test_a_failed_request_is_not_tried_away(
+    tried: Callable[..., tuple[LoadResult, int]],
+) -> None:
+    found, n = tried(900.0, 9.0, n_failed=1)
+    assert (found.p99_ms, n) == (900.0, 1)

@@ -23,7 +23,7 @@ MANIFEST = {
 
 def proof(**changes: Any) -> Proof:
     golden = GoldenResult(8, changes.pop("n_different", 0), 0.0, "")
-    load = LoadResult(40, changes.pop("n_failed", 0), 5.0, changes.pop("p99_ms", 9.0))
+    load = LoadResult(40, changes.pop("n_failed", 0), 5.0, changes.pop("p99_ms", 9.0), 0.0)
     return Proof(golden, load, changes.pop("memory_gib", 1.0), 5.0, changes.pop("seen", True))
 
 

@@ -44,6 +44,11 @@ def test_what_runs_out_is_filled_from_explore_and_then_from_popular() -> None:
     assert only(found) == ([1, 5, 6, 9, 10], [REPEAT, EXPLORE, EXPLORE, POPULAR, POPULAR])
 
 
+def test_without_repeat_items_popular_ones_take_their_place() -> None:
+    found = fill_slots(ranked([], [5, 6], [1, 5, 9, 10]), 4, 1)
+    assert only(found) == ([1, 5, 9, 6], [POPULAR, POPULAR, POPULAR, EXPLORE])
+
+
 def test_missing_explore_items_are_filled_with_repeat_items() -> None:
     assert only(fill_slots(ranked([1, 2, 3], [], []), 3, 2)) == ([1, 2, 3], [REPEAT] * 3)
 
