@@ -23,6 +23,7 @@ from pipeline.verdicts import Verdict
 def main(params: Params, run: Run) -> Verdict:
     """Refit, bundle, prove, promote."""
     from pipeline.deployment import release, report
+    from pipeline.families.fit import clear_checkpoints
     from pipeline.planning.plan import read_plan
 
     guardrails = read_plan().guardrails
@@ -30,6 +31,7 @@ def main(params: Params, run: Run) -> Verdict:
     if name in LARGE_PRODUCTS:
         use_all_cores_per_operation()
     manifest = release.build_challenger(name, params)
+    clear_checkpoints()
     proof = release.prove(manifest, params)
     conclusion = report.verdict(manifest, proof, guardrails)
     measured = report.latency(proof)

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def fit(  # noqa: PLR0913  each is one replaceable part
         loss: From a batch to a scalar.
         validate: Returns a score, higher is better; None keeps the last epoch.
         schedule: Epochs, patience, rates, seed.
-        key: Names the inputs; a checkpoint of other inputs is not resumed.
+        key: Names the inputs; a checkpoint of other inputs, or of other code, is not resumed.
 
     Raises:
         TrainingError: The loss is not finite.
@@ -92,7 +93,7 @@ def fit(  # noqa: PLR0913  each is one replaceable part
     learned = [v for v in variables if v.trainable]
     optimizer = _optimizer(schedule, n_batches, learned)
     kept = [*variables, *optimizer.variables]
-    checkpoint = Checkpoint(CHECKPOINTS / f"{name}.npz", key)
+    checkpoint = Checkpoint(CHECKPOINTS / f"{name}.npz", key_of(key, code_digest()))
     fitted, best, best_values = checkpoint.restore(kept, Fitted(0), variables)
     step = _step(loss, learned, optimizer)
     for epoch in range(len(fitted.curve) + 1, schedule.epochs + 1):
@@ -202,6 +203,13 @@ def clear_checkpoints() -> None:
     """Remove the checkpoints of fits that are over."""
     for path in CHECKPOINTS.glob("*.npz"):
         path.unlink()
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code of all families."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return key_of(*(file.read_bytes() for file in files))
 
 
 def key_of(*parts: Any) -> str:

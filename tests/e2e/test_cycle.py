@@ -112,6 +112,10 @@ def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> N
     assert stages_run(output)[0] == "training"
 
 
+def test_no_checkpoint_is_left_for_a_later_run(project: Path) -> None:
+    assert not list((project / "models" / "checkpoints").glob("*.npz"))
+
+
 def test_dvc_shows_the_graph_the_metrics_and_the_plots(project: Path) -> None:
     assert "monitoring" in run(project, "dvc", "dag")
     assert "recall@10" in run(project, "dvc", "metrics", "show")

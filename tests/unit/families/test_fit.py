@@ -116,6 +116,15 @@ def test_a_checkpoint_of_other_inputs_is_not_resumed() -> None:
     assert weights == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_checkpoint_of_other_code_is_not_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupting(2))
+    monkeypatch.setattr("pipeline.families.fit.code_digest", lambda: "of other code")
+    left = Scores(1.0, 2.0, 3.0, 4.0)  # four scores: it starts at the first epoch
+    run(left)
+    assert left.scores == []
+
+
 def test_the_best_epoch_is_kept() -> None:
     seen: list[list[float]] = []
     scores = Scores(1.0, 3.0, 2.0, 0.0)
