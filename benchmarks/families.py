@@ -23,9 +23,10 @@ import numpy as np
 
 from benchmarks.machine import RESULTS, write_result
 from benchmarks.own_process import PROJECT, Doubles, Measurement, digest_of
-from pipeline.families.names import BASELINES, FAMILIES, LARGE_PRODUCTS
+from pipeline.families.names import BASELINES, FAMILIES
+from pipeline.families.threads import suit_threads
 from pipeline.params import Params, read_params
-from pipeline.stage import quiet_tools, use_all_cores_per_operation
+from pipeline.stage import quiet_tools
 
 PAGE = PROJECT / "docs" / "families.md"
 SOURCES = (
@@ -58,8 +59,7 @@ IDEAS = {
 def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, Any]]:
     """Return the values of each validation request by "protocol/metric", and what the fit cost."""
     quiet_tools()
-    if name in LARGE_PRODUCTS:
-        use_all_cores_per_operation()
+    suit_threads(name)
     from pipeline.families.baselines import build_baseline
     from pipeline.families.candidates import fit_family
     from pipeline.families.family import family_of, validation_opens

@@ -48,13 +48,14 @@ from benchmarks.sequence_events import (
 )
 from pipeline import ranking
 from pipeline.errors import EvergreenError
-from pipeline.families.names import FAMILIES, HISTORY_ENCODERS, LARGE_PRODUCTS
+from pipeline.families.names import FAMILIES, HISTORY_ENCODERS
+from pipeline.families.threads import suit_threads
 from pipeline.params import FamiliesParams, read_params
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.recommender import Ranked
 from pipeline.recommenders.shop import labels_of, requests_of
 from pipeline.recommenders.vocabulary import Ints
-from pipeline.stage import quiet_tools, use_all_cores_per_operation
+from pipeline.stage import quiet_tools
 
 CHOICES = ("popular", *(name for name in FAMILIES if name not in HISTORY_ENCODERS))
 CUTOFFS = (10, 20)
@@ -160,8 +161,7 @@ def _alone(family: str, split: Split, settings: Settings) -> dict[str, Any]:
 def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
     """Return quality, seconds and memory of one family on a split."""
     quiet_tools()
-    if family in LARGE_PRODUCTS:
-        use_all_cores_per_operation()
+    suit_threads(family)
     from benchmarks.sequence_profile import profile
     from pipeline.families.baselines import PopularGraph
     from pipeline.families.candidates import fit_family

@@ -17,9 +17,9 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.machine import n_cores
-from pipeline.families.names import LARGE_PRODUCTS
+from pipeline.families.threads import suit_threads
 from pipeline.params import Params, read_params
-from pipeline.stage import quiet_tools, use_all_cores_per_operation
+from pipeline.stage import quiet_tools
 
 K = 20
 K_PRODUCTS = 100  # products in a list, so that there are enough types in it
@@ -82,8 +82,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quiet_tools()
     name, day, folder = sys.argv[1], date.fromisoformat(sys.argv[2]), Path(sys.argv[3])
-    if name in LARGE_PRODUCTS:
-        use_all_cores_per_operation()
+    suit_threads(name)
     values, cost = measure(name, day, read_params())
     np.savez_compressed(folder / "values.npz", allow_pickle=False, **values)
     (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from pipeline import artefacts
-from pipeline.families.names import LARGE_PRODUCTS
+from pipeline.families.threads import suit_threads
 from pipeline.params import Params
-from pipeline.stage import stage, use_all_cores_per_operation
+from pipeline.stage import stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -28,8 +28,7 @@ def main(params: Params, run: Run) -> Verdict:
 
     guardrails = read_plan().guardrails
     name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
-    if name in LARGE_PRODUCTS:
-        use_all_cores_per_operation()
+    suit_threads(name)
     manifest = release.build_challenger(name, params)
     clear_checkpoints()
     proof = release.prove(manifest, params)

@@ -9,17 +9,16 @@ Writes: models/families/<name>/{saved_model,model.json,vocabulary.txt};
 import sys
 
 from pipeline import artefacts
-from pipeline.families.names import LARGE_PRODUCTS
+from pipeline.families.threads import suit_threads
 from pipeline.params import Params
-from pipeline.stage import part, use_all_cores_per_operation
+from pipeline.stage import part
 from pipeline.tracking import Run
 
 
 @part("training", "families")
 def main(name: str, params: Params, run: Run) -> None:
     """Fit, save, report."""
-    if name in LARGE_PRODUCTS:
-        use_all_cores_per_operation()
+    suit_threads(name)
     from pipeline.families import report
     from pipeline.families.candidates import fit_family, quality_on_validation
     from pipeline.families.fit import clear_checkpoints

@@ -26,7 +26,7 @@ def to_seconds(times: Moments) -> Seconds:
     return np.asarray(moments.asi8, dtype=np.float64) / 1e6
 
 
-def hours_of_week(seconds: npt.NDArray[np.float64], timezone: str) -> npt.NDArray[np.int32]:
+def hours_of_week(seconds: Seconds, timezone: str) -> npt.NDArray[np.int32]:
     """Return the hour of the shop's week of each moment: 0 = Monday 00:00, 167 = Sunday 23:00.
 
     >>> moment = pd.Timestamp("2017-07-03 00:30", tz="America/New_York").timestamp()
@@ -39,7 +39,7 @@ def hours_of_week(seconds: npt.NDArray[np.float64], timezone: str) -> npt.NDArra
 
 
 @cache
-def _offsets(timezone: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _offsets(timezone: str) -> tuple[Seconds, Seconds]:
     """Return when the zone's offset from UTC changes, and the offset before, between and after.
 
     Found by looking at every hour: zones change their clocks at whole hours.

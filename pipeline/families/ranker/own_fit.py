@@ -20,7 +20,7 @@ from pipeline.recommenders.shop import Shop
 
 SCORE_PART = 50_000
 K = 10
-VALIDATION_CANDIDATES = 200  # per request, the strongest: what is beyond is never among the best
+VALIDATION_CANDIDATES = 200  # per request, the strongest: what is beyond is hardly ever chosen
 LENGTH_STEP = 16  # few widths of batches, so that few shapes are met
 
 Batch = tuple[tf.Tensor, ...]
