@@ -17,7 +17,7 @@ from pipeline.families.ranker.explain import TOLD_APART
 from pipeline.recommenders.items import STATE
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import GraphRecommender
-from pipeline.serving.catalogue import Catalogue
+from pipeline.shelf.catalogue import Catalogue
 
 LINES = ("item", "age_days", "baskets_ago", "quantity", "price", "store", "hour_of_week")
 OF_THE_MODEL = ("offers", "popularity", "again")

@@ -24,8 +24,8 @@ from pipeline.params import Params, read_params
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.tables import read_shop
-from pipeline.serving.catalogue import build_catalogue
-from pipeline.serving.reasons import Reasons
+from pipeline.shelf.catalogue import build_catalogue
+from pipeline.shelf.reasons import Reasons
 from pipeline.stage import quiet_tools
 
 K = 10

@@ -26,7 +26,7 @@ from pipeline.recommenders.recommender import SLOTS, Recommendations
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import to_seconds
 from pipeline.serving.client import ServiceError
-from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
+from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendRequest
 
 N_WORKERS = 2
 # Sent together at the latest: a body stays small and a write short.

@@ -1,1 +1,1 @@
-"""Serving: answers `/recommend` from history, cart and what was viewed a second ago."""
+"""Serving: the HTTP service that answers `/recommend` and takes `/events` in."""

@@ -23,12 +23,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.errors import EvergreenError, RequestError
+from pipeline.event_store.store import StoreError
 from pipeline.params import ServingParams
-from pipeline.serving.metrics import metrics
 from pipeline.serving.openapi import document
-from pipeline.serving.payloads import EventsAnswer, parse_events, parse_recommend
-from pipeline.serving.shelf import Shelf
-from pipeline.serving.store import StoreError
+from pipeline.shelf.metrics import metrics
+from pipeline.shelf.payloads import EventsAnswer, parse_events, parse_recommend
+from pipeline.shelf.shelf import Shelf
 
 KIB = 1024
 RETRY_AFTER = {"Retry-After": "1"}

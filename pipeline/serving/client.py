@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 
 from pipeline.errors import EvergreenError
-from pipeline.serving.payloads import (
+from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
     Event,

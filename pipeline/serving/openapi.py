@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pipeline.params import ServingParams
-from pipeline.serving.payloads import (
+from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
     Event,

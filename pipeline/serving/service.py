@@ -48,8 +48,8 @@ def load_backend() -> Backend:
         StoreError: The event store cannot be opened.
     """
     from pipeline.deployment.bundle import load_bundle
-    from pipeline.serving.shelf import Shelf
-    from pipeline.serving.store import EventStore
+    from pipeline.event_store.store import EventStore
+    from pipeline.shelf.shelf import Shelf
 
     params = read_params(locate(PARAMS, PARAMS_PATH)).serving
     bundle = load_bundle(locate(BUNDLE, CHAMPION.path))

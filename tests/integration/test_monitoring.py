@@ -23,7 +23,7 @@ from pipeline.monitoring.replay import Replies, replay
 from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
 from pipeline.params import MonitoringParams, Params, read_params
 from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 from pipeline.testing.signals import (
     INPUTS,
     OUTPUTS,

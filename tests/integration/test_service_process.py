@@ -18,10 +18,10 @@ import pytest
 
 from pipeline.deployment.process import absolute_store, check_port, free_port, running_service
 from pipeline.errors import DeploymentError
+from pipeline.event_store.store import EventStore
 from pipeline.serving.__main__ import main
 from pipeline.serving.client import Client
-from pipeline.serving.payloads import Event, RecommendRequest
-from pipeline.serving.store import EventStore
+from pipeline.shelf.payloads import Event, RecommendRequest
 from tests.fake_bundle import AS_OF
 
 # Python runs this at start: the service then loads the tests' bundle, without TensorFlow.

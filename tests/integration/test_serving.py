@@ -15,9 +15,10 @@ import pytest
 from starlette.applications import Starlette
 
 from pipeline.errors import RequestError
+from pipeline.event_store.store import EventStore, Prediction
 from pipeline.serving.app import Backend, build_app
 from pipeline.serving.client import Client, ServiceError, bodies
-from pipeline.serving.payloads import (
+from pipeline.shelf.payloads import (
     ErrorAnswer,
     Event,
     EventsAnswer,
@@ -25,8 +26,7 @@ from pipeline.serving.payloads import (
     RecommendRequest,
     parse_events,
 )
-from pipeline.serving.shelf import Shelf
-from pipeline.serving.store import EventStore, Prediction
+from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import AS_OF, FakeBundle, serving_params
 
 DAY_LATER = (AS_OF + timedelta(days=1)).isoformat()

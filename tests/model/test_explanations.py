@@ -16,8 +16,8 @@ from pipeline.families.ranker.network import mean_score
 from pipeline.recommenders.graph import read_batch, tensors_of
 from pipeline.recommenders.recommender import Explanations, Recommendations
 from pipeline.recommenders.saved import GraphRecommender
-from pipeline.serving.catalogue import Catalogue, build_catalogue
-from pipeline.serving.reasons import Reason, Reasons
+from pipeline.shelf.catalogue import Catalogue, build_catalogue
+from pipeline.shelf.reasons import Reason, Reasons
 from tests import tiny_shop
 from tests.model.conftest import FittedCandidates, World, monday
 

@@ -10,7 +10,7 @@ from pipeline.monitoring.replay import replay
 from pipeline.monitoring.traffic import Traffic
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
-from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 
 START = datetime(2017, 12, 4, tzinfo=UTC)
 VOCABULARY = Vocabulary(("a", "b", "c"))

@@ -6,8 +6,8 @@ import pytest
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.vocabulary import Ints, Vocabulary
-from pipeline.serving.catalogue import Catalogue, build_catalogue
-from pipeline.serving.reasons import Reasons, bought
+from pipeline.shelf.catalogue import Catalogue, build_catalogue
+from pipeline.shelf.reasons import Reasons, bought
 from tests.fake_bundle import (
     ANN,
     AS_OF,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.recommenders.requests import Requests
-from pipeline.serving.catalogue import Catalogue
+from pipeline.shelf.catalogue import Catalogue
 
 OFTEN_DAYS = 120
 MAXIMUM_REASONS = 3

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.event_store.store import StoredEvent
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints, Vocabulary
 from pipeline.recommenders.wall_clock import DAY, hours_of_week
-from pipeline.serving.store import StoredEvent
 
 HOUR = 3_600.0
 MINUTE = 60.0

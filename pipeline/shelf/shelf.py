@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from pipeline.event_store.store import SOURCE, EventStore, Prediction, StoredEvent
 from pipeline.params import ServingParams
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.recommender import (
@@ -21,10 +22,10 @@ from pipeline.recommenders.recommender import (
 )
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
-from pipeline.serving.catalogue import Catalogue, build_catalogue
-from pipeline.serving.histories import Overlay, RequestBuilder
-from pipeline.serving.metrics import metrics
-from pipeline.serving.payloads import (
+from pipeline.shelf.catalogue import Catalogue, build_catalogue
+from pipeline.shelf.histories import Overlay, RequestBuilder
+from pipeline.shelf.metrics import metrics
+from pipeline.shelf.payloads import (
     Event,
     EventsAnswer,
     Limits,
@@ -33,9 +34,8 @@ from pipeline.serving.payloads import (
     RecommendRequest,
     Slot,
 )
-from pipeline.serving.prediction_log import PredictionLog
-from pipeline.serving.reasons import Reasons
-from pipeline.serving.store import SOURCE, EventStore, Prediction, StoredEvent
+from pipeline.shelf.prediction_log import PredictionLog
+from pipeline.shelf.reasons import Reasons
 
 log = logging.getLogger("evergreen.serving")
 

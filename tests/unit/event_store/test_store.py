@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.serving.store import EventStore, Prediction, StoredEvent, StoreError
+from pipeline.event_store.store import EventStore, Prediction, StoredEvent, StoreError
 
 NOON = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from pipeline.serving.metrics import metrics
-from pipeline.serving.store import Prediction, StoreError
+from pipeline.event_store.store import Prediction, StoreError
+from pipeline.shelf.metrics import metrics
 
 CAPACITY = 20_000
 BATCH = 500

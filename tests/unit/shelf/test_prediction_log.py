@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.serving.metrics import metrics
-from pipeline.serving.prediction_log import PredictionLog
-from pipeline.serving.store import Prediction, StoreError
+from pipeline.event_store.store import Prediction, StoreError
+from pipeline.shelf.metrics import metrics
+from pipeline.shelf.prediction_log import PredictionLog
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ def test_all_that_was_put_is_written_at_the_end_in_few_batches() -> None:
 
 
 def test_what_the_disk_refused_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.serving.prediction_log.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("pipeline.shelf.prediction_log.RETRY_SECONDS", 0.01)
     disk = Disk()
     disk.full.set()
     log = PredictionLog(disk.write)

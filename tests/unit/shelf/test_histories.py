@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.event_store.store import SOURCE, StoredEvent
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.serving.histories import Overlay, RequestBuilder
-from pipeline.serving.store import SOURCE, StoredEvent
+from pipeline.shelf.histories import Overlay, RequestBuilder
 from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
 
 ZONE = "America/New_York"

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.errors import RequestError
 from pipeline.serving.openapi import document
-from pipeline.serving.payloads import (
+from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     Event,
     Limits,
