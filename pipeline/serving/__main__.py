@@ -1,10 +1,12 @@
-"""Serve the champion in the foreground; Ctrl-C stops it.
+"""Serving: the endpoint and what keeps it going.
 
-Reads: params.yaml, models/champion/.
-Writes: the event store (serving.event_store in params.yaml).
+    python -m pipeline.serving [serve] [--host HOST] [--port PORT]
+    python -m pipeline.serving COMMAND --help
+
+Commands:
 """
 
-import argparse
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,27 +14,36 @@ from collections.abc import Sequence
 from pipeline.errors import EvergreenError
 from pipeline.stage import quiet_loggers, quiet_tools
 
+# By name: the module whose `main(argv)` runs it, and what it does.
+COMMANDS = {
+    "serve": ("pipeline.serving.foreground", "answer in the foreground; Ctrl-C stops it"),
+}
+DEFAULT = "serve"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 when it was stopped, 130 by Ctrl-C, 1 when it could not start."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--host", help="address to listen on; serving.host of params.yaml")
-    parser.add_argument("--port", type=int, help="serving.port of params.yaml")
-    arguments = parser.parse_args(argv)
+    """Run a command: 0 when it is done, 1 when it could not be, 2 when it is not understood."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(_help())
+        return 0
+    name = arguments.pop(0) if arguments and not arguments[0].startswith("-") else DEFAULT
+    if name not in COMMANDS:
+        print(f"'{name}' is not a command.\n\n{_help()}", file=sys.stderr)
+        return 2
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
-        from pipeline.serving.foreground import serve
-
-        return serve(host=arguments.host, port=arguments.port)
+        return int(importlib.import_module(COMMANDS[name][0]).main(arguments))
     except EvergreenError as error:
         logging.getLogger("evergreen").error("%s: %s", type(error).__name__, error)  # noqa: TRY400
         return 1
+
+
+def _help() -> str:
+    lines = [f"    {name:<10} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join([str(__doc__).rstrip(), *lines])
 
 
 if __name__ == "__main__":

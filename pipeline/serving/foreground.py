@@ -1,10 +1,16 @@
-"""The champion served in the foreground, checked before it is started."""
+"""Serve the champion in the foreground, checked before it is started; Ctrl-C stops it.
 
+Reads: params.yaml, models/champion/.
+Writes: the event store (serving.event_store in params.yaml).
+"""
+
+import argparse
 import logging
 import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +31,23 @@ INTERRUPTED = 130
 ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104  read, not bound
 
 log = logging.getLogger("evergreen.serving")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when it was stopped, 130 by Ctrl-C.
+
+    Raises:
+        EvergreenError: It could not start.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.serving serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", help="address to listen on; serving.host of params.yaml")
+    parser.add_argument("--port", type=int, help="serving.port of params.yaml")
+    arguments = parser.parse_args(argv)
+    return serve(host=arguments.host, port=arguments.port)
 
 
 def serve(*, host: str | None = None, port: int | None = None) -> int:
