@@ -136,10 +136,10 @@ def page(found: dict[str, Any]) -> str:
     head = (
         "# Families\n\n"
         "Each family fitted as `dvc repro` fits it, on the same data, judged on the validation "
-        f"window. `{default}` is the default because its rolling NDCG@{K} is the highest there. "
+        f"window. `{default}` is the default: {_standing(default, families)}. "
         "Brackets: 95 % interval by bootstrap over shoppers. The lead is that of the default over "
         "the family, paired on the same requests. Seconds are of the whole fit, features and "
-        f"explore head included, on {found['machine']['cores']} cores; scoring is of all rolling "
+        f"explore head included (cores: {found['machine']['cores']}); scoring is of all rolling "
         f"requests. Written by `python -m benchmarks.families` at commit {found['commit']}.\n\n"
     )
     columns = (
@@ -169,6 +169,19 @@ def page(found: dict[str, Any]) -> str:
             f"| {cost['rolling_seconds']:.1f} | {cost['peak_gib']:.1f} |"
         )
     return head + "\n".join(lines) + "\n"
+
+
+def _standing(default: str, families: dict[str, Any]) -> str:
+    """Return how the default's rolling NDCG stands among the families."""
+    leads = {
+        name: cells["rolling"][f"ndcg@{K}"]["default_leads"] for name, cells in families.items()
+    }
+    ahead = [name for name, lead in leads.items() if lead["high"] < 0]
+    if ahead:
+        return f"yet {', '.join(ahead)} is ahead of it in rolling NDCG@{K} by an interval above 0"
+    level = [name for name, lead in leads.items() if lead["low"] <= 0 and name != default]
+    told = f"; level with it are {', '.join(level)}" if level else ""
+    return f"no family is ahead of it in rolling NDCG@{K} by an interval above 0{told}"
 
 
 def _cell(number: dict[str, Any]) -> str:
