@@ -327,7 +327,7 @@ def _register(
 def _requirements() -> list[str]:
     from importlib.metadata import version
 
-    return [f"{name}=={version(name)}" for name in ("tensorflow", "numpy", "pandas", "pyarrow")]
+    return [f"{name}=={version(name)}" for name in ("onnxruntime", "numpy", "pandas", "pyarrow")]
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

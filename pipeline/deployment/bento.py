@@ -19,6 +19,7 @@ REQUIREMENTS = (
     "bentoml",
     "httpx",
     "numpy",
+    "onnxruntime",
     "pandas",
     "prometheus-client",
     "psutil",
@@ -26,7 +27,6 @@ REQUIREMENTS = (
     "pydantic",
     "ruamel.yaml",
     "sqlalchemy",
-    "tensorflow",
 )
 TIMEOUT_SECONDS = 180
 PROJECT = Path(__file__).parents[2]

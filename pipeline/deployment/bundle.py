@@ -1,7 +1,8 @@
 """The champion as one folder: the graph and all that it needs, with a sha256 for each file.
 
     models/champion/
-      saved_model/  model.json  vocabulary.txt    the recommender
+      graph.onnx  model.json  vocabulary.txt      the recommender, as it is served
+      saved_model/                                the same graph as it was fitted
       histories.parquet                           purchases before as_of, in request layout
       attributes.parquet  items.parquet           codes of the users; names of the items
       golden.json                                 requests with the answers to expect
@@ -24,7 +25,8 @@ import pyarrow.parquet as pq
 from pipeline.artefacts import CHAMPION, sha256
 from pipeline.errors import BundleError
 from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.onnx_graph import GRAPH, OnnxRecommender, export_onnx, load_onnx
+from pipeline.recommenders.saved import GraphRecommender
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
@@ -50,7 +52,7 @@ class Bundle:
 
     path: Path
     manifest: dict[str, Any]
-    recommender: GraphRecommender
+    recommender: OnnxRecommender
     histories: Histories
     attributes: pd.DataFrame
     items: pd.DataFrame
@@ -76,8 +78,12 @@ def write_bundle(
         histories: Purchases before as_of.
         attributes: Codes, indexed by user_id.
         items: schemas.ITEMS in vocabulary order.
+
+    Raises:
+        BundleError: ONNX Runtime cannot run the graph.
     """
     recommender.save(folder)
+    export_onnx(recommender.module, folder / GRAPH)
     _write_parquet(_history_table(histories), folder / HISTORIES)
     codes = pa.Table.from_pandas(attributes.reset_index(), preserve_index=False)
     _write_parquet(codes, folder / ATTRIBUTES)
@@ -175,7 +181,7 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
     return Bundle(
         path=path,
         manifest=manifest,
-        recommender=load_recommender(path),
+        recommender=load_onnx(path),
         histories=_histories_of(histories),
         attributes=attributes.to_pandas().set_index("user_id"),
         items=items.to_pandas(),

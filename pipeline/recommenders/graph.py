@@ -290,8 +290,10 @@ class RankingGraph(tf.Module):
 def dense_cart(batch: Batch) -> tf.Tensor:
     """Return [n, longest] item indices in the carts, -1 where a cart is shorter."""
     splits = batch.raw["cart_splits"]
-    ragged = tf.RaggedTensor.from_row_splits(batch.raw["cart_item"], splits, validate=False)
-    return ragged.to_tensor(default_value=-1)
+    places = tf.range(tf.reduce_max(splits[1:] - splits[:-1], keepdims=False))
+    at = splits[:-1, tf.newaxis] + places
+    at = tf.where(at < splits[1:, tf.newaxis], at, -1)
+    return tf.gather(tf.pad(batch.raw["cart_item"], [[1, 0]], constant_values=-1), at + 1)
 
 
 def own_in_cart(batch: Batch) -> tf.Tensor:

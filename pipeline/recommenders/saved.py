@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -29,16 +29,17 @@ PART = 256
 N_THREADS = 2
 
 T = TypeVar("T")
+Answer = dict[str, np.ndarray[Any, Any]]
 
 
-def in_parts(requests: Requests, call: Callable[[Requests], T]) -> list[T]:
-    """Return `call` of parts of the requests, in order; TensorFlow runs two at a time.
+def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = PART) -> list[T]:
+    """Return `call` of parts of the requests, in order, two at a time.
 
-    The first goes alone: two threads that trace one function for the first time can wait for each
-    other for ever when it fails.
+    The first goes alone: two threads that trace one TensorFlow function for the first time can
+    wait for each other for ever when it fails.
     """
-    starts = range(0, len(requests), PART)
-    parts = [requests.part(start, min(start + PART, len(requests))) for start in starts]
+    starts = range(0, len(requests), size)
+    parts = [requests.part(start, min(start + size, len(requests))) for start in starts]
     first = [call(part) for part in parts[:1]]
     with ThreadPoolExecutor(N_THREADS) as pool:
         return [*first, *pool.map(call, parts[1:])]
@@ -57,6 +58,7 @@ class GraphRecommender:
     description: Mapping[str, Any]
     vocabulary: Vocabulary
     module: Any
+    part_size: ClassVar[int] = PART
 
     @property
     def name(self) -> str:
@@ -66,24 +68,28 @@ class GraphRecommender:
     def rank(self, requests: Requests, k: int) -> Ranked:
         """Return the best `k` items per request of each kind; k is cut to the catalogue."""
         check_sizes(k)
-        return Ranked(**self._ask(requests, k, lambda inputs: self.module.serve(*inputs)))
+        answer = self._ask(requests, k, explained=False)
+        return Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
 
-    def _ask(
-        self, requests: Requests, k: int, call: Callable[[list[Any]], Any]
-    ) -> dict[str, np.ndarray[Any, Any]]:
+    def _ask(self, requests: Requests, k: int, *, explained: bool) -> Answer:
         """Return the arrays of one answer; many requests are asked in parts."""
+        width = min(k, len(self.vocabulary))
+        if len(requests) <= self.part_size:
+            return self.run(requests, width, explained=explained)
+
+        def one(part: Requests) -> Answer:
+            return self.run(part, width, explained=explained)
+
+        parts = in_parts(requests, one, size=self.part_size)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def run(self, requests: Requests, k: int, *, explained: bool) -> Answer:
+        """Return what `RankingGraph.serve` does, or `serve_explained`, as arrays."""
         from pipeline.recommenders.graph import tensors_of
 
-        width = np.int32(min(k, len(self.vocabulary)))
-
-        def one(part: Requests) -> dict[str, np.ndarray[Any, Any]]:
-            found = call([*tensors_of(part).values(), width])
-            return {name: values.numpy() for name, values in found.items()}
-
-        if len(requests) <= PART:
-            return one(requests)
-        parts = in_parts(requests, one)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        serve = self.module.serve_explained if explained else self.module.serve
+        found = serve(*tensors_of(requests).values(), np.int32(k))
+        return {name: values.numpy() for name, values in found.items()}
 
     def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
         """Return the best `k` items per request, without those in its cart."""
@@ -95,7 +101,7 @@ class GraphRecommender:
     ) -> tuple[Recommendations, Explanations]:
         """Return what `recommend` does, and what contributes to each score."""
         check_sizes(k, explore_slots)
-        answer = self._ask(requests, k, lambda inputs: self.module.serve_explained(*inputs))
+        answer = self._ask(requests, k, explained=True)
         ranked = Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
         found, places = fill_places(ranked, k, explore_slots)
         n_groups, n_facts = answer["repeat_why"].shape[2], answer["repeat_facts"].shape[2]
@@ -141,7 +147,7 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((path / MODEL).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(path / MODEL, error) from error
+        raise damaged(path / MODEL, error) from error
     return found
 
 
@@ -154,11 +160,24 @@ def load_recommender(path: Path) -> GraphRecommender:
     import tensorflow as tf
 
     description = read_description(path)
+    vocabulary = read_vocabulary(path, description)
     try:
-        ids = tuple((path / VOCABULARY).read_text(encoding="utf-8").splitlines())
         module = tf.saved_model.load(str(path / SAVED_MODEL))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
+    return GraphRecommender(description, vocabulary, module)
+
+
+def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
+    """Return the items that the recommender in a folder knows.
+
+    Raises:
+        BundleError: The file is missing, or has not as many items as the graph.
+    """
+    try:
+        ids = tuple((path / VOCABULARY).read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
     vocabulary = Vocabulary(ids)
     if len(vocabulary) != description["n_items"]:
         raise BundleError(
@@ -166,10 +185,11 @@ def load_recommender(path: Path) -> GraphRecommender:
             received=f"{len(ids)}",
             action="Run `dvc checkout`, or train again.",
         )
-    return GraphRecommender(description, vocabulary, module)
+    return vocabulary
 
 
-def _damaged(path: Path, error: Exception) -> BundleError:
+def damaged(path: Path, error: Exception) -> BundleError:
+    """Return the error that says that a saved recommender cannot be read."""
     return BundleError(
         f"A saved recommender was wanted at '{path}'",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",

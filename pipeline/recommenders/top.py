@@ -30,15 +30,42 @@ def top_pairs(
         n: Number of requests.
         k: How many.
     """
-    counts = tf.math.bincount(row, minlength=n, maxlength=n, dtype=tf.int32)
-    first = tf.cumsum(counts, exclusive=True)
-    column = tf.range(tf.shape(row)[0]) - tf.gather(first, row)
-    width = tf.maximum(tf.reduce_max(counts, keepdims=False), k)
-    dense = tf.fill(tf.stack([n, width]), NOTHING)
-    dense = tf.tensor_scatter_nd_update(dense, tf.stack([row, column], axis=1), scores)
+    dense, first, _ = in_rows(scores, row, n, least_width=k)
     top, columns = tf.math.top_k(dense, k)
     real = top > NOTHING / 2
     return tf.where(real, first[:, tf.newaxis] + columns, -1), tf.where(real, top, 0.0)
+
+
+def in_rows(
+    scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, *, least_width: tf.Tensor | int = 0
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the scores of pairs as [n, width], where each row begins, and each pair's column.
+
+    Args:
+        scores: [n_pairs].
+        row: [n_pairs] ascending, 0..n-1.
+        n: Number of rows.
+        least_width: The width is that of the longest row, or this if that is more; the rest is
+            NOTHING.
+    """
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(row), row, n)
+    first = tf.cumsum(counts, exclusive=True)
+    column = tf.range(tf.shape(row)[0]) - tf.gather(first, row)
+    width = tf.maximum(tf.reduce_max(counts, keepdims=False), least_width)
+    dense = tf.fill(tf.stack([n, width]), NOTHING)
+    where = tf.stack([row, column], axis=1)
+    return tf.tensor_scatter_nd_update(dense, where, scores), first, column
+
+
+def rank_in_row(scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    """Return [n_pairs] the rank from 0 of each pair in its row, the highest score first.
+
+    Equal scores keep the order of the pairs. The arguments are those of `in_rows`.
+    """
+    dense, _, column = in_rows(scores, row, n)
+    order = tf.argsort(dense, direction="DESCENDING", stable=True)
+    ranks = tf.argsort(order)
+    return tf.gather_nd(ranks, tf.stack([row, column], axis=1))
 
 
 def take(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:

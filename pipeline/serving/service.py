@@ -12,7 +12,7 @@ Design choices (measured in the project's FACTS):
 - BentoML's timer keeps every request's memory until its timeout, so that must be short. Ours, of
   params.yaml, answers earlier and in the same form as every error; BentoML's is the backstop.
 - All that is loaded is frozen out of the garbage collector: no full collection walks it again.
-- One thread for numpy and for TensorFlow: a request is too small to be worth splitting.
+- One thread for numpy and for the graph: a request is too small to be worth splitting.
 """
 
 import gc

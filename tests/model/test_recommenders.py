@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import BundleError, RequestError
 from pipeline.families.names import BAGS, BASELINES, FAMILIES
 from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.onnx_graph import GRAPH, export_onnx, load_onnx
 from pipeline.recommenders.recommender import Ranked, Recommendations
 from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.saved import GraphRecommender, load_recommender
@@ -255,6 +256,47 @@ def test_a_shop_does_not_know_what_comes_after_its_cutoff(world: World) -> None:
     pd.testing.assert_frame_equal(other.train, world.shop.train)
     pd.testing.assert_frame_equal(other.validation, world.shop.validation)
     assert (world.shop.validation["timestamp"] < monday(18)).all()
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_onnx_runtime_answers_what_tensorflow_does(
+    name: str,
+    fitted_by_name: Callable[[str], GraphRecommender],
+    world: World,
+    tmp_path: Path,
+) -> None:
+    recommender = fitted_by_name(name)
+    recommender.save(tmp_path)
+    export_onnx(recommender.module, tmp_path / GRAPH)
+    served = load_onnx(tmp_path)
+    strangers = build_requests(
+        world.later.histories,
+        ["nobody", "user-0"],
+        pd.to_datetime(["2020-01-06", "2024-06-03"], utc=True),
+        attributes=world.later.attributes,
+    )
+    for asked in (world.requests, world.cart_requests, strangers):
+        wanted, why = recommender.explain(asked, 8, explore_slots=2)
+        found, told = served.explain(asked, 8, explore_slots=2)
+        # Scores that are equal but for rounding may change places.
+        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(found.slots, wanted.slots)
+        here, there = np.argsort(found.items, axis=1), np.argsort(wanted.items, axis=1)
+        rows = np.arange(len(asked))[:, None]
+        np.testing.assert_array_equal(found.items[rows, here], wanted.items[rows, there])
+        np.testing.assert_allclose(told.why[rows, here], why.why[rows, there], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(told.values[rows, here], why.values[rows, there])
+        assert (told.groups, told.facts) == (why.groups, why.facts)
+        assert_same(served.recommend(asked, 8, explore_slots=2), found)
+
+
+def test_a_damaged_onnx_graph_is_a_bundle_error(fitted: FittedCandidates, tmp_path: Path) -> None:
+    fitted.recommenders["personal"].save(tmp_path)
+    with pytest.raises(BundleError, match="Received"):
+        load_onnx(tmp_path)
+    (tmp_path / GRAPH).write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="Received"):
+        load_onnx(tmp_path)
 
 
 class TestASavedModel:

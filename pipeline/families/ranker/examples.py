@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from pipeline.families.ranker.features import NAMES, last_ages
+from pipeline.families.ranker.features import RANK, last_ages
 from pipeline.families.ranker.graph import RankerGraph
 from pipeline.recommenders.graph import SIGNATURE, own_in_cart, read_batch, tensors_of
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.saved import in_parts
 from pipeline.recommenders.shop import Shop, labels_of
-
-RANK = NAMES.index("rank_in_history")
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from pipeline.families.ranker.promotions import (
 from pipeline.families.ranker.trips import TRIP_NAMES, trip_features
 from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch
 from pipeline.recommenders.items import STATE, ItemState, OfferWeeks
+from pipeline.recommenders.top import rank_in_row
 
 DECAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 RECENT_BASKETS = (5, 10, 20)
 MAXIMUM_DUE = 8.0
+STRENGTH_STEPS = 4096.0  # in which strengths are told apart
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "frequency": (
@@ -61,6 +63,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 N_FEATURES = len(NAMES)
+RANK = NAMES.index("rank_in_history")
+N_STRONGEST = 200  # per request; what is beyond is hardly ever chosen
 
 
 @dataclass(frozen=True)
@@ -123,11 +127,15 @@ class OwnFeatures(tf.Module):
         decayed, recent = sums[:, : len(DECAYS)], sums[:, len(DECAYS) :]
         n_baskets = tf.maximum(tf.gather(batch.n_baskets, batch.own_row), 1.0)
         strength = decayed[:, DECAYS.index(120.0)]
+        # Items bought on the same trips are equally strong, but for rounding, which differs between
+        # machines: they keep the order of the items.
+        steps = tf.round(strength * STRENGTH_STEPS)
+        rank = rank_in_row(steps, batch.own_row, batch.n)
         strongest = tf.math.unsorted_segment_max(strength, batch.own_row, batch.n)
         found = {
             "n_purchases": tf.math.log1p(count),
             "share_of_baskets": count / n_baskets,
-            "rank_in_history": tf.math.log1p(rank_in_row(batch, strength)),
+            "rank_in_history": tf.math.log1p(tf.cast(rank, tf.float32)),
             "share_of_strongest": strength / tf.gather(strongest, batch.own_row),
             "_decayed": decayed,
         }
@@ -233,23 +241,11 @@ class OwnFeatures(tf.Module):
             ("type_in_cart", self.type_code, self.n_types),
             ("category_in_cart", self.category_code, self.n_categories),
         ):
-            inside = tf.sort(_pair(cart_row, tf.gather(codes, cart), n_codes))
-            asked = _pair(batch.own_row, tf.gather(codes, batch.own_item), n_codes)
-            low = tf.searchsorted(inside, asked, side="left")
-            high = tf.searchsorted(inside, asked, side="right")
-            found[name] = tf.math.log1p(tf.cast(high - low, tf.float32))
+            inside = cart_row * n_codes + tf.gather(codes, cart)
+            counts = tf.math.unsorted_segment_sum(tf.ones_like(inside), inside, batch.n * n_codes)
+            own = batch.own_row * n_codes + tf.gather(codes, batch.own_item)
+            found[name] = tf.math.log1p(tf.cast(tf.gather(counts, own), tf.float32))
         return found
-
-
-def rank_in_row(batch: Batch, strength: tf.Tensor) -> tf.Tensor:
-    """Return [n_own] the rank from 0 of each own item in its request, strongest first."""
-    key = tf.cast(batch.own_row, tf.float64) * 1e5 - tf.cast(strength, tf.float64)
-    order = tf.argsort(key, stable=True)
-    place = tf.range(tf.shape(order)[0])
-    counts = tf.math.bincount(batch.own_row, minlength=batch.n, maxlength=batch.n, dtype=tf.int32)
-    first = tf.gather(tf.cumsum(counts, exclusive=True), tf.gather(batch.own_row, order))
-    ranks = tf.scatter_nd(order[:, tf.newaxis], place - first, tf.shape(order))
-    return tf.cast(ranks, tf.float32)
 
 
 def _pair(row: tf.Tensor, code: tf.Tensor, n_codes: int) -> tf.Tensor:

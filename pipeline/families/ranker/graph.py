@@ -10,6 +10,8 @@ from pipeline.families.ranker.explore import EXPLORE_GROUPS, ExploreHead
 from pipeline.families.ranker.features import (
     GROUPS,
     N_FEATURES,
+    N_STRONGEST,
+    RANK,
     ItemTables,
     OwnFeatures,
     last_ages,
@@ -20,7 +22,7 @@ from pipeline.params import RankerParams
 from pipeline.recommenders.graph import Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.items import KINDS, classes_of, item_state, offer_weeks
 from pipeline.recommenders.shop import Shop
-from pipeline.recommenders.top import mean_of_row, take
+from pipeline.recommenders.top import NOTHING, mean_of_row, take
 
 HISTORY = "history"
 OWNERS = told_apart(GROUPS)
@@ -63,8 +65,8 @@ class RankerGraph(RankingGraph):
         self._n_ages = params.n_ages
 
     def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return the network's logits."""
-        return self._score(self._inputs(batch))
+        """Return the network's logits; only the N_STRONGEST of a request are to choose from."""
+        return self._score_strongest(self._inputs(batch))
 
     def _inputs(self, batch: Batch) -> list[tf.Tensor]:
         kind = tf.gather(self.features.type_code, batch.own_item)
@@ -72,6 +74,13 @@ class RankerGraph(RankingGraph):
 
     def _score(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         return mean_score(self.network, inputs)
+
+    def _score_strongest(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        rank = tf.math.expm1(inputs[0][:, RANK])
+        strong = tf.where(rank < N_STRONGEST - 0.5)
+        scores = self._score([tf.gather(each, strong[:, 0]) for each in inputs])
+        others = tf.fill(tf.shape(rank), NOTHING)
+        return tf.tensor_scatter_nd_update(others, strong, scores)
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the logits, and what the groups of features and the ages add to them.
@@ -102,7 +111,7 @@ class RankerGraph(RankingGraph):
             found = group_contributions(score, actual, typical, (of_features, of_ages))
             return OWN_GROUPS, tf.reshape(found, [batch.n, k, n_groups])
 
-        return self._score(inputs), why
+        return self._score_strongest(inputs), why
 
     def score_catalogue(self, batch: Batch) -> tf.Tensor:
         """Return the explore head's logits."""

@@ -12,6 +12,7 @@ from pipeline import ranking
 from pipeline.families.fit import Fitted, Schedule, fit, key_of
 from pipeline.families.losses import listwise_softmax
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.families.ranker.features import N_STRONGEST
 from pipeline.families.ranker.graph import RankerGraph
 from pipeline.families.ranker.network import build_network, inputs_of, mean_score
 from pipeline.params import RankerParams
@@ -20,7 +21,6 @@ from pipeline.recommenders.shop import Shop
 
 SCORE_PART = 50_000
 K = 10
-VALIDATION_CANDIDATES = 200  # per request, the strongest: what is beyond is hardly ever chosen
 LENGTH_STEP = 16  # few widths of batches, so that few shapes are met
 
 Batch = tuple[tf.Tensor, ...]
@@ -175,7 +175,7 @@ class OwnValidation:
         """Return the validation examples of the shop as pairs, with the graph's item state."""
         examples, extract = shop.rolling.examples, extractor(graph, params.n_ages)
         labels = Labels.of(examples, shop)
-        pairs = own_pairs(shop.rolling.requests, labels, extract, VALIDATION_CANDIDATES)
+        pairs = own_pairs(shop.rolling.requests, labels, extract, N_STRONGEST)
         user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
         return cls(pairs, examples["labels"].map(len).to_numpy(), user)
 
