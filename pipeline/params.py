@@ -353,6 +353,7 @@ class ServingParams(Section):
     host: str
     port: int = Field(ge=1, le=65535)
     event_store: str
+    retention_days: int = Field(ge=1)
     default_k: int = Field(ge=1)
     maximum_k: int = Field(ge=1)
     explore_slots: int = Field(ge=0)

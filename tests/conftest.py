@@ -1,12 +1,13 @@
 """Fixtures that more than one room uses."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.stage import quiet_tools
-from tests import tiny_shop
+from tests import postgres, tiny_shop
 
 quiet_tools()
 # A shell lets its background jobs ignore Ctrl-C, and so would the services that tests start.
@@ -23,3 +24,12 @@ def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL on loopback."""
+    if postgres.binaries() is None:
+        pytest.skip("Debian's package postgresql is not installed")
+    with postgres.running() as cluster:
+        yield cluster

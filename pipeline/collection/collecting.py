@@ -1,7 +1,7 @@
 """One run: raw tables are checked, months are collected, items and users follow from them."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline import artefacts, schemas
 from pipeline.artefacts import sha256
+from pipeline.collection.forgotten import LeftOut, without_forgotten
 from pipeline.collection.manifest import (
     Checked,
     Manifest,
@@ -39,6 +40,7 @@ from pipeline.collection.rules import tagged_events, tagged_offers
 from pipeline.collection.tables import complete_items, complete_users, described_again
 from pipeline.engine import fetch, materialise
 from pipeline.errors import SourceError
+from pipeline.event_store.suppression import SuppressionList
 from pipeline.expectations import Validator
 from pipeline.params import CollectionParams, ShopParams
 from pipeline.sources import Source
@@ -72,6 +74,7 @@ class Job:
     validator: Validator
     clean: Path
     quarantine: Path
+    left_out: LeftOut | None
 
     def places(self, table: str) -> Places:
         """Return where the months of `table` lie and are written."""
@@ -85,30 +88,44 @@ class Job:
 
 
 def collect(
-    source: Source, params: CollectionParams, shop: ShopParams, validator: Validator
+    source: Source,
+    params: CollectionParams,
+    shop: ShopParams,
+    validator: Validator,
+    suppressed: SuppressionList,
 ) -> Outcome:
     """Write data/clean and data/quarantine, both whole or not at all.
+
+    Args:
+        source: Raw tables.
+        params: Its section of params.yaml.
+        shop: Its section of params.yaml.
+        validator: Expectations are validated with it.
+        suppressed: Whose rows are left out.
 
     Raises:
         SourceError: The source cannot be read, or holds no events.
         DataQualityError: Too much of it breaks its expectations.
     """
     earlier = read_manifest(artefacts.CLEAN_MANIFEST.path)
-    inputs = digest([source.fingerprints, _settings(source, params, shop)])
+    forgotten = [entry.user_hash for entry in suppressed]
+    named = [source.fingerprints, _settings(source, params, shop)]
+    inputs = digest([*named, forgotten] if forgotten else named)
     if earlier.inputs == inputs and _is_intact(earlier):
         n_months = len(earlier.events) + len(earlier.offers)
         log.info("the source is unchanged: all %d months reused", n_months)
         return Outcome(earlier, n_months)
     raw = check_raw(source, earlier.raw, validator, params.maximum_failure_fraction)
+    known, left_out = without_forgotten(source, suppressed)
     with (
         artefacts.whole_folder(QUARANTINE) as quarantine,
         artefacts.whole_folder(CLEAN) as clean,
     ):
         (quarantine / "README.txt").write_text(NOTE, encoding="utf-8")
-        job = Job(source, params, shop, validator, clean, quarantine)
+        job = Job(known, params, shop, validator, clean, quarantine, left_out)
         outcome = _collect_tables(job, earlier, raw, inputs)
         path = clean / artefacts.CLEAN_MANIFEST.path.name
-        artefacts.write_json(outcome.manifest.model_dump(mode="json"), path)
+        artefacts.write_json(outcome.manifest.written(), path)
     return Outcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
 
 
@@ -155,6 +172,7 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
         inputs=inputs,
         source=source.name,
         not_mapped=source.not_mapped,
+        suppressed=asdict(job.left_out) if job.left_out else {},
         raw=raw,
         events=months,
         offers=offer_months,

@@ -67,12 +67,17 @@ class Manifest(Record):
     inputs: str = ""
     source: str = ""
     not_mapped: tuple[str, ...] = ()
+    suppressed: dict[str, int] = Field(default_factory=dict)
     raw: dict[str, Checked] = Field(default_factory=dict)
     events: dict[str, Partition] = Field(default_factory=dict)
     offers: dict[str, Partition] = Field(default_factory=dict)
     whole: dict[str, Checked] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     totals: Totals | None = None
+
+    def written(self) -> dict[str, Any]:
+        """Return what goes to disk; without forgotten people, nothing is said of any."""
+        return self.model_dump(mode="json", exclude=None if self.suppressed else {"suppressed"})
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -18,7 +18,9 @@ Report = dict[str, Any]
 def report(manifest: Manifest) -> Report:
     """Return all numbers about what came in, what was dropped and what was kept."""
     assert manifest.totals is not None
+    suppressed = {"suppressed": dict(manifest.suppressed)} if manifest.suppressed else {}
     return {
+        **suppressed,
         "source": manifest.source,
         "raw": {
             name: {"n_rows": checked.n_rows, "n_failing": checked.n_failing}
@@ -166,6 +168,14 @@ def page(found: Report, conclusion: Verdict) -> Page:
             f"{totals['n_baskets_after_departments']:,} baskets",
         },
     )
+    if "suppressed" in found:
+        view.facts(
+            "People who asked to be forgotten",
+            {
+                "on the list and in the source": found["suppressed"]["n_users"],
+                "their events, left out": found["suppressed"]["n_events"],
+            },
+        )
     months = pd.DataFrame(found["months"])
     view.figure("Events by month", _month_figure(months), "Clean purchase lines per local month.")
     view.table("Months", months.rename(columns=lambda name: name.removeprefix("n_")))

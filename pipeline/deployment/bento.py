@@ -16,6 +16,7 @@ from pipeline.errors import DeploymentError
 NAME = "evergreen"
 HOME = Path(".bentoml")
 REQUIREMENTS = (
+    "alembic",
     "bentoml",
     "httpx",
     "numpy",
@@ -23,6 +24,8 @@ REQUIREMENTS = (
     "pandas",
     "prometheus-client",
     "psutil",
+    "psycopg",
+    "psycopg-binary",
     "pyarrow",
     "pydantic",
     "ruamel.yaml",

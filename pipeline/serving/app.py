@@ -10,6 +10,7 @@ Design choices:
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +27,12 @@ from pipeline.errors import EvergreenError, RequestError
 from pipeline.event_store.store import StoreError
 from pipeline.params import ServingParams
 from pipeline.serving.openapi import document
+from pipeline.shelf.idempotency import HEADER, identified
 from pipeline.shelf.metrics import metrics
 from pipeline.shelf.payloads import EventsAnswer, parse_events, parse_recommend
 from pipeline.shelf.shelf import Shelf
+
+log = logging.getLogger("evergreen.serving")
 
 KIB = 1024
 RETRY_AFTER = {"Retry-After": "1"}
@@ -65,9 +69,14 @@ class Backend:
 
         return await self._within(self._model, answer)
 
-    async def append(self, body: bytes) -> EventsAnswer:
-        """Return the answer to new events, after they are on disk."""
-        events = parse_events(body)
+    async def append(self, body: bytes, key: str | None = None) -> EventsAnswer:
+        """Return the answer to new events, after they are on disk.
+
+        Args:
+            body: One event or a list of them.
+            key: The request's Idempotency-Key.
+        """
+        events = identified(parse_events(body), key)
         latest = time.monotonic() + self.params.timeout_seconds * LINE_FRACTION
 
         def write() -> EventsAnswer:
@@ -133,7 +142,7 @@ async def _recommend(request: Request) -> Response:
 async def _events(request: Request) -> Response:
     backend = _backend(request)
     body = await read_body(request, backend.maximum_body)
-    return _json(await backend.append(body), status=201)
+    return _json(await backend.append(body, request.headers.get(HEADER)), status=201)
 
 
 async def _docs(request: Request) -> Response:
@@ -193,8 +202,11 @@ def _json(value: BaseModel, *, status: int) -> Response:
 
 def _answer(status: int) -> Callable[[Request, Any], Response]:
     def handler(_request: Request, error: EvergreenError) -> Response:
-        if isinstance(error, StoreError):
+        if isinstance(error, StoreError):  # what a database says is for the log, not for a caller
             metrics().store_errors.inc()
+            log.warning("Refused with %d. %s", status, error)
+            said, hint = "the event store does not take it now", "Try again in a moment."
+            return problem(status, error.wanted, received=said, action=hint)
         return problem(status, error.wanted, received=error.received, action=error.action)
 
     return handler

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pipeline.params import ServingParams
+from pipeline.shelf.idempotency import HEADER
 from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
@@ -21,6 +22,13 @@ ERRORS = {
     "413": "The body is too large.",
     "422": "The body is not what was wanted.",
     "503": "Not now: try again after the seconds in Retry-After.",
+}
+IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": "A random text. When no answer came, send the same again with the same key: "
+    "events without an event_id then count once too.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 
 
@@ -67,6 +75,7 @@ def document(params: ServingParams) -> dict[str, Any]:
                     answer=EventsAnswer,
                     status="201",
                 )
+                | {"parameters": [IDEMPOTENCY_KEY]}
             },
             "/healthz": _probe("healthz", "The process lives."),
             "/readyz": _probe("readyz", "The model is loaded."),

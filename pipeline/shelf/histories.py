@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.event_store.store import StoredEvent
+from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints, Vocabulary
@@ -81,6 +82,11 @@ class Overlay:
             seen = [_seen(event, item) for event, item in zip(new, items, strict=True)]
             known = (*self._events.get(user_id, ()), *seen)
             self._events[user_id] = tuple(sorted(known, key=lambda each: each.time))
+
+    def drop(self, forgotten: SuppressionList) -> None:
+        """Lose all memory of some people."""
+        for user_id in forgotten.of(list(self._events)):
+            self._events.pop(user_id, None)
 
     def before(self, user_id: str, moment: float) -> tuple[Seen, ...]:
         """Return what a shopper did strictly before `moment`, in time order."""

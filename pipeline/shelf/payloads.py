@@ -154,10 +154,13 @@ class Event(Payload):
 
 
 class EventsAnswer(Payload):
-    """Answer to POST /events, given after the events are on disk."""
+    """Answer to POST /events, given after the events are on disk.
 
-    accepted: int
-    duplicates: int
+    Events of people who asked to be forgotten are not kept, and count as neither.
+    """
+
+    accepted: int = Field(description="New events, now on disk.")
+    duplicates: int = Field(description="Events that were there already.")
 
 
 class Problem(Payload):

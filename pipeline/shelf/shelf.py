@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
 from pipeline.shelf.catalogue import Catalogue, build_catalogue
 from pipeline.shelf.histories import Overlay, RequestBuilder
+from pipeline.shelf.housekeeping import Housekeeping
 from pipeline.shelf.metrics import metrics
 from pipeline.shelf.payloads import (
     Event,
@@ -36,6 +37,9 @@ from pipeline.shelf.payloads import (
 )
 from pipeline.shelf.prediction_log import PredictionLog
 from pipeline.shelf.reasons import Reasons
+
+NOBODY = ""
+"""Whom the model is asked about instead of a person who asked to be forgotten."""
 
 log = logging.getLogger("evergreen.serving")
 
@@ -109,6 +113,10 @@ class Shelf:
         )
         self._catalogue: Catalogue = build_catalogue(bundle.items, bundle.histories, as_of=as_of)
         self._log = PredictionLog(store.log)
+        self._latest = datetime.now(UTC)
+        self._housekeeping = Housekeeping(
+            store, self._overlay.drop, retention_days=params.retention_days
+        )
         metrics().model.labels(version=self.version, name=self.model_name).set(1)
         self._warm_up(bundle.histories.user_ids[:3], as_of.timestamp())
         log.info("Model %s (%s) answers.", self.version, self.model_name)
@@ -127,6 +135,8 @@ class Shelf:
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
+        if query.user_id in self._store.suppressed:
+            query = query.model_copy(update={"user_id": NOBODY})
         received_at = datetime.now(UTC)
         started = time.perf_counter()
         asked = self._ask(query, received_at)
@@ -142,7 +152,9 @@ class Shelf:
         done = time.perf_counter()
         self._measure(build=built - started, model=ranked - built, explain=done - ranked)
         self._count(query.user_id, items)
-        self._log.put(_prediction(asked, answer, received_at, latency_ms=(done - started) * 1e3))
+        if query.user_id != NOBODY:
+            latency_ms = (done - started) * 1e3
+            self._log.put(_prediction(asked, answer, received_at, latency_ms=latency_ms))
         return answer
 
     def _ask(self, query: RecommendRequest, now: datetime) -> _Asked:
@@ -195,16 +207,25 @@ class Shelf:
         Raises:
             StoreError: Nothing was written.
         """
-        now = datetime.now(UTC)
+        now = self._now()
         new = self._store.append([_stored(event, now) for event in events])
         self._overlay.extend(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
-        metrics().duplicates.inc(len(events) - len(new))
-        return EventsAnswer(accepted=len(new), duplicates=len(events) - len(new))
+        forgotten = self._store.suppressed.of({event.user_id for event in events})
+        kept = sum(event.user_id not in forgotten for event in events)
+        duplicates = kept - len(new)
+        metrics().duplicates.inc(duplicates)
+        return EventsAnswer(accepted=len(new), duplicates=duplicates)
+
+    def _now(self) -> datetime:
+        """Return the time, always later than before: a clock that is put back changes no order."""
+        self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
+        return self._latest
 
     def close(self) -> None:
         """Write the waiting predictions and close the store."""
+        self._housekeeping.close()
         self._log.close()
         self._store.close()
 

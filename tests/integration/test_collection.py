@@ -19,6 +19,7 @@ from pipeline import artefacts
 from pipeline.collection import collecting, months
 from pipeline.collection import report as reporting
 from pipeline.collection.__main__ import main
+from pipeline.event_store.suppression import SuppressionList, entry_of, write_suppressed
 from pipeline.expectations import Validator
 from tests import tiny_shop
 
@@ -506,3 +507,56 @@ def test_the_manifest_names_no_path_host_or_time(shop: Path) -> None:
     text = artefacts.CLEAN_MANIFEST.path.read_text(encoding="utf-8")
     assert str(shop) not in text
     assert json.loads(text)["source"] == "files"
+
+
+def forget(*user_ids: str) -> None:
+    salt = "00" * 16
+    write_suppressed(SuppressionList(entry_of(user_id, salt) for user_id in user_ids))
+
+
+@pytest.mark.usefixtures("shop_with_docs")
+def test_a_list_of_forgotten_people_that_is_empty_changes_no_byte() -> None:
+    before = state()
+    assert "suppressed" not in report()
+    forget()
+    shutil.rmtree("data/clean")
+    assert main([]) == 0
+    assert state() == before
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_forgotten_person_is_in_no_clean_table_and_is_counted() -> None:
+    gone = source_events()["user_id"].eq("user-03").sum()
+    assert gone > 0
+    forget("user-03", "somebody-else")
+    assert main([]) == 0
+    assert report()["suppressed"] == {"n_users": 1, "n_events": gone}
+    assert report()["events"]["n_in"] == N_ALL - gone
+    for table in (artefacts.EVENTS, artefacts.USERS):
+        assert "user-03" not in set(artefacts.read_table(table)["user_id"])
+    assert report()["totals"]["n_users"] == 79
+    assert report()["totals"]["n_users_after_departments"] == 79
+    assert "user-03" not in Path("data/clean/manifest.json").read_text()
+    page = artefacts.page("collection").path.read_text()
+    assert "People who asked to be forgotten" in page
+    forget()
+    assert main([]) == 0
+    assert "suppressed" not in report()
+    assert report()["totals"]["n_users"] == 80
+
+
+@pytest.mark.usefixtures("shop")
+def test_rows_of_nobody_are_still_quarantined_when_somebody_is_forgotten() -> None:
+    change("events", put("user_id", None, [0, 1]))
+    forget("user-03")
+    assert main([]) == 0
+    assert len(quarantined()) == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_damaged_list_of_forgotten_people_stops_collection() -> None:
+    forget("user-03")
+    Path("data/suppressed/users.csv").write_text("salt,user_hash\nuser-03\n")
+    before = state()
+    assert main([]) == 1
+    assert state() == before

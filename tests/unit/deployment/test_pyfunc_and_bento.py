@@ -1,6 +1,8 @@
 """The bundle as an MLflow model, its golden requests, and a Bento that cannot be built."""
 
+import re
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,3 +193,12 @@ def test_what_is_built_holds_the_code_the_params_and_the_bundle(
     monkeypatch.setattr(bento.subprocess, "run", run)
     assert build(bundle) == Path("store/bentos/evergreen/0123456789ab").absolute()
     assert not old.exists()
+
+
+def test_the_bento_installs_what_the_event_store_imports() -> None:
+    files = (bento.PROJECT / "pipeline" / "event_store").rglob("*.py")
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    imported = set(re.findall(r"(?m)^(?:from|import) (\w+)", text))
+    ours = imported - {"pipeline"} - set(sys.stdlib_module_names)
+    assert ours == {"alembic", "sqlalchemy"}
+    assert {*ours, "psycopg", "psycopg-binary"} <= set(bento.REQUIREMENTS)

@@ -1,45 +1,13 @@
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import threading
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.event_store.store import EventStore, Prediction, StoredEvent, StoreError
-
-NOON = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-def event(event_id: str, **changes: Any) -> StoredEvent:
-    values: dict[str, Any] = {
-        "event_id": event_id,
-        "user_id": "ann",
-        "item_id": "milk",
-        "timestamp": NOON,
-        "event_type": "purchase",
-        "quantity": 2.0,
-        "price": 1.5,
-        "discount": 0.0,
-        "basket_id": None,
-        "session_id": None,
-        "store_id": None,
-        "source": "serving",
-        "received_at": NOON,
-    }
-    return StoredEvent(**{**values, **changes})
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'new' / 'events.db'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[EventStore]:
-    opened = EventStore(url, lock_seconds=0.05)
-    yield opened
-    opened.close()
+from pipeline.event_store.store import EventStore, StoreError
+from tests.postgres import Cluster
+from tests.unit.event_store.rows import NOON, event, prediction
 
 
 def test_what_was_appended_is_there_after_a_crash(url: str) -> None:
@@ -78,15 +46,16 @@ def test_a_moment_in_another_zone_is_the_same_moment(store: EventStore) -> None:
     assert [each.timestamp for each in store.events_since(local)] == [NOON]
 
 
-def test_it_is_durable(store: EventStore, tmp_path: Path) -> None:
-    with store._engine.connect() as connection:
+def test_it_is_durable(sqlite_store: EventStore) -> None:
+    with sqlite_store.database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
 def test_a_locked_database_is_said_and_nothing_is_written(
-    store: EventStore, tmp_path: Path
+    sqlite_store: EventStore, tmp_path: Path
 ) -> None:
+    store = sqlite_store
     other = sqlite3.connect(tmp_path / "new" / "events.db")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
@@ -96,8 +65,9 @@ def test_a_locked_database_is_said_and_nothing_is_written(
     assert store.append([event("1")]) == [event("1")]
 
 
-def test_a_full_disk_is_said_and_nothing_is_written(store: EventStore) -> None:
-    with store._engine.connect() as connection:
+def test_a_full_disk_is_said_and_nothing_is_written(sqlite_store: EventStore) -> None:
+    store = sqlite_store
+    with store.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="full"):
@@ -105,7 +75,10 @@ def test_a_full_disk_is_said_and_nothing_is_written(store: EventStore) -> None:
     assert list(store.events_since(NOON)) == []
 
 
-@pytest.mark.parametrize("url", ["no url", "nosuch://x/y", "sqlite:////proc/nowhere/events.db"])
+@pytest.mark.parametrize(
+    "url",
+    ["no url", "nosuch://x/y", "sqlite://", "mysql://x/y", "sqlite:////proc/nowhere/events.db"],
+)
 def test_a_store_that_cannot_be_opened_is_said(url: str) -> None:
     with pytest.raises(StoreError):
         EventStore(url)
@@ -118,20 +91,117 @@ def test_a_file_that_is_not_a_database_is_said(tmp_path: Path) -> None:
 
 
 def test_predictions_come_back_as_logged(store: EventStore) -> None:
-    prediction = Prediction(
-        request_id="r1",
-        user_id="ann",
-        timestamp=NOON,
-        store_id=None,
-        k=2,
-        items=["milk", "tea"],
-        scores=[0.5, 0.25],
-        slots=["repeat", "explore"],
-        model_version="0123456789ab",
-        latency_ms=1.5,
-        received_at=NOON,
-    )
-    store.log([prediction])
-    store.log([prediction])
-    assert store.predictions() == [prediction]
+    shown = prediction("r1")
+    store.log([shown])
+    store.log([shown])
+    assert store.predictions() == [shown]
     assert store.predictions(user_id="bob") == []
+
+
+def test_writers_at_the_same_time_store_each_event_once(url: str) -> None:
+    """Six writers, each with the same 40 events in another order."""
+    stores = [EventStore(url, lock_seconds=10) for _ in range(6)]
+    new: list[str] = []
+
+    def write(number: int) -> None:
+        mine = [event(str(n)) for n in range(40)]
+        turned = mine[number * 7 :] + mine[: number * 7]
+        for first in range(0, 40, 8):
+            new.extend(each.event_id for each in stores[number].append(turned[first : first + 8]))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(new) == sorted(str(n) for n in range(40))
+    assert len(list(stores[0].events_since(NOON))) == 40
+    for each in stores:
+        each.close()
+
+
+@pytest.mark.slow
+def test_after_a_restart_of_the_server_the_store_goes_on(postgresql: Cluster) -> None:
+    store = EventStore(postgresql.new_database())
+    store.append([event("1")])
+    postgresql.stop()
+    with pytest.raises(StoreError, match="written to disk"):
+        store.append([event("2")])
+    postgresql.start()
+    assert store.append([event("1"), event("2")]) == [event("2")]
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_server_in_another_zone_keeps_the_moment(postgresql: Cluster) -> None:
+    url = postgresql.new_database()
+    postgresql.sql(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET timezone TO 'Asia/Kathmandu'")
+    store = EventStore(url)
+    store.append([event("1"), event("2", timestamp=NOON - timedelta(microseconds=1))])
+    assert [each.timestamp for each in store.events_since(NOON)] == [NOON]
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_locked_is_said_and_nothing_is_written(postgresql: Cluster) -> None:
+    url = postgresql.new_database()
+    store, other = EventStore(url, lock_seconds=0.05), EventStore(url)
+    with other.database.writing("a lock") as connection:
+        connection.exec_driver_sql("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="lock timeout"):
+            store.append([event("1")])
+    assert store.append([event("1")]) == [event("1")]
+    store.close()
+    other.close()
+
+
+def test_a_file_that_was_moved_away_acknowledges_nothing_until_it_is_back(
+    sqlite_store: EventStore,
+) -> None:
+    file = sqlite_store.database.path
+    assert file is not None
+    assert len(sqlite_store.append([event("1")])) == 1
+    aside = file.with_name("aside.db")
+    file.rename(aside)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            sqlite_store.append([event("2")])
+    assert not file.exists()
+    aside.rename(file)
+    sqlite_store.append([event("2")])
+    found = EventStore(f"sqlite:///{file}")
+    assert [each.event_id for each in found.events_since(NOON)] == ["1", "2"]
+    found.close()
+
+
+def test_a_file_that_was_deleted_is_not_made_anew_behind_its_back(
+    sqlite_store: EventStore,
+) -> None:
+    file = sqlite_store.database.path
+    assert file is not None
+    sqlite_store.append([event("1")])
+    file.unlink()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            sqlite_store.log([prediction("r1")])
+    assert not file.exists()
+
+
+def test_a_journal_with_a_broken_end_keeps_what_is_before_it(sqlite_url: str) -> None:
+    store = EventStore(sqlite_url)
+    file = store.database.path
+    assert file is not None
+    journal = file.with_name("events.db-wal")
+    store.append([event("1")])
+    whole = journal.stat().st_size
+    store.append([event("2")])
+    crashed = file.parent / "crashed"
+    crashed.mkdir()
+    torn = journal.read_bytes()
+    (crashed / "events.db").write_bytes(file.read_bytes())
+    (crashed / "events.db-wal").write_bytes(torn[:whole] + b"\xff" * (len(torn) - whole))
+    store.close()
+    again = EventStore(f"sqlite:///{crashed / 'events.db'}")
+    assert [each.event_id for each in again.events_since(NOON)] == ["1"]
+    assert again.append([event("2")]) == [event("2")]
+    again.close()

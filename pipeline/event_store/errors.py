@@ -1,0 +1,32 @@
+"""The one error of this room."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from pipeline.errors import EvergreenError
+
+
+class StoreError(EvergreenError):
+    """The event store cannot be written or read now."""
+
+
+@contextmanager
+def said_clearly(wanted: str) -> Iterator[None]:
+    """Turn what a database driver says into a StoreError.
+
+    Args:
+        wanted: What was wanted of the database, as a sentence without a full stop.
+
+    Raises:
+        StoreError: The database said no, or no connection was free.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreError(
+            wanted, received=str(said).strip(), action="Try again in a moment."
+        ) from error

@@ -1,0 +1,60 @@
+"""Forget people: their events and predictions go, and nothing of theirs is kept again.
+
+Reads:  params.yaml (serving.event_store), data/suppressed/users.csv.
+Writes: the event store, data/suppressed/users.csv. Without USER it only brings the two lists of
+        forgotten people together, for a new database or after `git pull`.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from pipeline.deployment.process import store_of
+from pipeline.event_store.cleaning import Cleaned, forget
+from pipeline.event_store.store import EventStore
+from pipeline.event_store.suppression import (
+    SUPPRESSED_USERS,
+    SuppressionList,
+    read_suppressed,
+    write_suppressed,
+)
+from pipeline.params import read_params
+
+LOCK_SECONDS = 10.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when nothing is left of them.
+
+    Raises:
+        EvergreenError: It could not be done now, or not wholly.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.serving forget",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("users", nargs="*", metavar="USER", help="a user_id")
+    user_ids = sorted(set(parser.parse_args(argv).users))
+    url = store_of(os.environ, read_params().serving.event_store)
+    known = read_suppressed()
+    store = EventStore(url, lock_seconds=LOCK_SECONDS)
+    try:
+        cleaned, after = forget(store.database, user_ids, known)
+    finally:
+        store.close()
+    if after.entries != known.entries:
+        write_suppressed(after)
+    print(_told(user_ids, cleaned, after))
+    return int(any(each.n_left for each in cleaned))
+
+
+def _told(user_ids: Sequence[str], cleaned: Sequence[Cleaned], after: SuppressionList) -> str:
+    lines = [f"{'table':<16}{'removed':>10}{'left':>10}"]
+    lines += [f"{each.table:<16}{each.n_removed:>10,}{each.n_left:>10,}" for each in cleaned]
+    n_listed = len(after.of(user_ids))
+    told = f"""\
+{n_listed} of {len(user_ids)} are on the list of forgotten people, which holds {len(after)}.
+A running service forgets them within seconds. Commit {SUPPRESSED_USERS}:
+the next `dvc repro` then learns nothing from them."""
+    return "\n".join([*lines, told])
