@@ -9,6 +9,7 @@
     │   └── BundleError           a model bundle is incomplete, altered or made for something else
     ├── TrainingError             a model cannot be fitted on what it was given
     ├── RequestError              a request to a model or to the endpoint makes no sense
+    │   └── NotFoundError         a request names something that is not there
     ├── DeploymentError           the built service does not do what the plan asks of it
     └── NotViableError            the plan says that going on is not worth it
 
@@ -63,6 +64,10 @@ class TrainingError(EvergreenError):
 
 class RequestError(EvergreenError):
     """A request to a model or to the endpoint makes no sense."""
+
+
+class NotFoundError(RequestError):
+    """A request names something that is not there."""
 
 
 class DeploymentError(EvergreenError):

@@ -357,6 +357,10 @@ class ServingParams(Section):
     default_k: int = Field(ge=1)
     maximum_k: int = Field(ge=1)
     explore_slots: int = Field(ge=0)
+    explore_policy: Literal["top", "sampled"]
+    explore_temperature: float = Field(gt=0)
+    explore_candidates: int = Field(ge=1)
+    diversity: float = Field(ge=0, le=1)
     maximum_body_kib: int = Field(ge=1)
     timeout_seconds: int = Field(ge=1, le=2)  # BentoML's own timer ends after 3
     cart_hours: float = Field(ge=0)

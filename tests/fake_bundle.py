@@ -10,7 +10,13 @@ import pandas as pd
 
 from pipeline.params import ServingParams
 from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.recommender import Explanations, Recommendations
+from pipeline.recommenders.recommender import (
+    Explanations,
+    Ranked,
+    Recommendations,
+    Why,
+    fill_places,
+)
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import Vocabulary
 from tests import tiny_shop
@@ -18,7 +24,6 @@ from tests import tiny_shop
 AS_OF = datetime(2024, 3, 1, tzinfo=UTC)
 ITEMS = ("bread", "coffee", "jam", "milk", "tea")
 BREAD, COFFEE, JAM, MILK, TEA = range(1, 6)
-REPEAT, EXPLORE, POPULAR = range(3)
 
 
 def purchases(rows: list[tuple[str, str, str, str]]) -> pd.DataFrame:
@@ -44,38 +49,67 @@ class CountingRecommender:
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(ITEMS))
     requests: list[Requests] = field(default_factory=list)
 
-    def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
+    def rank(self, requests: Requests, k: int) -> Ranked:
         self.requests.append(requests)
-        counts = np.bincount(requests.item, minlength=len(self.vocabulary)).astype(float)
-        bought = counts > 0
-        scores = counts + 0.5 * np.isin(np.arange(len(counts)), requests.viewed_item)
+        rows = [self._lists(requests.part(row, row + 1), k) for row in range(len(requests))]
+        return Ranked(
+            *(np.concatenate([row[at] for row in rows]) for at in range(6)),
+        )
+
+    def _lists(self, request: Requests, k: int) -> list[np.ndarray[Any, Any]]:
+        counts = np.bincount(request.item, minlength=len(self.vocabulary)).astype(float)
+        scores = counts + 0.5 * np.isin(np.arange(len(counts)), request.viewed_item)
         offered = [
             index
             for index in np.argsort(-scores, kind="stable").tolist()
-            if index > 0 and index not in requests.cart_item
+            if index > 0 and index not in request.cart_item
         ]
-        repeat = [index for index in offered if bought[index]][: k - explore_slots]
-        rest = [index for index in offered if index not in repeat]
-        rest.sort(key=lambda index: bought[index])
-        chosen = [*repeat, *rest][:k]
-        slots = [REPEAT if bought[index] else EXPLORE for index in chosen]
-        padding = k - len(chosen)
-        return Recommendations(
-            items=np.array([[*chosen, *[0] * padding]], dtype=np.int32),
-            scores=np.array([[*scores[chosen], *[0.0] * padding]], dtype=np.float32),
-            slots=np.array([[*slots, *[POPULAR] * padding]], dtype=np.int8),
-        )
+        repeat = [index for index in offered if counts[index] > 0]
+        explore = [index for index in offered if counts[index] == 0]
+        found = []
+        for chosen in (repeat, explore, sorted(offered)):
+            padded = [*chosen, *[0] * k][:k]
+            found.append(np.array([padded], dtype=np.int32))
+            found.append(np.where(found[-1] > 0, scores[padded], 0.0).astype(np.float32))
+        return found
+
+    def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
+        """Own items are there as they are due and often bought, others for a look or nothing."""
+        ranked = self.rank(requests, k)
+        lists = (ranked.repeat_items, ranked.explore_items, ranked.popular_items)
+        items = np.concatenate(lists, axis=1)
+
+        def why(places: np.ndarray[Any, Any]) -> Explanations:
+            chosen = np.where(places >= 0, np.take_along_axis(items, places, axis=1), 0)
+            parts = [requests.part(row, row + 1) for row in range(len(requests))]
+            n_items = len(self.vocabulary)
+            counts = np.stack(
+                [
+                    np.bincount(part.item, minlength=n_items)[row]
+                    for part, row in zip(parts, chosen, strict=True)
+                ]
+            )
+            viewed = np.stack(
+                [
+                    0.5 * np.isin(row, part.viewed_item)
+                    for part, row in zip(parts, chosen, strict=True)
+                ]
+            )
+            added = np.stack([0.6 * counts, 0.4 * counts, viewed], axis=2).astype(np.float32)
+            nothing = np.zeros((*chosen.shape, 0), dtype=np.float32)
+            return Explanations(("due", "frequency", "viewed"), added, (), nothing)
+
+        return ranked, why
+
+    def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
+        return fill_places(self.rank(requests, k), k, explore_slots)[0]
 
     def explain(
         self, requests: Requests, k: int, *, explore_slots: int = 0
     ) -> tuple[Recommendations, Explanations]:
-        """Own items are there as they are due and often bought, others for a look or nothing."""
-        found = self.recommend(requests, k, explore_slots=explore_slots)
-        counts = np.bincount(requests.item, minlength=len(self.vocabulary))[found.items]
-        viewed = 0.5 * np.isin(found.items, requests.viewed_item)
-        why = np.stack([0.6 * counts, 0.4 * counts, viewed], axis=2).astype(np.float32)
-        nothing = np.zeros((*found.items.shape, 0), dtype=np.float32)
-        return found, Explanations(("due", "frequency", "viewed"), why, (), nothing)
+        ranked, why = self.rank_explained(requests, k)
+        found, places = fill_places(ranked, k, explore_slots)
+        return found, why(places)
 
 
 @dataclass

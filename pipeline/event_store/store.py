@@ -8,7 +8,7 @@ Design choices:
   its first write, when no other process can be in the middle of forgetting.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.event_store.database import LOCK_SECONDS, Database
 from pipeline.event_store.errors import StoreError
 from pipeline.event_store.suppression import Entry, SuppressionList
 from pipeline.event_store.tables import (
+    AVAILABILITY,
     EVENTS,
     PREDICTIONS,
     SOURCE,
@@ -49,6 +50,11 @@ class EventStore:
         insert = postgresql.insert if is_server else sqlite.insert
         self._insert_events = insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id)
         self._insert_predictions = insert(PREDICTIONS).on_conflict_do_nothing()
+        offered = insert(AVAILABILITY)
+        self._set_availability = offered.on_conflict_do_update(
+            index_elements=["item_id"],
+            set_={name: offered.excluded[name] for name in ("available", "changed_at")},
+        )
         self.suppressed = SuppressionList()
         """Who is forgotten, as of the last write or `refresh`; replaced when it changes."""
         self.refresh()
@@ -140,6 +146,41 @@ class EventStore:
         with self.database.reading("The predictions must be readable") as connection:
             rows = connection.execute(query).mappings().all()
         return [Prediction(**found) for found in rows]
+
+    def prediction(self, request_id: str) -> Prediction | None:
+        """Return the logged prediction of one request, None without one.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        query = sa.select(PREDICTIONS).where(PREDICTIONS.c.request_id == request_id)
+        with self.database.reading("The predictions must be readable") as connection:
+            found = connection.execute(query).mappings().one_or_none()
+        return None if found is None else Prediction(**found)
+
+    def set_availability(self, available: Mapping[str, bool], *, changed_at: datetime) -> None:
+        """Commit which items can be bought and which cannot; the last word counts.
+
+        Raises:
+            StoreError: Nothing was acknowledged.
+        """
+        # In one order everywhere, as in `append`.
+        rows = [
+            {"item_id": item_id, "available": available[item_id], "changed_at": changed_at}
+            for item_id in sorted(available)
+        ]
+        with self.database.writing("The availability must be written to disk") as connection:
+            connection.execute(self._set_availability, rows)
+
+    def unavailable(self) -> list[str]:
+        """Return the items that cannot be bought now, in the order of text.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        query = sa.select(AVAILABILITY.c.item_id).where(~AVAILABILITY.c.available)
+        with self.database.reading("The availability must be readable") as connection:
+            return sorted(connection.execute(query).scalars())
 
     def close(self) -> None:
         """Close every connection."""

@@ -68,8 +68,17 @@ PREDICTIONS = sa.Table(
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("latency_ms", sa.Double, nullable=False),
     sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("propensities", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("reasons", sa.JSON, nullable=False, server_default="[]"),
     sa.Index("predictions_by_user", "user_id", "timestamp"),
     sa.Index("predictions_by_receipt", "received_at"),
+)
+AVAILABILITY = sa.Table(  # what can be bought, as the shop said last
+    "availability",
+    METADATA,
+    sa.Column("item_id", sa.String(128), primary_key=True),
+    sa.Column("available", sa.Boolean, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
 )
 SUPPRESSED = sa.Table(  # who is forgotten; see suppression.py
     "suppressed",
@@ -100,7 +109,10 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of the predictions table: what a shopper was shown."""
+    """One row of the predictions table: what a shopper was shown.
+
+    Rows that an earlier version wrote have no propensities and no reasons: empty lists.
+    """
 
     request_id: str
     user_id: str
@@ -113,6 +125,8 @@ class Prediction:
     model_version: str
     latency_ms: float
     received_at: datetime
+    propensities: list[float]
+    reasons: list[list[str]]
 
 
 def row(value: StoredEvent | Prediction) -> dict[str, Any]:

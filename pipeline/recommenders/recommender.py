@@ -4,6 +4,7 @@ Fitting yields a TensorFlow graph with one signature, whatever the method. That 
 tested, bundled and served, so the best method can be deployed even when it is a classical one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,6 +76,11 @@ class Ranked:
     popular_scores: Floats
 
 
+# Explains the items at [n, k] places: columns of the lists of `Ranked` side by side in the order of
+# SLOTS, -1 for no item.
+Why = Callable[[npt.NDArray[np.intp]], Explanations]
+
+
 class Recommender(Protocol):
     """A fitted method: a graph from raw requests to ranked items."""
 
@@ -106,6 +112,14 @@ class Recommender(Protocol):
 
         Raises:
             RequestError: k < 1, or explore_slots not in 0..k.
+        """
+        ...
+
+    def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
+        """Return what `rank` does, and what explains the items that are chosen of it.
+
+        Raises:
+            RequestError: k < 1.
         """
         ...
 

@@ -12,6 +12,7 @@ numbers everywhere. Design choices:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,25 @@ class Requests:
             local_hour=self.local_hour[rows],
             user_attributes=self.user_attributes[rows],
         )
+
+
+def join(parts: Sequence[Requests]) -> Requests:
+    """Return the requests of all parts behind each other; of one part, that part.
+
+    Raises:
+        ValueError: There is no part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[str, Any] = {}
+    for name in Requests.__dataclass_fields__:
+        columns = [getattr(part, name) for part in parts]
+        if name.endswith("_splits"):
+            lengths = np.concatenate([np.diff(splits) for splits in columns])
+            joined[name] = np.concatenate([[0], np.cumsum(lengths)])
+        else:
+            joined[name] = np.concatenate(columns)
+    return Requests(**joined)
 
 
 def build_requests(  # noqa: PLR0913  one argument per part of a request

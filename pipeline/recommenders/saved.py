@@ -15,6 +15,7 @@ from pipeline.recommenders.recommender import (
     Explanations,
     Ranked,
     Recommendations,
+    Why,
     check_sizes,
     fill_places,
     fill_slots,
@@ -96,21 +97,31 @@ class GraphRecommender:
         check_sizes(k, explore_slots)
         return fill_slots(self.rank(requests, k), k, explore_slots)
 
+    def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
+        """Return what `rank` does, and what explains the items that are chosen of it."""
+        check_sizes(k)
+        answer = self._ask(requests, k, explained=True)
+        ranked = Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
+        n_groups, n_facts = answer["repeat_why"].shape[2], answer["repeat_facts"].shape[2]
+
+        def why(places: np.ndarray[Any, Any]) -> Explanations:
+            return Explanations(
+                groups=_names(answer["groups"][:n_groups]),
+                why=_chosen([answer[f"{slot}_why"] for slot in SLOTS], places),
+                facts=_names(answer["facts"][:n_facts]),
+                values=_chosen([answer[f"{slot}_facts"] for slot in SLOTS], places),
+            )
+
+        return ranked, why
+
     def explain(
         self, requests: Requests, k: int, *, explore_slots: int = 0
     ) -> tuple[Recommendations, Explanations]:
         """Return what `recommend` does, and what contributes to each score."""
         check_sizes(k, explore_slots)
-        answer = self._ask(requests, k, explained=True)
-        ranked = Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
+        ranked, why = self.rank_explained(requests, k)
         found, places = fill_places(ranked, k, explore_slots)
-        n_groups, n_facts = answer["repeat_why"].shape[2], answer["repeat_facts"].shape[2]
-        return found, Explanations(
-            groups=_names(answer["groups"][:n_groups]),
-            why=_chosen([answer[f"{slot}_why"] for slot in SLOTS], places),
-            facts=_names(answer["facts"][:n_facts]),
-            values=_chosen([answer[f"{slot}_facts"] for slot in SLOTS], places),
-        )
+        return found, why(places)
 
     def save(self, path: Path) -> None:
         """Write the graph, its description and its vocabulary to a folder."""

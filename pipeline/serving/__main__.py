@@ -17,6 +17,7 @@ from pipeline.stage import quiet_loggers, quiet_tools
 # By name: the module whose `main(argv)` runs it, and what it does.
 COMMANDS = {
     "serve": ("pipeline.serving.foreground", "answer in the foreground; Ctrl-C stops it"),
+    "score": ("pipeline.serving.score", "score many shoppers into a file, without a service"),
     "forget": ("pipeline.serving.forget", "remove a person's events and predictions for good"),
     "retain": ("pipeline.serving.retain", "delete what is older than serving.retention_days"),
 }

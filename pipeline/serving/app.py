@@ -6,7 +6,7 @@ Design choices:
   than the model. /livez, /healthz, /readyz and /metrics come from BentoML; the ones here answer
   only when the app runs alone.
 - The event loop only moves bytes. One thread runs the model, one writes events: a slow disk never
-  holds up a recommendation.
+  holds up a recommendation. A third does what is not urgent, see `siblings`.
 """
 
 import asyncio
@@ -23,10 +23,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipeline.errors import EvergreenError, RequestError
+from pipeline.errors import EvergreenError, NotFoundError, RequestError
 from pipeline.event_store.store import StoreError
 from pipeline.params import ServingParams
 from pipeline.serving.openapi import document
+from pipeline.serving.siblings import Siblings
 from pipeline.shelf.idempotency import HEADER, identified
 from pipeline.shelf.metrics import metrics
 from pipeline.shelf.payloads import EventsAnswer, parse_events, parse_recommend
@@ -50,7 +51,7 @@ class BusyError(EvergreenError):
 
 
 class Backend:
-    """A shelf, its limits, and the two threads that work on it."""
+    """A shelf, its limits, and the threads that work on it."""
 
     def __init__(self, shelf: Shelf, params: ServingParams) -> None:
         """Take the shelf over; `close` closes it too."""
@@ -59,6 +60,7 @@ class Backend:
         self.maximum_body = params.maximum_body_kib * KIB
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
 
     async def recommend(self, body: bytes) -> bytes:
         """Return the JSON answer to a recommendation request."""
@@ -77,14 +79,22 @@ class Backend:
             key: The request's Idempotency-Key.
         """
         events = identified(parse_events(body), key)
+        return await self.write(lambda: self.shelf.append(events))
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """Return what `work` does on the thread that writes, unless it waited there too long."""
         latest = time.monotonic() + self.params.timeout_seconds * LINE_FRACTION
 
-        def write() -> EventsAnswer:
+        def in_time() -> T:
             if time.monotonic() > latest:
                 raise _busy()
-            return self.shelf.append(events)
+            return work()
 
-        return await self._within(self._writer, write)
+        return await self._within(self._writer, in_time)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Return what `work` does on the thread for what is not urgent."""
+        return await self._within(self._aside, work)
 
     async def _within(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -98,6 +108,7 @@ class Backend:
         """Finish what is in work, write what waits."""
         self._model.shutdown()
         self._writer.shutdown()
+        self._aside.shutdown()
         self.shelf.close()
 
 
@@ -114,6 +125,7 @@ def build_app() -> Starlette:
     routes = [
         Route("/recommend", _recommend, methods=["POST"]),
         Route("/events", _events, methods=["POST"]),
+        *Siblings(_backend, read_body).routes(),
         Route("/docs.json", _docs, methods=["GET"]),
         Route("/healthz", _healthy, methods=["GET"]),
         Route("/readyz", _ready, methods=["GET"]),
@@ -121,6 +133,7 @@ def build_app() -> Starlette:
     ]
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         RequestError: _answer(422),
+        NotFoundError: _answer(404),
         BodyError: _answer(413),
         StoreError: _answer(503),
         BusyError: _answer(503),

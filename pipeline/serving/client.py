@@ -9,10 +9,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from pipeline.errors import EvergreenError
+from pipeline.shelf.availability import AvailabilityAnswer, ItemAvailability
+from pipeline.shelf.batch import BatchAnswer, BatchRequest
+from pipeline.shelf.explaining import ExplainAnswer
 from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
@@ -21,6 +25,7 @@ from pipeline.shelf.payloads import (
     RecommendAnswer,
     RecommendRequest,
 )
+from pipeline.shelf.similar import SimilarAnswer
 
 UNAVAILABLE = 503
 BODY_BYTES = 32 * 1024
@@ -95,6 +100,43 @@ class Client:
             answer = EventsAnswer.model_validate_json(self._post("/events", body))
             accepted, duplicates = accepted + answer.accepted, duplicates + answer.duplicates
         return EventsAnswer(accepted=accepted, duplicates=duplicates)
+
+    def recommend_batch(self, request: BatchRequest) -> BatchAnswer:
+        """Return the answers for many shoppers.
+
+        Raises:
+            ServiceError: The service refused it, or did not answer after all attempts.
+        """
+        body = request.model_dump_json(exclude_none=True)
+        return BatchAnswer.model_validate_json(self._post("/recommend_batch", body))
+
+    def similar(self, item_id: str, *, k: int | None = None) -> SimilarAnswer:
+        """Return items that are bought together with one.
+
+        Raises:
+            ServiceError: The item is not known, or the service does not answer.
+        """
+        query = "" if k is None else f"?k={k}"
+        found = self._get(f"/similar/{quote(item_id, safe='')}{query}")
+        return SimilarAnswer.model_validate_json(found.content)
+
+    def explain(self, request_id: str) -> ExplainAnswer:
+        """Return what was shown in answer to a request, and why.
+
+        Raises:
+            ServiceError: No such answer is logged, or the service does not answer.
+        """
+        found = self._get(f"/explain/{quote(request_id, safe='')}")
+        return ExplainAnswer.model_validate_json(found.content)
+
+    def set_availability(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
+        """Say which items can be bought; return how many changes are on the service's disk.
+
+        Raises:
+            ServiceError: The service refused them, or did not answer after all attempts.
+        """
+        body = f"[{','.join(change.model_dump_json() for change in changes)}]"
+        return AvailabilityAnswer.model_validate_json(self._post("/availability", body))
 
     def is_ready(self) -> bool:
         """Tell whether the model is loaded."""

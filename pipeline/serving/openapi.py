@@ -6,6 +6,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pipeline.params import ServingParams
+from pipeline.shelf.availability import MAXIMUM_CHANGES, AvailabilityAnswer, ItemAvailability
+from pipeline.shelf.batch import BatchAnswer, BatchRequest
+from pipeline.shelf.explaining import ExplainAnswer
 from pipeline.shelf.idempotency import HEADER
 from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
@@ -15,6 +18,7 @@ from pipeline.shelf.payloads import (
     RecommendAnswer,
     RecommendRequest,
 )
+from pipeline.shelf.similar import SimilarAnswer
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
@@ -39,17 +43,26 @@ def document(params: ServingParams) -> dict[str, Any]:
         RecommendAnswer,
         Event,
         EventsAnswer,
+        BatchRequest,
+        BatchAnswer,
+        SimilarAnswer,
+        ExplainAnswer,
+        ItemAvailability,
+        AvailabilityAnswer,
         ErrorAnswer,
     ]
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template=SCHEMAS + "{model}"
     )
     schemas = found["$defs"]
-    for branch in schemas["RecommendRequest"]["properties"]["k"]["anyOf"]:
-        if branch.get("type") == "integer":
-            branch["maximum"] = params.maximum_k
+    for name in ("RecommendRequest", "BatchRequest"):
+        for branch in schemas[name]["properties"]["k"]["anyOf"]:
+            if branch.get("type") == "integer":
+                branch["maximum"] = params.maximum_k
     event = {"$ref": SCHEMAS + "Event"}
     events = {"type": "array", "items": event, "minItems": 1, "maxItems": MAXIMUM_EVENTS}
+    change = {"$ref": SCHEMAS + "ItemAvailability"}
+    changes = {"type": "array", "items": change, "minItems": 1, "maxItems": MAXIMUM_CHANGES}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,6 +90,40 @@ def document(params: ServingParams) -> dict[str, Any]:
                 )
                 | {"parameters": [IDEMPOTENCY_KEY]}
             },
+            "/recommend_batch": {
+                "post": _operation(
+                    "recommend_batch",
+                    "Recommend items to up to a thousand shoppers; the answer comes in parts.",
+                    body={"$ref": SCHEMAS + "BatchRequest"},
+                    answer=BatchAnswer,
+                    status="200",
+                )
+            },
+            "/similar/{item_id}": {
+                "get": _question(
+                    "similar",
+                    "Items that are bought together with one.",
+                    parameters=[_path("item_id"), _size(params.maximum_k)],
+                    answer=SimilarAnswer,
+                )
+            },
+            "/explain/{request_id}": {
+                "get": _question(
+                    "explain",
+                    "What was shown in answer to a request, and why, as it was logged.",
+                    parameters=[_path("request_id")],
+                    answer=ExplainAnswer,
+                )
+            },
+            "/availability": {
+                "post": _operation(
+                    "set_availability",
+                    "Say which items can be bought; the others are never recommended.",
+                    body={"oneOf": [change, changes]},
+                    answer=AvailabilityAnswer,
+                    status="200",
+                )
+            },
             "/healthz": _probe("healthz", "The process lives."),
             "/readyz": _probe("readyz", "The model is loaded."),
             "/metrics": _probe("metrics", "Prometheus metrics."),
@@ -99,6 +146,34 @@ def _operation(
             **{code: {"description": text, "content": error} for code, text in ERRORS.items()},
         },
     }
+
+
+def _question(
+    name: str, summary: str, *, parameters: list[dict[str, Any]], answer: type[BaseModel]
+) -> dict[str, Any]:
+    error = {JSON: {"schema": {"$ref": SCHEMAS + "ErrorAnswer"}}}
+    done = {JSON: {"schema": {"$ref": SCHEMAS + answer.__name__}}}
+    errors = {"404": "Nothing is known by that id.", "422": ERRORS["422"], "503": ERRORS["503"]}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "Done.", "content": done},
+            **{code: {"description": text, "content": error} for code, text in errors.items()},
+        },
+    }
+
+
+def _path(name: str) -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1, "maxLength": 128}
+    return {"name": name, "in": "path", "required": True, "schema": text}
+
+
+def _size(maximum: int) -> dict[str, Any]:
+    number = {"type": "integer", "minimum": 1, "maximum": maximum}
+    text = "How many items; serving.default_k if absent."
+    return {"name": "k", "in": "query", "required": False, "schema": number, "description": text}
 
 
 def _probe(name: str, summary: str) -> dict[str, Any]:

@@ -88,6 +88,18 @@ class RecommendRequest(Payload):
     explore_slots: int | None = Field(
         None, ge=0, description="How many of the k are for items never bought before."
     )
+    exclude: list[Id] = Field(
+        default_factory=list,
+        max_length=MAXIMUM_ITEMS,
+        description="Items that must not be in the answer.",
+    )
+    diversity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="At most (1 - diversity) of the k come from one category, and at least one "
+        "may; serving.diversity if absent.",
+    )
     explain: bool = Field(
         default=False, description="Whether each item also carries its contributions, as numbers."
     )
@@ -101,6 +113,10 @@ class RecommendedItem(Payload):
     rank: int = Field(description="From 1.")
     score: float = Field(description="Higher is better; comparable within one answer.")
     slot: Slot
+    propensity: float = Field(
+        1.0,
+        description="Probability of the item in its place, given those above it; 1 if not drawn.",
+    )
     reasons: list[str] = Field(description="What counted most for the item, in words.")
     contributions: dict[str, float] | None = Field(
         None,
@@ -190,19 +206,28 @@ class Limits:
     maximum_k: int
     explore_slots: int
 
+    def size(self, k: int | None) -> int:
+        """Return how many items are meant by `k`.
+
+        Raises:
+            RequestError: More than `maximum_k`.
+        """
+        size = self.default_k if k is None else k
+        if size > self.maximum_k:
+            raise RequestError(
+                f"'k' must be at most {self.maximum_k}",
+                received=f"{size}",
+                action="Ask for fewer items.",
+            )
+        return size
+
     def resolve(self, request: RecommendRequest) -> tuple[int, int]:
         """Return k and the number of explore slots.
 
         Raises:
             RequestError: More items than `maximum_k`, or more explore slots than items.
         """
-        k = self.default_k if request.k is None else request.k
-        if k > self.maximum_k:
-            raise RequestError(
-                f"'k' must be at most {self.maximum_k}",
-                received=f"{k}",
-                action="Ask for fewer items.",
-            )
+        k = self.size(request.k)
         explore = min(self.explore_slots, k)
         explore = explore if request.explore_slots is None else request.explore_slots
         if explore > k:
@@ -220,7 +245,7 @@ def parse_recommend(body: bytes) -> RecommendRequest:
     Raises:
         RequestError: It is not JSON, or not such a request.
     """
-    return _parse(_RECOMMEND, body)
+    return parse(_RECOMMEND, body)
 
 
 def parse_events(body: bytes) -> list[Event]:
@@ -229,12 +254,26 @@ def parse_events(body: bytes) -> list[Event]:
     Raises:
         RequestError: It is not JSON, or not such events.
     """
+    return parse_one_or_more(_EVENT, _EVENTS, body)
+
+
+def parse_one_or_more(one: TypeAdapter[T], more: TypeAdapter[list[T]], body: bytes) -> list[T]:
+    """Return the objects in `body`, which holds one or a list of them.
+
+    Raises:
+        RequestError: It is not JSON, or not such objects.
+    """
     if body.lstrip()[:1] == b"[":
-        return _parse(_EVENTS, body)
-    return [_parse(_EVENT, body)]
+        return parse(more, body)
+    return [parse(one, body)]
 
 
-def _parse(adapter: TypeAdapter[T], body: bytes) -> T:
+def parse(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Return what is in `body`.
+
+    Raises:
+        RequestError: It is not JSON, or not what was wanted.
+    """
     try:
         return adapter.validate_json(body)
     except ValidationError as error:

@@ -36,6 +36,7 @@ class PredictionLog:
         """
         self._write = write
         self._queue: queue.Queue[Prediction] = queue.Queue(capacity)
+        self._waiting: dict[str, Prediction] = {}
         self._stopping = threading.Event()
         self._warned = -WARNING_SECONDS
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -43,13 +44,19 @@ class PredictionLog:
 
     def put(self, prediction: Prediction) -> bool:
         """Queue a prediction; return False when it had to be given up."""
+        self._waiting[prediction.request_id] = prediction
         try:
             self._queue.put_nowait(prediction)
         except queue.Full:
+            del self._waiting[prediction.request_id]
             metrics().predictions_dropped.inc()
             self._warn("The prediction log is full: predictions are being lost.")
             return False
         return True
+
+    def waiting(self, request_id: str) -> Prediction | None:
+        """Return a prediction that is not yet on disk, None if it is not waiting."""
+        return self._waiting.get(request_id)
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
         """Write what waits, then stop. What cannot be written in time is counted as lost."""
@@ -100,6 +107,8 @@ class PredictionLog:
             metrics().store_errors.inc()
             self._warn(f"Predictions wait to be logged. {error}")
             return False
+        for prediction in batch:
+            self._waiting.pop(prediction.request_id, None)
         metrics().predictions_logged.inc(len(batch))
         metrics().predictions_waiting.set(self._queue.qsize())
         return True

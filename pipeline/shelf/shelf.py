@@ -3,86 +3,36 @@
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, cast
-from zoneinfo import ZoneInfo
 
-import pandas as pd
-
-from pipeline.event_store.store import SOURCE, EventStore, Prediction, StoredEvent
+from pipeline.errors import NotFoundError
+from pipeline.event_store.store import EventStore
+from pipeline.event_store.suppression import SuppressionList
 from pipeline.params import ServingParams
-from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.recommender import (
-    SLOTS,
-    Explanations,
-    Recommendations,
-    Recommender,
-)
-from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.recommender import SLOTS
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
-from pipeline.shelf.catalogue import Catalogue, build_catalogue
-from pipeline.shelf.histories import Overlay, RequestBuilder
+from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment
+from pipeline.shelf.availability import Availability
+from pipeline.shelf.explaining import ExplainAnswer, explanation_of
 from pipeline.shelf.housekeeping import Housekeeping
 from pipeline.shelf.metrics import metrics
+from pipeline.shelf.overlay import read_overlay
 from pipeline.shelf.payloads import (
     Event,
     EventsAnswer,
-    Limits,
     RecommendAnswer,
     RecommendedItem,
     RecommendRequest,
-    Slot,
 )
 from pipeline.shelf.prediction_log import PredictionLog
-from pipeline.shelf.reasons import Reasons
+from pipeline.shelf.records import prediction_of, stored_event
+from pipeline.shelf.similar import Similar, SimilarAnswer, SimilarQuery
 
 NOBODY = ""
 """Whom the model is asked about instead of a person who asked to be forgotten."""
 
 log = logging.getLogger("evergreen.serving")
-
-
-class ModelBundle(Protocol):
-    """What serving needs of `pipeline.deployment.bundle.Bundle`."""
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Version, model, as_of, timezone."""
-        ...
-
-    @property
-    def recommender(self) -> Recommender:
-        """The fitted method."""
-        ...
-
-    @property
-    def histories(self) -> Histories:
-        """All purchases before as_of."""
-        ...
-
-    @property
-    def attributes(self) -> pd.DataFrame:
-        """Codes, indexed by user_id."""
-        ...
-
-    @property
-    def items(self) -> pd.DataFrame:
-        """What people are shown of items."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A request in the model's terms."""
-
-    user_id: str
-    moment: float
-    store_id: str | None
-    k: int
-    explore_slots: int
-    requests: Requests
 
 
 class Shelf:
@@ -94,40 +44,20 @@ class Shelf:
         Raises:
             StoreError: The store cannot be read.
         """
-        self.version = str(bundle.manifest["version"])
         self.model_name = str(bundle.manifest["model"]["name"])
-        self._recommender = bundle.recommender
-        self._vocabulary = bundle.recommender.vocabulary
         self._store = store
-        self._limits = Limits(params.default_k, params.maximum_k, params.explore_slots)
-        as_of = as_of_moment(bundle.manifest)
-        self._overlay = Overlay(self._vocabulary, since=as_of.timestamp())
-        self._overlay.extend(store.events_since(as_of))
-        self._builder = RequestBuilder(
-            bundle.histories,
-            bundle.attributes,
-            self._overlay,
-            timezone=str(bundle.manifest["timezone"]),
-            cart_hours=params.cart_hours,
-            viewed_minutes=params.viewed_minutes,
-        )
-        self._catalogue: Catalogue = build_catalogue(bundle.items, bundle.histories, as_of=as_of)
+        vocabulary = bundle.recommender.vocabulary
+        self._overlay = read_overlay(store, vocabulary, as_of_moment(bundle.manifest))
+        self.answering = Answering(bundle, self._overlay, params)
+        self.version = self.answering.version
+        self.availability = Availability(store, vocabulary)
+        self._similar = Similar(bundle.histories, self.answering.catalogue)
         self._log = PredictionLog(store.log)
         self._latest = datetime.now(UTC)
-        self._housekeeping = Housekeeping(
-            store, self._overlay.drop, retention_days=params.retention_days
-        )
+        self._housekeeping = Housekeeping(store, self._forget, retention_days=params.retention_days)
         metrics().model.labels(version=self.version, name=self.model_name).set(1)
-        self._warm_up(bundle.histories.user_ids[:3], as_of.timestamp())
+        self.answering.warm_up(bundle.histories.user_ids)
         log.info("Model %s (%s) answers.", self.version, self.model_name)
-
-    def _warm_up(self, user_ids: Sequence[str], moment: float) -> None:
-        """Let the graph trace and allocate before the first shopper waits for it."""
-        for user_id in (*user_ids, ""):
-            for k in (1, self._limits.default_k, self._limits.maximum_k):
-                explore = min(self._limits.explore_slots, k)
-                requests = self._builder.build(user_id, moment)
-                self._recommender.explain(requests, k, explore_slots=explore)
 
     def recommend(self, query: RecommendRequest) -> RecommendAnswer:
         """Return the answer to one request, and queue it for the log.
@@ -135,71 +65,74 @@ class Shelf:
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
-        if query.user_id in self._store.suppressed:
-            query = query.model_copy(update={"user_id": NOBODY})
+        query = self.anonymous(query)
         received_at = datetime.now(UTC)
         started = time.perf_counter()
-        asked = self._ask(query, received_at)
+        request_id = uuid.uuid4().hex
+        asked = self.answering.ask(query, received_at.timestamp(), self.availability.blocked)
         built = time.perf_counter()
-        found, explanations = self._recommender.explain(
-            asked.requests, asked.k, explore_slots=asked.explore_slots
-        )
+        shelves = self.answering.shelves([asked], [request_id])
         ranked = time.perf_counter()
-        items = self._items(asked.requests, found, explanations, contributions=query.explain)
-        answer = RecommendAnswer(
-            request_id=uuid.uuid4().hex, model_version=self.version, items=items
-        )
+        items = self.answering.items(asked, shelves, contributions=query.explain)
+        answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
         self._measure(build=built - started, model=ranked - built, explain=done - ranked)
-        self._count(query.user_id, items)
-        if query.user_id != NOBODY:
-            latency_ms = (done - started) * 1e3
-            self._log.put(_prediction(asked, answer, received_at, latency_ms=latency_ms))
+        self.shown(asked, answer, received_at, latency_ms=(done - started) * 1e3)
         return answer
 
-    def _ask(self, query: RecommendRequest, now: datetime) -> _Asked:
-        k, explore = self._limits.resolve(query)
-        if query.at is None:
-            moment = self._builder.moment(query.user_id, now.timestamp())
-        else:
-            moment = query.at.timestamp()
-        requests = self._builder.build(
-            query.user_id,
-            moment,
-            cart=self._vocabulary.encode(query.cart).tolist(),
-            viewed=self._vocabulary.encode(query.viewed).tolist(),
-            store_id=query.store_id,
-        )
-        return _Asked(query.user_id, moment, query.store_id, k, explore, requests)
+    def anonymous(self, query: RecommendRequest) -> RecommendRequest:
+        """Return the request, of nobody if it is of a person who asked to be forgotten."""
+        if query.user_id in self._store.suppressed:
+            return query.model_copy(update={"user_id": NOBODY})
+        return query
 
-    def _items(
-        self,
-        requests: Requests,
-        found: Recommendations,
-        explanations: Explanations,
-        *,
-        contributions: bool,
-    ) -> list[RecommendedItem]:
-        """Return the items of the only request, with reasons, and with the numbers if asked."""
-        reasons = Reasons(requests, self._catalogue)
-        items = []
-        rows = zip(found.items[0].tolist(), found.scores[0].tolist(), found.slots[0], strict=True)
-        for rank, (item, score, slot) in enumerate(rows):
-            if item == OUT_OF_VOCABULARY:
-                break
-            why, facts = explanations.of(0, rank)
-            items.append(
-                RecommendedItem.model_construct(
-                    item_id=self._catalogue.ids[item],
-                    title=self._catalogue.titles[item],
-                    rank=rank + 1,
-                    score=score,
-                    slot=cast("Slot", SLOTS[slot]),
-                    reasons=[reason.text for reason in reasons.of(item, why, facts)],
-                    contributions=_told(why) if contributions else None,
-                )
+    def shown(
+        self, asked: Asked, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
+    ) -> None:
+        """Count an answer and queue it for the log, unless it is nobody's."""
+        self._count(asked.user_id, answer.items)
+        if asked.user_id != NOBODY:
+            self._log.put(prediction_of(asked, answer, received_at, latency_ms=latency_ms))
+
+    def similar(self, item_id: str, query: SimilarQuery) -> SimilarAnswer:
+        """Return the items that are like one, without what cannot be bought.
+
+        Raises:
+            NotFoundError: The model does not know the item.
+            RequestError: More items than params.yaml allows.
+        """
+        k = self.answering.limits.size(query.k)
+        item = int(self.answering.vocabulary.encode([item_id])[0])
+        if item == OUT_OF_VOCABULARY:
+            raise NotFoundError(
+                "The id of an item was wanted that was sold before the model was made",
+                received=f"'{item_id[:128]}'",
+                action="Correct it, or ask again after the next training.",
             )
-        return items
+        return SimilarAnswer(
+            item_id=item_id,
+            title=self.answering.catalogue.titles[item],
+            model_version=self.version,
+            items=self._similar.to(item, k, self.availability.blocked),
+        )
+
+    def explanation(self, request_id: str) -> ExplainAnswer:
+        """Return what was shown in answer to a request, and why.
+
+        Raises:
+            NotFoundError: No answer with that id is in the log.
+            StoreError: The log cannot be read.
+        """
+        prediction = self._log.waiting(request_id) or self._store.prediction(request_id)
+        if prediction is None:
+            raise NotFoundError(
+                "The request_id of an answer of this service was wanted",
+                received=f"'{request_id[:128]}'",
+                action="Take it from the answer; a batch is in the log only if it was 'shown'.",
+            )
+        known = self.answering.vocabulary.encode(prediction.items).tolist()
+        titles = self.answering.catalogue.titles
+        return explanation_of(prediction, [titles[item] for item in known])
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation sees them.
@@ -208,7 +141,7 @@ class Shelf:
             StoreError: Nothing was written.
         """
         now = self._now()
-        new = self._store.append([_stored(event, now) for event in events])
+        new = self._store.append([stored_event(event, now) for event in events])
         self._overlay.extend(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
@@ -217,6 +150,11 @@ class Shelf:
         duplicates = kept - len(new)
         metrics().duplicates.inc(duplicates)
         return EventsAnswer(accepted=len(new), duplicates=duplicates)
+
+    def _forget(self, forgotten: SuppressionList) -> None:
+        """Lose all memory of some people."""
+        self._overlay.drop(forgotten)
+        self.answering.builder.drop(forgotten)
 
     def _now(self) -> datetime:
         """Return the time, always later than before: a clock that is put back changes no order."""
@@ -230,7 +168,7 @@ class Shelf:
         self._store.close()
 
     def _count(self, user_id: str, items: Sequence[RecommendedItem]) -> None:
-        known = "known" if self._builder.is_known(user_id) else "new"
+        known = "known" if self.answering.builder.is_known(user_id) else "new"
         metrics().answers.labels(shopper=known).inc()
         for slot in SLOTS:
             metrics().items.labels(slot=slot).inc(sum(item.slot == slot for item in items))
@@ -239,59 +177,3 @@ class Shelf:
     def _measure(**seconds: float) -> None:
         for stage, value in seconds.items():
             metrics().answer_seconds.labels(stage=stage).observe(value)
-
-
-def _told(why: Mapping[str, float]) -> dict[str, float]:
-    """Return the contributions that are not nothing, the largest first."""
-    rounded = {group: round(added, 6) for group, added in why.items()}
-    ordered = sorted(rounded.items(), key=lambda pair: -pair[1])
-    return {group: added for group, added in ordered if added}
-
-
-def as_of_moment(manifest: dict[str, Any]) -> datetime:
-    """Return the first moment that the bundle does not know, in the shop's time zone.
-
-    >>> as_of_moment({"as_of": "2017-12-04", "timezone": "America/New_York"}).isoformat()
-    '2017-12-04T00:00:00-05:00'
-    >>> as_of_moment({"as_of": "2017-12-04T05:00:00+00:00", "timezone": "UTC"}).isoformat()
-    '2017-12-04T05:00:00+00:00'
-    """
-    moment = datetime.fromisoformat(str(manifest["as_of"]))
-    zone = ZoneInfo(str(manifest["timezone"]))
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
-
-
-def _stored(event: Event, now: datetime) -> StoredEvent:
-    return StoredEvent(
-        event_id=event.event_id or uuid.uuid4().hex,
-        user_id=event.user_id,
-        item_id=event.item_id,
-        timestamp=event.timestamp or now,
-        event_type=event.event_type,
-        quantity=event.quantity,
-        price=event.price,
-        discount=event.discount,
-        basket_id=event.basket_id,
-        session_id=event.session_id,
-        store_id=event.store_id,
-        source=SOURCE,
-        received_at=now,
-    )
-
-
-def _prediction(
-    asked: _Asked, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
-) -> Prediction:
-    return Prediction(
-        request_id=answer.request_id,
-        user_id=asked.user_id,
-        timestamp=datetime.fromtimestamp(asked.moment, tz=UTC),
-        store_id=asked.store_id,
-        k=asked.k,
-        items=[item.item_id for item in answer.items],
-        scores=[item.score for item in answer.items],
-        slots=[item.slot for item in answer.items],
-        model_version=answer.model_version,
-        latency_ms=latency_ms,
-        received_at=received_at,
-    )

@@ -18,8 +18,8 @@ from pipeline.serving.app import Backend, build_app
 from pipeline.shelf import housekeeping, shelf
 from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import AS_OF, FakeBundle, serving_params
-from tests.integration.test_serving import act, assert_problem, ids, open_http, recommend, send
 from tests.postgres import Cluster
+from tests.served import act, assert_problem, ids, open_http, recommend, send
 
 Http = httpx.Client
 NONE = SuppressionList()

@@ -1,6 +1,5 @@
 """The routes from body to answer, with a method without TensorFlow behind them."""
 
-import asyncio
 import gzip
 import sqlite3
 import time
@@ -12,14 +11,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from starlette.applications import Starlette
 
 from pipeline.errors import RequestError
-from pipeline.event_store.store import EventStore, Prediction
-from pipeline.serving.app import Backend, build_app
+from pipeline.event_store.store import EventStore
+from pipeline.serving.app import build_app
 from pipeline.serving.client import Client, ServiceError, bodies
 from pipeline.shelf.payloads import (
-    ErrorAnswer,
     Event,
     EventsAnswer,
     RecommendAnswer,
@@ -28,90 +25,9 @@ from pipeline.shelf.payloads import (
 )
 from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import AS_OF, FakeBundle, serving_params
+from tests.served import Http, act, assert_problem, ids, open_http, predictions, recommend, send
 
 DAY_LATER = (AS_OF + timedelta(days=1)).isoformat()
-Http = httpx.Client
-
-
-class Direct(httpx.BaseTransport):
-    """Calls the app without a socket."""
-
-    def __init__(self, app: Starlette) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            asked = httpx.Request(
-                request.method, request.url, headers=request.headers, content=request.read()
-            )
-            answer = await self._transport.handle_async_request(asked)
-            content = await answer.aread()
-            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
-
-        return asyncio.run(ask())
-
-
-def open_http(app: Starlette) -> Http:
-    return Http(transport=Direct(app), base_url="http://testserver")
-
-
-@pytest.fixture
-def bundle() -> FakeBundle:
-    return FakeBundle()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "events.db"
-
-
-@pytest.fixture
-def start(bundle: FakeBundle, path: Path) -> Iterator[Callable[..., Http]]:
-    """Start the app on the store at `path`; called again, it is a restart."""
-    backends: list[Backend] = []
-
-    def started(**changes: Any) -> Http:
-        params = serving_params(**changes)
-        store = EventStore(f"sqlite:///{path}", lock_seconds=0.05)
-        backend = Backend(Shelf(bundle, store, params), params)
-        backends.append(backend)
-        app = build_app()
-        app.state.backend = backend
-        return open_http(app)
-
-    yield started
-    for backend in backends:
-        backend.close()
-
-
-@pytest.fixture
-def http(start: Callable[..., Http]) -> Http:
-    return start()
-
-
-def ids(answer: httpx.Response) -> list[str]:
-    assert answer.status_code == 200, answer.text
-    return [item["item_id"] for item in answer.json()["items"]]
-
-
-def recommend(http: Http, user_id: str = "ann", **more: Any) -> httpx.Response:
-    return http.post("/recommend", json={"user_id": user_id, "explore_slots": 0, **more})
-
-
-def send(http: Http, *events: dict[str, Any]) -> httpx.Response:
-    return http.post("/events", json=list(events))
-
-
-def act(kind: str, item: str, user_id: str = "ann", **more: Any) -> dict[str, Any]:
-    return {"user_id": user_id, "item_id": item, "event_type": kind, **more}
-
-
-def assert_problem(answer: httpx.Response, status: int) -> None:
-    assert answer.status_code == status, answer.text
-    problem = ErrorAnswer.model_validate_json(answer.content).error
-    assert "Traceback" not in answer.text
-    assert problem.wanted
-    assert problem.action
 
 
 def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) -> None:
@@ -124,6 +40,7 @@ def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) ->
             "rank": 1,
             "score": 3.0,
             "slot": "repeat",
+            "propensity": 1.0,
             "reasons": [
                 "You buy it about every 10 days: due again",
                 "You bought it 3 times",
@@ -135,6 +52,7 @@ def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) ->
             "rank": 2,
             "score": 0.0,
             "slot": "explore",
+            "propensity": 1.0,
             "reasons": ["New to you"],
         },
     ]
@@ -222,7 +140,7 @@ def test_an_unexpected_error_shows_nothing_of_the_inside(
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("secret")
 
-    monkeypatch.setattr(bundle.recommender, "explain", broken)
+    monkeypatch.setattr(bundle.recommender, "rank_explained", broken)
     answer = recommend(http)
     assert_problem(answer, 500)
     assert "secret" not in answer.text
@@ -281,15 +199,6 @@ def test_a_locked_store_answers_503_and_recommendations_go_on(http: Http, path: 
     assert send(http, act("purchase", "coffee")).status_code == 201
 
 
-def predictions(path: Path, n: int) -> list[Prediction]:
-    store = EventStore(f"sqlite:///{path}")
-    until = time.monotonic() + 5
-    while len(found := store.predictions()) < n and time.monotonic() < until:
-        time.sleep(0.02)
-    store.close()
-    return found
-
-
 def test_every_prediction_is_logged_as_it_was_answered(http: Http, path: Path) -> None:
     answers = [recommend(http, "ann", k=2, at=DAY_LATER, store_id="s1").json() for _ in range(3)]
     found = {each.request_id: each for each in predictions(path, 3)}
@@ -344,13 +253,6 @@ def test_a_full_line_of_writes_is_refused_in_time(
     assert_problem(send(http, act("view", "tea")), 503)
     assert time.monotonic() - started < 1.25
     assert ids(recommend(http, k=1)) == ["milk"]
-
-
-@pytest.fixture
-def client(http: Http) -> Iterator[Client]:
-    """Our client on the app's transport."""
-    with Client("http://testserver", transport=http._transport) as found:
-        yield found
 
 
 def test_the_client_asks_and_sends(client: Client) -> None:

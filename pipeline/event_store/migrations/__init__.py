@@ -6,7 +6,15 @@ in `VERSIONS`. A step that was released is never changed.
 
 from types import ModuleType
 
-from pipeline.event_store.migrations import v0001_events_and_predictions, v0002_retention_and_forget
+from pipeline.event_store.migrations import (
+    v0001_events_and_predictions,
+    v0002_retention_and_forget,
+    v0003_what_was_shown_and_why,
+)
 
-VERSIONS: tuple[ModuleType, ...] = (v0001_events_and_predictions, v0002_retention_and_forget)
+VERSIONS: tuple[ModuleType, ...] = (
+    v0001_events_and_predictions,
+    v0002_retention_and_forget,
+    v0003_what_was_shown_and_why,
+)
 """From the first to the latest. Imported, not found in a folder: a Bento carries them for sure."""

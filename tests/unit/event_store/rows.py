@@ -40,5 +40,7 @@ def prediction(request_id: str, **changes: Any) -> Prediction:
         "model_version": "0123456789ab",
         "latency_ms": 1.5,
         "received_at": NOON,
+        "propensities": [1.0, 0.25],
+        "reasons": [["You bought it once"], []],
     }
     return Prediction(**{**values, **changes})

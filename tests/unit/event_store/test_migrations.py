@@ -13,7 +13,7 @@ from pipeline.event_store.migrate import KNOWN, current
 from pipeline.event_store.migrations import VERSIONS
 from pipeline.event_store.store import EventStore, StoreError
 from pipeline.event_store.tables import METADATA
-from tests.unit.event_store.rows import NOON, event
+from tests.unit.event_store.rows import NOON, event, prediction
 
 # What Evergreen made before it had migrations.
 BEFORE = """
@@ -33,6 +33,9 @@ CREATE TABLE predictions (
 CREATE INDEX predictions_by_user ON predictions (user_id, timestamp);
 INSERT INTO events VALUES ('1', 'ann', 'milk', '2024-03-01 12:00:00.123456', 'purchase', 2.0, 1.5,
     0.0, NULL, NULL, NULL, 'serving', '2024-03-01 12:00:00.123456');
+INSERT INTO predictions VALUES ('r1', 'ann', '2024-03-01 12:00:00.123456', NULL, 2,
+    '["milk", "tea"]', '[0.5, 0.25]', '["repeat", "explore"]', '0123456789ab', 1.5,
+    '2024-03-01 12:00:00.123456');
 """
 
 
@@ -55,6 +58,7 @@ def test_a_database_from_before_there_were_migrations_keeps_its_rows(tmp_path: P
     for _ in range(2):
         store = EventStore(f"sqlite:///{file}")
         assert list(store.events_since(NOON)) == [event("1")]
+        assert store.prediction("r1") == prediction("r1", propensities=[], reasons=[])
         assert version(store) == KNOWN[-1]
         with store.database.engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), METADATA) == []

@@ -96,6 +96,15 @@ def test_predictions_come_back_as_logged(store: EventStore) -> None:
     store.log([shown])
     assert store.predictions() == [shown]
     assert store.predictions(user_id="bob") == []
+    assert store.prediction("r1") == shown
+    assert store.prediction("r2") is None
+
+
+def test_the_last_word_on_an_item_says_whether_it_can_be_bought(store: EventStore) -> None:
+    store.set_availability({"milk": False, "tea": False, "jam": True}, changed_at=NOON)
+    assert store.unavailable() == ["milk", "tea"]
+    store.set_availability({"tea": True, "jam": False}, changed_at=NOON)
+    assert store.unavailable() == ["jam", "milk"]
 
 
 def test_writers_at_the_same_time_store_each_event_once(url: str) -> None:

@@ -1,13 +1,14 @@
 """Requests in the flat layout, against lines that were laid out by hand."""
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.requests import Requests, attribute_codes, build_requests
+from pipeline.recommenders.requests import Requests, attribute_codes, build_requests, join
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import to_seconds
 
@@ -174,6 +175,24 @@ def test_a_part_equals_the_requests_built_alone(histories: Histories) -> None:
             got, wanted = getattr(part, field.name), getattr(alone, field.name)
             np.testing.assert_array_equal(got, wanted, err_msg=field.name)
             assert got.dtype == wanted.dtype, field.name
+
+
+def test_joined_parts_equal_the_whole(histories: Histories) -> None:
+    moment = pd.Timestamp("2024-03-01", tz="UTC").timestamp()
+    names = [*histories.user_ids, "nobody", *histories.user_ids]
+    whole = build_requests(
+        histories,
+        names,
+        np.full(len(names), moment),
+        carts=[np.arange(at % 3, dtype=np.int32) for at in range(len(names))],
+    )
+    splits = [0, 1, 3, len(names)]
+    joined = join([whole.part(start, stop) for start, stop in pairwise(splits)])
+    for field in fields(Requests):
+        left, right = getattr(joined, field.name), getattr(whole, field.name)
+        assert left.dtype == right.dtype, field.name
+        np.testing.assert_array_equal(left, right, err_msg=field.name)
+    assert join([whole]) is whole
 
 
 def test_a_user_without_attributes_gets_the_unknown_code(histories: Histories) -> None:

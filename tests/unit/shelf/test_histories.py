@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from pipeline.event_store.store import SOURCE, StoredEvent
+from pipeline.event_store.suppression import SuppressionList, entry_of
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.shelf.histories import Overlay, RequestBuilder
+from pipeline.shelf.histories import RequestBuilder
+from pipeline.shelf.overlay import Overlay
 from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
 
 ZONE = "America/New_York"
@@ -178,3 +180,15 @@ def test_a_return_changes_nothing() -> None:
     before = builder.build("ann", at(5).timestamp())
     overlay.extend([seen("return", "milk", 0)])
     assert_equal(builder.build("ann", at(5).timestamp()), before)
+
+
+def test_what_was_worked_out_of_forgotten_events_is_lost() -> None:
+    builder, overlay = builder_of(some_events(0, 60))
+    before = builder.build("ann", at(5).timestamp())
+    overlay.extend([seen("purchase", "milk", 0)])
+    assert len(builder.build("ann", at(5).timestamp()).item) == len(before.item) + 1
+    forgotten = SuppressionList([entry_of("ann", "00" * 16)])
+    overlay.drop(forgotten)
+    builder.drop(forgotten)
+    assert_equal(builder.build("ann", at(5).timestamp()), before)
+    assert not builder._lines._merged

@@ -13,7 +13,21 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def prediction(number: int) -> Prediction:
-    return Prediction(str(number), "ann", NOW, None, 1, ["milk"], [1.0], ["repeat"], "v", 1.0, NOW)
+    return Prediction(
+        request_id=str(number),
+        user_id="ann",
+        timestamp=NOW,
+        store_id=None,
+        k=1,
+        items=["milk"],
+        scores=[1.0],
+        slots=["repeat"],
+        propensities=[1.0],
+        reasons=[["You bought it once"]],
+        model_version="v",
+        latency_ms=1.0,
+        received_at=NOW,
+    )
 
 
 class Disk:

@@ -1,0 +1,134 @@
+"""Score many shoppers from the champion, without a running service: the nightly batch.
+
+The answers are those that /recommend would give: events and availability come from the event store.
+
+Reads: params.yaml, models/champion/ (or $EVERGREEN_BUNDLE), the event store, the file of users.
+Writes: a Parquet file with the rows user_id, rank, item_id, score, slot, reasons.
+"""
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from pipeline.artefacts import CHAMPION, whole_file
+from pipeline.deployment.process import BUNDLE, store_of
+from pipeline.event_store.store import EventStore
+from pipeline.event_store.suppression import SuppressionList
+from pipeline.params import read_params
+from pipeline.shelf.answering import Answering, Asked, as_of_moment
+from pipeline.shelf.availability import Availability
+from pipeline.shelf.overlay import read_overlay
+from pipeline.shelf.payloads import RecommendedItem, RecommendRequest, parse_recommend
+from pipeline.shelf.user_list import read_users
+
+PART = 64
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("rank", pa.int32()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        ("slot", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+    ]
+)
+
+log = logging.getLogger("evergreen.serving")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when the file is written.
+
+    Raises:
+        EvergreenError: The users cannot be read, the champion is missing or altered, or the event
+            store cannot be opened. Nothing is written then.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.serving score",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--users", type=Path, required=True, help=".parquet, .csv or .txt")
+    parser.add_argument("--out", type=Path, required=True, help="the .parquet file to write")
+    parser.add_argument("--k", type=int, help="items per shopper; serving.default_k")
+    parser.add_argument("--at", help="moment of the requests, ISO 8601 with a zone; now")
+    arguments = parser.parse_args(argv)
+    settings = _settings(arguments.k, arguments.at)
+    asked = read_users(arguments.users)
+    answering, blocked, suppressed = _load()
+    forgotten = suppressed.of(asked)
+    users = [user_id for user_id in asked if user_id not in forgotten]
+    queries = [settings.model_copy(update={"user_id": user_id}) for user_id in users]
+    with whole_file(arguments.out) as path, pq.ParquetWriter(path, SCHEMA) as writer:
+        for rows in scored(answering, queries, blocked):
+            writer.write_table(rows)
+    n_unknown = sum(not answering.builder.is_known(user_id) for user_id in users)
+    log.info("%s: %d shoppers, %d of them not known.", arguments.out, len(users), n_unknown)
+    if forgotten:
+        log.info("%d people who asked to be forgotten are left out.", len(forgotten))
+    return 0
+
+
+def _settings(k: int | None, at: str | None) -> RecommendRequest:
+    """Return what all requests have in common.
+
+    Raises:
+        RequestError: It makes no sense.
+    """
+    return parse_recommend(json.dumps({"user_id": "all", "k": k, "at": at}).encode())
+
+
+def _load() -> tuple[Answering, AbstractSet[int], SuppressionList]:
+    """Return the champion with what came in since, what cannot be bought, and who is forgotten."""
+    from pipeline.deployment.bundle import load_bundle
+
+    params = read_params().serving
+    bundle = load_bundle(Path(os.environ.get(BUNDLE) or CHAMPION.path))
+    store = EventStore(store_of(os.environ, params.event_store))
+    vocabulary = bundle.recommender.vocabulary
+    overlay = read_overlay(store, vocabulary, as_of_moment(bundle.manifest))
+    blocked = Availability(store, vocabulary).blocked
+    store.close()
+    return Answering(bundle, overlay, params), blocked, store.suppressed
+
+
+def scored(
+    answering: Answering, queries: Sequence[RecommendRequest], blocked: AbstractSet[int]
+) -> Iterator[pa.Table]:
+    """Yield the rows of SCHEMA of some shoppers at a time, with a progress bar.
+
+    Args:
+        answering: The champion.
+        queries: One per shopper.
+        blocked: Item indices that cannot be bought.
+
+    Raises:
+        RequestError: They ask for more than params.yaml allows.
+    """
+    now = time.time()
+    with tqdm(total=len(queries), desc="score", unit=" shoppers", disable=None) as bar:
+        for start in range(0, len(queries), PART):
+            part = queries[start : start + PART]
+            asked = [answering.ask(query, now, blocked) for query in part]
+            # chance by shopper and moment: the same file scored again is the same
+            shelves = answering.shelves(asked, [f"{each.user_id} {each.moment}" for each in asked])
+            yield _rows(asked, [answering.items(e, shelves, row) for row, e in enumerate(asked)])
+            bar.update(len(part))
+
+
+def _rows(asked: Sequence[Asked], items: Sequence[Sequence[RecommendedItem]]) -> pa.Table:
+    flat = [(each.user_id, item) for each, row in zip(asked, items, strict=True) for item in row]
+    columns = {
+        "user_id": [user_id for user_id, _ in flat],
+        **{name: [getattr(item, name) for _, item in flat] for name in SCHEMA.names[1:]},
+    }
+    return pa.table(columns, schema=SCHEMA)

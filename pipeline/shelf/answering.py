@@ -1,0 +1,212 @@
+"""A loaded bundle that answers: requests in the model's terms, shelves in people's terms."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, cast
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from pipeline.params import ServingParams
+from pipeline.recommenders.histories import Histories
+from pipeline.recommenders.recommender import SLOTS, Recommender
+from pipeline.recommenders.requests import Requests, join
+from pipeline.shelf.arranging import Arranger, Shelves
+from pipeline.shelf.catalogue import Catalogue, build_catalogue
+from pipeline.shelf.choosing import Rules
+from pipeline.shelf.exploring import sampling_of
+from pipeline.shelf.histories import RequestBuilder
+from pipeline.shelf.overlay import Overlay
+from pipeline.shelf.payloads import Limits, RecommendedItem, RecommendRequest, Slot
+from pipeline.shelf.reasons import Reason, Reasons
+
+N_WARM_UP = 3
+
+
+class ModelBundle(Protocol):
+    """What serving needs of `pipeline.deployment.bundle.Bundle`."""
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Version, model, as_of, timezone."""
+        ...
+
+    @property
+    def recommender(self) -> Recommender:
+        """The fitted method."""
+        ...
+
+    @property
+    def histories(self) -> Histories:
+        """All purchases before as_of."""
+        ...
+
+    @property
+    def attributes(self) -> pd.DataFrame:
+        """Codes, indexed by user_id."""
+        ...
+
+    @property
+    def items(self) -> pd.DataFrame:
+        """What people are shown of items."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request in the model's terms.
+
+    Attributes:
+        user_id: Who.
+        moment: When, in seconds since 1970.
+        store_id: Where.
+        rules: What the shelf must keep to.
+        requests: A batch of one.
+    """
+
+    user_id: str
+    moment: float
+    store_id: str | None
+    rules: Rules
+    requests: Requests
+
+
+class Answering:
+    """Answers from one bundle and what came in since; it stores nothing."""
+
+    def __init__(self, bundle: ModelBundle, overlay: Overlay, params: ServingParams) -> None:
+        """Prepare what does not change between requests.
+
+        Args:
+            bundle: The model and what it knows.
+            overlay: What shoppers did since.
+            params: Limits, and how explore slots are filled.
+        """
+        self.version = str(bundle.manifest["version"])
+        self.vocabulary = bundle.recommender.vocabulary
+        self.as_of = as_of_moment(bundle.manifest)
+        self.limits = Limits(params.default_k, params.maximum_k, params.explore_slots)
+        self.builder = RequestBuilder(
+            bundle.histories,
+            bundle.attributes,
+            overlay,
+            timezone=str(bundle.manifest["timezone"]),
+            cart_hours=params.cart_hours,
+            viewed_minutes=params.viewed_minutes,
+        )
+        self.catalogue: Catalogue = build_catalogue(
+            bundle.items, bundle.histories, as_of=self.as_of
+        )
+        self._diversity = params.diversity
+        self._arranger = Arranger(
+            bundle.recommender, self.catalogue.group_code.tolist(), sampling_of(params)
+        )
+
+    def warm_up(self, user_ids: Sequence[str]) -> None:
+        """Let the graph trace and allocate before the first shopper waits for it."""
+        for user_id in (*user_ids[:N_WARM_UP], ""):
+            for k in (1, self.limits.default_k, self.limits.maximum_k):
+                query = RecommendRequest.model_construct(user_id=user_id, k=k, at=self.as_of)
+                self.shelves([self.ask(query, 0.0, frozenset())], [""])
+
+    def ask(self, query: RecommendRequest, now: float, unavailable: AbstractSet[int]) -> Asked:
+        """Return a request in the model's terms.
+
+        Args:
+            query: What came.
+            now: Seconds since 1970, for a request that says no moment of its own.
+            unavailable: Item indices that cannot be bought.
+
+        Raises:
+            RequestError: It asks for more than params.yaml allows.
+        """
+        rules = self._rules(query, unavailable)
+        if query.at is None:
+            moment = self.builder.moment(query.user_id, now)
+        else:
+            moment = query.at.timestamp()
+        requests = self.builder.build(
+            query.user_id,
+            moment,
+            cart=self.vocabulary.encode(query.cart).tolist(),
+            viewed=self.vocabulary.encode(query.viewed).tolist(),
+            store_id=query.store_id,
+        )
+        return Asked(query.user_id, moment, query.store_id, rules, requests)
+
+    def _rules(self, query: RecommendRequest, unavailable: AbstractSet[int]) -> Rules:
+        k, explore_slots = self.limits.resolve(query)
+        diversity = self._diversity if query.diversity is None else query.diversity
+        if query.exclude:
+            unavailable = unavailable | set(self.vocabulary.encode(query.exclude).tolist())
+        return Rules(k, explore_slots, unavailable, diversity)
+
+    def shelves(
+        self, asked: Sequence[Asked], request_ids: Sequence[str], *, explain: bool = True
+    ) -> Shelves:
+        """Return the shelves of at least one request, by one call of the model.
+
+        Args:
+            asked: [n].
+            request_ids: [n] what chance is drawn from.
+            explain: Whether reasons will be told.
+        """
+        requests = join([each.requests for each in asked])
+        rules = [each.rules for each in asked]
+        return self._arranger.arrange(requests, rules, request_ids, explain=explain)
+
+    def items(
+        self, asked: Asked, shelves: Shelves, row: int = 0, *, contributions: bool = False
+    ) -> list[RecommendedItem]:
+        """Return the items of one shelf, with reasons if the shelves are explained.
+
+        Args:
+            asked: The request in that row.
+            shelves: Of all requests.
+            row: From 0.
+            contributions: Whether the numbers behind the reasons are told too.
+        """
+        reasons = Reasons(asked.requests, self.catalogue)
+        items = []
+        pairs = zip(shelves.chosen[row], shelves.scores[row], strict=True)
+        for at, (choice, score) in enumerate(pairs):
+            told: list[Reason] = []
+            why: dict[str, float] = {}
+            if shelves.explanations is not None:
+                why, facts = shelves.explanations.of(row, at)
+                told = reasons.of(choice.item, why, facts)
+            items.append(
+                RecommendedItem.model_construct(
+                    item_id=self.catalogue.ids[choice.item],
+                    title=self.catalogue.titles[choice.item],
+                    rank=at + 1,
+                    score=score,
+                    slot=cast("Slot", SLOTS[choice.slot]),
+                    propensity=choice.propensity,
+                    reasons=[reason.text for reason in told],
+                    contributions=_told(why) if contributions else None,
+                )
+            )
+        return items
+
+
+def _told(why: Mapping[str, float]) -> dict[str, float]:
+    """Return the contributions that are not nothing, the largest first."""
+    rounded = {group: round(added, 6) for group, added in why.items()}
+    ordered = sorted(rounded.items(), key=lambda pair: -pair[1])
+    return {group: added for group, added in ordered if added}
+
+
+def as_of_moment(manifest: dict[str, Any]) -> datetime:
+    """Return the first moment that the bundle does not know, in the shop's time zone.
+
+    >>> as_of_moment({"as_of": "2017-12-04", "timezone": "America/New_York"}).isoformat()
+    '2017-12-04T00:00:00-05:00'
+    >>> as_of_moment({"as_of": "2017-12-04T05:00:00+00:00", "timezone": "UTC"}).isoformat()
+    '2017-12-04T05:00:00+00:00'
+    """
+    moment = datetime.fromisoformat(str(manifest["as_of"]))
+    zone = ZoneInfo(str(manifest["timezone"]))
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)

@@ -1,0 +1,130 @@
+"""From requests to shelves: the model's lists, long enough for the rules, and what is chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.recommenders.recommender import Explanations, Ranked, Recommender, Why
+from pipeline.recommenders.requests import Requests
+from pipeline.shelf.choosing import Choice, Chooser, Rules, Shelved
+from pipeline.shelf.exploring import Sampling, draws_of
+
+SLACK = 4
+LONGER = 4
+DIVERSE_TIMES = 2
+LONGEST_TIMES = 8
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """What is shown.
+
+    Attributes:
+        chosen: [n] per request its items in order.
+        scores: [n] their scores.
+        explanations: Of [n, k] items in that order, None when they were not asked for.
+    """
+
+    chosen: list[list[Choice]]
+    scores: list[list[float]]
+    explanations: Explanations | None
+
+
+@dataclass(frozen=True)
+class Arranger:
+    """Makes shelves of what the model ranks.
+
+    Attributes:
+        recommender: Ranks.
+        category: By item index; 0 is not known.
+        sampling: How explore slots are drawn, None for the best.
+    """
+
+    recommender: Recommender
+    category: Sequence[int]
+    sampling: Sampling | None
+
+    def arrange(
+        self,
+        requests: Requests,
+        rules: Sequence[Rules],
+        request_ids: Sequence[str],
+        *,
+        explain: bool = True,
+    ) -> Shelves:
+        """Return one shelf per request.
+
+        The model is asked for lists a little longer than the shelf, and again for longer ones if a
+        rule left too much out of them.
+
+        Args:
+            requests: [n].
+            rules: [n].
+            request_ids: [n] what chance is drawn from.
+            explain: Whether to say what contributes to each score.
+        """
+        first = max(first_width(each, self.sampling) for each in rules)
+        width = first
+        while True:
+            ranked, why = self._ranked(requests, width, explain=explain)
+            items, scores = _lists(ranked)
+            shelves = [
+                self._chosen(*row) for row in zip(items, scores, rules, request_ids, strict=True)
+            ]
+            if width >= len(self.recommender.vocabulary) or not _go_on(shelves, width, first):
+                break
+            width *= LONGER
+        chosen = [shelf.chosen for shelf in shelves]
+        kept = [
+            [row[choice.place] for choice in shelf]
+            for row, shelf in zip(scores, chosen, strict=True)
+        ]
+        return Shelves(chosen, kept, None if why is None else why(_places(chosen)))
+
+    def _ranked(
+        self, requests: Requests, width: int, *, explain: bool
+    ) -> tuple[Ranked, Why | None]:
+        if explain:
+            return self.recommender.rank_explained(requests, width)
+        return self.recommender.rank(requests, width), None
+
+    def _chosen(
+        self, items: list[int], scores: list[float], rules: Rules, request_id: str
+    ) -> Shelved:
+        draw = None if self.sampling is None else draws_of(request_id)
+        return Chooser(items, scores, rules, self.category).choose(self.sampling, draw)
+
+
+def first_width(rules: Rules, sampling: Sampling | None) -> int:
+    """Return how long the lists should be at first.
+
+    >>> first_width(Rules(10, 2), None), first_width(Rules(10, 2, diversity=0.5), None)
+    (10, 20)
+    >>> first_width(Rules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
+    52
+    """
+    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 else 1)
+    if sampling is not None and rules.explore_slots:
+        width = max(width, sampling.n_candidates)
+    return width + min(len(rules.blocked), SLACK)
+
+
+def _go_on(shelves: Sequence[Shelved], width: int, first: int) -> bool:
+    if any(shelf.needs_longer for shelf in shelves):
+        return True
+    return width < LONGEST_TIMES * first and any(shelf.likes_longer for shelf in shelves)
+
+
+def _lists(ranked: Ranked) -> tuple[list[list[int]], list[list[float]]]:
+    """Return the three lists of each request side by side: items, and scores."""
+    items = (ranked.repeat_items, ranked.explore_items, ranked.popular_items)
+    scores = (ranked.repeat_scores, ranked.explore_scores, ranked.popular_scores)
+    return np.concatenate(items, axis=1).tolist(), np.concatenate(scores, axis=1).tolist()
+
+
+def _places(chosen: Sequence[Sequence[Choice]]) -> "np.typing.NDArray[np.intp]":
+    places = np.full((len(chosen), max(map(len, chosen))), -1, dtype=np.intp)
+    for row, shelf in enumerate(chosen):
+        places[row, : len(shelf)] = [choice.place for choice in shelf]
+    return places

@@ -1,0 +1,47 @@
+"""The shoppers in a file: Parquet or CSV with a column user_id, or text with one id per line."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.errors import SourceError
+
+COLUMN = "user_id"
+
+
+def read_users(path: Path) -> list[str]:
+    """Return the ids in the file, each once, in their order.
+
+    Raises:
+        SourceError: The file is missing, of another kind, damaged, without ids or with empty ones.
+    """
+    try:
+        users = _column(path)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+    n_empty = int(users.isna().sum() + users.eq("").sum())
+    if n_empty or users.empty:
+        raise _unusable(path, f"{len(users)} rows, {n_empty} of them without an id")
+    return list(dict.fromkeys(users))
+
+
+def _column(path: Path) -> "pd.Series[str]":
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path, columns=[COLUMN])[COLUMN].astype("string")
+    if path.suffix == ".csv":
+        return pd.read_csv(path, usecols=[COLUMN], dtype="string", keep_default_na=False)[COLUMN]
+    if path.suffix == ".txt":
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return pd.Series([line.strip() for line in lines], dtype="string")
+    message = f"the ending '{path.suffix}'"
+    raise ValueError(message)
+
+
+def _unusable(path: Path, received: str) -> SourceError:
+    return SourceError(
+        f"Shoppers were wanted in '{path}': .parquet or .csv with a column {COLUMN}, or .txt with "
+        "one id per line",
+        received=received,
+        action="Correct the file or its name.",
+    )

@@ -1,0 +1,120 @@
+"""`python -m pipeline.serving score` with a method without TensorFlow behind it."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.deployment.process import EVENT_STORE
+from pipeline.event_store.cleaning import forget
+from pipeline.event_store.store import EventStore
+from pipeline.event_store.suppression import SuppressionList
+from pipeline.serving.__main__ import main
+from tests.fake_bundle import AS_OF, FakeBundle
+from tests.served import Http, act, recommend, send
+from tests.tiny_shop import PROJECT
+
+AT = (AS_OF + timedelta(days=1)).isoformat()
+
+
+@pytest.fixture
+def score(
+    tmp_path: Path, path: Path, bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Score the users of a text file into out.parquet."""
+    monkeypatch.setattr("pipeline.deployment.bundle.load_bundle", lambda _: bundle)
+    monkeypatch.setenv(EVENT_STORE, f"sqlite:///{path}")
+    (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    def run(*users: str, more: tuple[str, ...] = ()) -> int:
+        (tmp_path / "users.txt").write_text("\n".join(users), encoding="utf-8")
+        return main(["score", "--users", "users.txt", "--out", "out.parquet", "--at", AT, *more])
+
+    return run
+
+
+def test_the_rows_are_what_recommend_answers(
+    score: Callable[..., int],
+    start: Callable[..., Http],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    http = start()
+    send(http, act("purchase", "coffee", timestamp=AS_OF.isoformat()))
+    http.post("/availability", json={"item_id": "jam", "available": False})
+    with caplog.at_level(logging.INFO, "evergreen.serving"):
+        assert score("ann", "eve", "ann", "bob", more=("--k", "4")) == 0
+    assert "3 shoppers, 1 of them not known" in caplog.text
+    table = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    names = ["user_id", "rank", "item_id", "score", "slot", "reasons"]
+    expected = [
+        {"user_id": user_id, **{name: item[name] for name in names[1:]}}
+        for user_id in ("ann", "eve", "bob")
+        for item in recommend(http, user_id, k=4, explore_slots=2, at=AT).json()["items"]
+    ]
+    assert table == expected
+    assert "jam" not in {row["item_id"] for row in table}
+    assert {"coffee"} < {row["item_id"] for row in table if row["user_id"] == "ann"}
+
+
+def test_people_who_asked_to_be_forgotten_are_left_out(
+    score: Callable[..., int], path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EventStore(f"sqlite:///{path}")
+    forget(store.database, ["ann"], SuppressionList())
+    store.close()
+    with caplog.at_level(logging.INFO, "evergreen.serving"):
+        assert score("ann", "bob") == 0
+    assert set(pq.read_table(tmp_path / "out.parquet")["user_id"].to_pylist()) == {"bob"}
+    assert "1 people who asked to be forgotten are left out" in caplog.text
+
+
+def test_scored_again_it_is_the_same_file(score: Callable[..., int], tmp_path: Path) -> None:
+    assert score("ann", "bob") == 0
+    first = (tmp_path / "out.parquet").read_bytes()
+    assert score("ann", "bob") == 0
+    assert (tmp_path / "out.parquet").read_bytes() == first
+
+
+def test_more_shoppers_than_a_part_are_all_there(score: Callable[..., int], tmp_path: Path) -> None:
+    users = [f"user-{at}" for at in range(150)]
+    assert score(*users, more=("--k", "1")) == 0
+    assert pq.read_table(tmp_path / "out.parquet")["user_id"].to_pylist() == users
+
+
+def test_a_failure_on_the_way_leaves_the_old_file(
+    score: Callable[..., int],
+    bundle: FakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "out.parquet").write_bytes(b"old")
+    calls = 0
+    real = bundle.recommender.rank_explained
+
+    def second_fails(*args: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bundle.recommender, "rank_explained", second_fails)
+    with pytest.raises(KeyboardInterrupt):
+        score(*[f"user-{at}" for at in range(100)])
+    assert (tmp_path / "out.parquet").read_bytes() == b"old"
+    assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize(
+    "more", [("--k", "0"), ("--k", "1000"), ("--at", "soon"), ("--at", "2024-03-01T10:00:00")]
+)
+def test_settings_that_make_no_sense_are_refused(
+    score: Callable[..., int], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    assert score("ann", more=more) == 1
+    assert not (tmp_path / "out.parquet").exists()
