@@ -7,7 +7,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # BentoML calls uv when it builds.
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
-.PHONY: help install repro tune status ui serve monitor test test-fast lint format bench quality
+.PHONY: help install repro tune status ui serve monitor test test-fast lint format audit bench quality
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ test: lint  ## lint, then all tests with coverage, the end-to-end run included
 
 test-fast: install  ## the inner loop: under a minute
 	$(RUN) python -m pytest $(PARALLEL) -m "not slow" -x -q
+
+audit: install  ## hold the locked packages against the known vulnerabilities
+	$(RUN) python .ci/audit.py
 
 bench: install  ## measure the budgets of the README; results go to benchmarks/results
 	$(RUN) python -m benchmarks.cycle

@@ -365,6 +365,13 @@ class ServingParams(Section):
     timeout_seconds: int = Field(ge=1, le=2)  # BentoML's own timer ends after 3
     cart_hours: float = Field(ge=0)
     viewed_minutes: float = Field(ge=0)
+    keys: str
+    audit_log: str
+    requests_per_second_per_key: float = Field(ge=0)
+    requests_per_second_per_address: float = Field(ge=0)
+    cors_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")]]
+    log_format: Literal["text", "json"]
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 class MonitoringParams(Section):

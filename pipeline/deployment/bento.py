@@ -21,6 +21,7 @@ REQUIREMENTS = (
     "httpx",
     "numpy",
     "onnxruntime",
+    "opentelemetry-exporter-otlp-proto-http",
     "pandas",
     "prometheus-client",
     "psutil",
@@ -31,6 +32,16 @@ REQUIREMENTS = (
     "ruamel.yaml",
     "sqlalchemy",
 )
+# BentoML's own Dockerfile runs as its user `bentoml`; it has no health check.
+TEMPLATE = "Dockerfile.template"
+DOCKERFILE = """\
+{% extends bento_base_template %}
+{% block SETUP_BENTO_ENTRYPOINT %}
+{{ super() }}
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \\
+    CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/readyz', timeout=2)"
+{% endblock %}
+"""
 TIMEOUT_SECONDS = 180
 PROJECT = Path(__file__).parents[2]
 
@@ -55,6 +66,7 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
         shutil.copytree(PROJECT / "pipeline", context / "pipeline", ignore=ignored)
         shutil.copytree(bundle, context / "models" / "champion")
         shutil.copy2(params_path, context / "params.yaml")
+        (context / TEMPLATE).write_text(DOCKERFILE, encoding="utf-8")
         _write_bentofile(context / "bentofile.yaml")
         command = [sys.executable, "-m", "bentoml", "build", str(context), "--version"]
         done = _run([*command, version_name, "--output", "tag"], context, home)
@@ -96,6 +108,7 @@ def _write_bentofile(path: Path) -> None:
             "packages": [f"{name}=={version(name)}" for name in REQUIREMENTS],
             "lock_packages": False,
         },
+        "docker": {"dockerfile_template": TEMPLATE},
     }
     with path.open("w", encoding="utf-8") as stream:
         YAML().dump(content, stream)

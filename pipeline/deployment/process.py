@@ -24,6 +24,8 @@ from pipeline.params import read_params
 BUNDLE = "EVERGREEN_BUNDLE"
 PARAMS = "EVERGREEN_PARAMS"
 EVENT_STORE = "EVERGREEN_EVENT_STORE"
+KEYS = "EVERGREEN_KEYS"
+AUDIT_LOG = "EVERGREEN_AUDIT_LOG"
 SERVICE = "pipeline.serving.service:Evergreen"
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 10.0
@@ -64,7 +66,7 @@ class RunningService:
 
 
 @contextmanager
-def running_service(
+def running_service(  # noqa: PLR0913  all but two have a default
     bundle: Path,
     *,
     params_path: Path,
@@ -72,6 +74,7 @@ def running_service(
     event_store: str | None = None,
     port: int | None = None,
     bento: Path | None = None,
+    private: Path | None = None,
 ) -> Iterator[RunningService]:
     """Yield a service on loopback that is ready; stop it and all its children afterwards.
 
@@ -82,6 +85,7 @@ def running_service(
         event_store: A database URL; that of params.yaml if None.
         port: Which port; a free one if None.
         bento: A built Bento's folder; the service of this source tree if None.
+        private: Where its keys, salt and audit log are; nowhere that lasts if None.
 
     Raises:
         DeploymentError: The port is taken, the start failed, or it took too long.
@@ -92,6 +96,9 @@ def running_service(
         environment = service_environment(
             bundle, params_path, event_store, home=Path(scratch), from_source=bento is None
         )
+        # On loopback and for us alone: it needs no keys, and writes nothing beside the real ones.
+        folder = private or Path(scratch)
+        environment |= {KEYS: f"{folder}/keys.json", AUDIT_LOG: f"{folder}/audit.jsonl"}
         log_path = Path(scratch) / "log.txt"
         command = serve_command(LOOPBACK, chosen, bento=bento)
         with log_path.open("wb") as output:
@@ -138,7 +145,8 @@ def service_environment(
         home: A folder of this service alone: BentoML keeps metrics in it, and clears it at start.
         from_source: Serve this source tree; a Bento must find only its own.
     """
-    store = event_store or store_of(os.environ, read_params(params_path).serving.event_store)
+    params = read_params(params_path).serving
+    store = event_store or store_of(os.environ, params.event_store)
     dropped = {"PROMETHEUS_MULTIPROC_DIR", "PYTHONPATH"}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -149,6 +157,8 @@ def service_environment(
         BUNDLE: str(bundle.absolute()),
         PARAMS: str(params_path.absolute()),
         EVENT_STORE: absolute_store(store, root=Path.cwd()),
+        KEYS: str(keys_of(os.environ, params.keys).absolute()),
+        AUDIT_LOG: str(audit_log_of(os.environ, params.audit_log).absolute()),
         "BENTOML_HOME": str(home),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *paths] if from_source else paths),
     }
@@ -272,6 +282,16 @@ def absolute_store(url: str, *, root: Path) -> str:
     if not url.startswith(prefix) or url[len(prefix) :] in {"", ":memory:"}:
         return url
     return f"{prefix}{root.absolute() / url[len(prefix) :]}"
+
+
+def keys_of(environment: Mapping[str, str], default: str) -> Path:
+    """Return where the keys are: in the environment's file, else in `default`."""
+    return Path(environment.get(KEYS) or default)
+
+
+def audit_log_of(environment: Mapping[str, str], default: str) -> Path:
+    """Return where the audit log is: in the environment's file, else in `default`."""
+    return Path(environment.get(AUDIT_LOG) or default)
 
 
 def store_of(environment: Mapping[str, str], default: str) -> str:

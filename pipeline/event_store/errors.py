@@ -27,6 +27,6 @@ def said_clearly(wanted: str) -> Iterator[None]:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
         said = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreError(
-            wanted, received=str(said).strip(), action="Try again in a moment."
-        ) from error
+        # The first line only: further ones of PostgreSQL quote rows, and with them shoppers.
+        received = str(said).strip().partition("\n")[0]
+        raise StoreError(wanted, received=received, action="Try again in a moment.") from error

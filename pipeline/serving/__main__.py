@@ -20,6 +20,8 @@ COMMANDS = {
     "score": ("pipeline.serving.score", "score many shoppers into a file, without a service"),
     "forget": ("pipeline.serving.forget", "remove a person's events and predictions for good"),
     "retain": ("pipeline.serving.retain", "delete what is older than serving.retention_days"),
+    "key": ("pipeline.serving.keys", "make, list and revoke API keys"),
+    "pseudonym": ("pipeline.serving.pseudonym", "what stands for a shopper in the logs"),
 }
 DEFAULT = "serve"
 

@@ -3,8 +3,8 @@
 Design choices:
 
 - Mounted in BentoML as a plain Starlette app: BentoML's own routing of `@bentoml.api` costs more
-  than the model. /livez, /healthz, /readyz and /metrics come from BentoML; the ones here answer
-  only when the app runs alone.
+  than the model. /livez, /healthz and /readyz come from BentoML; the ones here answer only when
+  the app runs alone.
 - The event loop only moves bytes. One thread runs the model, one writes events: a slow disk never
   holds up a recommendation. A third does what is not urgent, see `siblings`.
 """
@@ -26,12 +26,14 @@ from starlette.routing import Route
 from pipeline.errors import EvergreenError, NotFoundError, RequestError
 from pipeline.event_store.store import StoreError
 from pipeline.params import ServingParams
+from pipeline.serving.admin import admin_routes
 from pipeline.serving.openapi import document
 from pipeline.serving.siblings import Siblings
 from pipeline.shelf.idempotency import HEADER, identified
-from pipeline.shelf.metrics import metrics
 from pipeline.shelf.payloads import EventsAnswer, parse_events, parse_recommend
 from pipeline.shelf.shelf import Shelf
+from pipeline.telemetry.current import about, carried
+from pipeline.telemetry.metrics import exposition, measure_stages, metrics
 
 log = logging.getLogger("evergreen.serving")
 
@@ -39,11 +41,16 @@ KIB = 1024
 RETRY_AFTER = {"Retry-After": "1"}
 # A write that waited longer than this in line is refused rather than answered too late.
 LINE_FRACTION = 0.5
+BODY_SECONDS = 0.9  # with the time for the answer it stays below BentoML's backstop
 T = TypeVar("T")
 
 
 class BodyError(EvergreenError):
     """The body is larger than params.yaml allows."""
+
+
+class SlowError(EvergreenError):
+    """The body did not come in time."""
 
 
 class BusyError(EvergreenError):
@@ -65,8 +72,11 @@ class Backend:
     async def recommend(self, body: bytes) -> bytes:
         """Return the JSON answer to a recommendation request."""
         query = parse_recommend(body)
+        about(query.user_id)
+        queued = time.perf_counter()
 
         def answer() -> bytes:
+            measure_stages(queue=time.perf_counter() - queued)
             return self.shelf.recommend(query).model_dump_json(exclude_none=True).encode()
 
         return await self._within(self._model, answer)
@@ -100,7 +110,7 @@ class Backend:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.params.timeout_seconds):
-                return await loop.run_in_executor(executor, work)
+                return await loop.run_in_executor(executor, carried(work))
         except TimeoutError as error:
             raise _busy() from error
 
@@ -130,11 +140,13 @@ def build_app() -> Starlette:
         Route("/healthz", _healthy, methods=["GET"]),
         Route("/readyz", _ready, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
+        *admin_routes(),
     ]
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         RequestError: _answer(422),
         NotFoundError: _answer(404),
         BodyError: _answer(413),
+        SlowError: _answer(408),
         StoreError: _answer(503),
         BusyError: _answer(503),
         HTTPException: _http_error,
@@ -142,7 +154,7 @@ def build_app() -> Starlette:
         Exception: _unexpected,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
-    app.state.backend = None
+    app.state.backend, app.state.desk = None, None
     return app
 
 
@@ -172,9 +184,8 @@ async def _ready(request: Request) -> Response:
 
 
 async def _metrics(_request: Request) -> Response:
-    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body, kind = await asyncio.to_thread(exposition)
+    return Response(body, headers={"Content-Type": kind})
 
 
 def _backend(request: Request) -> Backend:
@@ -189,17 +200,22 @@ async def read_body(request: Request, maximum: int) -> bytes:
 
     Raises:
         BodyError: There is more.
+        SlowError: It does not come in time.
     """
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isdecimal() else 0
     chunks: list[bytes] = []
     received = 0
     if size <= maximum:
-        async for chunk in request.stream():
-            received += len(chunk)
-            chunks.append(chunk)
-            if received > maximum:
-                break
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    chunks.append(chunk)
+                    if received > maximum:
+                        break
+        except TimeoutError as error:
+            raise _slow(received) from error
     if max(size, received) > maximum:
         raise BodyError(
             f"A body of at most {maximum // KIB} KiB was wanted",
@@ -207,6 +223,14 @@ async def read_body(request: Request, maximum: int) -> bytes:
             action="Send less at once.",
         )
     return b"".join(chunks)
+
+
+def _slow(received: int) -> SlowError:
+    return SlowError(
+        f"A whole body within {BODY_SECONDS} s was wanted",
+        received=f"{received} bytes",
+        action="Send it faster, or less at once.",
+    )
 
 
 def _json(value: BaseModel, *, status: int) -> Response:
@@ -228,7 +252,7 @@ def _answer(status: int) -> Callable[[Request, Any], Response]:
 def problem(status: int, wanted: str, *, received: str, action: str) -> Response:
     """Return an error answer; it closes the connection when the body was not read."""
     headers = dict(RETRY_AFTER) if status == 503 else {}  # noqa: PLR2004
-    if status == 413:  # noqa: PLR2004
+    if status in {408, 413}:
         headers["Connection"] = "close"
     error = {"wanted": wanted, "received": received, "action": action}
     return JSONResponse({"error": error}, status_code=status, headers=headers)

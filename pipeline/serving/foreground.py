@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from pipeline.access.door import is_loopback
+from pipeline.access.keys import KeyFileError, read_keys
 from pipeline.artefacts import CHAMPION
 from pipeline.deployment.bundle import verify_bundle
 from pipeline.deployment.process import (
     BUNDLE,
     LOOPBACK,
     check_port,
+    keys_of,
     serve_command,
     service_environment,
     stop,
@@ -54,11 +57,12 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
     """Serve the champion until Ctrl-C or SIGTERM; return the exit code.
 
     Raises:
-        EvergreenError: params.yaml is wrong, the champion is missing or altered, the port is
-            taken, or the service does not become ready.
+        EvergreenError: params.yaml is wrong, others could ask without keys, the champion is
+            missing or altered, the port is taken, or the service does not become ready.
     """
     params = read_params()
     host, port = host or params.serving.host, port or params.serving.port
+    check_keys(host, keys_of(os.environ, params.serving.keys))
     bundle = Path(os.environ.get(BUNDLE) or CHAMPION.path)
     manifest = verify_bundle(bundle)
     check_port(host, port)
@@ -78,6 +82,21 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
             return INTERRUPTED
         finally:
             stop(process)
+
+
+def check_keys(host: str, path: Path) -> None:
+    """Check that the service may listen there: elsewhere than on loopback only with keys.
+
+    Raises:
+        KeyFileError: There are none, or their file is damaged.
+    """
+    if read_keys(path) is None and not is_loopback(host):
+        raise KeyFileError(
+            f"Keys were wanted in '{path}' before it listens on {host}, where others may ask",
+            received="no such file",
+            action="Make one with `python -m pipeline.serving key create --scopes recommend,events"
+            "`, or listen on 127.0.0.1.",
+        )
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

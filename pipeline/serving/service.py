@@ -12,24 +12,33 @@ Design choices (measured in the project's FACTS):
 - BentoML's timer keeps every request's memory until its timeout, so that must be short. Ours, of
   params.yaml, answers earlier and in the same form as every error; BentoML's is the backstop.
 - All that is loaded is frozen out of the garbage collector: no full collection walks it again.
+- BentoML's metrics are off: /metrics is ours, with labels that nobody can add to from outside.
 - One thread for numpy and for the graph: a request is too small to be worth splitting.
 """
 
 import gc
-import logging
 import os
 from pathlib import Path
 
 import bentoml
+from starlette.types import Receive, Scope, Send
 
 from pipeline.artefacts import CHAMPION
 from pipeline.deployment.process import BUNDLE, ENVIRONMENT, PARAMS, ROOT, store_of
-from pipeline.params import PARAMS_PATH, read_params
+from pipeline.params import PARAMS_PATH, ServingParams, read_params
 from pipeline.serving.app import Backend, build_app
+from pipeline.serving.front import Desk, Front, Place
+from pipeline.telemetry.logs import configure_logs, level_of
 
 BACKSTOP_SECONDS = 3
 
 app = build_app()
+place = Place()
+
+
+async def routes(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer every path, unknown ones too: BentoML would ask a Starlette app for its routes."""
+    await app(scope, receive, send)
 
 
 def locate(variable: str, relative: Path) -> Path:
@@ -51,19 +60,28 @@ def load_backend() -> Backend:
     from pipeline.event_store.store import EventStore
     from pipeline.shelf.shelf import Shelf
 
-    params = read_params(locate(PARAMS, PARAMS_PATH)).serving
+    params = serving_params()
     bundle = load_bundle(locate(BUNDLE, CHAMPION.path))
     store = EventStore(store_of(os.environ, params.event_store))
     return Backend(Shelf(bundle, store, params), params)
 
 
-@bentoml.asgi_app(app, path="/")
+def serving_params() -> ServingParams:
+    """Return the section of params.yaml.
+
+    Raises:
+        ParamsError: params.yaml is missing or wrong.
+    """
+    return read_params(locate(PARAMS, PARAMS_PATH)).serving
+
+
+@bentoml.asgi_app(routes, path="/")
 @bentoml.service(
     name="evergreen",
     workers=1,
     traffic={"timeout": BACKSTOP_SECONDS},
     logging={"access": {"enabled": False}},
-    metrics={"enabled": True},
+    metrics={"enabled": False},
     envs=[{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
 )
 class Evergreen:
@@ -71,8 +89,11 @@ class Evergreen:
 
     def __init__(self) -> None:
         """Load the champion."""
-        logging.getLogger("evergreen").setLevel(logging.INFO)
-        app.state.backend = load_backend()
+        params = serving_params()
+        configure_logs(params.log_format, level_of(os.environ, params.log_level))
+        desk = Desk(params)
+        app.state.backend, app.state.desk = load_backend(), desk
+        place.desk = desk
         gc.collect()
         gc.freeze()
 
@@ -82,3 +103,10 @@ class Evergreen:
         backend, app.state.backend = app.state.backend, None
         if backend is not None:
             backend.close()
+        desk, place.desk = place.desk, None
+        if desk is not None:
+            desk.close()
+
+
+# The decorator made a service of the class, which mypy cannot see.
+Evergreen.add_asgi_middleware(Front, place=place)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -25,6 +26,7 @@ EventType = Literal["view", "cart", "purchase", "return"]
 
 MAXIMUM_ITEMS = 500
 MAXIMUM_EVENTS = 1_000
+NAME_LENGTH = 60  # of an unknown key, in the answer that refuses it
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
@@ -44,11 +46,18 @@ def _not_in_the_future(moment: datetime) -> datetime:
     return moment
 
 
+def _whole(value: object) -> object:
+    """Return 2 for 2.0: JSON knows one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # No control characters: a database or a log line would choke on them.
 Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
 PastMoment = Annotated[Moment, AfterValidator(_not_in_the_future)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 
 
 class Payload(BaseModel):
@@ -70,7 +79,7 @@ class RecommendRequest(Payload):
     )
 
     user_id: Id = Field(description="Who; a shopper that is not known gets what is popular.")
-    k: int | None = Field(None, ge=1, description="How many items; serving.default_k if absent.")
+    k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
     cart: list[Id] = Field(
         default_factory=list,
         max_length=MAXIMUM_ITEMS,
@@ -85,8 +94,8 @@ class RecommendRequest(Payload):
         None, description="The moment of the request, ISO 8601 with a zone; now if absent."
     )
     store_id: Id | None = Field(None, description="Where the shopper shops.")
-    explore_slots: int | None = Field(
-        None, ge=0, description="How many of the k are for items never bought before."
+    explore_slots: Whole | None = Field(
+        None, description="How many of the k are for items never bought before."
     )
     exclude: list[Id] = Field(
         default_factory=list,
@@ -287,7 +296,7 @@ def parse(adapter: TypeAdapter[T], body: bytes) -> T:
 def describe(error: ValidationError, *, limit: int = 5) -> str:
     """Return the first `limit` faults in one line, without echoing long input."""
     faults = [
-        f"{'.'.join(str(part) for part in item['loc']) or 'body'}: {item['msg']}"
+        f"{'.'.join(str(part)[:NAME_LENGTH] for part in item['loc']) or 'body'}: {item['msg']}"
         for item in error.errors(include_url=False, include_context=False)[:limit]
     ]
     more = error.error_count() - limit

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from pipeline.event_store.store import Prediction, StoreError
-from pipeline.shelf.metrics import metrics
+from pipeline.telemetry.metrics import metrics
 
 CAPACITY = 20_000
 BATCH = 500

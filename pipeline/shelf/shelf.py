@@ -16,7 +16,6 @@ from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.explaining import ExplainAnswer, explanation_of
 from pipeline.shelf.housekeeping import Housekeeping
-from pipeline.shelf.metrics import metrics
 from pipeline.shelf.overlay import read_overlay
 from pipeline.shelf.payloads import (
     Event,
@@ -28,6 +27,9 @@ from pipeline.shelf.payloads import (
 from pipeline.shelf.prediction_log import PredictionLog
 from pipeline.shelf.records import prediction_of, stored_event
 from pipeline.shelf.similar import Similar, SimilarAnswer, SimilarQuery
+from pipeline.telemetry.metrics import measure_stages, metrics
+
+FALLBACK = "popular"
 
 NOBODY = ""
 """Whom the model is asked about instead of a person who asked to be forgotten."""
@@ -76,7 +78,7 @@ class Shelf:
         items = self.answering.items(asked, shelves, contributions=query.explain)
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
-        self._measure(build=built - started, model=ranked - built, explain=done - ranked)
+        measure_stages(build=built - started, model=ranked - built, explain=done - ranked)
         self.shown(asked, answer, received_at, latency_ms=(done - started) * 1e3)
         return answer
 
@@ -145,6 +147,9 @@ class Shelf:
         self._overlay.extend(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
+        if new:
+            newest = max(event.timestamp for event in new)
+            metrics().event_lag.observe(max(0.0, (now - newest).total_seconds()))
         forgotten = self._store.suppressed.of({event.user_id for event in events})
         kept = sum(event.user_id not in forgotten for event in events)
         duplicates = kept - len(new)
@@ -172,8 +177,5 @@ class Shelf:
         metrics().answers.labels(shopper=known).inc()
         for slot in SLOTS:
             metrics().items.labels(slot=slot).inc(sum(item.slot == slot for item in items))
-
-    @staticmethod
-    def _measure(**seconds: float) -> None:
-        for stage, value in seconds.items():
-            metrics().answer_seconds.labels(stage=stage).observe(value)
+        if any(item.slot == FALLBACK for item in items):
+            metrics().fallbacks.inc()

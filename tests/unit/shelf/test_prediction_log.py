@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.event_store.store import Prediction, StoreError
-from pipeline.shelf.metrics import metrics
 from pipeline.shelf.prediction_log import PredictionLog
+from pipeline.telemetry.metrics import metrics
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 

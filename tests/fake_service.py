@@ -1,0 +1,93 @@
+"""The whole endpoint on the fake bundle, but for BentoML: front, routes, shelf, store."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from pipeline.access.keys import create_key
+from pipeline.event_store.store import EventStore
+from pipeline.serving.app import Backend, build_app
+from pipeline.serving.front import Desk, Front, Place
+from pipeline.shelf.shelf import Shelf
+from pipeline.telemetry.tracing import Tracing
+from tests.fake_bundle import FakeBundle, serving_params
+
+# Python runs this at start: a service process then loads the tests' bundle, without TensorFlow.
+FAKE = """
+import sys, types
+module = types.ModuleType("pipeline.deployment.bundle")
+def load_bundle(path):
+    from tests.fake_bundle import FakeBundle
+    if not path.is_dir():
+        raise RuntimeError(f"no bundle at {path}")
+    return FakeBundle()
+module.load_bundle = load_bundle
+module.verify_bundle = lambda path: {"version": "0123456789ab"}
+sys.modules["pipeline.deployment.bundle"] = module
+"""
+
+
+class Direct(httpx.BaseTransport):
+    """Calls an app without a socket."""
+
+    def __init__(self, app: Any) -> None:
+        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            asked = httpx.Request(
+                request.method, request.url, headers=request.headers, content=request.read()
+            )
+            answer = await self._transport.handle_async_request(asked)
+            content = await answer.aread()
+            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+        return asyncio.run(ask())
+
+
+@dataclass
+class FakeService:
+    """An endpoint in a folder; call `close` at the end."""
+
+    folder: Path
+    bundle: FakeBundle
+    place: Place
+    front: Front
+    backend: Backend
+
+    def http(self, *, key: str | None = None, **headers: str) -> httpx.Client:
+        """A client, with a new key of some scopes if they are named."""
+        if key is not None:
+            name = key.replace(",", "-")
+            token = create_key(self.folder / "keys.json", name, tuple(key.split(",")))  # type: ignore[arg-type]
+            assert self.place.desk is not None
+            self.place.desk.keys.reload()
+            headers["authorization"] = f"Bearer {token}"
+        return httpx.Client(
+            transport=Direct(self.front), base_url="http://localhost", headers=headers
+        )
+
+    async def local(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The endpoint as if it listened on loopback, for clients that make another name up."""
+        await self.front({**scope, "server": ("127.0.0.1", 3000)}, receive, send)
+
+    def close(self) -> None:
+        self.backend.close()
+
+
+def fake_service(folder: Path, *, tracing: Tracing | None = None, **changes: Any) -> FakeService:
+    """Return an endpoint whose files are all in `folder`."""
+    files = {"keys": f"{folder}/keys.json", "audit_log": f"{folder}/audit.jsonl"}
+    params = serving_params(**{**files, **changes})
+    bundle = FakeBundle()
+    store = EventStore(f"sqlite:///{folder}/events.db", lock_seconds=0.05)
+    backend = Backend(Shelf(bundle, store, params), params)
+    app = build_app()
+    app.state.backend = backend
+    place = Place()
+    place.desk = app.state.desk = Desk(params, tracing=tracing)
+    return FakeService(folder, bundle, place, Front(app, place), backend)
