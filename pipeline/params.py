@@ -372,6 +372,7 @@ class ServingParams(Section):
     cors_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s*]+$")]]
     log_format: Literal["text", "json"]
     log_level: Literal["debug", "info", "warning", "error"]
+    storefront: bool
 
 
 class MonitoringParams(Section):

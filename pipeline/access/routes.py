@@ -15,6 +15,7 @@ NEEDS: dict[str, AccessScope] = {
     "explain": "recommend",
     "docs.json": "recommend",
     "docs": "recommend",
+    "assets": "recommend",
     "events": "events",
     "availability": "events",
     "metrics": "admin",

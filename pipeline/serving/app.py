@@ -32,6 +32,8 @@ from pipeline.serving.siblings import Siblings
 from pipeline.shelf.idempotency import HEADER, identified
 from pipeline.shelf.payloads import EventsAnswer, parse_events, parse_recommend
 from pipeline.shelf.shelf import Shelf
+from pipeline.storefront.gate import StorefrontClosedError
+from pipeline.storefront.routes import storefront_routes
 from pipeline.telemetry.current import about, carried
 from pipeline.telemetry.metrics import exposition, measure_stages, metrics
 
@@ -141,12 +143,14 @@ def build_app() -> Starlette:
         Route("/readyz", _ready, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         *admin_routes(),
+        *storefront_routes(),
     ]
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         RequestError: _answer(422),
         NotFoundError: _answer(404),
         BodyError: _answer(413),
         SlowError: _answer(408),
+        StorefrontClosedError: _answer(404),
         StoreError: _answer(503),
         BusyError: _answer(503),
         HTTPException: _http_error,

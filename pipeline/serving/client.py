@@ -1,9 +1,11 @@
 """A small typed client: time-outs, and retries with back-off where trying again is safe.
 
 A recommendation changes nothing, so it is asked again. An event gets an id here, so that the store
-counts it once however often it is sent.
+counts it once however often it is sent. A pause is longer after each attempt, never shorter than
+the service asks for, and partly random: clients that were refused together do not return together.
 """
 
+import random
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,7 +29,8 @@ from pipeline.shelf.payloads import (
 )
 from pipeline.shelf.similar import SimilarAnswer
 
-UNAVAILABLE = 503
+# Not now: too many requests, or the service or what stands before it is busy or starting.
+TRY_AGAIN = frozenset({429, 502, 503, 504})
 BODY_BYTES = 32 * 1024
 BACK_OFF_SECONDS = 0.1
 MAXIMUM_PAUSE_SECONDS = 5.0
@@ -48,6 +51,7 @@ class Client:
         *,
         timeout_seconds: float = 5.0,
         attempts: int = 5,
+        key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Open a pool of connections.
@@ -55,12 +59,17 @@ class Client:
         Args:
             url: Such as http://127.0.0.1:3000.
             timeout_seconds: Per attempt.
-            attempts: How often to try in all.
+            attempts: How often to try in all, at least once.
+            key: An API key, where the service asks for one.
             transport: For tests.
         """
-        self._attempts = attempts
+        self._attempts = max(attempts, 1)
         self._http = httpx.Client(
-            base_url=url, timeout=timeout_seconds, transport=transport, trust_env=False
+            base_url=url,
+            timeout=timeout_seconds,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            transport=transport,
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:
@@ -91,6 +100,9 @@ class Client:
 
     def send(self, events: Sequence[Event]) -> EventsAnswer:
         """Return how many events were new; all are on the service's disk then.
+
+        To repeat a call that failed, give the events ids first (`identified`): what the service
+        had taken of them already then counts as duplicates.
 
         Raises:
             ServiceError: The service refused them, or did not answer after all attempts.
@@ -170,27 +182,26 @@ class Client:
 
     def _post(self, path: str, body: str) -> bytes:
         headers = {"Content-Type": "application/json"}
-        for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
+        attempt = 1
+        while True:
+            asked = ""
             try:
                 response = self._http.post(path, content=body, headers=headers)
+                if response.status_code not in TRY_AGAIN or attempt == self._attempts:
+                    return _checked(response).content
+                asked = response.headers.get("Retry-After", "")
             except httpx.TransportError as error:
-                if last:
+                if attempt == self._attempts:
                     raise _no_answer(str(self._http.base_url), error) from error
-                time.sleep(_pause(attempt))
-                continue
-            if response.status_code != UNAVAILABLE or last:
-                return _checked(response).content
-            time.sleep(_pause(attempt, response.headers.get("Retry-After", "")))
-        message = "at least one attempt was wanted"
-        raise ValueError(message)
+            time.sleep(pause_seconds(attempt, asked))
+            attempt += 1
 
 
 def bodies(events: Sequence[Event], *, maximum_bytes: int = BODY_BYTES) -> Iterator[str]:
     """Yield the events as JSON lists, each no longer than the service takes at once."""
     part: list[str] = []
-    for event in events:
-        text = _with_id(event).model_dump_json(exclude_none=True)
+    for event in identified(events):
+        text = event.model_dump_json(exclude_none=True)
         size = sum(len(each) + 1 for each in part) + len(text)
         if part and (size > maximum_bytes or len(part) == MAXIMUM_EVENTS):
             yield f"[{','.join(part)}]"
@@ -200,13 +211,24 @@ def bodies(events: Sequence[Event], *, maximum_bytes: int = BODY_BYTES) -> Itera
         yield f"[{','.join(part)}]"
 
 
-def _with_id(event: Event) -> Event:
-    return event if event.event_id else event.model_copy(update={"event_id": uuid.uuid4().hex})
+def identified(events: Sequence[Event]) -> list[Event]:
+    """Return the events, each with an id; those that have one keep it."""
+    return [
+        event if event.event_id else event.model_copy(update={"event_id": uuid.uuid4().hex})
+        for event in events
+    ]
 
 
-def _pause(attempt: int, retry_after: str = "") -> float:
+def pause_seconds(attempt: int, retry_after: str = "") -> float:
+    """Return how long to wait after an attempt: what was asked for, and a random part on top.
+
+    Args:
+        attempt: Which one it was, from 1.
+        retry_after: The answer's header; a date in it is not read.
+    """
     asked = float(retry_after) if retry_after.isdecimal() else 0.0
-    return min(max(asked, BACK_OFF_SECONDS * 2.0 ** (attempt - 1)), MAXIMUM_PAUSE_SECONDS)
+    back_off = BACK_OFF_SECONDS * 2.0 ** (attempt - 1)
+    return min(asked + random.uniform(0.5, 1.0) * back_off, MAXIMUM_PAUSE_SECONDS)  # noqa: S311
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

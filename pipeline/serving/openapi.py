@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pipeline.params import ServingParams
+from pipeline.serving.examples import with_examples
 from pipeline.shelf.availability import MAXIMUM_CHANGES, AvailabilityAnswer, ItemAvailability
 from pipeline.shelf.batch import BatchAnswer, BatchRequest
 from pipeline.shelf.explaining import ExplainAnswer
@@ -19,6 +20,7 @@ from pipeline.shelf.payloads import (
     RecommendRequest,
 )
 from pipeline.shelf.similar import SimilarAnswer
+from pipeline.storefront.openapi import MODELS, storefront_paths
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
@@ -50,6 +52,7 @@ def document(params: ServingParams) -> dict[str, Any]:
         ItemAvailability,
         AvailabilityAnswer,
         ErrorAnswer,
+        *MODELS,
     ]
     _, found = models_json_schema(
         [(model, "validation") for model in models], ref_template=SCHEMAS + "{model}"
@@ -63,7 +66,7 @@ def document(params: ServingParams) -> dict[str, Any]:
     events = {"type": "array", "items": event, "minItems": 1, "maxItems": MAXIMUM_EVENTS}
     change = {"$ref": SCHEMAS + "ItemAvailability"}
     changes = {"type": "array", "items": change, "minItems": 1, "maxItems": MAXIMUM_CHANGES}
-    return {
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": "Evergreen",
@@ -127,9 +130,11 @@ def document(params: ServingParams) -> dict[str, Any]:
             "/healthz": _probe("healthz", "The process lives."),
             "/readyz": _probe("readyz", "The model is loaded."),
             "/metrics": _probe("metrics", "Prometheus metrics."),
+            **storefront_paths(),
         },
         "components": {"schemas": schemas},
     }
+    return with_examples(described)
 
 
 def _operation(

@@ -87,6 +87,7 @@ class Answering:
         self.version = str(bundle.manifest["version"])
         self.vocabulary = bundle.recommender.vocabulary
         self.as_of = as_of_moment(bundle.manifest)
+        self.histories = bundle.histories
         self.limits = Limits(params.default_k, params.maximum_k, params.explore_slots)
         self.builder = RequestBuilder(
             bundle.histories,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from sys import intern
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ class Catalogue:
     Attributes:
         ids: [n_items + 1].
         titles: [n_items + 1], never empty for a known item.
+        departments: [n_items + 1], or '' where it is not known.
         groups: [n_items + 1] category, or '' where it is not known.
         group_code: [n_items + 1] number of that category, 0 where it is not known.
         n_shoppers: [n_items + 1] shoppers who bought it in the four weeks before `as_of`.
@@ -31,6 +33,7 @@ class Catalogue:
 
     ids: tuple[str, ...]
     titles: tuple[str, ...]
+    departments: tuple[str, ...]
     groups: tuple[str, ...]
     group_code: Ints
     n_shoppers: Ints
@@ -62,6 +65,7 @@ def build_catalogue(items: pd.DataFrame, histories: Histories, *, as_of: datetim
     return Catalogue(
         ids=("", *ids),
         titles=("", *titles),
+        departments=("", *map(intern, _texts(items, "department"))),
         groups=groups,
         group_code=np.array([code[name] for name in groups], dtype=np.int32),
         n_shoppers=np.bincount(lately % n_items, minlength=n_items).astype(np.int32),

@@ -86,6 +86,21 @@ def test_code_deps_are_the_import_closure(stage: str) -> None:
     )
 
 
+@pytest.mark.parametrize("stage", CARRIED)
+def test_pages_and_examples_that_the_bento_carries_are_deps_too(stage: str) -> None:
+    """Files that are not code have no imports to follow: their whole folder must be a dep."""
+    rooms = {PROJECT / Path(file).parent for file in closure(stage)}
+    others = {
+        str(path.relative_to(PROJECT))
+        for room in rooms
+        for path in room.rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert "pipeline/storefront/assets/index.html" in others
+    declared = set(STAGES[stage]["deps"])
+    assert {file for file in others if not inside(file, declared)} == set()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_whole_sections_or_keys_that_exist(stage: str) -> None:
     values = Params.model_validate(

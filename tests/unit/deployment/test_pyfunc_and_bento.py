@@ -180,6 +180,7 @@ def test_what_is_built_holds_the_code_the_params_and_the_bundle(
 
     def run(command: list[str], *, cwd: Path, env: dict[str, str], **_: object) -> Any:
         assert (cwd / "pipeline" / "serving").is_dir()
+        assert (cwd / "pipeline" / "storefront" / "assets" / "index.html").is_file()
         assert not list(cwd.rglob("__pycache__"))
         assert (cwd / "models" / "champion" / "model.json").read_text(encoding="utf-8") == "{}"
         assert (cwd / "params.yaml").read_bytes() == Path("params.yaml").read_bytes()

@@ -127,17 +127,6 @@ def test_a_fault_does_not_echo_the_input() -> None:
 def test_the_document_describes_our_routes_with_valid_examples() -> None:
     found = document(serving_params())
     assert found["openapi"] == "3.1.0"
-    assert set(found["paths"]) == {
-        "/recommend",
-        "/recommend_batch",
-        "/events",
-        "/availability",
-        "/similar/{item_id}",
-        "/explain/{request_id}",
-        "/healthz",
-        "/readyz",
-        "/metrics",
-    }
     schemas = found["components"]["schemas"]
     for example in schemas["RecommendRequest"]["examples"]:
         parse_recommend(json.dumps(example).encode())

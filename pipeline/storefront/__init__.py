@@ -1,0 +1,1 @@
+"""The storefront: the page at `/` on which a person watches what a shopper is recommended."""

@@ -1,0 +1,129 @@
+"""The storefront's routes: pages and their files, and reads for the page.
+
+All are plain functions, which Starlette runs in a thread: the event loop is left to the
+recommendations. Answers about shoppers are never kept by a browser.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.errors import RequestError
+from pipeline.shelf.shelf import Shelf
+from pipeline.storefront.gate import check_open
+from pipeline.storefront.pages import HEADERS, asset, page
+from pipeline.storefront.payloads import ProductsAnswer, ShoppersAnswer, StatusAnswer
+from pipeline.storefront.shoppers import Shoppers
+from pipeline.storefront.status import drift_light
+
+MAXIMUM_ID = 128
+MAXIMUM_PRODUCTS = 200
+Endpoint = Callable[[Request], Response]
+
+
+def storefront_routes() -> list[Route]:
+    """Return the routes; those that show the shop answer only where `gate.is_open`."""
+    return [
+        Route("/", _gated(_index), methods=["GET"]),
+        Route("/docs", _docs, methods=["GET"]),
+        Route("/assets/{version}/{name}", asset, methods=["GET"]),
+        Route("/storefront/status", _gated(_status), methods=["GET"]),
+        Route("/storefront/items", _gated(_items), methods=["GET"]),
+        Route("/storefront/shoppers", _gated(_find), methods=["GET"]),
+        Route("/storefront/shoppers/{user_id:path}", _gated(_history), methods=["GET"]),
+    ]
+
+
+def _gated(endpoint: Endpoint) -> Endpoint:
+    def checked(request: Request) -> Response:
+        check_open(_backend(request).params, request.scope)
+        return endpoint(request)
+
+    return checked
+
+
+def _index(request: Request) -> Response:
+    return page(request, "index.html")
+
+
+def _docs(request: Request) -> Response:
+    return page(request, "docs.html")
+
+
+def _status(request: Request) -> Response:
+    shelf = _shelf(request)
+    answer = StatusAnswer(
+        model_name=shelf.model_name,
+        model_version=shelf.version,
+        as_of=shelf.answering.as_of,
+        drift=drift_light(),
+    )
+    return _json(answer)
+
+
+def _items(request: Request) -> Response:
+    wanted = request.query_params.getlist("id")
+    if not 1 <= len(wanted) <= MAXIMUM_PRODUCTS:
+        raise RequestError(
+            f"Between 1 and {MAXIMUM_PRODUCTS} item ids were wanted, as ?id=…&id=…",
+            received=f"{len(wanted)}",
+            action="Ask for the items in parts.",
+        )
+    return _json(ProductsAnswer(items=_shoppers(request).products(wanted)))
+
+
+def _find(request: Request) -> Response:
+    query = _checked_id(request.query_params.get("query", ""))
+    shoppers = _shoppers(request)
+    found = shoppers.find(query, datetime.now(UTC))
+    return _json(ShoppersAnswer(n_shoppers=len(shoppers), shoppers=found))
+
+
+def _history(request: Request) -> Response:
+    user_id = _checked_id(request.path_params["user_id"])
+    if not user_id:
+        raise HTTPException(404)
+    return _json(_shoppers(request).history(user_id, datetime.now(UTC)))
+
+
+def _checked_id(text: str) -> str:
+    if len(text) > MAXIMUM_ID or not (text.isprintable()):
+        raise RequestError(
+            f"A shopper's id of at most {MAXIMUM_ID} characters was wanted",
+            received=f"{len(text)} characters",
+            action="Correct the id.",
+        )
+    return text
+
+
+def _backend(request: Request) -> Any:
+    backend = request.app.state.backend
+    if backend is None:
+        raise HTTPException(503)
+    return backend
+
+
+def _shelf(request: Request) -> Shelf:
+    shelf: Shelf = _backend(request).shelf
+    return shelf
+
+
+def _shoppers(request: Request) -> Shoppers:
+    """Return what reads the shelf that answers now, made when it is first asked for."""
+    answering = _shelf(request).answering
+    held: Shoppers | None = getattr(request.app.state, "shoppers", None)
+    if held is None or held.answering is not answering:
+        held = Shoppers(answering)
+        request.app.state.shoppers = held
+    return held
+
+
+def _json(value: BaseModel) -> Response:
+    headers = {**HEADERS, "Cache-Control": "no-store"}
+    return Response(value.model_dump_json(), headers=headers, media_type="application/json")

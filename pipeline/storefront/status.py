@@ -1,0 +1,19 @@
+"""The drift light: what monitoring concluded last, where its verdict lies."""
+
+from pydantic import ValidationError
+
+from pipeline.artefacts import read_verdict
+from pipeline.errors import ArtefactError
+from pipeline.storefront.payloads import DriftLight
+
+
+def drift_light() -> DriftLight:
+    """Return monitoring's verdict, `unknown` where there is none to read (as inside a Bento)."""
+    try:
+        verdict = read_verdict("monitoring")
+    except ArtefactError as error:
+        return DriftLight(status="unknown", cause=error.action)
+    except ValidationError:
+        action = "The verdict has another form: run `dvc repro --force monitoring`."
+        return DriftLight(status="unknown", cause=action)
+    return DriftLight(status=verdict.status, cause=verdict.cause)

@@ -1,0 +1,34 @@
+"""The examples in docs/client.md run, and print what the page says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from pipeline.event_store.store import EventStore
+from pipeline.serving.app import Backend, build_app
+from pipeline.shelf.shelf import Shelf
+from tests.fake_bundle import FakeBundle, serving_params
+from tests.live import listening
+from tests.tiny_shop import PROJECT
+
+EXAMPLES = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+PAGE = (PROJECT / "docs" / "client.md").read_text(encoding="utf-8")
+
+
+def test_every_example_prints_what_the_page_says(tmp_path: Path) -> None:
+    params = serving_params()
+    app = build_app()
+    store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
+    app.state.backend = Backend(Shelf(FakeBundle(), store, params), params)
+    names: dict[str, Any] = {}
+    examples = EXAMPLES.findall(PAGE)
+    assert len(examples) == PAGE.count("```python") > 0
+    with listening(app) as url:
+        for code, expected in examples:
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(code.replace("http://127.0.0.1:3000", url), names)
+            assert printed.getvalue() == expected
+    app.state.backend.close()

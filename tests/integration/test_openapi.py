@@ -1,0 +1,62 @@
+"""The OpenAPI document: every route is in it, and its examples are what the service answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from starlette.routing import Route
+
+from pipeline.serving.app import build_app
+from pipeline.serving.examples import JSON, PLACE
+from pipeline.serving.openapi import document
+from tests.fake_bundle import serving_params
+from tests.recorded import record
+
+DOCUMENT = document(serving_params())
+OPERATIONS = [
+    (path, method, operation)
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+# The routes for who runs the service are told in docs/security.md.
+NOT_TOLD = {"/docs.json", "/assets/{version}/{name}", "/admin/model", "/admin/keys/reload"}
+
+
+def test_the_recorded_answers_are_what_is_answered_now(tmp_path: Path) -> None:
+    recorded = json.loads(PLACE.read_text(encoding="utf-8"))
+    assert record(tmp_path) == recorded, "renew them: python -m tests.recorded"
+
+
+def test_every_route_is_in_the_document() -> None:
+    routes = {
+        (route.path.replace(":path", ""), method.lower())
+        for route in build_app().routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    told = {(path, method) for path, method, _ in OPERATIONS}
+    assert {pair for pair in routes if pair[0] not in NOT_TOLD} == told
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_json_answer_has_a_real_example(
+    path: str, method: str, operation: dict[str, Any]
+) -> None:
+    if "requestBody" in operation:
+        assert "examples" in operation["requestBody"]["content"][JSON]
+    for status, response in operation["responses"].items():
+        if status < "300" and JSON in response["content"]:
+            assert "examples" in response["content"][JSON], "add it to CALLS in tests/recorded.py"
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_example_fits_its_schema(path: str, method: str, operation: dict[str, Any]) -> None:
+    parts = [operation["requestBody"]] if "requestBody" in operation else []
+    parts.extend(operation["responses"].values())
+    for part in parts:
+        content = part["content"].get(JSON, {})
+        for example in content.get("examples", {}).values():
+            schema = {**content["schema"], "components": DOCUMENT["components"]}
+            jsonschema.Draft202012Validator(schema).validate(example["value"])
