@@ -1,33 +1,100 @@
-"""Measure the endpoint: the champion's Bento-less service on loopback under an even load.
+"""Measure the endpoint on loopback, beside an empty BentoML endpoint and a bare Starlette one.
 
     python -m benchmarks.serving
+    python -m benchmarks.serving --soak-seconds 600
 
-Writes benchmarks/results/serving.json: latency in milliseconds at the plan's rate (from when a
-request was due, client on the same machine), and the resident memory of the service.
+Of each, alone on the machine: latency and requests per second with 1, 8 and 32 clients that ask all
+the time (medians of --rounds), every request about another shopper. Of ours also: latency at the
+plan's even rate, from when a request was due; the time until it is ready; its memory before and
+after. The client is one process on the same cores. `ratio` is ours to the other's.
+What `benchmarks.crashes`, `benchmarks.releases` and `benchmarks.fuzz` found is repeated here.
+Writes benchmarks/results/serving.json.
 """
 
+import argparse
+import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-from benchmarks.machine import write_result
+import psutil
+
+from benchmarks.closed_loop import Latency, closed_loop
+from benchmarks.machine import RESULTS, write_result
 from pipeline.artefacts import CHAMPION
-from pipeline.deployment.bundle import load_bundle
-from pipeline.deployment.load import put_load
-from pipeline.deployment.process import running_service
-from pipeline.params import PARAMS_PATH, read_params
+from pipeline.deployment.load import put_load, stolen_fraction
+from pipeline.deployment.process import (
+    LOOPBACK,
+    RunningService,
+    free_port,
+    running_service,
+    stop,
+    wait_until_listening,
+)
+from pipeline.params import PARAMS_PATH, Params, read_params
 from pipeline.stage import quiet_tools
 
-SECONDS = 60
+CONCURRENCY = (1, 8, 32)
+EVEN_SECONDS = 30
+WARM_UP_SECONDS = 3
+OTHERS = {
+    "empty_bentoml": ("bentoml", "serve", "benchmarks.empty_endpoints:Empty"),
+    "bare_starlette": ("uvicorn", "benchmarks.empty_endpoints:starlette_app", "--no-access-log"),
+}
+# What other benchmarks found out, by their file.
+REPEATED = {
+    "crashes": ("acknowledged_events_lost", "kills"),
+    "releases": ("failed_requests_in_swap", "rollback_seconds"),
+    "fuzz": ("fuzz_cases", "fuzz_5xx"),
+}
 
 
-def main() -> None:
-    """Measure and write the result."""
-    quiet_tools()
-    params = read_params()
-    users = list(load_bundle(CHAMPION.path).histories.user_ids)
-    random.Random(0).shuffle(users)  # noqa: S311  which user is asked first is no secret
-    rate = params.deployment.load_requests_per_second
+def latencies(url: str, bodies: list[dict[str, Any]], rounds: int, seconds: float) -> Any:
+    """Return the medians over the rounds by concurrency."""
+    closed_loop(url, bodies, concurrency=CONCURRENCY[-1], seconds=WARM_UP_SECONDS)
+    found: dict[str, dict[str, float]] = {}
+    for concurrency in CONCURRENCY:
+        results: list[Latency] = [
+            closed_loop(url, bodies, concurrency=concurrency, seconds=seconds)
+            for _ in range(rounds)
+        ]
+        found[str(concurrency)] = {
+            name: median(getattr(result, name) for result in results)
+            for name in ("requests_per_second", "p50_ms", "p99_ms", "longest_ms")
+        } | {"n_failed": sum(result.n_failed for result in results)}
+    return found
+
+
+@contextmanager
+def other(name: str) -> Iterator[str]:
+    """Yield the address of one of OTHERS."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *OTHERS[name], "--host", LOOPBACK, "--port", str(port)],
+            env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": home},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_until_listening(process, port, timeout_seconds=60)
+            yield f"http://{LOOPBACK}:{port}"
+        finally:
+            stop(process)
+
+
+@contextmanager
+def ours(params: Params) -> Iterator[RunningService]:
+    """Yield the champion's service."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_service(
@@ -37,20 +104,99 @@ def main() -> None:
             event_store=f"sqlite:///{Path(scratch) / 'events.db'}",
         ) as service,
     ):
-        bodies = [{"user_id": user} for user in users]
-        load = put_load(service.url, bodies, requests_per_second=rate, seconds=SECONDS)
-        numbers = {
-            "requests_per_second": rate,
-            "seconds": SECONDS,
-            "n_requests": load.n,
-            "n_failed": load.n_failed,
-            "p50_ms": round(load.p50_ms, 2),
-            "p99_ms": round(load.p99_ms, 2),
-            "stolen_fraction": round(load.stolen_fraction, 4),
-            "memory_gib": round(service.memory_gib(), 2),
+        yield service
+
+
+def even_load(url: str, bodies: list[dict[str, Any]], rate: float) -> dict[str, float]:
+    """Return the latency at an even rate, as deployment measures it."""
+    load = put_load(url, bodies, requests_per_second=rate, seconds=EVEN_SECONDS)
+    return {name: round(value, 4) for name, value in asdict(load).items()} | {
+        "requests_per_second": rate
+    }
+
+
+def soak(service: RunningService, bodies: list[dict[str, Any]], seconds: float) -> dict[str, float]:
+    """Return the longest pause under a load of eight clients, and the memory before and after."""
+    before = service.memory_gib()
+    load = closed_loop(f"{service.url}/recommend", bodies, concurrency=8, seconds=seconds)
+    return {
+        "seconds": seconds,
+        **asdict(load),
+        "memory_before_gib": round(before, 3),
+        "memory_after_gib": round(service.memory_gib(), 3),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each round")
+    parser.add_argument("--soak-seconds", type=float, help="also a soak of this length")
+    asked = parser.parse_args(argv)
+    quiet_tools()
+    params = read_params()
+    bodies = [{"user_id": user} for user in shoppers()]
+    times = psutil.cpu_times()
+    found: dict[str, Any] = {
+        name: _measured(name, bodies, asked.rounds, asked.seconds) for name in OTHERS
+    }
+    with ours(params) as service:
+        numbers: dict[str, Any] = {
             "seconds_to_ready": round(service.seconds_to_ready, 1),
+            "memory_gib": round(service.memory_gib(), 3),
+            "even_load": even_load(service.url, bodies, params.deployment.load_requests_per_second),
+            "clients": latencies(f"{service.url}/recommend", bodies, asked.rounds, asked.seconds),
         }
-    print(write_result("serving", numbers).read_text(encoding="utf-8"))
+        if asked.soak_seconds:
+            numbers["soak"] = soak(service, bodies, asked.soak_seconds)
+        numbers["memory_after_gib"] = round(service.memory_gib(), 3)
+    found["ours"] = numbers
+    found["ratio"] = {name: _ratios(numbers["clients"], found[name]) for name in OTHERS}
+    found["stolen_fraction"] = round(stolen_fraction(times, psutil.cpu_times()), 4)
+    print(write_result("serving", found | repeated()).read_text(encoding="utf-8"))
+
+
+def _measured(name: str, bodies: list[dict[str, Any]], rounds: int, seconds: float) -> Any:
+    with other(name) as url:
+        return latencies(f"{url}/recommend", bodies, rounds, seconds)
+
+
+def _ratios(ours: Any, theirs: Any) -> Any:
+    return {
+        concurrency: {
+            measure: round(ours[concurrency][measure] / theirs[concurrency][measure], 2)
+            for measure in ("p50_ms", "p99_ms", "requests_per_second")
+        }
+        for concurrency in ours
+    }
+
+
+def shoppers() -> list[str]:
+    """Return every known shopper, in a random order that is always the same."""
+    import pyarrow.parquet as pq
+
+    from pipeline.deployment.bundle import HISTORIES
+
+    column = pq.read_table(CHAMPION.path / HISTORIES, columns=["user_id"])["user_id"]
+    users = sorted(column.unique().to_pylist())
+    random.Random(0).shuffle(users)  # noqa: S311  which user is asked first is no secret
+    return users
+
+
+def repeated() -> dict[str, Any]:
+    """Return the numbers of REPEATED that have been measured."""
+    found: dict[str, Any] = {}
+    for name, keys in REPEATED.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            result = json.loads(path.read_text(encoding="utf-8"))
+            found |= {key: result[key] for key in keys}
+    return found
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def fake_service(folder: Path, *, tracing: Tracing | None = None, **changes: Any
     params = serving_params(**{**files, **changes})
     bundle = FakeBundle()
     store = EventStore(f"sqlite:///{folder}/events.db", lock_seconds=0.05)
-    backend = Backend(Shelf(bundle, store, params), params)
+    served: Any = bundle
+    backend = Backend(Shelf(served, store, params), params)
     app = build_app()
     app.state.backend = backend
     place = Place()
