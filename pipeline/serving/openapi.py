@@ -158,7 +158,12 @@ def _question(
 ) -> dict[str, Any]:
     error = {JSON: {"schema": {"$ref": SCHEMAS + "ErrorAnswer"}}}
     done = {JSON: {"schema": {"$ref": SCHEMAS + answer.__name__}}}
-    errors = {"404": "Nothing is known by that id.", "422": ERRORS["422"], "503": ERRORS["503"]}
+    errors = {
+        "404": "Nothing is known by that id.",
+        "414": "The path is too long.",
+        "422": ERRORS["422"],
+        "503": ERRORS["503"],
+    }
     return {
         "operationId": name,
         "summary": summary,

@@ -15,9 +15,11 @@ from pipeline.shelf.payloads import (
     Id,
     Moment,
     Payload,
+    Positive,
     RecommendAnswer,
     RecommendedItem,
     RecommendRequest,
+    Whole,
     parse,
 )
 from pipeline.shelf.shelf import Shelf
@@ -34,13 +36,13 @@ class BatchRequest(Payload):
     )
 
     user_ids: list[Id] = Field(min_length=1, max_length=MAXIMUM_USERS)
-    k: int | None = Field(None, ge=1, description="How many items; serving.default_k if absent.")
+    k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
     at: Moment | None = Field(
         None, description="The moment of the requests, ISO 8601 with a zone; now if absent."
     )
     store_id: Id | None = Field(None, description="Where the shoppers shop.")
-    explore_slots: int | None = Field(
-        None, ge=0, description="How many of the k are for items never bought before."
+    explore_slots: Whole | None = Field(
+        None, description="How many of the k are for items never bought before."
     )
     exclude: list[Id] = Field(
         default_factory=list,

@@ -21,6 +21,7 @@ JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
 ERRORS = {
     "404": "Not shown: serving.storefront is false, or the request is from elsewhere.",
+    "414": "The path and query are too long.",
     "422": "The question is not what was wanted.",
     "503": "Not now: try again after the seconds in Retry-After.",
 }

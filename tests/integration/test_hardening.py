@@ -51,11 +51,16 @@ def talk(port: int, *parts: bytes) -> bytes:
         with contextlib.suppress(ConnectionError):  # it may close before all is sent
             for part in parts:
                 connection.sendall(part)
-        received = b""
-        with contextlib.suppress(ConnectionError):
-            while chunk := connection.recv(65_536):
-                received += chunk
-        return received
+        return heard(connection)
+
+
+def heard(connection: socket.socket) -> bytes:
+    """Return all that comes until the connection is closed."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := connection.recv(65_536):
+            received += chunk
+    return received
 
 
 def post(body: bytes, *headers: bytes, path: bytes = b"/recommend") -> bytes:
@@ -125,7 +130,7 @@ def test_a_slow_client_is_told_and_holds_nobody_up(port: int) -> None:
         slow.sendall(post(ASK)[:-5])
         for _ in range(20):
             assert status(talk(port, post(ASK))) == 200
-        answer = slow.recv(65_536)
+        answer = heard(slow)
     assert status(answer) == 408
     assert b"connection: close" in answer.lower()
     assert b'"wanted":"A whole body within' in answer
