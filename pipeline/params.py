@@ -347,6 +347,14 @@ class DeploymentParams(Section):
     ready_timeout_seconds: float = Field(gt=0)
 
 
+class CanaryParams(Section):
+    """When a canary is stopped by itself; each canary keeps those that it was started with."""
+
+    minimum_requests: int = Field(ge=1)
+    false_stop_probability: float = Field(gt=0, lt=1)
+    maximum_slowdown: float = Field(ge=1)
+
+
 class ServingParams(Section):
     """What the endpoint offers."""
 
@@ -373,6 +381,7 @@ class ServingParams(Section):
     log_format: Literal["text", "json"]
     log_level: Literal["debug", "info", "warning", "error"]
     storefront: bool
+    canary: CanaryParams
 
 
 class MonitoringParams(Section):

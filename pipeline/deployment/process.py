@@ -26,6 +26,7 @@ PARAMS = "EVERGREEN_PARAMS"
 EVENT_STORE = "EVERGREEN_EVENT_STORE"
 KEYS = "EVERGREEN_KEYS"
 AUDIT_LOG = "EVERGREEN_AUDIT_LOG"
+RELEASES_FOLDER = "EVERGREEN_RELEASES"
 SERVICE = "pipeline.serving.service:Evergreen"
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 10.0
@@ -75,6 +76,7 @@ def running_service(  # noqa: PLR0913  all but two have a default
     port: int | None = None,
     bento: Path | None = None,
     private: Path | None = None,
+    releases: Path | None = None,
 ) -> Iterator[RunningService]:
     """Yield a service on loopback that is ready; stop it and all its children afterwards.
 
@@ -86,6 +88,7 @@ def running_service(  # noqa: PLR0913  all but two have a default
         port: Which port; a free one if None.
         bento: A built Bento's folder; the service of this source tree if None.
         private: Where its keys, salt and audit log are; nowhere that lasts if None.
+        releases: The folder of the pointer that it follows; it keeps to its bundle if None.
 
     Raises:
         DeploymentError: The port is taken, the start failed, or it took too long.
@@ -94,7 +97,12 @@ def running_service(  # noqa: PLR0913  all but two have a default
     check_port(LOOPBACK, chosen)
     with tempfile.TemporaryDirectory(prefix="evergreen-service-") as scratch:
         environment = service_environment(
-            bundle, params_path, event_store, home=Path(scratch), from_source=bento is None
+            bundle,
+            params_path,
+            event_store,
+            home=Path(scratch),
+            from_source=bento is None,
+            releases=releases,
         )
         # On loopback and for us alone: it needs no keys, and writes nothing beside the real ones.
         folder = private or Path(scratch)
@@ -135,6 +143,7 @@ def service_environment(
     *,
     home: Path,
     from_source: bool = True,
+    releases: Path | None = None,
 ) -> dict[str, str]:
     """Return the environment variables of a service.
 
@@ -144,15 +153,18 @@ def service_environment(
         event_store: A database URL; the environment's or that of params.yaml if None.
         home: A folder of this service alone: BentoML keeps metrics in it, and clears it at start.
         from_source: Serve this source tree; a Bento must find only its own.
+        releases: The folder of the pointer that it follows; it keeps to its bundle if None.
     """
     params = read_params(params_path).serving
     store = event_store or store_of(os.environ, params.event_store)
-    dropped = {"PROMETHEUS_MULTIPROC_DIR", "PYTHONPATH"}
+    dropped = {"PROMETHEUS_MULTIPROC_DIR", "PYTHONPATH", RELEASES_FOLDER}
+    followed = {} if releases is None else {RELEASES_FOLDER: str(releases.absolute())}
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [path for path in paths if path and Path(path).absolute() != ROOT]
     return {
         **kept,
+        **followed,
         **ENVIRONMENT,
         BUNDLE: str(bundle.absolute()),
         PARAMS: str(params_path.absolute()),

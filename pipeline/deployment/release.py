@@ -25,8 +25,11 @@ from pipeline.deployment.golden import (
     compare_golden,
     golden_requests,
 )
+from pipeline.deployment.kept import RELEASES, keep
 from pipeline.deployment.load import LoadResult, put_load
+from pipeline.deployment.pointer import alone, in_force, read_pointer, write_pointer
 from pipeline.deployment.process import running_service
+from pipeline.errors import ArtefactError
 from pipeline.families.candidates import refit
 from pipeline.params import PARAMS_PATH, Params
 from pipeline.recommenders.saved import read_description
@@ -183,7 +186,27 @@ def event_is_seen(url: str, item_id: str) -> bool:
 
 
 def promote() -> None:
-    """Put the challenger in the champion's place, whole or not at all."""
+    """Put the challenger in the champion's place, whole or not at all.
+
+    Both are kept in models/releases, so that `python -m pipeline.serving rollback` finds its way.
+    """
+    remember(CHALLENGER)
     with artefacts.whole_folder(artefacts.CHAMPION.path) as folder:
         shutil.copytree(CHALLENGER, folder, dirs_exist_ok=True)
     shutil.rmtree(CHALLENGER)
+
+
+def remember(challenger: Path, folder: Path = RELEASES) -> None:
+    """Keep the champion and the challenger, and write down what answers until now.
+
+    The pointer is written before models/champion changes: from then on it says where to go back
+    to, even if this process is killed in between. A champion that is damaged is not kept.
+    """
+    with alone(folder):
+        try:
+            before = keep(artefacts.CHAMPION.path, folder)
+            pointer = in_force(read_pointer(folder), before)
+            write_pointer(pointer.changed(), folder)
+        except ArtefactError as error:
+            log.warning("One cannot roll back to the old champion. %s", error)
+        keep(challenger, folder)

@@ -127,7 +127,6 @@ def page(manifest: dict[str, Any], conclusion: Verdict) -> Page:
         "`make serve` starts it; then, for example:",
         "curl -s http://127.0.0.1:3000/recommend -H 'content-type: application/json' "
         '-d \'{"user_id": "2375"}\'',
-        "To go back: check out the commit of an earlier champion, `dvc checkout models/champion`, "
-        "and `make serve`.",
+        "To go back to the champion before, while it runs: `python -m pipeline.serving rollback`.",
     )
     return made

@@ -22,9 +22,11 @@ from pipeline.event_store.tables import (
     AVAILABILITY,
     EVENTS,
     PREDICTIONS,
+    SHADOW_ANSWERS,
     SOURCE,
     SUPPRESSED,
     Prediction,
+    ShadowAnswer,
     StoredEvent,
     row,
 )
@@ -49,6 +51,7 @@ class EventStore:
         is_server = self.database.path is None
         insert = postgresql.insert if is_server else sqlite.insert
         self._insert_events = insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id)
+        self._insert_shadow = insert(SHADOW_ANSWERS).on_conflict_do_nothing()
         self._insert_predictions = insert(PREDICTIONS).on_conflict_do_nothing()
         offered = insert(AVAILABILITY)
         self._set_availability = offered.on_conflict_do_update(
@@ -85,6 +88,16 @@ class EventStore:
         rows = [row(each) for each in predictions]
         with self.database.writing("The predictions must be written to disk") as connection:
             self._write(connection, self._insert_predictions, rows)
+
+    def log_shadow(self, answers: Sequence[ShadowAnswer]) -> None:
+        """Commit what a model in the shadow would have shown.
+
+        Raises:
+            StoreError: Nothing was acknowledged.
+        """
+        rows = [row(each) for each in answers]
+        with self.database.writing("The shadow's answers must be written") as connection:
+            self._write(connection, self._insert_shadow, rows)
 
     def _write(
         self, connection: sa.Connection, insert: sa.Insert, rows: list[dict[str, Any]]

@@ -73,6 +73,21 @@ PREDICTIONS = sa.Table(
     sa.Index("predictions_by_user", "user_id", "timestamp"),
     sa.Index("predictions_by_receipt", "received_at"),
 )
+SHADOW_ANSWERS = sa.Table(  # what a model in the shadow would have shown; see releases/shadow.py
+    "shadow_answers",
+    METADATA,
+    sa.Column("request_id", sa.String(32), primary_key=True),
+    sa.Column("model_version", sa.String(64), primary_key=True),
+    sa.Column("user_id", sa.String(128), nullable=False),
+    sa.Column("items", sa.JSON, nullable=False),
+    sa.Column("scores", sa.JSON, nullable=False),
+    sa.Column("slots", sa.JSON, nullable=False),
+    sa.Column("latency_ms", sa.Double),
+    sa.Column("error", sa.String(256)),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Index("shadow_answers_by_user", "user_id"),
+    sa.Index("shadow_answers_by_receipt", "received_at"),
+)
 AVAILABILITY = sa.Table(  # what can be bought, as the shop said last
     "availability",
     METADATA,
@@ -129,6 +144,21 @@ class Prediction:
     reasons: list[list[str]]
 
 
-def row(value: StoredEvent | Prediction) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ShadowAnswer:
+    """One row of the shadow_answers table; a failure has an error and no latency."""
+
+    request_id: str
+    model_version: str
+    user_id: str
+    items: list[str]
+    scores: list[float]
+    slots: list[str]
+    latency_ms: float | None
+    error: str | None
+    received_at: datetime
+
+
+def row(value: StoredEvent | Prediction | ShadowAnswer) -> dict[str, Any]:
     """Return a value as its columns."""
     return {name: getattr(value, name) for name in value.__slots__}

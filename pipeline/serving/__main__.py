@@ -22,6 +22,12 @@ COMMANDS = {
     "retain": ("pipeline.serving.retain", "delete what is older than serving.retention_days"),
     "key": ("pipeline.serving.keys", "make, list and revoke API keys"),
     "pseudonym": ("pipeline.serving.pseudonym", "what stands for a shopper in the logs"),
+    "releases": ("pipeline.releases.commands.releases", "which version answers, what is kept"),
+    "promote": ("pipeline.releases.commands.promote", "make a version or a folder the champion"),
+    "rollback": ("pipeline.releases.commands.rollback", "go back to the champion before"),
+    "shadow": ("pipeline.releases.commands.shadow", "let a version score without being shown"),
+    "canary": ("pipeline.releases.commands.canary", "let a version answer a share of shoppers"),
+    "compare": ("pipeline.releases.commands.compare", "hold the shadow against the champion"),
 }
 DEFAULT = "serve"
 

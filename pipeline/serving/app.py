@@ -26,6 +26,7 @@ from starlette.routing import Route
 from pipeline.errors import EvergreenError, NotFoundError, RequestError
 from pipeline.event_store.store import StoreError
 from pipeline.params import ServingParams
+from pipeline.releases.live import Releases
 from pipeline.serving.admin import admin_routes
 from pipeline.serving.openapi import document
 from pipeline.serving.siblings import Siblings
@@ -64,12 +65,17 @@ class Backend:
 
     def __init__(self, shelf: Shelf, params: ServingParams) -> None:
         """Take the shelf over; `close` closes it too."""
-        self.shelf = shelf
+        self.releases = Releases(shelf)
         self.params = params
         self.maximum_body = params.maximum_body_kib * KIB
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+
+    @property
+    def shelf(self) -> Shelf:
+        """The champion's; take it once per request, for it may be exchanged between two uses."""
+        return self.releases.champion
 
     async def recommend(self, body: bytes) -> bytes:
         """Return the JSON answer to a recommendation request."""
@@ -79,7 +85,7 @@ class Backend:
 
         def answer() -> bytes:
             measure_stages(queue=time.perf_counter() - queued)
-            return self.shelf.recommend(query).model_dump_json(exclude_none=True).encode()
+            return self.releases.recommend(query).model_dump_json(exclude_none=True).encode()
 
         return await self._within(self._model, answer)
 
@@ -91,7 +97,7 @@ class Backend:
             key: The request's Idempotency-Key.
         """
         events = identified(parse_events(body), key)
-        return await self.write(lambda: self.shelf.append(events))
+        return await self.write(lambda: self.releases.append(events))
 
     async def write(self, work: Callable[[], T]) -> T:
         """Return what `work` does on the thread that writes, unless it waited there too long."""
@@ -121,7 +127,7 @@ class Backend:
         self._model.shutdown()
         self._writer.shutdown()
         self._aside.shutdown()
-        self.shelf.close()
+        self.releases.close()
 
 
 def _busy() -> BusyError:

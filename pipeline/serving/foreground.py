@@ -1,6 +1,6 @@
 """Serve the champion in the foreground, checked before it is started; Ctrl-C stops it.
 
-Reads: params.yaml, models/champion/.
+Reads: params.yaml, models/champion/, models/releases/ (which of them answers; see `releases`).
 Writes: the event store (serving.event_store in params.yaml).
 """
 
@@ -18,9 +18,11 @@ from pipeline.access.door import is_loopback
 from pipeline.access.keys import KeyFileError, read_keys
 from pipeline.artefacts import CHAMPION
 from pipeline.deployment.bundle import verify_bundle
+from pipeline.deployment.kept import RELEASES
 from pipeline.deployment.process import (
     BUNDLE,
     LOOPBACK,
+    RELEASES_FOLDER,
     check_port,
     keys_of,
     serve_command,
@@ -64,11 +66,14 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
     host, port = host or params.serving.host, port or params.serving.port
     check_keys(host, keys_of(os.environ, params.serving.keys))
     bundle = Path(os.environ.get(BUNDLE) or CHAMPION.path)
-    manifest = verify_bundle(bundle)
+    releases = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
+    verify_bundle(bundle)
     check_port(host, port)
     signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="evergreen-service-") as home:
-        environment = service_environment(bundle, PARAMS_PATH, None, home=Path(home))
+        environment = service_environment(
+            bundle, PARAMS_PATH, None, home=Path(home), releases=releases
+        )
         # Its own session: Ctrl-C reaches us alone, and we stop all of them in order.
         process = subprocess.Popen(  # noqa: S603
             serve_command(host, port), env=environment, start_new_session=True
@@ -76,7 +81,7 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
         try:
             url = f"http://{ANYWHERE.get(host, host)}:{port}"
             wait_until_ready(process, url, params.deployment.ready_timeout_seconds)
-            log.info("Champion %s answers at %s (Ctrl-C stops it).", manifest["version"], url)
+            log.info("The champion answers at %s (Ctrl-C stops it).", url)
             return process.wait()
         except KeyboardInterrupt:
             return INTERRUPTED

@@ -4,7 +4,8 @@
 
 Where it finds things: the bundle in $EVERGREEN_BUNDLE, else `models/champion` in the working
 directory, else the same inside the Bento; params.yaml in $EVERGREEN_PARAMS, else likewise; the
-event store in $EVERGREEN_EVENT_STORE, else `serving.event_store` of params.yaml.
+event store in $EVERGREEN_EVENT_STORE, else `serving.event_store` of params.yaml. With a folder in
+$EVERGREEN_RELEASES it follows the pointer there, else it keeps to its bundle.
 
 Design choices (measured in the project's FACTS):
 
@@ -18,17 +19,30 @@ Design choices (measured in the project's FACTS):
 
 import gc
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bentoml
 from starlette.types import Receive, Scope, Send
 
+from pipeline.access.audit import Audit
 from pipeline.artefacts import CHAMPION
-from pipeline.deployment.process import BUNDLE, ENVIRONMENT, PARAMS, ROOT, store_of
+from pipeline.deployment.process import (
+    BUNDLE,
+    ENVIRONMENT,
+    PARAMS,
+    RELEASES_FOLDER,
+    ROOT,
+    store_of,
+)
 from pipeline.params import PARAMS_PATH, ServingParams, read_params
 from pipeline.serving.app import Backend, build_app
 from pipeline.serving.front import Desk, Front, Place
 from pipeline.telemetry.logs import configure_logs, level_of
+
+if TYPE_CHECKING:
+    from pipeline.releases.watch import Watcher
 
 BACKSTOP_SECONDS = 3
 
@@ -48,8 +62,11 @@ def locate(variable: str, relative: Path) -> Path:
     return relative if relative.exists() else ROOT / relative
 
 
-def load_backend() -> Backend:
-    """Return the champion, ready to answer.
+def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
+    """Return the champion, ready to answer, and what will follow the pointer if there is one.
+
+    Args:
+        audit: Is told of every swap, refusal and stop.
 
     Raises:
         ParamsError: params.yaml is missing or wrong.
@@ -58,12 +75,24 @@ def load_backend() -> Backend:
     """
     from pipeline.deployment.bundle import load_bundle
     from pipeline.event_store.store import EventStore
+    from pipeline.releases.place import place_of
+    from pipeline.releases.watch import Watcher, announce, first_bundle
     from pipeline.shelf.shelf import Shelf
 
+    def tell(event: str, facts: Mapping[str, str]) -> None:
+        announce(event, facts)
+        audit.write(event, **facts)
+
     params = serving_params()
-    bundle = load_bundle(locate(BUNDLE, CHAMPION.path))
+    deployed = locate(BUNDLE, CHAMPION.path)
+    followed = place_of(os.environ.get(RELEASES_FOLDER), deployed)
+    bundle = first_bundle(followed, load_bundle, tell) if followed else load_bundle(deployed)
     store = EventStore(store_of(os.environ, params.event_store))
-    return Backend(Shelf(bundle, store, params), params)
+    backend = Backend(Shelf(bundle, store, params), params)
+    if followed is None:
+        return backend, None
+    watcher = Watcher(backend.releases, store, params, place=followed, load=load_bundle, tell=tell)
+    return backend, watcher
 
 
 def serving_params() -> ServingParams:
@@ -87,19 +116,25 @@ def serving_params() -> ServingParams:
 class Evergreen:
     """Recommends the products of a shopper's next basket."""
 
+    _watcher: "Watcher | None" = None
+
     def __init__(self) -> None:
         """Load the champion."""
         params = serving_params()
         configure_logs(params.log_format, level_of(os.environ, params.log_level))
         desk = Desk(params)
-        app.state.backend, app.state.desk = load_backend(), desk
-        place.desk = desk
+        app.state.backend, self._watcher = load_backend(desk.audit)
+        app.state.desk = place.desk = desk
         gc.collect()
         gc.freeze()
+        if self._watcher is not None:
+            self._watcher.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Write what waits."""
+        if self._watcher is not None:
+            self._watcher.stop()
         backend, app.state.backend = app.state.backend, None
         if backend is not None:
             backend.close()

@@ -22,6 +22,7 @@ from pipeline.shelf.similar import SimilarQuery
 
 if TYPE_CHECKING:
     from pipeline.serving.app import Backend
+    from pipeline.shelf.shelf import Shelf
 
 JSON = "application/json"
 BATCH_BODY_KIB = 256  # a thousand of the longest ids
@@ -58,9 +59,10 @@ class Siblings:
         """Answer many shoppers."""
         backend = self._backend_of(request)
         batch = parse_batch(await self._read_body(request, BATCH_BODY_KIB * KIB))
-        parts = answers_in_parts(backend, batch)
+        shelf = backend.shelf  # one model for all of them, whatever is promoted meanwhile
+        parts = answers_in_parts(backend, shelf, batch)
         first = await anext(parts)  # what is wrong with the request is told before the answer
-        return StreamingResponse(_joined(backend.shelf.version, first, parts), media_type=JSON)
+        return StreamingResponse(_joined(shelf.version, first, parts), media_type=JSON)
 
     async def similar(self, request: Request) -> Response:
         """Answer with items like one."""
@@ -78,17 +80,17 @@ class Siblings:
         """Take in which items can be bought."""
         backend = self._backend_of(request)
         changes = parse_availability(await self._read_body(request, backend.maximum_body))
-        return json_of(await backend.write(lambda: backend.shelf.availability.change(changes)))
+        return json_of(await backend.write(lambda: backend.releases.set_availability(changes)))
 
 
 async def answers_in_parts(
-    backend: "Backend", batch: BatchRequest
+    backend: "Backend", shelf: "Shelf", batch: BatchRequest
 ) -> AsyncIterator[list[UserAnswer]]:
     """Yield the answers of a batch, some at a time."""
     for queries in parts_of(batch):
         yield await backend.aside(
             lambda queries=queries: answer_part(  # type: ignore[misc]
-                backend.shelf, queries, reasons=batch.reasons, shown=batch.shown
+                shelf, queries, reasons=batch.reasons, shown=batch.shown
             )
         )
 

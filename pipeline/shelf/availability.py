@@ -81,6 +81,14 @@ class Availability:
             accepted=len(changes), unknown=len(available) - len(back) - len(gone)
         )
 
+    def refresh(self) -> None:
+        """Read again what the store knows.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        self.blocked = self._known(self._store.unavailable())
+
     def _known(self, item_ids: Sequence[str]) -> frozenset[int]:
         found = frozenset(self._vocabulary.encode(item_ids).tolist())
         return found - {OUT_OF_VOCABULARY}

@@ -1,22 +1,23 @@
 """The work behind the routes: a loaded bundle, the event store, and an answer per request."""
 
-import logging
 import time
 import uuid
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipeline.errors import NotFoundError
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
+from pipeline.event_store.tables import StoredEvent
 from pipeline.params import ServingParams
 from pipeline.recommenders.recommender import SLOTS
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
 from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment
 from pipeline.shelf.availability import Availability
+from pipeline.shelf.common import Common
 from pipeline.shelf.explaining import ExplainAnswer, explanation_of
-from pipeline.shelf.housekeeping import Housekeeping
-from pipeline.shelf.overlay import read_overlay
+from pipeline.shelf.overlay import Overlay
 from pipeline.shelf.payloads import (
     Event,
     EventsAnswer,
@@ -24,7 +25,6 @@ from pipeline.shelf.payloads import (
     RecommendedItem,
     RecommendRequest,
 )
-from pipeline.shelf.prediction_log import PredictionLog
 from pipeline.shelf.records import prediction_of, stored_event
 from pipeline.shelf.similar import Similar, SimilarAnswer, SimilarQuery
 from pipeline.telemetry.metrics import measure_stages, metrics
@@ -34,14 +34,37 @@ FALLBACK = "popular"
 NOBODY = ""
 """Whom the model is asked about instead of a person who asked to be forgotten."""
 
-log = logging.getLogger("evergreen.serving")
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, the request in the model's terms, and how long it took: in all, by stage."""
+
+    answer: RecommendAnswer
+    asked: Asked
+    latency_ms: float
+    seconds: dict[str, float]
 
 
 class Shelf:
     """Answers recommendations and takes events in."""
 
-    def __init__(self, bundle: ModelBundle, store: EventStore, params: ServingParams) -> None:
-        """Load what the store knows since the bundle's `as_of`, and warm the model up.
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        store: EventStore,
+        params: ServingParams,
+        *,
+        events: Iterable[StoredEvent] | None = None,
+        common: Common | None = None,
+    ) -> None:
+        """Learn what happened since the bundle's `as_of`, and warm the model up.
+
+        Args:
+            bundle: What answers.
+            store: Where events and predictions go.
+            params: params.yaml's section.
+            events: What happened since then; all that the store knows if None.
+            common: What the shelves of one service share; of its own if None.
 
         Raises:
             StoreError: The store cannot be read.
@@ -49,28 +72,38 @@ class Shelf:
         self.model_name = str(bundle.manifest["model"]["name"])
         self._store = store
         vocabulary = bundle.recommender.vocabulary
-        self._overlay = read_overlay(store, vocabulary, as_of_moment(bundle.manifest))
+        as_of = as_of_moment(bundle.manifest)
+        self._overlay = Overlay(vocabulary, since=as_of.timestamp())
+        self._overlay.extend(store.events_since(as_of) if events is None else events)
+        self.on_new: Callable[[Sequence[StoredEvent]], None] | None = None
         self.answering = Answering(bundle, self._overlay, params)
         self.version = self.answering.version
         self.availability = Availability(store, vocabulary)
         self._similar = Similar(bundle.histories, self.answering.catalogue)
-        self._log = PredictionLog(store.log)
-        self._latest = datetime.now(UTC)
-        self._housekeeping = Housekeeping(store, self._forget, retention_days=params.retention_days)
-        metrics().model.labels(version=self.version, name=self.model_name).set(1)
+        self.common = common or Common(store, retention_days=params.retention_days)
+        self.common.shelves.add(self)
+        self.forget(store.suppressed)  # who was forgotten while the events were read
         self.answering.warm_up(bundle.histories.user_ids)
-        log.info("Model %s (%s) answers.", self.version, self.model_name)
 
     def recommend(self, query: RecommendRequest) -> RecommendAnswer:
-        """Return the answer to one request, and queue it for the log.
+        """Return the answer to one request, count it and queue it for the log.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
-        query = self.anonymous(query)
         received_at = datetime.now(UTC)
+        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex)
+        measure_stages(**found.seconds)
+        self.shown(found.asked, found.answer, received_at, latency_ms=found.latency_ms)
+        return found.answer
+
+    def answer(self, query: RecommendRequest, received_at: datetime, request_id: str) -> Answered:
+        """Return the answer to one request; nothing counts or remembers it.
+
+        Raises:
+            RequestError: It asks for more than params.yaml allows.
+        """
         started = time.perf_counter()
-        request_id = uuid.uuid4().hex
         asked = self.answering.ask(query, received_at.timestamp(), self.availability.blocked)
         built = time.perf_counter()
         shelves = self.answering.shelves([asked], [request_id])
@@ -78,9 +111,8 @@ class Shelf:
         items = self.answering.items(asked, shelves, contributions=query.explain)
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
-        measure_stages(build=built - started, model=ranked - built, explain=done - ranked)
-        self.shown(asked, answer, received_at, latency_ms=(done - started) * 1e3)
-        return answer
+        seconds = {"build": built - started, "model": ranked - built, "explain": done - ranked}
+        return Answered(answer, asked, (done - started) * 1e3, seconds)
 
     def anonymous(self, query: RecommendRequest) -> RecommendRequest:
         """Return the request, of nobody if it is of a person who asked to be forgotten."""
@@ -94,7 +126,9 @@ class Shelf:
         """Count an answer and queue it for the log, unless it is nobody's."""
         self._count(asked.user_id, answer.items)
         if asked.user_id != NOBODY:
-            self._log.put(prediction_of(asked, answer, received_at, latency_ms=latency_ms))
+            self.common.predictions.put(
+                prediction_of(asked, answer, received_at, latency_ms=latency_ms)
+            )
 
     def similar(self, item_id: str, query: SimilarQuery) -> SimilarAnswer:
         """Return the items that are like one, without what cannot be bought.
@@ -125,7 +159,8 @@ class Shelf:
             NotFoundError: No answer with that id is in the log.
             StoreError: The log cannot be read.
         """
-        prediction = self._log.waiting(request_id) or self._store.prediction(request_id)
+        waiting = self.common.predictions.waiting(request_id)
+        prediction = waiting or self._store.prediction(request_id)
         if prediction is None:
             raise NotFoundError(
                 "The request_id of an answer of this service was wanted",
@@ -139,12 +174,14 @@ class Shelf:
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation sees them.
 
+        With `on_new` set, it is told the new ones and lets this shelf and others learn them.
+
         Raises:
             StoreError: Nothing was written.
         """
-        now = self._now()
+        now = self.common.now()
         new = self._store.append([stored_event(event, now) for event in events])
-        self._overlay.extend(new)
+        (self.on_new or self.learn)(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
         if new:
@@ -156,21 +193,18 @@ class Shelf:
         metrics().duplicates.inc(duplicates)
         return EventsAnswer(accepted=len(new), duplicates=duplicates)
 
-    def _forget(self, forgotten: SuppressionList) -> None:
+    def learn(self, new: Iterable[StoredEvent]) -> None:
+        """Let the next recommendation see events that are on disk and that it has not seen."""
+        self._overlay.extend(new)
+
+    def forget(self, forgotten: SuppressionList) -> None:
         """Lose all memory of some people."""
         self._overlay.drop(forgotten)
         self.answering.builder.drop(forgotten)
 
-    def _now(self) -> datetime:
-        """Return the time, always later than before: a clock that is put back changes no order."""
-        self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
-        return self._latest
-
     def close(self) -> None:
         """Write the waiting predictions and close the store."""
-        self._housekeeping.close()
-        self._log.close()
-        self._store.close()
+        self.common.close()
 
     def _count(self, user_id: str, items: Sequence[RecommendedItem]) -> None:
         known = "known" if self.answering.builder.is_known(user_id) else "new"

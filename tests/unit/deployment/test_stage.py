@@ -5,8 +5,11 @@ import pytest
 
 from pipeline import artefacts
 from pipeline.deployment import report
+from pipeline.deployment.bundle import write_manifest
 from pipeline.deployment.golden import GoldenResult
+from pipeline.deployment.kept import kept
 from pipeline.deployment.load import LoadResult
+from pipeline.deployment.pointer import in_force, read_pointer
 from pipeline.deployment.release import CHALLENGER, Proof, learnable, promote
 from pipeline.params import GuardrailParams, read_params
 from pipeline.recommenders.shop import Shop
@@ -73,14 +76,42 @@ def test_promotion_replaces_the_champion_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder, text in ((artefacts.CHAMPION.path, "old"), (CHALLENGER, "new")):
-        folder.mkdir(parents=True)
-        (folder / "model.json").write_text(text, encoding="utf-8")
-    (artefacts.CHAMPION.path / "left_over.txt").write_text("", encoding="utf-8")
+    write_folder(artefacts.CHAMPION.path, "old", "left_over.txt")
+    write_folder(CHALLENGER, "new")
     promote()
-    assert [path.name for path in artefacts.CHAMPION.path.iterdir()] == ["model.json"]
+    found = {path.name for path in artefacts.CHAMPION.path.iterdir()}
+    assert found == {"model.json", "manifest.json"}
     assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "new"
     assert not CHALLENGER.exists()
+
+
+def test_after_a_promotion_one_can_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    old = write_folder(artefacts.CHAMPION.path, "old")
+    new = write_folder(CHALLENGER, "new")
+    promote()
+    pointer = in_force(read_pointer(), new)
+    assert (pointer.champion, pointer.previous) == (new, old)
+    assert set(kept()) == {old, new}
+
+
+def test_a_damaged_champion_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(artefacts.CHAMPION.path, "old")
+    (artefacts.CHAMPION.path / "model.json").write_text("damaged", encoding="utf-8")
+    new = write_folder(CHALLENGER, "new")
+    promote()
+    assert kept() == [new]
+    assert "cannot roll back" in caplog.text
+
+
+def write_folder(folder: Path, text: str, *more: str) -> str:
+    folder.mkdir(parents=True)
+    for name in ("model.json", *more):
+        (folder / name).write_text(text, encoding="utf-8")
+    return str(write_manifest(folder, {})["version"])
 
 
 def test_a_failed_check_leaves_the_old_champion(

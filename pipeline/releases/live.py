@@ -1,0 +1,179 @@
+"""What answers now: a champion, and maybe a canary and a shadow, exchanged while running.
+
+Design choices:
+
+- All that a request needs is in one object. A change makes a new one and assigns it: a request that
+  began before finishes on the old shelf, which is freed when the last one has.
+- Every shelf learns every event. One that is being loaded reads the store while events go on
+  coming in; these are put by, and those that it had not read yet are taught before it answers.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.event_store.store import EventStore, StoredEvent
+from pipeline.params import ServingParams
+from pipeline.releases.shadow import Shadow
+from pipeline.releases.trial import Trial
+from pipeline.shelf.answering import ModelBundle, as_of_moment
+from pipeline.shelf.availability import AvailabilityAnswer, ItemAvailability
+from pipeline.shelf.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
+from pipeline.shelf.shelf import Shelf
+from pipeline.telemetry.metrics import metrics
+
+log = logging.getLogger("evergreen.serving")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who does what at one moment."""
+
+    champion: Shelf
+    canary: Trial | None = None
+    shadow: Shadow | None = None
+
+    def shelves(self) -> dict[str, Shelf]:
+        """Return every loaded shelf by version."""
+        found = [self.champion]
+        found += [each.shelf for each in (self.canary, self.shadow) if each is not None]
+        return {shelf.version: shelf for shelf in found}
+
+
+class Releases:
+    """Answers with the shelf whose turn it is, and lets the shelves be exchanged."""
+
+    def __init__(self, champion: Shelf) -> None:
+        """Let `champion` answer all requests; further shelves share its store and its log."""
+        self._learning = threading.Lock()
+        self._waiting: list[list[StoredEvent]] = []
+        self._taught: dict[str, Shelf] = {}
+        self._roles = Roles(champion)
+        self.assign(self._roles)
+
+    @property
+    def roles(self) -> Roles:
+        """Who does what now."""
+        return self._roles
+
+    @property
+    def champion(self) -> Shelf:
+        """The shelf that answers now, but for the canary's shoppers."""
+        return self._roles.champion
+
+    def shelf_for(self, user_id: str) -> Shelf:
+        """Return the shelf whose answers a shopper gets."""
+        roles = self._roles
+        if roles.canary is not None and roles.canary.is_canary(user_id):
+            return roles.canary.shelf
+        return roles.champion
+
+    def recommend(self, query: RecommendRequest) -> RecommendAnswer:
+        """Return the answer to one request, of the champion or of the canary.
+
+        Raises:
+            RequestError: It asks for more than params.yaml allows.
+        """
+        roles = self._roles
+        if roles.canary is None:
+            answer = roles.champion.recommend(query)
+        else:
+            answer = roles.canary.recommend(query, roles.champion)
+        if roles.shadow is not None:
+            roles.shadow.offer(query, answer)
+        return answer
+
+    def append(self, events: Sequence[Event]) -> EventsAnswer:
+        """Put events on disk; the next recommendation of every shelf sees them.
+
+        Raises:
+            StoreError: Nothing was written.
+        """
+        return self._roles.champion.append(events)
+
+    def set_availability(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
+        """Put on disk what can be bought; the next answer of every shelf keeps to it.
+
+        Raises:
+            StoreError: Nothing was written, or not every shelf knows; doing it again is safe.
+        """
+        champion = self._roles.champion
+        answer = champion.availability.change(changes)
+        with self._learning:
+            others = [shelf for shelf in self._taught.values() if shelf is not champion]
+        for shelf in others:
+            shelf.availability.refresh()
+        return answer
+
+    def load(self, bundle: ModelBundle, store: EventStore, params: ServingParams) -> Shelf:
+        """Return a warm shelf of `bundle` that knows every event; the shelves there are answer on.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        came_in: list[StoredEvent] = []
+        with self._learning:
+            self._waiting.append(came_in)
+        read: set[str] = set()
+        try:
+            shelf = Shelf(
+                bundle,
+                store,
+                params,
+                events=_noted(store.events_since(as_of_moment(bundle.manifest)), read),
+                common=self.champion.common,
+            )
+            with self._learning:
+                shelf.learn([event for event in came_in if event.event_id not in read])
+                self._take_over(shelf)
+            shelf.availability.refresh()  # what was changed before it was taken over
+        finally:
+            with self._learning:
+                self._waiting = [each for each in self._waiting if each is not came_in]
+        return shelf
+
+    def assign(self, roles: Roles) -> list[Shelf]:
+        """Let these answer from the next request on; return the shelves that are done."""
+        before, self._roles = self._roles, roles
+        with self._learning:
+            for shelf in roles.shelves().values():
+                self._take_over(shelf)
+            gone = [shelf for key, shelf in self._taught.items() if key not in roles.shelves()]
+            self._taught = roles.shelves()
+        if before.shadow is not None and before.shadow is not roles.shadow:
+            before.shadow.close()
+        answering = {roles.champion.version}
+        answering |= {roles.canary.shelf.version} if roles.canary else set()
+        for shelf in (*gone, *roles.shelves().values()):
+            answers = float(shelf.version in answering)
+            metrics().model.labels(version=shelf.version, name=shelf.model_name).set(answers)
+        if before is roles or before.champion is not roles.champion:
+            log.info("Champion %s (%s) answers.", roles.champion.version, roles.champion.model_name)
+        return gone
+
+    def close(self) -> None:
+        """Write what waits and close the store."""
+        if self._roles.shadow is not None:
+            self._roles.shadow.close()
+        self._roles.champion.close()
+
+    def _take_over(self, shelf: Shelf) -> None:
+        shelf.on_new = self._spread
+        self._taught[shelf.version] = shelf
+
+    def _spread(self, new: Sequence[StoredEvent]) -> None:
+        with self._learning:
+            for shelf in self._taught.values():
+                shelf.learn(new)
+            for waiting in self._waiting:
+                waiting.extend(new)
+        trial = self._roles.canary
+        if trial is not None:
+            trial.see(new)
+
+
+def _noted(events: Iterator[StoredEvent], read: set[str]) -> Iterator[StoredEvent]:
+    for event in events:
+        read.add(event.event_id)
+        yield event
