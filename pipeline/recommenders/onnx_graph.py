@@ -47,7 +47,7 @@ def export_onnx(module: Any, path: Path) -> None:
     """
     import onnx
 
-    model = _convert(*_frozen(module))
+    model = _checked(_convert(*_frozen(module)))
     found = {name: list(getattr(module, name)) for name in NAMES}
     entry = model.metadata_props.add()
     entry.key, entry.value = "evergreen", json.dumps(found)
@@ -103,11 +103,7 @@ def _convert(frozen: Any, names: dict[str, str]) -> Any:
                 tensors_to_rename=names,
             )
         except (ValueError, NotImplementedError) as error:
-            raise BundleError(
-                "A graph was wanted that ONNX Runtime can run",
-                received=f"{type(error).__name__}: {error}",
-                action="Use other TensorFlow operations, or add a handler to onnx_ops.py.",
-            ) from error
+            raise _foreign(error) from error
     model = converted.make_model("evergreen")
     constants = {each.name for each in model.graph.initializer}
     for node in model.graph.node:
@@ -115,6 +111,25 @@ def _convert(frozen: Any, names: dict[str, str]) -> Any:
         if node.op_type == "Reshape" and node.input[1] not in constants:
             node.attribute.append(helper.make_attribute("allowzero", 1))
     return model
+
+
+def _checked(model: Any) -> Any:
+    """Return the model if all that is in it is ONNX: tf2onnx leaves in what it does not know."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise _foreign(error) from error
+    return model
+
+
+def _foreign(error: Exception) -> BundleError:
+    return BundleError(
+        "A graph was wanted that ONNX Runtime can run",
+        received=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
+        action="Use other TensorFlow operations, or add a handler to onnx_ops.py.",
+    )
 
 
 @dataclass(frozen=True)

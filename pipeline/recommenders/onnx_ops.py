@@ -117,6 +117,12 @@ def log1p(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     at.end("Log", at.add("Add", at.inputs[0], at.constant(1, at.numpy_type())))
 
 
+def expm1(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+    """Convert exp(x) - 1, as exactly as `log1p`."""
+    at = Place(graph, node)
+    at.end("Sub", at.add("Exp", at.inputs[0]), at.constant(1, at.numpy_type()))
+
+
 def select(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert a choice to one node; tf2onnx multiplies both sides, which NaN survives."""
     at = Place(graph, node)
@@ -171,6 +177,7 @@ def _int64() -> int:
 
 
 HANDLERS: dict[str, Any] = {name: (segment, []) for name in SEGMENTS} | {
+    "Expm1": (expm1, []),
     "Log1p": (log1p, []),
     "SelectV2": (select, []),
     "Pack": (pack, []),

@@ -290,6 +290,20 @@ def test_onnx_runtime_answers_what_tensorflow_does(
         assert_same(served.recommend(asked, 8, explore_slots=2), found)
 
 
+def test_an_operation_that_onnx_has_not_is_a_bundle_error(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Strange(tf.Module):
+        groups, facts = (), ()
+
+        def serve_explained(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"scores": tf.math.igamma(inputs[2], inputs[2])}
+
+    with pytest.raises(BundleError, match="handler"):
+        export_onnx(Strange(), tmp_path / GRAPH)
+    assert not (tmp_path / GRAPH).exists()
+
+
 def test_a_damaged_onnx_graph_is_a_bundle_error(fitted: FittedCandidates, tmp_path: Path) -> None:
     fitted.recommenders["personal"].save(tmp_path)
     with pytest.raises(BundleError, match="Received"):
