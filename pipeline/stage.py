@@ -40,7 +40,7 @@ QUIET_TOOLS = {
 # operation would mostly wait for each other.
 THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
 
-NOISY_LOGGERS = ("absl", "tensorflow", "httpx", "httpcore")
+NOISY_LOGGERS = ("absl", "tensorflow", "tf2onnx", "httpx", "httpcore")
 
 log = logging.getLogger("evergreen")
 
