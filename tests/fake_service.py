@@ -1,6 +1,5 @@
 """The whole endpoint on the fake bundle, but for BentoML: front, routes, shelf, store."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pipeline.serving.front import Desk, Front, Place
 from pipeline.shelf.shelf import Shelf
 from pipeline.telemetry.tracing import Tracing
 from tests.fake_bundle import FakeBundle, serving_params
+from tests.served import Direct
 
 # Python runs this at start: a service process then loads the tests' bundle, without TensorFlow.
 FAKE = """
@@ -30,24 +30,6 @@ module.MANIFEST = "manifest.json"
 module.verify_bundle = lambda path: {"version": "0123456789ab"}
 sys.modules["pipeline.deployment.bundle"] = module
 """
-
-
-class Direct(httpx.BaseTransport):
-    """Calls an app without a socket."""
-
-    def __init__(self, app: Any) -> None:
-        self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            asked = httpx.Request(
-                request.method, request.url, headers=request.headers, content=request.read()
-            )
-            answer = await self._transport.handle_async_request(asked)
-            content = await answer.aread()
-            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
-
-        return asyncio.run(ask())
 
 
 @dataclass

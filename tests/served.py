@@ -17,7 +17,7 @@ Http = httpx.Client
 class Direct(httpx.BaseTransport):
     """Calls the app without a socket."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Any) -> None:
         self._transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
