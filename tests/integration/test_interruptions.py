@@ -115,7 +115,11 @@ MOMENTS = {
     "deployment, while it proves": Interruption(
         "deployment", "pipeline.deployment.release.prove", BUILT
     ),
-    "deployment, while it promotes": Interruption("deployment", "shutil.copytree", PROVED),
+    "deployment, while it promotes": Interruption(
+        "deployment",
+        "shutil.copytree",
+        (*PROVED, ("pipeline.deployment.release.remember", nothing)),
+    ),
     "monitoring, while it reads": Interruption(
         "monitoring", "pipeline.monitoring.watch.read_known"
     ),
