@@ -175,11 +175,12 @@ class Watcher:
             self._assign(now)
 
     def _assign(self, roles: Roles) -> None:
-        if self._releases.assign(roles):
-            # What was loaded is out of the collector's sight: let it see what is not needed now.
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
+        self._releases.assign(roles)
+        # What was loaded now goes out of the collector's sight, as at the start. What is not needed
+        # any more has no cycles and is freed by itself: to let the collector look through all that
+        # was loaded would hold every request up for a tenth of a second.
+        gc.collect()
+        gc.freeze()
 
     def _shelf(self, role: str, version: str, refused_before: Mapping[str, str]) -> Shelf | None:
         """Return a shelf of the version, a loaded one if there is, None if it is refused."""
