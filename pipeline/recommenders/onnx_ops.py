@@ -123,6 +123,12 @@ def expm1(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     at.end("Sub", at.add("Exp", at.inputs[0]), at.constant(1, at.numpy_type()))
 
 
+def erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
+    """Convert the complementary error function, which an exact GELU has."""
+    at = Place(graph, node)
+    at.end("Sub", at.constant(1, at.numpy_type()), at.add("Erf", at.inputs[0]))
+
+
 def select(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert a choice to one node; tf2onnx multiplies both sides, which NaN survives."""
     at = Place(graph, node)
@@ -177,6 +183,7 @@ def _int64() -> int:
 
 
 HANDLERS: dict[str, Any] = {name: (segment, []) for name in SEGMENTS} | {
+    "Erfc": (erfc, []),
     "Expm1": (expm1, []),
     "Log1p": (log1p, []),
     "SelectV2": (select, []),

@@ -74,6 +74,7 @@ def test_retain_deletes_what_was_received_too_long_ago(
     assert lines == [
         ["events", "2", "deleted", "1", "left"],
         ["predictions", "0", "deleted", "1", "left"],
+        ["shadow_answers", "0", "deleted", "0", "left"],
     ]
     assert NOON.year == 2024
 

@@ -1,7 +1,8 @@
 """Encoders of the ages of an item's last purchases: [n_own, n_ages] -> [n_own, encoder_dim].
 
 One small network, shared by all items, behind one interface, so that they are interchangeable.
-Ages are log(1 + days), the latest first, 0 where there is no purchase.
+Ages are log(1 + days), the latest first, 0 where there is no purchase. The recurrent ones are
+unrolled: the sequences are short, and an exported graph has no loop then.
 
 References:
     Ariannezhad et al., 2022, "ReCANet", doi:10.1145/3477495.3531708 (gap sequences).
@@ -57,7 +58,7 @@ def _gru(params: RankerParams) -> Any:
     return keras.Sequential(
         [
             keras.layers.Reshape((params.n_ages, 1)),
-            keras.layers.GRU(params.encoder_dim, go_backwards=True),
+            keras.layers.GRU(params.encoder_dim, go_backwards=True, unroll=True),
         ],
         name="ages_gru",
     )
@@ -67,7 +68,7 @@ def _lstm(params: RankerParams) -> Any:
     return keras.Sequential(
         [
             keras.layers.Reshape((params.n_ages, 1)),
-            keras.layers.LSTM(params.encoder_dim, go_backwards=True),
+            keras.layers.LSTM(params.encoder_dim, go_backwards=True, unroll=True),
         ],
         name="ages_lstm",
     )
@@ -75,7 +76,8 @@ def _lstm(params: RankerParams) -> Any:
 
 def _transformer(params: RankerParams) -> Any:
     """Return one pre-norm block over the ages with learned positions, pooled by its mean."""
-    ages = keras.Input((params.n_ages,))
+    asked = keras.Input((params.n_ages,))
+    ages = keras.ops.pad(asked, ((0, 1), (0, 0)))  # ONNX Runtime cannot attend to no rows at all
     there = keras.ops.cast(ages > 0, "float32")[..., None]
     hidden = keras.layers.Dense(params.encoder_dim, name="ages_in")(ages[..., None])
     hidden = keras.layers.Add()([hidden, Positions(params.n_ages, params.encoder_dim)(hidden)])
@@ -89,7 +91,7 @@ def _transformer(params: RankerParams) -> Any:
     hidden = hidden + keras.layers.Dense(params.encoder_dim)(wide)
     total = keras.ops.sum(hidden * there, axis=1)
     mean = total / keras.ops.maximum(keras.ops.sum(there, axis=1), 1.0)
-    return keras.Model(ages, mean, name="ages_transformer")
+    return keras.Model(asked, mean[:-1], name="ages_transformer")
 
 
 @keras.saving.register_keras_serializable("evergreen")

@@ -17,12 +17,14 @@ from tests.unit.event_store.rows import NOON, event, prediction
 NONE = SuppressionList()
 LEAVER = "ann-who-wants-to-leave"
 
+NO_SHADOW = Cleaned("shadow_answers", 0, 0)
+
 
 def test_a_forgotten_person_is_gone_and_others_stay(store: EventStore) -> None:
     store.append([event("1"), event("2"), event("3", user_id="bob")])
     store.log([prediction("r1"), prediction("r2", user_id="bob")])
     done, found = forget(store.database, ["ann", "nobody"], NONE)
-    assert done == [Cleaned("events", 2, 0), Cleaned("predictions", 1, 0)]
+    assert done == [Cleaned("events", 2, 0), Cleaned("predictions", 1, 0), NO_SHADOW]
     assert found.of(["ann", "bob", "nobody"]) == {"ann", "nobody"}
     assert [each.user_id for each in store.events_since(NOON)] == ["bob"]
     assert [each.user_id for each in store.predictions()] == ["bob"]
@@ -118,7 +120,7 @@ def test_no_byte_of_a_forgotten_person_is_left_in_the_files(sqlite_store: EventS
 
     assert n_traces() > 80
     done, _ = forget(sqlite_store.database, [LEAVER], NONE)
-    assert [each.n_removed for each in done] == [40, 50]
+    assert [each.n_removed for each in done] == [40, 50, 0]
     assert n_traces() == 0
     assert len(list(sqlite_store.events_since(NOON))) == 60 * 40
 
@@ -134,7 +136,7 @@ def test_a_reader_that_never_ends_is_said(
         with pytest.raises(StoreError, match="other readers"):
             forget(sqlite_store.database, ["ann"], NONE)
     done, _ = forget(sqlite_store.database, ["ann"], NONE)
-    assert [each.n_left for each in done] == [0, 0]
+    assert [each.n_left for each in done] == [0, 0, 0]
 
 
 def test_what_was_received_too_long_ago_goes_whatever_its_own_time(
@@ -145,8 +147,16 @@ def test_what_was_received_too_long_ago_goes_whatever_its_own_time(
     store.append([event(f"old-{n}", received_at=old) for n in range(5)])
     store.append([event("new", timestamp=NOON - timedelta(days=900))])
     store.log([prediction("old", received_at=old), prediction("new")])
-    assert retain(store.database, NOON) == [Cleaned("events", 5, 1), Cleaned("predictions", 1, 1)]
+    assert retain(store.database, NOON) == [
+        Cleaned("events", 5, 1),
+        Cleaned("predictions", 1, 1),
+        NO_SHADOW,
+    ]
     kept = store.events_since(NOON - timedelta(days=1000))
     assert [each.event_id for each in kept] == ["new"]
     assert [each.request_id for each in store.predictions()] == ["new"]
-    assert retain(store.database, NOON) == [Cleaned("events", 0, 1), Cleaned("predictions", 0, 1)]
+    assert retain(store.database, NOON) == [
+        Cleaned("events", 0, 1),
+        Cleaned("predictions", 0, 1),
+        NO_SHADOW,
+    ]
