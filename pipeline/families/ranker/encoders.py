@@ -77,7 +77,7 @@ def _lstm(params: RankerParams) -> Any:
 def _transformer(params: RankerParams) -> Any:
     """Return one pre-norm block over the ages with learned positions, pooled by its mean."""
     asked = keras.Input((params.n_ages,))
-    ages = keras.ops.pad(asked, ((0, 1), (0, 0)))  # ONNX Runtime cannot attend to no rows at all
+    ages = keras.ops.pad(asked, ((1, 0), (0, 0)))  # ONNX Runtime cannot attend to no rows at all
     there = keras.ops.cast(ages > 0, "float32")[..., None]
     hidden = keras.layers.Dense(params.encoder_dim, name="ages_in")(ages[..., None])
     hidden = keras.layers.Add()([hidden, Positions(params.n_ages, params.encoder_dim)(hidden)])
@@ -91,7 +91,7 @@ def _transformer(params: RankerParams) -> Any:
     hidden = hidden + keras.layers.Dense(params.encoder_dim)(wide)
     total = keras.ops.sum(hidden * there, axis=1)
     mean = total / keras.ops.maximum(keras.ops.sum(there, axis=1), 1.0)
-    return keras.Model(asked, mean[:-1], name="ages_transformer")
+    return keras.Model(asked, WithoutFirst()(mean), name="ages_transformer")
 
 
 @keras.saving.register_keras_serializable("evergreen")
@@ -114,6 +114,19 @@ class Positions(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return what the constructor needs."""
         return {**super().get_config(), "length": self._length, "dim": self._dim}
+
+
+@keras.saving.register_keras_serializable("evergreen")
+class WithoutFirst(keras.layers.Layer):
+    """All rows but the first: [n + 1, dim] -> [n, dim]."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the other rows."""
+        return inputs[1:]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape, whose number of rows is not known."""
+        return (None, *input_shape[1:])
 
 
 ENCODERS: dict[str, Callable[[RankerParams], Any]] = {
