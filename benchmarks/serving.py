@@ -15,9 +15,11 @@ import argparse
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -33,18 +35,20 @@ from pipeline.artefacts import CHAMPION
 from pipeline.deployment.load import put_load, stolen_fraction
 from pipeline.deployment.process import (
     LOOPBACK,
+    POLL_SECONDS,
     RunningService,
     free_port,
     running_service,
     stop,
-    wait_until_listening,
 )
+from pipeline.errors import DeploymentError
 from pipeline.params import PARAMS_PATH, Params, read_params
 from pipeline.stage import quiet_tools
 
 CONCURRENCY = (1, 8, 32)
 EVEN_SECONDS = 30
 WARM_UP_SECONDS = 3
+START_SECONDS = 60
 OTHERS = {
     "empty_bentoml": ("bentoml", "serve", "benchmarks.empty_endpoints:Empty"),
     "bare_starlette": ("uvicorn", "benchmarks.empty_endpoints:starlette_app", "--no-access-log"),
@@ -86,10 +90,29 @@ def other(name: str) -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            wait_until_listening(process, port, timeout_seconds=60)
+            wait_until_listening(process, port)
             yield f"http://{LOOPBACK}:{port}"
         finally:
             stop(process)
+
+
+def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
+    """Return when somebody listens on this port of loopback.
+
+    Raises:
+        DeploymentError: The process ended, or nobody did in time.
+    """
+    until = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) == 0:
+                return
+        time.sleep(POLL_SECONDS)
+    raise DeploymentError(
+        f"A service on port {port} was wanted",
+        received=f"exit code {process.poll()} within {START_SECONDS} s",
+        action="Start it by hand to see why: see OTHERS.",
+    )
 
 
 @contextmanager

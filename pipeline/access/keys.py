@@ -18,7 +18,6 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,8 +37,7 @@ class KeyFileError(EvergreenError):
     """The file of keys cannot be used, or a key cannot be made or revoked."""
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(BaseModel):
     """What is kept of a key.
 
     Attributes:
@@ -49,14 +47,7 @@ class Key:
         created: ISO 8601, UTC.
     """
 
-    name: str
-    sha256: str
-    scopes: tuple[AccessScope, ...]
-    created: str
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     sha256: str
@@ -67,7 +58,7 @@ class _Entry(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    keys: list[_Entry]
+    keys: list[Key]
 
 
 def digest(secret: str) -> str:
@@ -104,7 +95,7 @@ def read_keys(path: Path) -> dict[str, Key] | None:
         found = _File.model_validate_json(text).keys
     except ValidationError as error:
         raise _unusable(path, f"{error.error_count()} faults in it") from error
-    return {entry.name: Key(**entry.model_dump()) for entry in found}
+    return {key.name: key for key in found}
 
 
 def create_key(path: Path, name: str, scopes: tuple[AccessScope, ...]) -> str:
@@ -134,7 +125,7 @@ def create_key(path: Path, name: str, scopes: tuple[AccessScope, ...]) -> str:
                 received=f"'{name}', which is there",
                 action="Give another with --name, or revoke that one first.",
             )
-        keys[name] = Key(name, digest(secret), scopes, created)
+        keys[name] = Key(name=name, sha256=digest(secret), scopes=scopes, created=created)
     return f"{PREFIX}_{name}_{secret}"
 
 
@@ -173,7 +164,7 @@ def _changing(path: Path) -> Iterator[dict[str, Key]]:
 
 
 def _write(path: Path, keys: Mapping[str, Key]) -> None:
-    text = json.dumps({"keys": [asdict(key) for key in keys.values()]}, indent=2) + "\n"
+    text = json.dumps({"keys": [key.model_dump() for key in keys.values()]}, indent=2) + "\n"
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)

@@ -225,23 +225,6 @@ def wait_until_ready(
     raise _not_ready(f"no answer in {timeout_seconds:.0f} s", log_path)
 
 
-def wait_until_listening(
-    process: "subprocess.Popen[bytes]", port: int, *, timeout_seconds: float
-) -> None:
-    """Return when somebody listens on this port of loopback.
-
-    Raises:
-        DeploymentError: The process ended, or the time is over.
-    """
-    until = time.monotonic() + timeout_seconds
-    while process.poll() is None and time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)) == 0:
-                return
-        time.sleep(POLL_SECONDS)
-    raise _not_ready(f"nobody listens on port {port}", None)
-
-
 def _answers(url: str) -> bool:
     import httpx
 

@@ -29,6 +29,12 @@ ERRORS = {
     "422": "The body is not what was wanted.",
     "503": "Not now: try again after the seconds in Retry-After.",
 }
+QUESTION_ERRORS = {
+    "404": "Nothing is known by that id.",
+    "414": "The path is too long.",
+    "422": ERRORS["422"],
+    "503": ERRORS["503"],
+}
 IDEMPOTENCY_KEY = {
     "name": HEADER,
     "in": "header",
@@ -138,38 +144,39 @@ def document(params: ServingParams) -> dict[str, Any]:
 
 
 def _operation(
-    name: str, summary: str, *, body: dict[str, Any], answer: type[BaseModel], status: str
+    name: str,
+    summary: str,
+    *,
+    answer: type[BaseModel],
+    body: dict[str, Any],
+    status: str,
 ) -> dict[str, Any]:
-    error = {JSON: {"schema": {"$ref": SCHEMAS + "ErrorAnswer"}}}
-    done = {JSON: {"schema": {"$ref": SCHEMAS + answer.__name__}}}
     return {
-        "operationId": name,
-        "summary": summary,
+        **_described(name, summary, answer, status, ERRORS),
         "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
-        "responses": {
-            status: {"description": "Done.", "content": done},
-            **{code: {"description": text, "content": error} for code, text in ERRORS.items()},
-        },
     }
 
 
 def _question(
-    name: str, summary: str, *, parameters: list[dict[str, Any]], answer: type[BaseModel]
+    name: str, summary: str, *, answer: type[BaseModel], parameters: list[dict[str, Any]]
 ) -> dict[str, Any]:
+    return {
+        **_described(name, summary, answer, "200", QUESTION_ERRORS),
+        "parameters": parameters,
+    }
+
+
+def _described(
+    name: str, summary: str, answer: type[BaseModel], status: str, errors: dict[str, str]
+) -> dict[str, Any]:
+    """Return what every operation with a JSON answer says."""
     error = {JSON: {"schema": {"$ref": SCHEMAS + "ErrorAnswer"}}}
     done = {JSON: {"schema": {"$ref": SCHEMAS + answer.__name__}}}
-    errors = {
-        "404": "Nothing is known by that id.",
-        "414": "The path is too long.",
-        "422": ERRORS["422"],
-        "503": ERRORS["503"],
-    }
     return {
         "operationId": name,
         "summary": summary,
-        "parameters": parameters,
         "responses": {
-            "200": {"description": "Done.", "content": done},
+            status: {"description": "Done.", "content": done},
             **{code: {"description": text, "content": error} for code, text in errors.items()},
         },
     }
