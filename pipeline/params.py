@@ -373,6 +373,8 @@ class ServingParams(Section):
     timeout_seconds: int = Field(ge=1, le=2)  # BentoML's own timer ends after 3
     cart_hours: float = Field(ge=0)
     viewed_minutes: float = Field(ge=0)
+    keep_minutes: float = Field(ge=0, le=60)
+    keep_shoppers: int = Field(ge=1)
     keys: str
     audit_log: str
     requests_per_second_per_key: float = Field(ge=0)

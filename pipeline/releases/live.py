@@ -10,7 +10,7 @@ Design choices:
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.event_store.store import EventStore, StoredEvent
@@ -83,6 +83,10 @@ class Releases:
         if roles.shadow is not None:
             roles.shadow.offer(query, answer)
         return answer
+
+    def prepare(self, user_ids: Iterable[str]) -> None:
+        """Make ready what shoppers are likely to ask for next, see `Shelf.prepare`."""
+        self._roles.champion.prepare(user_ids)
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation of every shelf sees them.

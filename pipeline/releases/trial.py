@@ -63,6 +63,9 @@ class Trial:
     def recommend(self, query: RecommendRequest, champion: Shelf) -> RecommendAnswer:
         """Return the answer of the side that the shopper belongs to, and count how it went.
 
+        Both sides ask their models: what the champion said before the canary came would make it
+        look faster than it is.
+
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
@@ -70,7 +73,7 @@ class Trial:
         on_trial = bucket < self._tally.n_canary_buckets
         started = time.perf_counter()
         failed = False
-        answer = self._attempt(query) if on_trial else champion.recommend(query)
+        answer = self._attempt(query) if on_trial else champion.recommend(query, fresh=True)
         seconds = time.perf_counter() - started
         if answer is None:
             failed = True
@@ -82,7 +85,7 @@ class Trial:
     def _attempt(self, query: RecommendRequest) -> RecommendAnswer | None:
         """Return the canary's answer, None when it failed."""
         try:
-            return self.shelf.recommend(query)
+            return self.shelf.recommend(query, fresh=True)
         except RequestError:
             raise
         except Exception:  # a model on trial may fail in any way: counted, and the champion answers

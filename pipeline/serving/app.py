@@ -5,14 +5,15 @@ Design choices:
 - Mounted in BentoML as a plain Starlette app: BentoML's own routing of `@bentoml.api` costs more
   than the model. /livez, /healthz and /readyz come from BentoML; the ones here answer only when
   the app runs alone.
-- The event loop only moves bytes. One thread runs the model, one writes events: a slow disk never
-  holds up a recommendation. A third does what is not urgent, see `siblings`.
+- The event loop only moves bytes. Two threads run the model, which works without Python's lock; one
+  writes events: a slow disk never holds up a recommendation. One does what is not urgent, see
+  `siblings`.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -44,6 +45,7 @@ KIB = 1024
 RETRY_AFTER = {"Retry-After": "1"}
 # A write that waited longer than this in line is refused rather than answered too late.
 LINE_FRACTION = 0.5
+N_MODEL_THREADS = 2
 BODY_SECONDS = 0.9  # with the time for the answer it stays below BentoML's backstop
 T = TypeVar("T")
 
@@ -68,9 +70,10 @@ class Backend:
         self.releases = Releases(shelf)
         self.params = params
         self.maximum_body = params.maximum_body_kib * KIB
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._model = ThreadPoolExecutor(N_MODEL_THREADS, thread_name_prefix="model")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._waiting = 0  # for the model
 
     @property
     def shelf(self) -> Shelf:
@@ -87,7 +90,11 @@ class Backend:
             measure_stages(queue=time.perf_counter() - queued)
             return self.releases.recommend(query).model_dump_json(exclude_none=True).encode()
 
-        return await self._within(self._model, answer)
+        self._waiting += 1
+        try:
+            return await self._within(self._model, answer)
+        finally:
+            self._waiting -= 1
 
     async def append(self, body: bytes, key: str | None = None) -> EventsAnswer:
         """Return the answer to new events, after they are on disk.
@@ -97,7 +104,17 @@ class Backend:
             key: The request's Idempotency-Key.
         """
         events = identified(parse_events(body), key)
-        return await self.write(lambda: self.releases.append(events))
+        answer = await self.write(lambda: self.releases.append(events))
+        if not self._waiting:
+            self._model.submit(self._prepare, {event.user_id for event in events})
+        return answer
+
+    def _prepare(self, user_ids: Iterable[str]) -> None:
+        """Let shoppers who did something not wait for the model when they ask next."""
+        try:
+            self.releases.prepare(user_ids)
+        except Exception:  # nobody asked for it: whoever asks next is told what is wrong
+            log.exception("Answers could not be prepared.")
 
     async def write(self, work: Callable[[], T]) -> T:
         """Return what `work` does on the thread that writes, unless it waited there too long."""

@@ -111,6 +111,7 @@ def serving_params() -> ServingParams:
     traffic={"timeout": BACKSTOP_SECONDS},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
+    tracing={"excluded_urls": [".*"]},
     envs=[{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
 )
 class Evergreen:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, cast
 from zoneinfo import ZoneInfo
 
@@ -11,16 +12,17 @@ import pandas as pd
 
 from pipeline.params import ServingParams
 from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.recommender import SLOTS, Recommender
+from pipeline.recommenders.recommender import SLOTS, Ranked, Recommender, Why
 from pipeline.recommenders.requests import Requests, join
-from pipeline.shelf.arranging import Arranger, Shelves
+from pipeline.shelf.arranging import Arranger, Rank, Shelves
 from pipeline.shelf.catalogue import Catalogue, build_catalogue
 from pipeline.shelf.choosing import Rules
 from pipeline.shelf.exploring import sampling_of
-from pipeline.shelf.histories import RequestBuilder
+from pipeline.shelf.histories import RequestBuilder, Situation
+from pipeline.shelf.kept import Kept, Said
 from pipeline.shelf.overlay import Overlay
 from pipeline.shelf.payloads import Limits, RecommendedItem, RecommendRequest, Slot
-from pipeline.shelf.reasons import Reason, Reasons
+from pipeline.shelf.reasons import Reasons
 
 N_WARM_UP = 3
 
@@ -63,14 +65,23 @@ class Asked:
         moment: When, in seconds since 1970.
         store_id: Where.
         rules: What the shelf must keep to.
-        requests: A batch of one.
+        query: As it came.
+        situation: What the model's answer depends on.
+        builder: Makes the request of it.
     """
 
     user_id: str
     moment: float
     store_id: str | None
     rules: Rules
-    requests: Requests
+    query: RecommendRequest
+    situation: Situation
+    builder: RequestBuilder
+
+    @cached_property
+    def requests(self) -> Requests:
+        """A batch of one."""
+        return self.builder.requests(self.situation)
 
 
 class Answering:
@@ -100,10 +111,10 @@ class Answering:
         self.catalogue: Catalogue = build_catalogue(
             bundle.items, bundle.histories, as_of=self.as_of
         )
+        self.kept = Kept(minutes=params.keep_minutes, shoppers=params.keep_shoppers)
+        self._recommender = bundle.recommender
         self._diversity = params.diversity
-        self._arranger = Arranger(
-            bundle.recommender, self.catalogue.group_code.tolist(), sampling_of(params)
-        )
+        self._arranger = Arranger(self.catalogue.group_code.tolist(), sampling_of(params))
 
     def warm_up(self, user_ids: Sequence[str]) -> None:
         """Let the graph trace and allocate before the first shopper waits for it."""
@@ -128,14 +139,14 @@ class Answering:
             moment = self.builder.moment(query.user_id, now)
         else:
             moment = query.at.timestamp()
-        requests = self.builder.build(
+        situation = self.builder.situation(
             query.user_id,
             moment,
-            cart=self.vocabulary.encode(query.cart).tolist(),
-            viewed=self.vocabulary.encode(query.viewed).tolist(),
+            cart=self.vocabulary.encode(query.cart).tolist() if query.cart else (),
+            viewed=self.vocabulary.encode(query.viewed).tolist() if query.viewed else (),
             store_id=query.store_id,
         )
-        return Asked(query.user_id, moment, query.store_id, rules, requests)
+        return Asked(query.user_id, moment, query.store_id, rules, query, situation, self.builder)
 
     def _rules(self, query: RecommendRequest, unavailable: AbstractSet[int]) -> Rules:
         k, explore_slots = self.limits.resolve(query)
@@ -154,12 +165,50 @@ class Answering:
             request_ids: [n] what chance is drawn from.
             explain: Whether reasons will be told.
         """
-        requests = join([each.requests for each in asked])
         rules = [each.rules for each in asked]
-        return self._arranger.arrange(requests, rules, request_ids, explain=explain)
+        return self._arranger.arrange(self._rank(asked, explain=explain), rules, request_ids)
+
+    def shelf(self, asked: Asked, request_id: str, *, fresh: bool = False) -> tuple[Shelves, Said]:
+        """Return the shelf of one request, and what the model said.
+
+        Args:
+            asked: The request.
+            request_id: What chance is drawn from.
+            fresh: Whether the model is asked even if what it said a moment ago holds.
+        """
+        said: Said | None = None
+
+        def rank(width: int) -> tuple[Ranked, Why]:
+            nonlocal said
+            said = None if fresh or asked.query.at else self.kept.find(asked.situation, width)
+            if said is None:
+                ranked, why = self._recommender.rank_explained(asked.requests, width)
+                said = Said(asked.query, asked.situation, width, ranked, why)
+                self.kept.put(said)
+            return said.ranked, said.why
+
+        shelves = self._arranger.arrange(rank, [asked.rules], [request_id])
+        assert said is not None
+        return shelves, said
+
+    def _rank(self, asked: Sequence[Asked], *, explain: bool) -> Rank:
+        requests = join([each.requests for each in asked])
+
+        def rank(width: int) -> tuple[Ranked, Why | None]:
+            if explain:
+                return self._recommender.rank_explained(requests, width)
+            return self._recommender.rank(requests, width), None
+
+        return rank
 
     def items(
-        self, asked: Asked, shelves: Shelves, row: int = 0, *, contributions: bool = False
+        self,
+        asked: Asked,
+        shelves: Shelves,
+        row: int = 0,
+        *,
+        contributions: bool = False,
+        told: dict[int, list[str]] | None = None,
     ) -> list[RecommendedItem]:
         """Return the items of one shelf, with reasons if the shelves are explained.
 
@@ -168,16 +217,17 @@ class Answering:
             shelves: Of all requests.
             row: From 0.
             contributions: Whether the numbers behind the reasons are told too.
+            told: Reasons that are known already, by place; those that are not are put in.
         """
-        reasons = Reasons(asked.requests, self.catalogue)
+        known = {} if told is None else told
         items = []
         pairs = zip(shelves.chosen[row], shelves.scores[row], strict=True)
         for at, (choice, score) in enumerate(pairs):
-            told: list[Reason] = []
             why: dict[str, float] = {}
-            if shelves.explanations is not None:
+            if shelves.explanations is not None and (contributions or choice.place not in known):
                 why, facts = shelves.explanations.of(row, at)
-                told = reasons.of(choice.item, why, facts)
+                reasons = Reasons(asked.requests, self.catalogue).of(choice.item, why, facts)
+                known[choice.place] = [reason.text for reason in reasons]
             items.append(
                 RecommendedItem.model_construct(
                     item_id=self.catalogue.ids[choice.item],
@@ -186,7 +236,7 @@ class Answering:
                     score=score,
                     slot=cast("Slot", SLOTS[choice.slot]),
                     propensity=choice.propensity,
-                    reasons=[reason.text for reason in told],
+                    reasons=known.get(choice.place, []),
                     contributions=_told(why) if contributions else None,
                 )
             )

@@ -1,12 +1,11 @@
 """From requests to shelves: the model's lists, long enough for the rules, and what is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.recommenders.recommender import Explanations, Ranked, Recommender, Why
-from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.recommender import Explanations, Ranked, Why
 from pipeline.shelf.choosing import Choice, Chooser, Rules, Shelved
 from pipeline.shelf.exploring import Sampling, draws_of
 
@@ -14,6 +13,9 @@ SLACK = 4
 LONGER = 4
 DIVERSE_TIMES = 2
 LONGEST_TIMES = 8
+
+# From how long the model's lists may be to the lists, and what explains them if that is wanted.
+Rank = Callable[[int], tuple[Ranked, Why | None]]
 
 
 @dataclass(frozen=True)
@@ -36,43 +38,33 @@ class Arranger:
     """Makes shelves of what the model ranks.
 
     Attributes:
-        recommender: Ranks.
         category: By item index; 0 is not known.
         sampling: How explore slots are drawn, None for the best.
     """
 
-    recommender: Recommender
     category: Sequence[int]
     sampling: Sampling | None
 
-    def arrange(
-        self,
-        requests: Requests,
-        rules: Sequence[Rules],
-        request_ids: Sequence[str],
-        *,
-        explain: bool = True,
-    ) -> Shelves:
+    def arrange(self, rank: Rank, rules: Sequence[Rules], request_ids: Sequence[str]) -> Shelves:
         """Return one shelf per request.
 
         The model is asked for lists a little longer than the shelf, and again for longer ones if a
         rule left too much out of them.
 
         Args:
-            requests: [n].
+            rank: Asks the model about n requests.
             rules: [n].
             request_ids: [n] what chance is drawn from.
-            explain: Whether to say what contributes to each score.
         """
         first = max(first_width(each, self.sampling) for each in rules)
         width = first
         while True:
-            ranked, why = self._ranked(requests, width, explain=explain)
+            ranked, why = rank(width)
             items, scores = _lists(ranked)
             shelves = [
                 self._chosen(*row) for row in zip(items, scores, rules, request_ids, strict=True)
             ]
-            if width >= len(self.recommender.vocabulary) or not _go_on(shelves, width, first):
+            if width >= len(self.category) or not _go_on(shelves, width, first):
                 break
             width *= LONGER
         chosen = [shelf.chosen for shelf in shelves]
@@ -81,13 +73,6 @@ class Arranger:
             for row, shelf in zip(scores, chosen, strict=True)
         ]
         return Shelves(chosen, kept, None if why is None else why(_places(chosen)))
-
-    def _ranked(
-        self, requests: Requests, width: int, *, explain: bool
-    ) -> tuple[Ranked, Why | None]:
-        if explain:
-            return self.recommender.rank_explained(requests, width)
-        return self.recommender.rank(requests, width), None
 
     def _chosen(
         self, items: list[int], scores: list[float], rules: Rules, request_id: str

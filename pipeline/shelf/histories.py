@@ -7,6 +7,7 @@ histories of all events, without building those.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -18,11 +19,40 @@ from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.wall_clock import DAY
 from pipeline.shelf.lines import ShopperLines
-from pipeline.shelf.overlay import Overlay, cart_of, unique, viewed_of
+from pipeline.shelf.overlay import Overlay, Seen, cart_of, known, viewed_of
 
 HOUR = 3_600.0
 MINUTE = 60.0
 TICK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a request of one shopper depends on.
+
+    Attributes:
+        user_id: Who.
+        moment: When, in seconds since 1970.
+        weekday: 0 = Monday, in the shop's time zone.
+        hour: 0..23, in the shop's time zone.
+        events: What they did since the bundle's `as_of` and strictly before `moment`.
+        cart: Item indices.
+        viewed: Item indices, the last first.
+        store: Code of the store, 0 where it is not known.
+    """
+
+    user_id: str
+    moment: float
+    weekday: int
+    hour: int
+    events: tuple[Seen, ...]
+    cart: tuple[int, ...]
+    viewed: tuple[int, ...]
+    store: int
+
+    def at(self, moment: float) -> "Situation":
+        """Return the same at another moment of the same hour."""
+        return replace(self, moment=moment)
 
 
 class RequestBuilder:
@@ -79,7 +109,21 @@ class RequestBuilder:
         viewed: Sequence[int] = (),
         store_id: str | None = None,
     ) -> Requests:
-        """Return the request of one shopper; only what is strictly before `moment` is in it.
+        """Return the request of one shopper; the arguments are those of `situation`."""
+        return self.requests(
+            self.situation(user_id, moment, cart=cart, viewed=viewed, store_id=store_id)
+        )
+
+    def situation(
+        self,
+        user_id: str,
+        moment: float,
+        *,
+        cart: Sequence[int] = (),
+        viewed: Sequence[int] = (),
+        store_id: str | None = None,
+    ) -> Situation:
+        """Return what a request depends on; only what is strictly before `moment` is in it.
 
         Args:
             user_id: Who; unknown ones get a request without lines.
@@ -89,11 +133,23 @@ class RequestBuilder:
             store_id: Where the shopper shops.
         """
         events = self._overlay.before(user_id, moment)
-        lines = self._lines.of(user_id, events, moment)
-        latest = int(lines.basket.max()) if len(lines) else 0
-        in_cart = unique([*cart, *cart_of(events, moment - self._cart_seconds)])
-        looked_at = unique([*viewed, *viewed_of(events, moment - self._viewed_seconds)])
         local = datetime.fromtimestamp(moment, tz=UTC).astimezone(self._zone)
+        return Situation(
+            user_id=user_id,
+            moment=moment,
+            weekday=local.weekday(),
+            hour=local.hour,
+            events=events,
+            cart=known([*cart, *cart_of(events, moment - self._cart_seconds)]),
+            viewed=known([*viewed, *viewed_of(events, moment - self._viewed_seconds)]),
+            store=self._histories.store_code(store_id),
+        )
+
+    def requests(self, situation: Situation) -> Requests:
+        """Return the request of one shopper, a batch of one."""
+        user_id, moment = situation.user_id, situation.moment
+        lines = self._lines.of(user_id, situation.events, moment)
+        latest = int(lines.basket.max()) if len(lines) else 0
         row = self._rows.get(user_id)
         return Requests(
             row_splits=np.array([0, len(lines)]),
@@ -104,14 +160,14 @@ class RequestBuilder:
             price=lines.price,
             store=lines.store,
             hour_of_week=lines.hour_of_week,
-            cart_splits=np.array([0, len(in_cart)]),
-            cart_item=in_cart,
-            viewed_splits=np.array([0, len(looked_at)]),
-            viewed_item=looked_at,
+            cart_splits=np.array([0, len(situation.cart)]),
+            cart_item=np.array(situation.cart, dtype=np.int32),
+            viewed_splits=np.array([0, len(situation.viewed)]),
+            viewed_item=np.array(situation.viewed, dtype=np.int32),
             time=np.array([moment]),
             time_known=np.ones(1, dtype=np.int32),
-            at_store=np.array([self._histories.store_code(store_id)], dtype=np.int32),
-            local_weekday=np.array([local.weekday()], dtype=np.int32),
-            local_hour=np.array([local.hour], dtype=np.int32),
+            at_store=np.array([situation.store], dtype=np.int32),
+            local_weekday=np.array([situation.weekday], dtype=np.int32),
+            local_hour=np.array([situation.hour], dtype=np.int32),
             user_attributes=self._unknown if row is None else self._codes[row : row + 1],
         )

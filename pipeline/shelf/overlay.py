@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.event_store.store import EventStore, StoredEvent
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints, Vocabulary
+from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Vocabulary
 
 MAXIMUM_VIEWED = 50
 
@@ -109,13 +109,9 @@ def cart_of(events: Sequence[Seen], since: float) -> list[int]:
 def viewed_of(events: Sequence[Seen], since: float) -> list[int]:
     """Return what was looked at since then, the last first."""
     views = [event.item for event in events if event.kind == "view" and event.time >= since]
-    return _known(views[::-1])[:MAXIMUM_VIEWED]
+    return list(known(views[::-1])[:MAXIMUM_VIEWED])
 
 
-def unique(items: Sequence[int]) -> Ints:
+def known(items: Sequence[int]) -> tuple[int, ...]:
     """Return the known items, each once, in their order."""
-    return np.array(_known(items), dtype=np.int32)
-
-
-def _known(items: Sequence[int]) -> list[int]:
-    return [item for item in dict.fromkeys(items) if item != OUT_OF_VOCABULARY]
+    return tuple(item for item in dict.fromkeys(items) if item != OUT_OF_VOCABULARY)

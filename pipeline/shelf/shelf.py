@@ -85,20 +85,31 @@ class Shelf:
         self.forget(store.suppressed)  # who was forgotten while the events were read
         self.answering.warm_up(bundle.histories.user_ids)
 
-    def recommend(self, query: RecommendRequest) -> RecommendAnswer:
+    def recommend(self, query: RecommendRequest, *, fresh: bool = False) -> RecommendAnswer:
         """Return the answer to one request, count it and queue it for the log.
+
+        Args:
+            query: The request.
+            fresh: Whether the model is asked even if what it said a moment ago holds.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
         received_at = datetime.now(UTC)
-        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex)
+        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex, fresh=fresh)
         measure_stages(**found.seconds)
         self.shown(found.asked, found.answer, received_at, latency_ms=found.latency_ms)
         return found.answer
 
-    def answer(self, query: RecommendRequest, received_at: datetime, request_id: str) -> Answered:
-        """Return the answer to one request; nothing counts or remembers it.
+    def answer(
+        self,
+        query: RecommendRequest,
+        received_at: datetime,
+        request_id: str,
+        *,
+        fresh: bool = False,
+    ) -> Answered:
+        """Return the answer to one request; nothing counts it.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
@@ -106,13 +117,22 @@ class Shelf:
         started = time.perf_counter()
         asked = self.answering.ask(query, received_at.timestamp(), self.availability.blocked)
         built = time.perf_counter()
-        shelves = self.answering.shelves([asked], [request_id])
+        shelves, said = self.answering.shelf(asked, request_id, fresh=fresh)
         ranked = time.perf_counter()
-        items = self.answering.items(asked, shelves, contributions=query.explain)
+        items = self.answering.items(asked, shelves, contributions=query.explain, told=said.reasons)
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
         seconds = {"build": built - started, "model": ranked - built, "explain": done - ranked}
         return Answered(answer, asked, (done - started) * 1e3, seconds)
+
+    def prepare(self, user_ids: Iterable[str]) -> None:
+        """Ask the model anew about those of whom something was kept, so that nobody waits for it.
+
+        Raises:
+            RequestError: params.yaml allows less than before.
+        """
+        for query in self.answering.kept.asked(user_ids):
+            self.answer(self.anonymous(query), datetime.now(UTC), "")
 
     def anonymous(self, query: RecommendRequest) -> RecommendRequest:
         """Return the request, of nobody if it is of a person who asked to be forgotten."""
@@ -201,6 +221,7 @@ class Shelf:
         """Lose all memory of some people."""
         self._overlay.drop(forgotten)
         self.answering.builder.drop(forgotten)
+        self.answering.kept.drop(forgotten)
 
     def close(self) -> None:
         """Write the waiting predictions and close the store."""

@@ -1,8 +1,8 @@
 """What /metrics tells; every label has few values, whatever is sent.
 
-Made once per process, in the worker: under BentoML the values live in files that all processes
-share, and where these lie is only known there. BentoML's own metrics are off: they have one series
-for every path that anybody ever asked for.
+Made once, in the worker. There is one, so the values are in its memory: in the files that BentoML
+lets processes share, every count would cost a system call. BentoML's own metrics are off: they have
+one series for every path that anybody ever asked for.
 """
 
 import os
@@ -33,6 +33,7 @@ class Metrics:
     answer_seconds: "Histogram"
     answers: "Counter"
     fallbacks: "Counter"
+    kept: "Counter"
     items: "Counter"
     events: "Counter"
     event_lag: "Histogram"
@@ -47,6 +48,7 @@ class Metrics:
 @cache
 def metrics() -> Metrics:
     """Return this process's metrics."""
+    os.environ.pop(SHARED, None)
     from prometheus_client import Counter, Gauge, Histogram
 
     return Metrics(
@@ -62,7 +64,6 @@ def metrics() -> Metrics:
         requests_in_progress=Gauge(
             "evergreen_requests_in_progress",
             "Requests that are being answered now.",
-            multiprocess_mode="livesum",
         ),
         denied=Counter(
             "evergreen_requests_denied",
@@ -85,6 +86,11 @@ def metrics() -> Metrics:
         fallbacks=Counter(
             "evergreen_fallbacks", "Recommendations that had to be filled up with what is popular."
         ),
+        kept=Counter(
+            "evergreen_kept",
+            "Questions to the model by whether what it said a moment ago still held: yes, no.",
+            ["found"],
+        ),
         items=Counter("evergreen_items", "Recommended items by slot.", ["slot"]),
         events=Counter("evergreen_events", "Acknowledged new events by type.", ["event_type"]),
         event_lag=Histogram(
@@ -101,13 +107,11 @@ def metrics() -> Metrics:
         predictions_waiting=Gauge(
             "evergreen_predictions_waiting",
             "Predictions not yet on disk.",
-            multiprocess_mode="livesum",
         ),
         model=Gauge(
             "evergreen_model_info",
             "1 for the model that answers.",
             ["version", "name"],
-            multiprocess_mode="livemax",
         ),
     )
 
@@ -121,11 +125,7 @@ def measure_stages(**seconds: float) -> None:
 
 def exposition() -> tuple[bytes, str]:
     """Return all metrics as Prometheus reads them, and their media type."""
-    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-    from prometheus_client.multiprocess import MultiProcessCollector
+    metrics()
+    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-    registry = REGISTRY
-    if os.environ.get(SHARED):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

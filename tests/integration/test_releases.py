@@ -214,10 +214,10 @@ def test_a_request_that_began_before_the_swap_finishes_on_the_old_model(
     shelf = service.backend.releases.champion
     real = shelf.answer
 
-    def slow(*arguments: Any) -> Any:
+    def slow(*arguments: Any, **more: Any) -> Any:
         entered.set()
         assert go_on.wait(60)
-        return real(*arguments)
+        return real(*arguments, **more)
 
     shelf.answer = slow  # type: ignore[method-assign]
     answers: list[str] = []
@@ -242,7 +242,7 @@ def test_the_memory_of_the_old_model_is_released(
 ) -> None:
     gc.freeze()  # as the service does
     shelf = weakref.ref(service.backend.shelf)
-    model = weakref.ref(service.backend.shelf.answering._arranger.recommender)
+    model = weakref.ref(service.backend.shelf.answering._recommender)
     service.ask()
     changes.promote(make("new"), service.place)
     service.watcher.look()

@@ -95,7 +95,7 @@ def test_no_log_metric_or_audit_line_names_a_shopper(
         raise KeyError(SECRET)
 
     monkeypatch.setattr(service.bundle.recommender, "rank_explained", broken)
-    assert reader.post("/recommend", json=user).status_code == 500
+    assert reader.post("/recommend", json={**user, "cart": ["tea"]}).status_code == 500
     other = sqlite3.connect(service.folder / "events.db")
     other.execute("BEGIN IMMEDIATE")
     assert writer.post("/events", json={**event, "event_id": "another"}).status_code == 503
