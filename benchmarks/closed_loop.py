@@ -49,6 +49,47 @@ def closed_loop(
     return asyncio.run(_all(url, [_packed(url, body) for body in bodies], concurrency, seconds))
 
 
+def after_events(
+    service: str, users: Sequence[str], items: Sequence[str], *, n: int, pause_seconds: float
+) -> Latency:
+    """Return the latency of answers that are asked for a moment after the shopper did something.
+
+    Args:
+        service: Its address.
+        users: Who; each looks at an item, and the next page asks what to recommend.
+        items: What is looked at.
+        n: How many pages.
+        pause_seconds: From the answer to the event to the next page.
+
+    Raises:
+        ConnectionError: The service closed a connection without an answer.
+    """
+    return asyncio.run(_pages(service, users, items, n, pause_seconds))
+
+
+async def _pages(
+    service: str, users: Sequence[str], items: Sequence[str], n: int, pause_seconds: float
+) -> Latency:
+    parts = urlsplit(service)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    taken: list[float] = []
+    n_failed = 0
+    began = time.perf_counter()
+    for page in range(n):
+        user, item = users[page % len(users)], items[page % len(items)]
+        event = {"user_id": user, "item_id": item, "event_type": "view"}
+        writer.write(_packed(f"{service}/events", event))
+        n_failed += not await _answer(reader)
+        await asyncio.sleep(pause_seconds)
+        start = time.perf_counter()
+        writer.write(_packed(f"{service}/recommend", {"user_id": user}))
+        n_failed += not await _answer(reader)
+        taken.append((time.perf_counter() - start) * 1e3)
+    writer.close()
+    await writer.wait_closed()
+    return _latency(taken, n_failed, time.perf_counter() - began)
+
+
 def _packed(url: str, body: dict[str, Any]) -> bytes:
     """Return a whole request as it goes over the wire."""
     parts, content = urlsplit(url), json.dumps(body).encode()
@@ -80,10 +121,14 @@ async def _all(url: str, requests: list[bytes], concurrency: int, seconds: float
 
     await asyncio.gather(*(client() for _ in range(concurrency)))
     passed = time.perf_counter() - began
+    return _latency(taken, len(failed), passed)
+
+
+def _latency(taken: Sequence[float], n_failed: int, seconds: float) -> Latency:
     return Latency(
         n=len(taken),
-        n_failed=len(failed),
-        requests_per_second=round(len(taken) / passed, 1),
+        n_failed=n_failed,
+        requests_per_second=round(len(taken) / seconds, 1),
         p50_ms=round(float(np.percentile(taken, 50)), 3),
         p99_ms=round(float(np.percentile(taken, 99)), 3),
         longest_ms=round(max(taken), 1),

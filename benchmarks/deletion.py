@@ -110,11 +110,12 @@ def _just_bought(request: Requests, line: int) -> Requests | None:
 @contextmanager
 def model_without(module: Any, request: Requests, item: int, kind: str) -> Iterator[None]:
     """Give `item` no offer, or the sales that the items to choose from have on average."""
-    table = module.features.offers if kind == "offers" else module.features.state
+    calendar = module.features.offers
+    table = calendar.flat if kind == "offers" else module.features.state
     before = table.numpy()
     changed = before.copy()
     if kind == "offers":
-        changed[:, item] = 0
+        changed.reshape(calendar.n_weeks, -1, before.shape[1])[:, item] = 0
     else:
         is_own = (request.item == item).any()
         others = np.unique(request.item) if is_own else np.arange(1, len(before))

@@ -4,9 +4,13 @@
     python -m benchmarks.serving --soak-seconds 600
 
 Of each, alone on the machine: latency and requests per second with 1, 8 and 32 clients that ask all
-the time (medians of --rounds), every request about another shopper. Of ours also: latency at the
-plan's even rate, from when a request was due; the time until it is ready; its memory before and
-after. The client is one process on the same cores. `ratio` is ours to the other's.
+the time (medians of --rounds), every request about the next shopper. Ours twice: `clients` as
+params.yaml has it, when every shopper has been asked about once, so that most answers come from
+what the model said of them before; `clients_anew` with serving.keep_minutes at 0, so that the model
+works for every answer. Of ours also: answers a moment after a shopper looked at something
+(`after_events`); latency at the plan's even rate, from when a request was due; the time until it is
+ready; its memory before and after. The client is one process on the same cores. `ratio` is ours to
+the other's.
 What `benchmarks.crashes`, `benchmarks.releases` and `benchmarks.fuzz` found is repeated here.
 Writes benchmarks/results/serving.json.
 """
@@ -15,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -29,7 +34,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.closed_loop import Latency, closed_loop
+from benchmarks.closed_loop import Latency, after_events, closed_loop
 from benchmarks.machine import RESULTS, write_result
 from pipeline.artefacts import CHAMPION
 from pipeline.deployment.load import put_load, stolen_fraction
@@ -49,6 +54,10 @@ CONCURRENCY = (1, 8, 32)
 EVEN_SECONDS = 30
 WARM_UP_SECONDS = 3
 START_SECONDS = 60
+WARM_UP_RATE = 100.0  # shoppers asked about per second, at the least
+PAGES = 500
+PAUSE_SECONDS = 0.05
+KEEP = re.compile(r"keep_minutes: \S+")
 OTHERS = {
     "empty_bentoml": ("bentoml", "serve", "benchmarks.empty_endpoints:Empty"),
     "bare_starlette": ("uvicorn", "benchmarks.empty_endpoints:starlette_app", "--no-access-log"),
@@ -116,18 +125,19 @@ def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
 
 
 @contextmanager
-def ours(params: Params) -> Iterator[RunningService]:
-    """Yield the champion's service."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        running_service(
+def ours(params: Params, *, keep: bool = True) -> Iterator[RunningService]:
+    """Yield the champion's service; without `keep` its model works for every answer."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "params.yaml"
+        text = PARAMS_PATH.read_text(encoding="utf-8")
+        path.write_text(text if keep else KEEP.sub("keep_minutes: 0", text), encoding="utf-8")
+        with running_service(
             CHAMPION.path,
-            params_path=PARAMS_PATH,
+            params_path=path,
             timeout_seconds=params.deployment.ready_timeout_seconds,
             event_store=f"sqlite:///{Path(scratch) / 'events.db'}",
-        ) as service,
-    ):
-        yield service
+        ) as service:
+            yield service
 
 
 def even_load(url: str, bodies: list[dict[str, Any]], rate: float) -> dict[str, float]:
@@ -168,18 +178,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     found: dict[str, Any] = {
         name: _measured(name, bodies, asked.rounds, asked.seconds) for name in OTHERS
     }
-    with ours(params) as service:
+    with ours(params, keep=False) as service:
         numbers: dict[str, Any] = {
             "seconds_to_ready": round(service.seconds_to_ready, 1),
             "memory_gib": round(service.memory_gib(), 3),
+            "worker_memory_gib": round(worker_gib(service), 3),
             "even_load": even_load(service.url, bodies, params.deployment.load_requests_per_second),
-            "clients": latencies(f"{service.url}/recommend", bodies, asked.rounds, asked.seconds),
+            "clients_anew": latencies(
+                f"{service.url}/recommend", bodies, asked.rounds, asked.seconds
+            ),
         }
+    with ours(params) as service:
+        for part in (bodies[::2], bodies[1::2]):  # everybody once, well within keep_minutes
+            seconds = len(part) / WARM_UP_RATE
+            closed_loop(f"{service.url}/recommend", part, concurrency=8, seconds=seconds)
+        clients = latencies(f"{service.url}/recommend", bodies, asked.rounds, asked.seconds)
+        numbers["clients"] = clients
+        users, items = [body["user_id"] for body in bodies], [str(each) for each in viewed()]
+        pages = after_events(service.url, users, items, n=PAGES, pause_seconds=PAUSE_SECONDS)
+        numbers["after_events"] = {**asdict(pages), "pause_seconds": PAUSE_SECONDS}
         if asked.soak_seconds:
             numbers["soak"] = soak(service, bodies, asked.soak_seconds)
         numbers["memory_after_gib"] = round(service.memory_gib(), 3)
+        numbers["worker_memory_after_gib"] = round(worker_gib(service), 3)
     found["ours"] = numbers
-    found["ratio"] = {name: _ratios(numbers["clients"], found[name]) for name in OTHERS}
+    found["ratio"] = {
+        which: {name: _ratios(numbers[which], found[name]) for name in OTHERS}
+        for which in ("clients", "clients_anew")
+    }
     found["stolen_fraction"] = round(stolen_fraction(times, psutil.cpu_times()), 4)
     print(write_result("serving", found | repeated()).read_text(encoding="utf-8"))
 
@@ -197,6 +223,22 @@ def _ratios(ours: Any, theirs: Any) -> Any:
         }
         for concurrency in ours
     }
+
+
+def worker_gib(service: RunningService) -> float:
+    """Return the resident memory of the largest process of the service: the worker."""
+    workers = psutil.Process(service.pid).children(recursive=True)
+    return float(max(process.memory_info().rss for process in workers)) / 2**30
+
+
+def viewed() -> list[str]:
+    """Return some items that shoppers may look at."""
+    import pyarrow.parquet as pq
+
+    from pipeline.deployment.bundle import ITEMS
+
+    ids = pq.read_table(CHAMPION.path / ITEMS, columns=["item_id"])["item_id"].to_pylist()
+    return random.Random(0).sample(ids, 1_000)  # noqa: S311  which ones is no secret
 
 
 def shoppers() -> list[str]:

@@ -200,13 +200,14 @@ def remember(challenger: Path, folder: Path = RELEASES) -> None:
     """Keep the champion and the challenger, and write down what answers until now.
 
     The pointer is written before models/champion changes: from then on it says where to go back
-    to, even if this process is killed in between. A champion that is damaged is not kept.
+    to, even if this process is killed in between. A champion that is damaged is not kept, and
+    before the first there is none.
     """
     with alone(folder):
         try:
-            before = keep(artefacts.CHAMPION.path, folder)
-            pointer = in_force(read_pointer(folder), before)
-            write_pointer(pointer.changed(), folder)
+            if artefacts.CHAMPION.path.exists():
+                before = keep(artefacts.CHAMPION.path, folder)
+                write_pointer(in_force(read_pointer(folder), before).changed(), folder)
         except ArtefactError as error:
             log.warning("One cannot roll back to the old champion. %s", error)
         keep(challenger, folder)

@@ -117,12 +117,6 @@ def log1p(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     at.end("Log", at.add("Add", at.inputs[0], at.constant(1, at.numpy_type())))
 
 
-def expm1(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
-    """Convert exp(x) - 1, as exactly as `log1p`."""
-    at = Place(graph, node)
-    at.end("Sub", at.add("Exp", at.inputs[0]), at.constant(1, at.numpy_type()))
-
-
 def erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert the complementary error function, which an exact GELU has."""
     at = Place(graph, node)
@@ -140,9 +134,13 @@ def pack(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     at = Place(graph, node)
     ranks = {at.rank(each) for each in at.inputs}
     axis = at.attribute("axis") or 0
-    if ranks == {1} and axis == 0:
+    if ranks == {1}:
         joined = at.add("Concat", *at.inputs, axis=0)
-        at.end("Reshape", joined, at.constant([len(at.inputs), -1]))
+        shape = at.constant([len(at.inputs), -1])
+        if axis == 0:
+            at.end("Reshape", joined, shape)
+        else:
+            at.end("Transpose", at.add("Reshape", joined, shape), perm=[1, 0])
         return
     parts = [at.add("Unsqueeze", each, at.constant([axis])) for each in at.inputs]
     at.end("Concat", *parts, axis=axis)
@@ -184,7 +182,6 @@ def _int64() -> int:
 
 HANDLERS: dict[str, Any] = {name: (segment, []) for name in SEGMENTS} | {
     "Erfc": (erfc, []),
-    "Expm1": (expm1, []),
     "Log1p": (log1p, []),
     "SelectV2": (select, []),
     "Pack": (pack, []),

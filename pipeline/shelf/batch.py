@@ -11,15 +11,12 @@ from datetime import UTC, datetime
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from pipeline.shelf.payloads import (
-    MAXIMUM_ITEMS,
     Id,
-    Moment,
     Payload,
-    Positive,
     RecommendAnswer,
     RecommendedItem,
     RecommendRequest,
-    Whole,
+    Wish,
     parse,
 )
 from pipeline.shelf.shelf import Shelf
@@ -28,7 +25,7 @@ MAXIMUM_USERS = 1_000
 PART = 4
 
 
-class BatchRequest(Payload):
+class BatchRequest(Wish):
     """Body of POST /recommend_batch."""
 
     model_config = ConfigDict(
@@ -36,20 +33,6 @@ class BatchRequest(Payload):
     )
 
     user_ids: list[Id] = Field(min_length=1, max_length=MAXIMUM_USERS)
-    k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
-    at: Moment | None = Field(
-        None, description="The moment of the requests, ISO 8601 with a zone; now if absent."
-    )
-    store_id: Id | None = Field(None, description="Where the shoppers shop.")
-    explore_slots: Whole | None = Field(
-        None, description="How many of the k are for items never bought before."
-    )
-    exclude: list[Id] = Field(
-        default_factory=list,
-        max_length=MAXIMUM_ITEMS,
-        description="Items that must not be in any answer.",
-    )
-    diversity: float | None = Field(None, ge=0, le=1, description="As in /recommend.")
     reasons: bool = Field(
         default=False, description="Whether the items carry reasons; it takes longer."
     )

@@ -66,30 +66,10 @@ class Payload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class RecommendRequest(Payload):
-    """Body of POST /recommend."""
+class Wish(Payload):
+    """What a shelf shall be like, whoever it is for."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"user_id": "2375"},
-                {"user_id": "2375", "k": 5, "cart": ["1029743"], "at": "2017-12-04T18:30:00-05:00"},
-            ]
-        }
-    )
-
-    user_id: Id = Field(description="Who; a shopper that is not known gets what is popular.")
     k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
-    cart: list[Id] = Field(
-        default_factory=list,
-        max_length=MAXIMUM_ITEMS,
-        description="Items in the cart, on top of those told by cart events.",
-    )
-    viewed: list[Id] = Field(
-        default_factory=list,
-        max_length=MAXIMUM_ITEMS,
-        description="Items just looked at, on top of those told by view events.",
-    )
     at: Moment | None = Field(
         None, description="The moment of the request, ISO 8601 with a zone; now if absent."
     )
@@ -108,6 +88,31 @@ class RecommendRequest(Payload):
         le=1,
         description="At most (1 - diversity) of the k come from one category, and at least one "
         "may; serving.diversity if absent.",
+    )
+
+
+class RecommendRequest(Wish):
+    """Body of POST /recommend."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"user_id": "2375"},
+                {"user_id": "2375", "k": 5, "cart": ["1029743"], "at": "2017-12-04T18:30:00-05:00"},
+            ]
+        }
+    )
+
+    user_id: Id = Field(description="Who; a shopper that is not known gets what is popular.")
+    cart: list[Id] = Field(
+        default_factory=list,
+        max_length=MAXIMUM_ITEMS,
+        description="Items in the cart, on top of those told by cart events.",
+    )
+    viewed: list[Id] = Field(
+        default_factory=list,
+        max_length=MAXIMUM_ITEMS,
+        description="Items just looked at, on top of those told by view events.",
     )
     explain: bool = Field(
         default=False, description="Whether each item also carries its contributions, as numbers."

@@ -7,6 +7,7 @@ may become) is left unsaid.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -80,7 +81,8 @@ class Reasons:
             "profile": self._profile,
         }
         found = (tell[topic]() for topic in telling(why) if topic in tell)
-        told = [reason for reason in found if reason is not None][:MAXIMUM_REASONS]
+        true = (reason for reason in found if reason is not None)
+        told = list(islice(true, MAXIMUM_REASONS))
         if told:
             return told
         if end > start:

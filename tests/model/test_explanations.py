@@ -38,7 +38,7 @@ def test_a_group_of_a_linear_score_adds_its_weight_times_what_is_special() -> No
     weights = tf.constant([2.0, -1.0, 10.0])
     actual, typical = columns([3.0, 5.0, 1.0]), columns([1.0, 1.0, 1.0])
     found = group_contributions(
-        lambda inputs: tf.linalg.matvec(inputs[0], weights), [actual], [typical], [masks(3)]
+        lambda rows, _: tf.linalg.matvec(rows, weights), actual, typical, masks(3)
     )
     # 2 * (3 - 1), -1 * (5 - 1), 10 * (1 - 1).
     np.testing.assert_allclose(found, [[4.0, -4.0, 0.0]], atol=1e-6)
@@ -46,10 +46,10 @@ def test_a_group_of_a_linear_score_adds_its_weight_times_what_is_special() -> No
 
 def test_two_groups_that_need_each_other_share_what_they_add() -> None:
     found = group_contributions(
-        lambda inputs: inputs[0][:, 0] * inputs[0][:, 1],
-        [columns([2.0, 3.0])],
-        [columns([1.0, 1.0])],
-        [masks(2)],
+        lambda rows, _: rows[:, 0] * rows[:, 1],
+        columns([2.0, 3.0]),
+        columns([1.0, 1.0]),
+        masks(2),
     )
     # x: (6 - 3 + 2 - 1) / 2; y: (6 - 2 + 3 - 1) / 2. Together the 5 that the item has more.
     np.testing.assert_allclose(found, [[2.0, 3.0]], atol=1e-6)
@@ -57,10 +57,10 @@ def test_two_groups_that_need_each_other_share_what_they_add() -> None:
 
 def test_of_two_groups_that_say_the_same_neither_hides_the_other() -> None:
     found = group_contributions(
-        lambda inputs: tf.maximum(inputs[0][:, 0], inputs[1][:, 0]),
-        [columns([1.0]), columns([1.0])],
-        [columns([0.0]), columns([0.0])],
-        [np.array([[True], [False]]), np.array([[False], [True]])],
+        lambda rows, _: tf.maximum(rows[:, 0], rows[:, 1]),
+        columns([1.0, 1.0]),
+        columns([0.0, 0.0]),
+        masks(2),
     )
     np.testing.assert_allclose(found, [[0.5, 0.5]], atol=1e-6)
 

@@ -187,10 +187,12 @@ def test_a_mailer_raises_what_is_no_habit(world: World, ranker: GraphRecommender
 
 def own_scores(ranker: GraphRecommender, batch: Batch, week: int, share: int) -> Any:
     """Return the score of every own pair with all products in the mailer of `week`, or none."""
-    offers = ranker.module.features.offers
+    calendar = ranker.module.features.offers
+    offers = calendar.flat
     before = offers.numpy().copy()
     changed = before.copy()
-    changed[week + 1, 1:, 0] = share  # row 0 is the empty week before the first
+    # row 0 is the empty week before the first
+    changed.reshape(calendar.n_weeks, -1, before.shape[1])[week + 1, 1:, 0] = share
     try:
         offers.assign(changed)
         return ranker.module.score_own(batch).numpy().copy()

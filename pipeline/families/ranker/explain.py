@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-Score = Callable[[list[tf.Tensor]], tf.Tensor]
+Score = Callable[[tf.Tensor, int], tf.Tensor]
 
 # What a shopper is told apart, though it is one group of features.
 TOLD_APART: dict[str, tuple[str, ...]] = {
@@ -49,27 +49,23 @@ def column_masks(owners: Sequence[str], groups: Sequence[str]) -> np.ndarray[Any
 
 
 def group_contributions(
-    score: Score,
-    actual: Sequence[tf.Tensor],
-    typical: Sequence[tf.Tensor],
-    masks: Sequence[np.ndarray[Any, Any]],
+    score: Score, actual: tf.Tensor, typical: tf.Tensor, mask: np.ndarray[Any, Any]
 ) -> tf.Tensor:
     """Return [m, n_groups] what each group adds to the score of each of m items.
 
     Args:
-        score: From inputs [rows, width], one tensor each, to [rows].
-        actual: The inputs of the items, each [m, width].
-        typical: What they would be with nothing special about the item, each [m, width].
-        masks: Per input, [n_groups, width] which columns belong to each group.
+        score: From inputs [m * n_variants, width] and n_variants to [m * n_variants].
+        actual: [m, width] the inputs of the items.
+        typical: [m, width] what they would be with nothing special about the item.
+        mask: [n_groups, width] which columns belong to each group.
     """
-    n_groups = masks[0].shape[0]
-    rows = []
-    for real, usual, mask in zip(actual, typical, masks, strict=True):
-        one, other = real[:, tf.newaxis], usual[:, tf.newaxis]
-        without, only = tf.where(mask, other, one), tf.where(mask, one, other)
-        variants = tf.concat([one, other, without, only], axis=1)
-        rows.append(tf.reshape(variants, [-1, mask.shape[1]]))
-    scores = tf.reshape(score(rows), [-1, 2 + 2 * n_groups])
+    n_groups = mask.shape[0]
+    one, other = actual[:, tf.newaxis], typical[:, tf.newaxis]
+    without, only = tf.where(mask, other, one), tf.where(mask, one, other)
+    variants = tf.concat([one, other, without, only], axis=1)
+    rows = tf.reshape(variants, [-1, mask.shape[1]])
+    n_variants = 2 + 2 * n_groups
+    scores = tf.reshape(score(rows, n_variants), [-1, n_variants])
     real, usual = scores[:, :1], scores[:, 1:2]
     without, only = scores[:, 2 : 2 + n_groups], scores[:, 2 + n_groups :]
     return ((real - without) + (only - usual)) / 2.0

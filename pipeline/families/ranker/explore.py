@@ -6,14 +6,13 @@ user's embedding is the decayed mean of their items', moved by the cart, by what
 and by their attributes. It is scored over the whole catalogue at once, so it can be served.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.families.ranker.features import OwnFeatures
-from pipeline.families.ranker.promotions import week_row
-from pipeline.recommenders.graph import Batch, Parts, Why
+from pipeline.recommenders.graph import Batch, Parts, Why, rows_of
 
 EMBEDDING_DECAY_DAYS = 60.0
 AFFINITY_DECAYS = (30.0, 120.0)
@@ -77,6 +76,15 @@ class ExploreHead(tf.Module):
         start = np.array([START.get(name, 0.0) for name in SIGNALS], dtype=np.float32)
         self.weights = tf.Variable(start, name="signal_weights")
 
+        kinds = {
+            "type": (features.type_code, features.n_types),
+            "category": (features.category_code, features.n_categories),
+        }
+        self._code_shares = {
+            name: _shares(tf.gather(each, catalogue).numpy(), n_each)
+            for name, (each, n_each) in kinds.items()
+        }
+
     def learned(self) -> dict[str, tf.Variable]:
         """Return what is learned, by name."""
         return {
@@ -103,8 +111,8 @@ class ExploreHead(tf.Module):
         total, *others = (values for _, values in self._terms(batch))
         for values in others:
             total += values
-        for codes, groups in self._affinities(batch):
-            total += tf.gather(tf.add_n(list(groups.values())), codes, axis=1)
+        for affinity in self._affinities(batch):
+            total += affinity.of_catalogue()
         return total
 
     def explain(self, batch: Batch) -> tuple[tf.Tensor, Why]:
@@ -114,9 +122,12 @@ class ExploreHead(tf.Module):
         between its logit and the mean over the catalogue.
         """
         users, items = self._users(batch), self.vectors(self.catalogue)
-        terms = [(group, v + tf.zeros([batch.n, 1])) for group, v in self._terms(batch)]
-        for codes, groups in self._affinities(batch):
-            terms += [(group, tf.gather(v, codes, axis=1)) for group, v in groups.items()]
+        terms, affinities = self._terms(batch), self._affinities(batch)
+        logits = _products(users, items)
+        for _, values in terms:
+            logits += values
+        for affinity in affinities:
+            logits += affinity.of_catalogue()
 
         def why(places: tf.Tensor) -> Parts:
             places = tf.maximum(places, 0)
@@ -127,11 +138,14 @@ class ExploreHead(tf.Module):
             }
             for group, values in terms:
                 middle = tf.reduce_mean(values, axis=1, keepdims=True)
-                added = tf.gather(values, places, batch_dims=1) - middle
-                found[group] = found.get(group, 0.0) + added
+                everyone = values + tf.zeros([batch.n, 1])
+                found[group] = tf.gather(everyone, places, batch_dims=1) - middle
+            for affinity in affinities:
+                for group, added in affinity.above_mean(places).items():
+                    found[group] = found.get(group, 0.0) + added
             return list(found), tf.stack(list(found.values()), axis=2)
 
-        return _products(users, items) + tf.add_n([values for _, values in terms]), why
+        return logits, why
 
     def _users(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Return [n, dim] for each group of what is known of the shopper."""
@@ -144,7 +158,7 @@ class ExploreHead(tf.Module):
         for name in ("cart", "viewed"):
             splits = raw[f"{name}_splits"]
             sizes = splits[1:] - splits[:-1]
-            rows = tf.repeat(tf.range(batch.n), sizes)
+            rows = rows_of(splits, raw[f"{name}_item"])
             found = tf.gather(self.context, raw[f"{name}_item"])
             sums = tf.math.unsorted_segment_sum(found, rows, batch.n)
             users[name] = sums / tf.maximum(tf.cast(sizes, tf.float32), 1.0)[:, tf.newaxis]
@@ -165,42 +179,71 @@ class ExploreHead(tf.Module):
         weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
         state = tf.gather(tf.gather(self._features.state, self.catalogue), STATE_COLUMNS, axis=1)
         sales = tf.linalg.matvec(state, self.weights[: len(STATE_COLUMNS)])[tf.newaxis]
-        terms = [("popularity", sales)]
-        row = week_row(batch, self._features.first_week)
+        calendar = self._features.offers
+        shares = calendar.every_week(self.catalogue, 2)  # of mailers and displays
+        first, last = calendar.week(batch), calendar.n_weeks - 1
+        offers: Any = 0.0
         for step, when in ((0, "now"), (1, "next")):
-            week = tf.clip_by_value(row + step, 0, tf.shape(self._features.offers)[0] - 1)
-            weeks, place = tf.unique(week)
-            table = tf.gather(tf.gather(self._features.offers, weeks), self.catalogue, axis=1)
-            share = tf.cast(table[:, :, :2], tf.float32) / 255.0
             pair = tf.stack([weights[f"mailer_{when}"], weights[f"display_{when}"]])
-            terms.append(("offers", tf.gather(tf.linalg.matvec(share, pair), place)))
-        return terms
+            week = tf.clip_by_value(first + step, 0, last)
+            offers += tf.gather(tf.linalg.matvec(shares, pair), week)
+        return [("popularity", sales), ("offers", offers)]
 
-    def _affinities(self, batch: Batch) -> list[tuple[tf.Tensor, dict[str, tf.Tensor]]]:
-        """Return for type and category: the code of each catalogue item, [n, n_codes] by group."""
+    def _affinities(self, batch: Batch) -> list["Affinity"]:
+        """Return what is known of types and of categories."""
         weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
-        age, cart = batch.raw["age_days"], batch.raw["cart_item"]
-        splits = batch.raw["cart_splits"]
-        cart_row = tf.repeat(tf.range(batch.n), splits[1:] - splits[:-1])
+        cart = batch.raw["cart_item"]
+        ones = tf.ones_like(cart, tf.float32)[:, tf.newaxis]
+        decayed = tf.exp(-batch.raw["age_days"][:, tf.newaxis] / tf.constant(AFFINITY_DECAYS))
         found = []
         for name, codes, n_codes in (
             ("type", self._features.type_code, self._features.n_types),
             ("category", self._features.category_code, self._features.n_categories),
         ):
-            own = tf.cast(tf.gather(codes, batch.raw["item"]), tf.int32)
-            per_code: Any = 0.0
-            for days in AFFINITY_DECAYS:
-                summed = _by_code(tf.exp(-age / days), batch.line_row, own, batch.n, n_codes)
-                per_code += weights[f"{name}_decayed_{days:.0f}"] * tf.math.log1p(summed)
-            in_cart = tf.cast(tf.gather(codes, cart), tf.int32)
-            ones = tf.ones_like(in_cart, tf.float32)
-            summed = _by_code(ones, cart_row, in_cart, batch.n, n_codes)
+            own, in_cart = tf.gather(codes, batch.raw["item"]), tf.gather(codes, cart)
+            summed = _by_code(decayed, batch.line_row, own, batch.n, n_codes)
+            pace = tf.stack([weights[f"{name}_decayed_{days:.0f}"] for days in AFFINITY_DECAYS])
+            carted = _by_code(ones, batch.cart_row, in_cart, batch.n, n_codes)[:, :, 0]
             groups = {
-                "affinity": per_code,
-                "cart": weights[f"{name}_in_cart"] * tf.math.log1p(summed),
+                "affinity": tf.linalg.matvec(tf.math.log1p(summed), pace),
+                "cart": weights[f"{name}_in_cart"] * tf.math.log1p(carted),
             }
-            found.append((tf.gather(codes, self.catalogue), groups))
+            found.append(
+                Affinity(tf.gather(codes, self.catalogue), self._code_shares[name], groups)
+            )
         return found
+
+
+class Affinity(NamedTuple):
+    """What a shopper's history and cart add to all items of one code.
+
+    Attributes:
+        codes: [n_catalogue].
+        shares: [n_codes] of the catalogue.
+        groups: [n, n_codes] each.
+    """
+
+    codes: tf.Tensor
+    shares: np.ndarray[Any, Any]
+    groups: dict[str, tf.Tensor]
+
+    def of_catalogue(self) -> tf.Tensor:
+        """Return [n, n_catalogue] the sum of the groups."""
+        return tf.gather(tf.add_n(list(self.groups.values())), self.codes, axis=1)
+
+    def above_mean(self, places: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return [n, k] by group how much more it adds at [n, k] places than on average."""
+        codes = tf.gather(self.codes, places)
+        return {
+            group: tf.gather(values, codes, batch_dims=1)
+            - tf.linalg.matvec(values, self.shares)[:, tf.newaxis]
+            for group, values in self.groups.items()
+        }
+
+
+def _shares(codes: np.ndarray[Any, Any], n_codes: int) -> np.ndarray[Any, Any]:
+    """Return [n_codes] the share of each code."""
+    return (np.bincount(codes, minlength=n_codes) / max(len(codes), 1)).astype(np.float32)
 
 
 def _products(users: dict[str, tf.Tensor], items: tf.Tensor) -> tf.Tensor:
@@ -211,7 +254,7 @@ def _products(users: dict[str, tf.Tensor], items: tf.Tensor) -> tf.Tensor:
 def _by_code(
     values: tf.Tensor, row: tf.Tensor, code: tf.Tensor, n: tf.Tensor, n_codes: int
 ) -> tf.Tensor:
-    """Return [n, n_codes] sums; code 0 is unknown and stays 0."""
-    values = tf.where(code > 0, values, 0.0)
+    """Return [n, n_codes, m] sums of [n_lines, m]; code 0 is unknown and stays 0."""
+    values = tf.where(code[:, tf.newaxis] > 0, values, 0.0)
     flat = tf.math.unsorted_segment_sum(values, row * n_codes + code, n * n_codes)
-    return tf.reshape(flat, [n, n_codes])
+    return tf.reshape(flat, [n, n_codes, values.shape[1]])

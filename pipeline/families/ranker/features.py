@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipeline.families.ranker.blocks import Block, assembled, block
 from pipeline.families.ranker.promotions import (
     OFFER_NAMES,
     PRICE_NAMES,
+    Offers,
     offer_features,
     price_features,
 )
@@ -95,8 +97,7 @@ class OwnFeatures(tf.Module):
         """Put the tables into the graph; `state` is assigned anew for each cut-off in training."""
         super().__init__()
         self.state = tf.Variable(tables.state.values, trainable=False, name="state")
-        self.offers = tf.Variable(tables.offers.table, trainable=False, name="offers")
-        self.first_week = tables.offers.first_week
+        self.offers = Offers(tables.offers)
         self.type_code = tf.constant(tables.type_code)
         self.category_code = tf.constant(tables.category_code)
         self.n_types = tables.n_types
@@ -104,152 +105,176 @@ class OwnFeatures(tf.Module):
 
     def __call__(self, batch: Batch) -> tf.Tensor:
         """Return one row per own item, columns in the order of NAMES."""
-        found: dict[str, tf.Tensor] = {}
-        found |= self._frequency(batch)
-        found |= self._timing(batch, found)
-        found |= self._user(batch)
-        found |= self._item(batch, found)
-        found |= trip_features(batch)
-        found |= offer_features(batch, self.offers, self.first_week)
-        found |= price_features(batch, self.state[:, STATE.index("usual_price")])
-        found |= self._substitutes(batch, found)
-        found |= self._quantity(batch)
-        found |= self._cart(batch)
-        columns = [tf.cast(found[name], tf.float32) for name in NAMES]
-        return tf.transpose(tf.stack(columns, axis=0))  # faster than a stack of strided columns
+        state = tf.gather(self.state, batch.own_item)
+        sums = self._sums(batch)
+        last = tf.gather(batch.raw["age_days"], batch.own_start)
+        blocks = [
+            *_frequency(batch, sums),
+            *_timing(batch, sums, last, state[:, STATE.index("median_gap")]),
+            _user(batch),
+            *_item(state, last),
+            *trip_features(batch),
+            *offer_features(batch, self.offers),
+            *price_features(batch, self.state[:, STATE.index("usual_price")]),
+            *self._substitutes(batch, sums.decayed, last),
+            _quantity(batch, sums),
+            self._cart(batch),
+        ]
+        return tf.transpose(assembled(blocks, NAMES))
 
-    def _frequency(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def _sums(self, batch: Batch) -> "Sums":
         age, ago = batch.raw["age_days"], batch.raw["baskets_ago"]
-        count = tf.cast(batch.own_count, tf.float32)
         weights = tf.exp(-age[:, tf.newaxis] / tf.constant(DECAYS))
         recent = tf.cast(ago[:, tf.newaxis] < tf.constant(RECENT_BASKETS), tf.float32)
-        sums = batch.own_sum(tf.concat([weights, recent], axis=1))
-        decayed, recent = sums[:, : len(DECAYS)], sums[:, len(DECAYS) :]
-        n_baskets = tf.maximum(tf.gather(batch.n_baskets, batch.own_row), 1.0)
-        strength = decayed[:, DECAYS.index(120.0)]
-        # Items bought on the same trips are equally strong, but for rounding, which differs between
-        # machines: they keep the order of the items.
-        steps = tf.round(strength * STRENGTH_STEPS)
-        rank = rank_in_row(steps, batch.own_row, batch.n)
-        strongest = tf.math.unsorted_segment_max(strength, batch.own_row, batch.n)
-        found = {
-            "n_purchases": tf.math.log1p(count),
-            "share_of_baskets": count / n_baskets,
-            "rank_in_history": tf.math.log1p(tf.cast(rank, tf.float32)),
-            "share_of_strongest": strength / tf.gather(strongest, batch.own_row),
-            "_decayed": decayed,
-        }
-        for at, tau in enumerate(DECAYS):
-            found[f"decayed_{tau:.0f}"] = tf.math.log1p(decayed[:, at])
-        for at, n in enumerate(RECENT_BASKETS):
-            found[f"share_of_last_{n}"] = recent[:, at] / tf.minimum(float(n), n_baskets)
-        return found
-
-    def _timing(self, batch: Batch, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        age = batch.raw["age_days"]
-        start, many = batch.own_start, batch.own_count > 1
-        end = start + batch.own_count - 1
-        last, first = tf.gather(age, start), tf.gather(age, end)
-        following = tf.minimum(start + 1, tf.shape(age)[0] - 1)
-        n_gaps = tf.cast(tf.maximum(batch.own_count - 1, 1), tf.float32)
-        usual = tf.gather(self.state[:, STATE.index("median_gap")], batch.own_item)
-        mean_gap = tf.where(many, (first - last) / n_gaps, usual)
         later = tf.concat([age[1:], age[-1:]], axis=0)
         same = tf.concat([batch.line_own[1:] == batch.line_own[:-1], [False]], axis=0)
-        squares = batch.own_sum(tf.where(same, tf.square(later - age), 0.0)) / n_gaps
-        deviation = tf.sqrt(
-            tf.maximum(squares - tf.square(tf.where(many, mean_gap, 0.0)), 0.0) + 1e-6
+        squares = tf.where(same, tf.square(later - age), 0.0)
+        others = tf.stack([batch.raw["quantity"], squares], axis=1)
+        sums = batch.own_sum(tf.concat([weights, recent, others], axis=1))
+        end = len(DECAYS) + len(RECENT_BASKETS)
+        return Sums(
+            count=tf.cast(batch.own_count, tf.float32),
+            decayed=sums[:, : len(DECAYS)],
+            recent=sums[:, len(DECAYS) : end],
+            quantity=sums[:, end],
+            squared_gaps=sums[:, end + 1],
         )
-        n_own_gaps = tf.cast(batch.own_count - 1, tf.float32)
-        expected = (mean_gap * n_own_gaps + usual) / (n_own_gaps + 1.0)
-        due = tf.minimum(last / tf.maximum(expected, 0.5), MAXIMUM_DUE)
-        found["_last"] = last
-        log1p = tf.math.log1p
-        return {
-            "days_since_last": log1p(last),
-            "days_since_one_before": log1p(
-                tf.where(many, tf.gather(age, following), LONG_AGO_DAYS)
-            ),
-            "days_since_first": log1p(first),
-            "mean_gap": log1p(mean_gap),
-            "gap_deviation": log1p(deviation),
-            "due": due,
-            "off_due": tf.abs(due - 1.0),
-            "late_in_deviations": (last - expected) / (deviation + 3.0),
-            "baskets_since_last": log1p(
-                tf.cast(tf.gather(batch.raw["baskets_ago"], start), tf.float32)
-            ),
-        }
 
-    def _user(self, batch: Batch) -> dict[str, tf.Tensor]:
-        age = batch.raw["age_days"]
-        oldest, newest = batch.row_max(age), -batch.row_max(LONG_AGO_DAYS - age) + LONG_AGO_DAYS
-        n_lines = batch.row_sum(tf.ones_like(age))
-        gap = (oldest - newest) / tf.maximum(batch.n_baskets - 1.0, 1.0)
-        log1p = tf.math.log1p
-        per_user = {
-            "user_baskets": log1p(batch.n_baskets),
-            "user_gap": log1p(tf.maximum(gap, 0.0)),
-            "user_days_since_last": log1p(tf.maximum(newest, 0.0)),
-            "user_basket_size": log1p(n_lines / tf.maximum(batch.n_baskets, 1.0)),
-            "hour": tf.cast(batch.raw["local_hour"] * batch.raw["time_known"], tf.float32),
-        }
-        return {name: tf.gather(values, batch.own_row) for name, values in per_user.items()}
-
-    def _item(self, batch: Batch, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        state = tf.gather(self.state, batch.own_item)
-        gap = state[:, STATE.index("median_gap")]
-        due = tf.minimum(found["_last"] / tf.maximum(gap, 0.5), MAXIMUM_DUE)
-        columns = {name: state[:, at] for at, name in enumerate(STATE)}
-        return columns | {"item_gap": tf.math.log1p(gap), "item_due": due}
-
-    def _substitutes(self, batch: Batch, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        decayed, last = found["_decayed"], found["_last"]
-        kind = tf.gather(self.type_code, batch.own_item)
-        _, group = tf.unique(_pair(batch.own_row, kind, self.n_types))
-        n_groups = tf.reduce_max(tf.concat([group, [-1]], axis=0)) + 1
-        of_type = tf.math.unsorted_segment_sum(decayed, group, n_groups)
-        of_type = tf.gather(of_type, group)
-        latest = tf.gather(tf.math.unsorted_segment_min(last, group, n_groups), group)
-        category = tf.gather(self.category_code, batch.own_item)
-        _, wide = tf.unique(_pair(batch.own_row, category, self.n_categories))
-        n_wide = tf.reduce_max(tf.concat([wide, [-1]], axis=0)) + 1
+    def _substitutes(self, batch: Batch, decayed: tf.Tensor, last: tf.Tensor) -> tuple[Block, ...]:
         at_30, at_60, at_120 = (DECAYS.index(tau) for tau in (30.0, 60.0, 120.0))
+        kind, n_kinds = self._groups(batch, self.type_code, self.n_types)
+        strengths = tf.stack([decayed[:, at_30], decayed[:, at_120]], axis=1)
+        of_kind = tf.gather(tf.math.unsorted_segment_sum(strengths, kind, n_kinds), kind)
+        latest = tf.gather(tf.math.unsorted_segment_min(last, kind, n_kinds), kind)
+        wide, n_wide = self._groups(batch, self.category_code, self.n_categories)
         of_category = tf.math.unsorted_segment_sum(decayed[:, at_60], wide, n_wide)
-        log1p = tf.math.log1p
-        return {
-            "type_decayed_30": log1p(of_type[:, at_30]),
-            "type_decayed_120": log1p(of_type[:, at_120]),
-            "type_days_since_last": log1p(latest),
-            "share_of_type": decayed[:, at_120] / tf.maximum(of_type[:, at_120], 1e-9),
-            "category_decayed_60": log1p(tf.gather(of_category, wide)),
-        }
+        names = ("type_decayed_30", "type_decayed_120", "type_days_since_last")
+        logged = [of_kind[:, 0], of_kind[:, 1], latest, tf.gather(of_category, wide)]
+        share = decayed[:, at_120] / tf.maximum(of_kind[:, 1], 1e-9)
+        return (
+            block((*names, "category_decayed_60"), logged, logged=True),
+            block(["share_of_type"], [share]),
+        )
 
-    def _quantity(self, batch: Batch) -> dict[str, tf.Tensor]:
-        quantity = batch.raw["quantity"]
-        mean = batch.own_sum(quantity) / tf.cast(batch.own_count, tf.float32)
-        last = tf.gather(quantity, batch.own_start)
-        return {"mean_quantity": tf.math.log1p(mean), "last_quantity": tf.math.log1p(last)}
+    def _groups(self, batch: Batch, codes: tf.Tensor, n_codes: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return [n_own] the group of own items of one request and code, and how many there are."""
+        return _pair(batch.own_row, tf.gather(codes, batch.own_item), n_codes), batch.n * n_codes
 
-    def _cart(self, batch: Batch) -> dict[str, tf.Tensor]:
+    def _cart(self, batch: Batch) -> Block:
         splits, cart = batch.raw["cart_splits"], batch.raw["cart_item"]
-        sizes = splits[1:] - splits[:-1]
-        cart_row = tf.repeat(tf.range(batch.n), sizes)
-        size = tf.math.log1p(tf.cast(sizes, tf.float32))
-        found = {"cart_size": tf.gather(size, batch.own_row)}
-        for name, codes, n_codes in (
-            ("type_in_cart", self.type_code, self.n_types),
-            ("category_in_cart", self.category_code, self.n_categories),
+        sizes = tf.cast(splits[1:] - splits[:-1], tf.float32)
+        ones = tf.ones_like(cart, tf.float32)
+        found = [tf.gather(sizes, batch.own_row)]
+        for codes, n_codes in (
+            (self.type_code, self.n_types),
+            (self.category_code, self.n_categories),
         ):
-            inside = cart_row * n_codes + tf.gather(codes, cart)
-            counts = tf.math.unsorted_segment_sum(tf.ones_like(inside), inside, batch.n * n_codes)
-            own = batch.own_row * n_codes + tf.gather(codes, batch.own_item)
-            found[name] = tf.math.log1p(tf.cast(tf.gather(counts, own), tf.float32))
-        return found
+            own, n_groups = self._groups(batch, codes, n_codes)
+            inside = _pair(batch.cart_row, tf.gather(codes, cart), n_codes)
+            found.append(tf.gather(tf.math.unsorted_segment_sum(ones, inside, n_groups), own))
+        return block(GROUPS["cart"], found, logged=True)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the purchases of each own item.
+
+    Attributes:
+        count: [n_own] purchases.
+        decayed: [n_own, len(DECAYS)] of their weights.
+        recent: [n_own, len(RECENT_BASKETS)] of those in the latest baskets.
+        quantity: [n_own] units.
+        squared_gaps: [n_own] of the squared days between one and the next.
+    """
+
+    count: tf.Tensor
+    decayed: tf.Tensor
+    recent: tf.Tensor
+    quantity: tf.Tensor
+    squared_gaps: tf.Tensor
+
+
+def _frequency(batch: Batch, sums: Sums) -> tuple[Block, ...]:
+    strength = sums.decayed[:, DECAYS.index(120.0)]
+    # Items bought on the same trips are equally strong, but for rounding, which differs between
+    # machines: they keep the order of the items.
+    steps = tf.round(strength * STRENGTH_STEPS)
+    rank = tf.cast(rank_in_row(steps, batch.own_row, batch.n), tf.float32)
+    strongest = tf.math.unsorted_segment_max(strength, batch.own_row, batch.n)
+    n_baskets = tf.maximum(tf.gather(batch.n_baskets, batch.own_row), 1.0)
+    windows = tf.minimum(tf.constant(RECENT_BASKETS, tf.float32), n_baskets[:, tf.newaxis])
+    shares = sums.count / n_baskets, strength / tf.gather(strongest, batch.own_row)
+    return (
+        block(("n_purchases", "rank_in_history"), (sums.count, rank), logged=True),
+        block(tuple(f"decayed_{tau:.0f}" for tau in DECAYS), sums.decayed, logged=True),
+        block(tuple(f"share_of_last_{n}" for n in RECENT_BASKETS), sums.recent / windows),
+        block(("share_of_baskets", "share_of_strongest"), shares),
+    )
+
+
+def _timing(batch: Batch, sums: Sums, last: tf.Tensor, usual: tf.Tensor) -> tuple[Block, ...]:
+    age, start = batch.raw["age_days"], batch.own_start
+    many = batch.own_count > 1
+    first = tf.gather(age, start + batch.own_count - 1)
+    before = tf.gather(age, tf.minimum(start + 1, tf.shape(age)[0] - 1))
+    n_gaps = sums.count - 1.0
+    spans = tf.maximum(n_gaps, 1.0)
+    mean_gap = tf.where(many, (first - last) / spans, usual)
+    variance = sums.squared_gaps / spans - tf.square(tf.where(many, mean_gap, 0.0))
+    deviation = tf.sqrt(tf.maximum(variance, 0.0) + 1e-6)
+    expected = (mean_gap * n_gaps + usual) / (n_gaps + 1.0)
+    due = tf.minimum(last / tf.maximum(expected, 0.5), MAXIMUM_DUE)
+    logged = {
+        "days_since_last": last,
+        "days_since_one_before": tf.where(many, before, LONG_AGO_DAYS),
+        "days_since_first": first,
+        "mean_gap": mean_gap,
+        "gap_deviation": deviation,
+        "baskets_since_last": tf.cast(tf.gather(batch.raw["baskets_ago"], start), tf.float32),
+    }
+    plain = {
+        "due": due,
+        "off_due": tf.abs(due - 1.0),
+        "late_in_deviations": (last - expected) / (deviation + 3.0),
+    }
+    return (
+        block(tuple(logged), tuple(logged.values()), logged=True),
+        block(tuple(plain), tuple(plain.values())),
+    )
+
+
+def _user(batch: Batch) -> Block:
+    age = batch.raw["age_days"]
+    ends = batch.row_max(tf.stack([age, LONG_AGO_DAYS - age], axis=1))
+    oldest, newest = ends[:, 0], LONG_AGO_DAYS - ends[:, 1]
+    splits = batch.raw["row_splits"]
+    n_lines = tf.cast(splits[1:] - splits[:-1], tf.float32)
+    gap = (oldest - newest) / tf.maximum(batch.n_baskets - 1.0, 1.0)
+    size = n_lines / tf.maximum(batch.n_baskets, 1.0)
+    logged = [batch.n_baskets, tf.maximum(gap, 0.0), tf.maximum(newest, 0.0), size]
+    hour = tf.cast(batch.raw["local_hour"] * batch.raw["time_known"], tf.float32)
+    per_user = tf.concat([tf.math.log1p(tf.stack(logged, axis=1)), hour[:, tf.newaxis]], axis=1)
+    return block(GROUPS["user"], tf.gather(per_user, batch.own_row))
+
+
+def _item(state: tf.Tensor, last: tf.Tensor) -> tuple[Block, ...]:
+    gap = state[:, STATE.index("median_gap")]
+    due = tf.minimum(last / tf.maximum(gap, 0.5), MAXIMUM_DUE)
+    return (
+        block(STATE[:-1], state[:, :-1]),  # the usual price is in another group
+        block(["item_gap"], [gap], logged=True),
+        block(["item_due"], [due]),
+    )
+
+
+def _quantity(batch: Batch, sums: Sums) -> Block:
+    last = tf.gather(batch.raw["quantity"], batch.own_start)
+    return block(GROUPS["quantity"], (sums.quantity / sums.count, last), logged=True)
 
 
 def _pair(row: tf.Tensor, code: tf.Tensor, n_codes: int) -> tf.Tensor:
-    return tf.cast(row, tf.int64) * n_codes + tf.cast(code, tf.int64)
+    """Return the number of a request and a code: 0..n * n_codes - 1."""
+    return row * n_codes + code
 
 
 def last_ages(batch: Batch, n_ages: int) -> tf.Tensor:

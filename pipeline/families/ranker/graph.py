@@ -17,7 +17,6 @@ from pipeline.families.ranker.features import (
     last_ages,
 )
 from pipeline.families.ranker.network import mean_score
-from pipeline.families.ranker.promotions import week_row
 from pipeline.params import RankerParams
 from pipeline.recommenders.graph import Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.items import KINDS, classes_of, item_state, offer_weeks
@@ -76,8 +75,8 @@ class RankerGraph(RankingGraph):
         return mean_score(self.network, inputs)
 
     def _score_strongest(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        rank = tf.math.expm1(inputs[0][:, RANK])
-        strong = tf.where(rank < N_STRONGEST - 0.5)
+        rank = inputs[0][:, RANK]  # log(1 + rank)
+        strong = tf.where(rank < np.log(N_STRONGEST + 0.5))
         scores = self._score([tf.gather(each, strong[:, 0]) for each in inputs])
         others = tf.fill(tf.shape(rank), NOTHING)
         return tf.tensor_scatter_nd_update(others, strong, scores)
@@ -89,27 +88,24 @@ class RankerGraph(RankingGraph):
         """
         inputs = self._inputs(batch)
         *told, kind = inputs
-        n_groups = len(OWN_GROUPS)
-        of_features = column_masks(list(OWNERS.values()), OWN_GROUPS)
-        of_ages = column_masks([HISTORY] * self._n_ages, OWN_GROUPS)
+        numbers = tf.concat(told, axis=1)
+        owners = [*OWNERS.values(), *[HISTORY] * self._n_ages]
+        mask = column_masks(owners, OWN_GROUPS)
 
         def why(pairs: tf.Tensor) -> Parts:
             k = tf.shape(pairs)[1]
-            means = [mean_of_row(values, batch.own_row, batch.n) for values in told]
-            typical = [tf.repeat(mean, k, axis=0) for mean in means]
-            widths = (N_FEATURES, self._n_ages)
-            actual = [
-                tf.reshape(take(values, pairs), [-1, width])
-                for values, width in zip(told, widths, strict=True)
-            ]
-            kinds = tf.reshape(take(kind, pairs), [-1])
+            typical = mean_of_row(numbers, batch.own_row, batch.n)
+            typical = tf.gather(typical, tf.range(batch.n * k) // k)
+            actual = tf.reshape(take(numbers, pairs), [-1, len(owners)])
+            kinds = tf.reshape(take(kind, pairs), [-1, 1])
 
-            def score(rows: list[tf.Tensor]) -> tf.Tensor:
-                n_variants = tf.shape(rows[0])[0] // tf.maximum(tf.shape(kinds)[0], 1)
-                return self._score([*rows, tf.repeat(kinds, n_variants)])
+            def score(rows: tf.Tensor, n_variants: int) -> tf.Tensor:
+                features, ages = rows[:, :N_FEATURES], rows[:, N_FEATURES:]
+                every = tf.reshape(kinds + np.zeros((1, n_variants), np.int32), [-1])
+                return self._score([features, ages, every])
 
-            found = group_contributions(score, actual, typical, (of_features, of_ages))
-            return OWN_GROUPS, tf.reshape(found, [batch.n, k, n_groups])
+            found = group_contributions(score, actual, typical, mask)
+            return OWN_GROUPS, tf.reshape(found, [batch.n, k, len(OWN_GROUPS)])
 
         return self._score_strongest(inputs), why
 
@@ -124,12 +120,10 @@ class RankerGraph(RankingGraph):
 
     def tell(self, batch: Batch, items: tf.Tensor) -> tf.Tensor:
         """Return [n, k, n_facts] the share of stores that promote each item."""
-        row = week_row(batch, self.features.first_week)[:, tf.newaxis]
-        last = tf.shape(self.features.offers)[0] - 1
-        weeks = [tf.clip_by_value(row + step, 0, last) for step in WEEKS.values()]
-        where = [tf.stack([tf.broadcast_to(w, tf.shape(items)), items], axis=2) for w in weeks]
-        shares = [tf.gather_nd(self.features.offers, each) for each in where]
-        return tf.cast(tf.concat(shares, axis=2), tf.float32) / 255.0
+        offers = self.features.offers
+        weeks = offers.week(batch)[:, tf.newaxis] + tf.constant(list(WEEKS.values()))
+        shares = offers.shares(weeks[:, tf.newaxis], items[:, :, tf.newaxis])
+        return tf.reshape(shares, [*tf.unstack(tf.shape(items)), len(self.facts)])
 
 
 def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:

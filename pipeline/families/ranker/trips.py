@@ -6,11 +6,14 @@ of the shopper's own baskets. Where the time or the store of the request is not 
 that need it are 0, and `time_known` and `store_known` say so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from pipeline.recommenders.graph import Batch
+from pipeline.families.ranker.blocks import Block, block
+from pipeline.recommenders.graph import Batch, rows_of
 from pipeline.recommenders.wall_clock import HOURS_PER_WEEK
 
 DAY_HOURS = 24
@@ -49,6 +52,15 @@ TRIP_NAMES = (
     "expected_size_lift",
     "gap_lift",
 )
+# What needs the store and not the time; all else needs the time.
+TIMELESS = {
+    "like_store",
+    "store_match",
+    "store_lift",
+    "store_decayed",
+    "user_store_share",
+    "store_known",
+}
 
 
 @dataclass(frozen=True)
@@ -82,71 +94,127 @@ def trips_of(batch: Batch) -> Trips:
     n_trips = tf.reduce_sum(counts)
     of_line = tf.gather(first, batch.line_row) + raw["baskets_ago"]
 
-    def of_trip(per_line: tf.Tensor) -> tf.Tensor:
-        found = tf.math.unsorted_segment_max(per_line, of_line, n_trips)
-        return tf.maximum(found, tf.zeros_like(found))
-
-    row = tf.repeat(tf.range(batch.n), counts)
-    age = of_trip(raw["age_days"])
+    facts = [tf.cast(raw[name], tf.float32) for name in ("age_days", "hour_of_week", "store")]
+    found = tf.math.unsorted_segment_max(tf.stack(facts, axis=1), of_line, n_trips)
+    found = tf.maximum(found, 0.0)
+    age = found[:, 0]
+    row = rows_of(tf.concat([first, [n_trips]], axis=0), age)
     lines = tf.math.unsorted_segment_sum(tf.ones_like(raw["age_days"]), of_line, n_trips)
-    is_last = tf.concat([row[1:] != row[:-1], tf.ones_like(row[:1], tf.bool)], axis=0)
+    is_last = tf.concat([row[1:] != row[:-1], row[:1] >= 0], axis=0)
     older = tf.concat([age[1:], age[:1]], axis=0)[: tf.shape(age)[0]]
     gap = tf.where(tf.logical_or(is_last, older <= 0), FIRST_GAP_DAYS, older - age)
     return Trips(
         row=row,
         age=age,
-        hour_of_week=of_trip(raw["hour_of_week"]),
-        store=of_trip(raw["store"]),
+        hour_of_week=tf.cast(found[:, 1], tf.int32),
+        store=tf.cast(found[:, 2], tf.int32),
         size=tf.math.log1p(lines),
         gap=tf.math.log1p(tf.maximum(gap, 0.0)),
         of_line=of_line,
     )
 
 
-def trip_features(batch: Batch) -> dict[str, tf.Tensor]:
-    """Return [n_own] numbers by the names of TRIP_NAMES."""
+def trip_features(batch: Batch) -> tuple[Block, ...]:
+    """Return blocks of n_own by the names of TRIP_NAMES, and of some more."""
     raw, trips = batch.raw, trips_of(batch)
-    known = tf.cast(raw["time_known"], tf.float32)
-    store_known = tf.cast(raw["at_store"] > 0, tf.float32)
     there = tf.cast(trips.size > 0, tf.float32)
     hour, weekday, weekend = _clock(batch, trips)
     same_store = tf.cast(trips.store == tf.gather(raw["at_store"], trips.row), tf.float32)
     now_gap = _days_since_last(batch, trips)
     near_gap = tf.exp(-tf.square(trips.gap - tf.gather(now_gap, trips.row)) / GAP_WIDTH)
-    slow, fast = (there * tf.exp(-trips.age / days) for days in (SLOW_DAYS, FAST_DAYS))
+    decays = tf.exp(-trips.age[:, tf.newaxis] / tf.constant((SLOW_DAYS, FAST_DAYS, MATCH_DAYS)))
+    slow, fast, recent = (there * decays[:, at] for at in range(3))
     store = OTHER_STORE + (1.0 - OTHER_STORE) * same_store
+    slow_day = slow * hour * weekend
     like = {
         "like_hour": slow * hour,
-        "like_hour_day": slow * hour * weekend,
+        "like_hour_day": slow_day,
         "like_store": slow * store,
-        "like_hour_day_store": slow * hour * weekend * store,
+        "like_hour_day_store": slow_day * store,
         "like_gap": slow * near_gap,
-        "like_all": slow * hour * weekend * store * near_gap,
+        "like_all": slow_day * store * near_gap,
         "like_all_recent": fast * hour * weekend * store,
     }
-    recent = there * tf.exp(-trips.age / MATCH_DAYS)
-    weights = tf.stack([like[name] for name in LIKE], axis=1)
-    matches = (hour, weekday, same_store)
-    facts = tf.stack(
-        [
-            *(match * there for match in matches),
-            recent * hour,
-            recent * same_store,
-            trips.size,
-            trips.gap * there,
-        ],
-        axis=1,
+    facts = {
+        "hour": hour * there,
+        "weekday": weekday * there,
+        "store": same_store * there,
+        "size": trips.size,
+        "gap": trips.gap * there,
+        "recent_hour": recent * hour,
+        "recent_store": recent * same_store,
+        "recent": recent,
+        "there": there,
+        "like_size": like["like_hour_day_store"] * trips.size,
+    }
+    per_trip = tf.stack([*like.values(), *facts.values()], axis=1)
+    own = batch.own_sum(tf.gather(per_trip, trips.of_line))
+    rows = tf.math.unsorted_segment_sum(per_trip, trips.row, batch.n)
+    names = (*like, *facts)
+    blocks = _features(batch, Sides(names, own), Sides(names, rows), now_gap)
+    is_known = [tf.cast(each, tf.float32) for each in (raw["time_known"], raw["at_store"] > 0)]
+    gates = tf.gather(tf.stack(is_known), batch.own_row, axis=1)
+    blocks = (
+        *_features(batch, Sides(names, own), Sides(names, rows), now_gap),
+        Block(("time_known", "store_known"), tf.ones_like(gates)),
     )
-    own = _own_sums(batch, trips, tf.concat([weights, facts], axis=1))
-    rows = _row_sums(batch, trips, tf.concat([weights, facts, recent[:, tf.newaxis]], axis=1))
-    found = _shares(batch, own[:, : len(LIKE)], rows[:, : len(LIKE)])
-    found |= _matches(batch, own[:, len(LIKE) :], rows[:, len(LIKE) :])
-    found |= _sizes(batch, trips, like["like_hour_day_store"], own, now_gap)
-    timeless = {"like_store", "store_match", "store_lift", "store_decayed", "user_store_share"}
-    time = tf.gather(known, batch.own_row)
-    place = tf.gather(store_known, batch.own_row)
-    gated = {name: values * (place if name in timeless else time) for name, values in found.items()}
-    return gated | {"time_known": time, "store_known": place}
+    return tuple(
+        _gated([each for each in blocks if each.logged is part], gates) for part in (False, True)
+    )
+
+
+def _gated(blocks: Sequence[Block], gates: tf.Tensor) -> Block:
+    """Return one block: 0 where the time or the store that a feature needs is not known."""
+    names = tuple(name for each in blocks for name in each.names)
+    needed = tf.gather(gates, [int(name in TIMELESS) for name in names])
+    rows = tf.concat([each.rows for each in blocks], axis=0)
+    return Block(names, rows * needed, blocks[0].logged)
+
+
+class Sides(NamedTuple):
+    """Sums over trips by name: [n, n_names]."""
+
+    names: tuple[str, ...]
+    sums: tf.Tensor
+
+    def of(self, *names: str) -> tf.Tensor:
+        """Return [n, len(names)] some of them, which lie behind each other."""
+        first = self.names.index(names[0])
+        assert self.names[first : first + len(names)] == names
+        return self.sums[:, first : first + len(names)]
+
+    def one(self, name: str) -> tf.Tensor:
+        """Return [n] one of them."""
+        return self.sums[:, self.names.index(name)]
+
+
+def _features(batch: Batch, own: Sides, rows: Sides, now_gap: tf.Tensor) -> tuple[Block, ...]:
+    """Return the features before what needs an unknown time or store is set to 0."""
+    recent = tf.maximum(rows.of("recent"), 1e-6)
+    usual_size = rows.one("size") / tf.maximum(rows.one("there"), 1.0)
+    like = tf.maximum(rows.one("like_hour_day_store"), 1e-6)
+    expected = rows.one("like_size") / like
+    evidence = tf.math.log1p(rows.one("like_hour_day_store"))
+    others = [usual_size, now_gap, expected, expected - usual_size, evidence]
+    likes = tf.maximum(rows.of(*LIKE), 1e-6)
+    usual = rows.of("recent_hour", "recent_store") / recent
+    of_row = tf.gather(tf.concat([likes, usual, tf.stack(others, axis=1)], axis=1), batch.own_row)
+    n_like = len(LIKE)
+    likes, usual, typical, expected = tf.split(of_row, [n_like, 2, 2, 3], axis=1)
+    count = tf.cast(batch.own_count, tf.float32)[:, tf.newaxis]
+    means = own.of("hour", "weekday", "store", "size", "gap") / count
+    matches = tf.gather(means, [0, 2], axis=1)
+    return (
+        block(LIKE, tf.sqrt(own.of(*LIKE) / likes)),
+        block(("hour_match", "weekday_match", "store_match"), means[:, :3]),
+        block(("hour_lift", "store_lift"), matches - usual),
+        block(
+            ("hour_decayed", "store_decayed"), own.of("recent_hour", "recent_store"), logged=True
+        ),
+        block(("user_hour_share", "user_store_share"), usual),
+        block(("basket_size_lift", "gap_lift"), means[:, 3:] - typical),
+        block(("expected_size", "expected_size_lift", "like_evidence"), expected),
+    )
 
 
 def _clock(batch: Batch, trips: Trips) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -167,54 +235,3 @@ def _days_since_last(batch: Batch, trips: Trips) -> tf.Tensor:
     """Return [n] log(1 + days) since the latest basket, that of a first basket without any."""
     latest = tf.math.unsorted_segment_min(trips.age, trips.row, batch.n)
     return tf.math.log1p(tf.where(batch.n_baskets > 0, latest, FIRST_GAP_DAYS))
-
-
-def _own_sums(batch: Batch, trips: Trips, per_trip: tf.Tensor) -> tf.Tensor:
-    return batch.own_sum(tf.gather(per_trip, trips.of_line))
-
-
-def _row_sums(batch: Batch, trips: Trips, per_trip: tf.Tensor) -> tf.Tensor:
-    return tf.math.unsorted_segment_sum(per_trip, trips.row, batch.n)
-
-
-def _shares(batch: Batch, own: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-    share = tf.sqrt(own / tf.maximum(tf.gather(rows, batch.own_row), 1e-6))
-    found = dict(zip(LIKE, tf.unstack(share, num=len(LIKE), axis=1), strict=True))
-    evidence = tf.math.log1p(rows[:, LIKE.index("like_hour_day_store")])
-    return found | {"like_evidence": tf.gather(evidence, batch.own_row)}
-
-
-def _matches(batch: Batch, own: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Return how much more often an item is bought at this hour and in this store than others."""
-    count = tf.cast(batch.own_count, tf.float32)
-    recent = tf.maximum(rows[:, -1], 1e-6)
-    usual_hour = tf.gather(rows[:, 3] / recent, batch.own_row)
-    usual_store = tf.gather(rows[:, 4] / recent, batch.own_row)
-    hour, weekday, store = (own[:, at] / count for at in range(3))
-    return {
-        "hour_match": hour,
-        "hour_lift": hour - usual_hour,
-        "hour_decayed": tf.math.log1p(own[:, 3]),
-        "weekday_match": weekday,
-        "store_match": store,
-        "store_lift": store - usual_store,
-        "store_decayed": tf.math.log1p(own[:, 4]),
-        "user_store_share": usual_store,
-    }
-
-
-def _sizes(
-    batch: Batch, trips: Trips, like: tf.Tensor, own: tf.Tensor, now_gap: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Return whether an item comes with large baskets, and how large this one may become."""
-    count = tf.cast(batch.own_count, tf.float32)
-    there = tf.cast(trips.size > 0, tf.float32)
-    sums = _row_sums(batch, trips, tf.stack([trips.size, there, like * trips.size, like], axis=1))
-    usual = sums[:, 0] / tf.maximum(sums[:, 1], 1.0)
-    expected = sums[:, 2] / tf.maximum(sums[:, 3], 1e-6)
-    return {
-        "basket_size_lift": own[:, len(LIKE) + 5] / count - tf.gather(usual, batch.own_row),
-        "expected_size": tf.gather(expected, batch.own_row),
-        "expected_size_lift": tf.gather(expected - usual, batch.own_row),
-        "gap_lift": own[:, len(LIKE) + 6] / count - tf.gather(now_gap, batch.own_row),
-    }
