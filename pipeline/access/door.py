@@ -102,6 +102,9 @@ def _checked(scope: Scope) -> dict[bytes, bytes]:
             received=str(len(headers)),
             action="Send fewer.",
         )
+    n_hosts = sum(name == b"host" for name, _ in headers)
+    if n_hosts > 1 or (n_hosts == 0 and scope.get("http_version") == "1.1"):
+        raise refused.not_one_host(n_hosts)
     return dict(headers)
 
 

@@ -116,3 +116,14 @@ def too_long(status: int, what: str, size: int, maximum: int) -> RefusedError:
         received=f"{size}",
         action="Send less.",
     )
+
+
+def not_one_host(n: int) -> RefusedError:
+    """Return the refusal of a request that names no host, or several (RFC 9112, 3.2)."""
+    return RefusedError(
+        400,
+        "host",
+        "Exactly one Host header was wanted",
+        received=str(n),
+        action="Send one.",
+    )

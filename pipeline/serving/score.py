@@ -1,8 +1,9 @@
-"""Score many shoppers from the champion, without a running service: the nightly batch.
+"""Score many shoppers with the model that answers, without a running service: the nightly batch.
 
 The answers are those that /recommend would give: events and availability come from the event store.
 
-Reads: params.yaml, models/champion/ (or $EVERGREEN_BUNDLE), the event store, the file of users.
+Reads: params.yaml, the version that answers (see `releases`; models/champion/ or $EVERGREEN_BUNDLE
+when none was promoted by hand), the event store, the file of users.
 Writes: a Parquet file with the rows user_id, rank, item_id, score, slot, reasons.
 """
 
@@ -20,10 +21,13 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from pipeline.artefacts import CHAMPION, whole_file
-from pipeline.deployment.process import BUNDLE, store_of
+from pipeline.deployment.kept import RELEASES
+from pipeline.deployment.process import BUNDLE, RELEASES_FOLDER, store_of
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.params import read_params
+from pipeline.releases.place import Place
+from pipeline.releases.watch import first_bundle
 from pipeline.shelf.answering import Answering, Asked, as_of_moment
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.overlay import read_overlay
@@ -92,7 +96,9 @@ def _load() -> tuple[Answering, AbstractSet[int], SuppressionList]:
     from pipeline.deployment.bundle import load_bundle
 
     params = read_params().serving
-    bundle = load_bundle(Path(os.environ.get(BUNDLE) or CHAMPION.path))
+    folder = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
+    place = Place(folder, deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path))
+    bundle = first_bundle(place, load_bundle)
     store = EventStore(store_of(os.environ, params.event_store))
     vocabulary = bundle.recommender.vocabulary
     overlay = read_overlay(store, vocabulary, as_of_moment(bundle.manifest))

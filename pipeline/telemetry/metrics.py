@@ -67,7 +67,7 @@ def metrics() -> Metrics:
         ),
         denied=Counter(
             "evergreen_requests_denied",
-            "Requests refused before their route, by reason: key, scope, place, origin, size.",
+            "Requests refused before their route: key, scope, place, origin, host, size.",
             ["reason"],
         ),
         limited=Counter(

@@ -8,12 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.deployment.process import EVENT_STORE
+from pipeline.deployment.kept import version_of
+from pipeline.deployment.process import BUNDLE, EVENT_STORE, RELEASES_FOLDER
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
+from pipeline.releases import changes
 from pipeline.serving.__main__ import main
 from tests.fake_bundle import AS_OF, FakeBundle
+from tests.fake_releases import fake_place, load_fake, write_fake
 from tests.served import Http, act, recommend, send
 from tests.tiny_shop import PROJECT
 
@@ -59,6 +62,29 @@ def test_the_rows_are_what_recommend_answers(
     assert table == expected
     assert "jam" not in {row["item_id"] for row in table}
     assert {"coffee"} < {row["item_id"] for row in table if row["user_id"] == "ann"}
+
+
+def test_the_version_that_answers_scores_after_a_rollback_too(
+    score: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = fake_place(tmp_path)
+    write_fake(tmp_path / "new", "new")
+    loaded: list[Path] = []
+
+    def load(path: Path) -> FakeBundle:
+        loaded.append(path)
+        return load_fake(path)
+
+    monkeypatch.setattr("pipeline.deployment.bundle.load_bundle", load)
+    monkeypatch.setenv(BUNDLE, str(place.deployed))
+    monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
+    assert score("ann") == 0
+    new = changes.promote(str(tmp_path / "new"), place).champion
+    assert score("ann") == 0
+    changes.rollback(place)
+    assert score("ann") == 0
+    old = place.pointer().champion
+    assert [version_of(path) for path in loaded] == [old, new, old]
 
 
 def test_people_who_asked_to_be_forgotten_are_left_out(
