@@ -76,8 +76,8 @@ def budget_table() -> str:
     ]
     where = f"{cycle['machine']['cores']} cores, {cycle['machine']['memory_gib']} GiB"
     return "\n".join(lines) + (
-        f"\n\nMeasured on {where}, {cycle['date']}, commit `{cycle['commit']}`; "
-        "`benchmarks/results/` has the details by stage."
+        f"\n\nMeasured on {where}, {cycle['date']}: the circle at commit `{cycle['commit']}`, the "
+        f"service at `{serving['commit']}`; `benchmarks/results/` has the details."
     )
 
 
