@@ -106,7 +106,10 @@ class Backend:
         events = identified(parse_events(body), key)
         answer = await self.write(lambda: self.releases.append(events))
         if not self._waiting:
-            self._model.submit(self._prepare, {event.user_id for event in events})
+            try:
+                self._model.submit(self._prepare, {event.user_id for event in events})
+            except RuntimeError:  # it is ending: what is on disk is acknowledged all the same
+                log.debug("No answers are prepared any more.")
         return answer
 
     def _prepare(self, user_ids: Iterable[str]) -> None:
