@@ -29,22 +29,17 @@ K = 10
 
 def exported(tables: Any, params: Any, n_codes: tuple[int, ...], path: Path) -> Any:
     """Return a session of the default model's graph over these items, with random weights."""
-    import onnxruntime
-
     from pipeline.families.ranker.features import N_FEATURES
     from pipeline.families.ranker.graph import RankerGraph
     from pipeline.families.ranker.network import build_network
-    from pipeline.recommenders.onnx_graph import export_onnx
+    from pipeline.recommenders.onnx_graph import export_onnx, open_session
 
     ranker = params.families.ranker
     graph = RankerGraph(tables, ranker, n_codes, seed=0)
     middle, spread = np.zeros(N_FEATURES), np.ones(N_FEATURES)
     graph.network = build_network(middle, spread, ranker, "mlp", tables.n_types)
     export_onnx(graph, path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return open_session(path)
 
 
 def with_more(tables: Any, n_items: int) -> Any:
@@ -65,17 +60,10 @@ def with_more(tables: Any, n_items: int) -> Any:
 
 def milliseconds(session: Any, requests: Sequence[Any]) -> dict[str, float]:
     """Return percentiles over all requests and rounds."""
-    from pipeline.recommenders.onnx_graph import TYPES
+    from pipeline.recommenders.onnx_graph import feed_of, types_of
 
-    feeds = [
-        {
-            each.name: np.asarray(K if each.name == "k" else getattr(request, each.name)).astype(
-                TYPES[each.type]
-            )
-            for each in session.get_inputs()
-        }
-        for request in requests
-    ]
+    types = types_of(session)
+    feeds = [feed_of(types, request, K) for request in requests]
     for feed in feeds:
         session.run(None, feed)
     taken = []

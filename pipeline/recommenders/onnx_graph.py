@@ -149,12 +149,31 @@ class OnnxRecommender(GraphRecommender):
 
     def run(self, requests: Requests, k: int, *, explained: bool) -> Answer:  # noqa: ARG002
         """Return what `RankingGraph.serve_explained` does, as arrays."""
-        feed = {
-            name: np.asarray(k if name == "k" else getattr(requests, name), dtype=dtype)
-            for name, dtype in self.inputs.items()
-        }
-        found = self.module.run(None, feed)
+        found = self.module.run(None, feed_of(self.inputs, requests, k))
         return {**dict(zip(self.outputs, found, strict=True)), **self.names}
+
+
+def open_session(path: Path) -> Any:
+    """Return an ONNX Runtime session of a graph's file, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def types_of(session: Any) -> dict[str, Any]:
+    """Return the numpy type of each input of a session."""
+    return {each.name: TYPES[each.type] for each in session.get_inputs()}
+
+
+def feed_of(types: Mapping[str, Any], requests: Requests, k: int) -> dict[str, Any]:
+    """Return the inputs of a session for some requests."""
+    return {
+        name: np.asarray(k if name == "k" else getattr(requests, name), dtype=dtype)
+        for name, dtype in types.items()
+    }
 
 
 def load_onnx(path: Path) -> OnnxRecommender:
@@ -163,18 +182,12 @@ def load_onnx(path: Path) -> OnnxRecommender:
     Raises:
         BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
     """
-    import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as states
 
     description = read_description(path)
     vocabulary = read_vocabulary(path, description)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            str(path / GRAPH), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_session(path / GRAPH)
     except (states.Fail, states.InvalidProtobuf, states.InvalidGraph, states.NoSuchFile) as error:
         raise damaged(path / GRAPH, error) from error
     told = json.loads(session.get_modelmeta().custom_metadata_map["evergreen"])
@@ -182,7 +195,7 @@ def load_onnx(path: Path) -> OnnxRecommender:
         description,
         vocabulary,
         session,
-        inputs={each.name: TYPES[each.type] for each in session.get_inputs()},
+        inputs=types_of(session),
         outputs=tuple(each.name for each in session.get_outputs()),
         names={name: np.array([each.encode() for each in told[name]]) for name in NAMES},
     )

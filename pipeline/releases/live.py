@@ -85,8 +85,12 @@ class Releases:
         return answer
 
     def prepare(self, user_ids: Iterable[str]) -> None:
-        """Make ready what shoppers are likely to ask for next, see `Shelf.prepare`."""
-        self._roles.champion.prepare(user_ids)
+        """Make ready what shoppers are likely to ask for next, see `Shelf.prepare`.
+
+        While a canary is on trial nothing kept is given, so nothing is made ready.
+        """
+        if self._roles.canary is None:
+            self._roles.champion.prepare(user_ids)
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation of every shelf sees them.

@@ -126,13 +126,16 @@ def scored(
             part = queries[start : start + PART]
             asked = [answering.ask(query, now, blocked) for query in part]
             # chance by shopper and moment: the same file scored again is the same
-            shelves = answering.shelves(asked, [f"{each.user_id} {each.moment}" for each in asked])
+            chance = [f"{each.query.user_id} {each.situation.moment}" for each in asked]
+            shelves = answering.shelves(asked, chance)
             yield _rows(asked, [answering.items(e, shelves, row) for row, e in enumerate(asked)])
             bar.update(len(part))
 
 
 def _rows(asked: Sequence[Asked], items: Sequence[Sequence[RecommendedItem]]) -> pa.Table:
-    flat = [(each.user_id, item) for each, row in zip(asked, items, strict=True) for item in row]
+    flat = [
+        (each.query.user_id, item) for each, row in zip(asked, items, strict=True) for item in row
+    ]
     columns = {
         "user_id": [user_id for user_id, _ in flat],
         **{name: [getattr(item, name) for _, item in flat] for name in SCHEMA.names[1:]},

@@ -61,21 +61,15 @@ class Asked:
     """A request in the model's terms.
 
     Attributes:
-        user_id: Who.
-        moment: When, in seconds since 1970.
-        store_id: Where.
-        rules: What the shelf must keep to.
         query: As it came.
         situation: What the model's answer depends on.
-        builder: Makes the request of it.
+        rules: What the shelf must keep to.
+        builder: Makes the request of the situation.
     """
 
-    user_id: str
-    moment: float
-    store_id: str | None
-    rules: Rules
     query: RecommendRequest
     situation: Situation
+    rules: Rules
     builder: RequestBuilder
 
     @cached_property
@@ -146,7 +140,7 @@ class Answering:
             viewed=self.vocabulary.encode(query.viewed).tolist() if query.viewed else (),
             store_id=query.store_id,
         )
-        return Asked(query.user_id, moment, query.store_id, rules, query, situation, self.builder)
+        return Asked(query, situation, rules, self.builder)
 
     def _rules(self, query: RecommendRequest, unavailable: AbstractSet[int]) -> Rules:
         k, explore_slots = self.limits.resolve(query)

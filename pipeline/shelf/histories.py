@@ -100,20 +100,6 @@ class RequestBuilder:
         """Lose what was worked out of the events of some people."""
         self._lines.drop(forgotten)
 
-    def build(
-        self,
-        user_id: str,
-        moment: float,
-        *,
-        cart: Sequence[int] = (),
-        viewed: Sequence[int] = (),
-        store_id: str | None = None,
-    ) -> Requests:
-        """Return the request of one shopper; the arguments are those of `situation`."""
-        return self.requests(
-            self.situation(user_id, moment, cart=cart, viewed=viewed, store_id=store_id)
-        )
-
     def situation(
         self,
         user_id: str,

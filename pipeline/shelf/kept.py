@@ -70,13 +70,12 @@ class Kept:
         """
         with self._lock:
             said = self._said.get(situation.user_id)
-            if said is None or said.width < width or not self._holds(said.situation, situation):
-                found = None
-            else:
+            if said is not None and not (said.width >= width and self._holds(said, situation)):
+                said = None
+            if said is not None:
                 self._said.move_to_end(situation.user_id)
-                found = said
-        metrics().kept.labels(found="no" if found is None else "yes").inc()
-        return found
+        metrics().kept.labels(found="no" if said is None else "yes").inc()
+        return said
 
     def put(self, said: Said) -> None:
         """Keep what was said of a shopper, instead of what was said before.
@@ -103,6 +102,6 @@ class Kept:
             for user_id in forgotten.of(list(self._said)):
                 del self._said[user_id]
 
-    def _holds(self, then: Situation, now: Situation) -> bool:
-        passed = now.moment - then.moment
-        return 0 <= passed <= self._seconds and then.at(now.moment) == now
+    def _holds(self, said: Said, now: Situation) -> bool:
+        passed = now.moment - said.situation.moment
+        return 0 <= passed <= self._seconds and said.situation.at(now.moment) == now

@@ -40,9 +40,9 @@ def prediction_of(
     """
     return Prediction(
         request_id=answer.request_id,
-        user_id=asked.user_id,
-        timestamp=datetime.fromtimestamp(asked.moment, tz=UTC),
-        store_id=asked.store_id,
+        user_id=asked.query.user_id,
+        timestamp=datetime.fromtimestamp(asked.situation.moment, tz=UTC),
+        store_id=asked.query.store_id,
         k=asked.rules.k,
         items=[item.item_id for item in answer.items],
         scores=[item.score for item in answer.items],

@@ -144,8 +144,8 @@ class Shelf:
         self, asked: Asked, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
     ) -> None:
         """Count an answer and queue it for the log, unless it is nobody's."""
-        self._count(asked.user_id, answer.items)
-        if asked.user_id != NOBODY:
+        self._count(asked.query.user_id, answer.items)
+        if asked.query.user_id != NOBODY:
             self.common.predictions.put(
                 prediction_of(asked, answer, received_at, latency_ms=latency_ms)
             )

@@ -77,7 +77,8 @@ class Shoppers:
         return datetime.fromtimestamp(seconds, tz=self.answering.as_of.tzinfo)
 
     def _request(self, user_id: str, moment: datetime) -> Requests:
-        return self.answering.builder.build(user_id, moment.timestamp())
+        builder = self.answering.builder
+        return builder.requests(builder.situation(user_id, moment.timestamp()))
 
     def _shopper(self, user_id: str, request: Requests) -> Shopper:
         ages = request.age_days

@@ -151,7 +151,6 @@ def trip_features(batch: Batch) -> tuple[Block, ...]:
     own = batch.own_sum(tf.gather(per_trip, trips.of_line))
     rows = tf.math.unsorted_segment_sum(per_trip, trips.row, batch.n)
     names = (*like, *facts)
-    blocks = _features(batch, Sides(names, own), Sides(names, rows), now_gap)
     is_known = [tf.cast(each, tf.float32) for each in (raw["time_known"], raw["at_store"] > 0)]
     gates = tf.gather(tf.stack(is_known), batch.own_row, axis=1)
     blocks = (

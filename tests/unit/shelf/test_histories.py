@@ -72,6 +72,10 @@ def builder_of(
     return builder, overlay
 
 
+def built(builder: RequestBuilder, user_id: str, moment: float, **given: Any) -> Requests:
+    return builder.requests(builder.situation(user_id, moment, **given))
+
+
 def assert_equal(found: Requests, expected: Requests) -> None:
     for field in fields(Requests):
         left, right = getattr(found, field.name), getattr(expected, field.name)
@@ -101,7 +105,7 @@ def test_a_live_request_equals_the_one_that_training_builds(seed: int, days: flo
             attributes=attributes,
             timezone=ZONE,
         )
-        found = builder.build(user_id, moment.timestamp(), cart=[MILK], viewed=[BREAD])
+        found = built(builder, user_id, moment.timestamp(), cart=[MILK], viewed=[BREAD])
         assert_equal(found, expected)
 
 
@@ -127,7 +131,7 @@ def seen(kind: str, item: str, minutes: float, *, quantity: float = 1.0) -> Stor
 def cart_of(events: list[StoredEvent], minutes: float) -> list[int]:
     builder, overlay = builder_of(some_events(0, 60))
     overlay.extend(events)
-    return builder.build("ann", at(minutes).timestamp()).cart_item.tolist()
+    return built(builder, "ann", at(minutes).timestamp()).cart_item.tolist()
 
 
 def test_a_cart_holds_what_was_put_in_and_not_yet_bought_or_taken_out() -> None:
@@ -151,9 +155,9 @@ def test_views_are_the_last_hours_the_latest_first() -> None:
     builder, overlay = builder_of(some_events(0, 60))
     overlay.extend([seen("view", "milk", 0), seen("view", "tea", 30), seen("view", "bread", 40)])
     overlay.extend([seen("view", "caviar", 41), seen("view", "tea", 50)])
-    assert builder.build("ann", at(45).timestamp()).viewed_item.tolist() == [BREAD, TEA, MILK]
-    assert builder.build("ann", at(90.5).timestamp()).viewed_item.tolist() == [TEA, BREAD]
-    given = builder.build("ann", at(90.5).timestamp(), viewed=[MILK, 0]).viewed_item.tolist()
+    assert built(builder, "ann", at(45).timestamp()).viewed_item.tolist() == [BREAD, TEA, MILK]
+    assert built(builder, "ann", at(90.5).timestamp()).viewed_item.tolist() == [TEA, BREAD]
+    given = built(builder, "ann", at(90.5).timestamp(), viewed=[MILK, 0]).viewed_item.tolist()
     assert given == [MILK, TEA, BREAD]
 
 
@@ -171,24 +175,24 @@ def test_now_is_after_an_event_of_a_clock_that_was_ahead() -> None:
     builder, overlay = builder_of(some_events(0, 60))
     overlay.extend([seen("cart", "milk", 3)])
     moment = builder.moment("ann", at(0).timestamp())
-    assert builder.build("ann", moment).cart_item.tolist() == [MILK]
+    assert built(builder, "ann", moment).cart_item.tolist() == [MILK]
     assert builder.moment("bob", 5.0) == 5.0
 
 
 def test_a_return_changes_nothing() -> None:
     builder, overlay = builder_of(some_events(0, 60))
-    before = builder.build("ann", at(5).timestamp())
+    before = built(builder, "ann", at(5).timestamp())
     overlay.extend([seen("return", "milk", 0)])
-    assert_equal(builder.build("ann", at(5).timestamp()), before)
+    assert_equal(built(builder, "ann", at(5).timestamp()), before)
 
 
 def test_what_was_worked_out_of_forgotten_events_is_lost() -> None:
     builder, overlay = builder_of(some_events(0, 60))
-    before = builder.build("ann", at(5).timestamp())
+    before = built(builder, "ann", at(5).timestamp())
     overlay.extend([seen("purchase", "milk", 0)])
-    assert len(builder.build("ann", at(5).timestamp()).item) == len(before.item) + 1
+    assert len(built(builder, "ann", at(5).timestamp()).item) == len(before.item) + 1
     forgotten = SuppressionList([entry_of("ann", "00" * 16)])
     overlay.drop(forgotten)
     builder.drop(forgotten)
-    assert_equal(builder.build("ann", at(5).timestamp()), before)
+    assert_equal(built(builder, "ann", at(5).timestamp()), before)
     assert not builder._lines._merged
