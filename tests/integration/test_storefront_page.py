@@ -380,7 +380,7 @@ def test_everything_can_be_done_with_keys(shop: Shop) -> None:
         press("Tab")
     shop.page.keyboard.type("ann")
     press("Enter")
-    shop.page.wait_for_function("document.activeElement.matches('#found a')")
+    shop.page.locator("#found a:focus").wait_for()
     press("Enter")
     shop.expect_titles(ANN)
     assert _focused(shop) == "ann"
@@ -396,7 +396,7 @@ def test_everything_can_be_done_with_keys(shop: Shop) -> None:
     assert _focused(shop) == "Add to cart Milk"
     press("Enter")
     shop.expect_titles(ANN[1:])
-    shop.page.wait_for_function("document.activeElement.textContent === 'Bread'")
+    shop.page.locator(":focus", has_text=re.compile("^Bread$")).wait_for()
     press("Tab")
     press("Space")
     shop.expect_titles(ANN[2:])
