@@ -33,3 +33,16 @@ def postgresql() -> Iterator[postgres.Cluster]:
         pytest.skip("Debian's package postgresql is not installed")
     with postgres.running() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new' / 'events.db'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    return str(request.getfixturevalue("postgresql").new_database())

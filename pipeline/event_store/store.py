@@ -31,6 +31,8 @@ from pipeline.event_store.tables import (
     row,
 )
 
+STEP_IDS = 5_000  # SQLite takes 32,766 in one statement
+
 __all__ = ["SOURCE", "EventStore", "Prediction", "StoreError", "StoredEvent"]
 
 
@@ -146,6 +148,40 @@ class EventStore:
         with self.database.reading("The events must be readable") as connection:
             for found in connection.execution_options(yield_per=5_000).execute(query):
                 yield StoredEvent(**found._mapping)  # noqa: SLF001  its public name
+
+    def n_received_since(self, moment: datetime) -> int:
+        """Return how many events were received at or after `moment`.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        query = sa.select(sa.func.count()).where(EVENTS.c.received_at >= moment)
+        with self.database.reading("The events must be readable") as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def received_since(self, moment: datetime) -> list[str]:
+        """Return the ids of the events that were received at or after `moment`.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        query = sa.select(EVENTS.c.event_id).where(EVENTS.c.received_at >= moment)
+        with self.database.reading("The events must be readable") as connection:
+            return list(connection.execute(query).scalars())
+
+    def events(self, event_ids: Sequence[str]) -> list[StoredEvent]:
+        """Return those of the events that are there, in no order.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        found: list[StoredEvent] = []
+        with self.database.reading("The events must be readable") as connection:
+            for start in range(0, len(event_ids), STEP_IDS):
+                some = EVENTS.c.event_id.in_(event_ids[start : start + STEP_IDS])
+                query = sa.select(EVENTS).where(some)
+                found += [StoredEvent(**each._mapping) for each in connection.execute(query)]  # noqa: SLF001
+        return found
 
     def predictions(self, *, user_id: str | None = None) -> list[Prediction]:
         """Return logged predictions in time order, of one user or of all.

@@ -4,20 +4,18 @@ Design choices:
 
 - All that a request needs is in one object. A change makes a new one and assigns it: a request that
   began before finishes on the old shelf, which is freed when the last one has.
-- Every shelf learns every event. One that is being loaded reads the store while events go on
-  coming in; these are put by, and those that it had not read yet are taught before it answers.
+- Every shelf learns every event, one that is being loaded too; see shelf/common.py.
 """
 
 import logging
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.event_store.store import EventStore, StoredEvent
+from pipeline.event_store.store import EventStore
 from pipeline.params import ServingParams
 from pipeline.releases.shadow import Shadow
 from pipeline.releases.trial import Trial
-from pipeline.shelf.answering import ModelBundle, as_of_moment
+from pipeline.shelf.answering import ModelBundle
 from pipeline.shelf.availability import AvailabilityAnswer, ItemAvailability
 from pipeline.shelf.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
 from pipeline.shelf.shelf import Shelf
@@ -46,9 +44,6 @@ class Releases:
 
     def __init__(self, champion: Shelf) -> None:
         """Let `champion` answer all requests; further shelves share its store and its log."""
-        self._learning = threading.Lock()
-        self._waiting: list[list[StoredEvent]] = []
-        self._taught: dict[str, Shelf] = {}
         self._roles = Roles(champion)
         self.assign(self._roles)
 
@@ -108,10 +103,7 @@ class Releases:
         """
         champion = self._roles.champion
         answer = champion.availability.change(changes)
-        with self._learning:
-            others = [shelf for shelf in self._taught.values() if shelf is not champion]
-        for shelf in others:
-            shelf.availability.refresh()
+        champion.common.refresh_availability(but=champion.availability)
         return answer
 
     def load(self, bundle: ModelBundle, store: EventStore, params: ServingParams) -> Shelf:
@@ -120,40 +112,18 @@ class Releases:
         Raises:
             StoreError: The store cannot be read.
         """
-        came_in: list[StoredEvent] = []
-        with self._learning:
-            self._waiting.append(came_in)
-        read: set[str] = set()
-        try:
-            shelf = Shelf(
-                bundle,
-                store,
-                params,
-                events=_noted(store.events_since(as_of_moment(bundle.manifest)), read),
-                common=self.champion.common,
-            )
-            with self._learning:
-                shelf.learn([event for event in came_in if event.event_id not in read])
-                self._take_over(shelf)
-            shelf.availability.refresh()  # what was changed before it was taken over
-        finally:
-            with self._learning:
-                self._waiting = [each for each in self._waiting if each is not came_in]
-        return shelf
+        return Shelf(bundle, store, params, common=self.champion.common)
 
     def assign(self, roles: Roles) -> list[Shelf]:
         """Let these answer from the next request on; return the shelves that are done."""
         before, self._roles = self._roles, roles
-        with self._learning:
-            for shelf in roles.shelves().values():
-                self._take_over(shelf)
-            gone = [shelf for key, shelf in self._taught.items() if key not in roles.shelves()]
-            self._taught = roles.shelves()
+        kept = roles.shelves()
+        gone = [shelf for key, shelf in before.shelves().items() if key not in kept]
         if before.shadow is not None and before.shadow is not roles.shadow:
             before.shadow.close()
         answering = {roles.champion.version}
         answering |= {roles.canary.shelf.version} if roles.canary else set()
-        for shelf in (*gone, *roles.shelves().values()):
+        for shelf in (*gone, *kept.values()):
             answers = float(shelf.version in answering)
             metrics().model.labels(version=shelf.version, name=shelf.model_name).set(answers)
         if before is roles or before.champion is not roles.champion:
@@ -165,23 +135,3 @@ class Releases:
         if self._roles.shadow is not None:
             self._roles.shadow.close()
         self._roles.champion.close()
-
-    def _take_over(self, shelf: Shelf) -> None:
-        shelf.on_new = self._spread
-        self._taught[shelf.version] = shelf
-
-    def _spread(self, new: Sequence[StoredEvent]) -> None:
-        with self._learning:
-            for shelf in self._taught.values():
-                shelf.learn(new)
-            for waiting in self._waiting:
-                waiting.extend(new)
-        trial = self._roles.canary
-        if trial is not None:
-            trial.see(new)
-
-
-def _noted(events: Iterator[StoredEvent], read: set[str]) -> Iterator[StoredEvent]:
-    for event in events:
-        read.add(event.event_id)
-        yield event

@@ -54,7 +54,7 @@ class Trial:
         self._looks = 0
         self._shown: OrderedDict[str, tuple[int, frozenset[str]]] = OrderedDict()
         self._lock = threading.Lock()
-        shelf.common.shelves.add(self)
+        shelf.common.remember(self)
 
     def is_canary(self, user_id: str) -> bool:
         """Tell whether a shopper gets the canary: always the same answer for the same shopper."""
@@ -106,7 +106,7 @@ class Trial:
             if len(self._shown) > MAXIMUM_SHOWN:
                 self._shown.popitem(last=False)
 
-    def see(self, events: Sequence[StoredEvent]) -> None:
+    def learn(self, events: Sequence[StoredEvent]) -> None:
         """Count the answers of which shoppers wanted something; each at most once."""
         with self._lock:
             for event in events:

@@ -1,5 +1,6 @@
 """Which items can be bought now: told at run time, on disk, and in memory for every answer."""
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -62,7 +63,9 @@ class Availability:
         """
         self._store = store
         self._vocabulary = vocabulary
-        self.blocked = self._known(store.unavailable())
+        self._lock = threading.Lock()
+        self.blocked: frozenset[int] = frozenset()
+        self.refresh()
 
     def change(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
         """Put changes on disk; the next answer keeps to them.
@@ -73,10 +76,11 @@ class Availability:
             StoreError: Nothing was written.
         """
         available = {change.item_id: change.available for change in changes}
-        self._store.set_availability(available, changed_at=datetime.now(UTC))
         back = self._known([name for name, value in available.items() if value])
         gone = self._known([name for name, value in available.items() if not value])
-        self.blocked = (self.blocked - back) | gone
+        with self._lock:
+            self._store.set_availability(available, changed_at=datetime.now(UTC))
+            self.blocked = (self.blocked - back) | gone
         return AvailabilityAnswer(
             accepted=len(changes), unknown=len(available) - len(back) - len(gone)
         )
@@ -87,7 +91,8 @@ class Availability:
         Raises:
             StoreError: The store cannot be read.
         """
-        self.blocked = self._known(self._store.unavailable())
+        with self._lock:
+            self.blocked = self._known(self._store.unavailable())
 
     def _known(self, item_ids: Sequence[str]) -> frozenset[int]:
         found = frozenset(self._vocabulary.encode(item_ids).tolist())

@@ -1,5 +1,6 @@
 """What shoppers did since the bundle's `as_of`, in memory; every acknowledged event goes in."""
 
+import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,8 +18,9 @@ MAXIMUM_VIEWED = 50
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the model may use of one event."""
+    """What the model may use of one event, and the id by which it counts once."""
 
+    event_id: str
     time: float
     item: int
     kind: str
@@ -33,15 +35,19 @@ class Overlay:
     """What each shopper did since `since`, in time order.
 
     A list of a shopper is replaced, never changed, so that a reader in another thread sees one
-    state or the next.
+    state or the next. Several threads may take events in.
     """
 
     vocabulary: Vocabulary
     since: float
     _events: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def extend(self, events: Iterable[StoredEvent]) -> None:
-        """Take in acknowledged events; those before `since` are the bundle's and are left out."""
+        """Take in acknowledged events, each once, however often it comes.
+
+        Those before `since` are the bundle's and are left out.
+        """
         grouped: dict[str, list[StoredEvent]] = defaultdict(list)
         for event in events:
             if event.timestamp.timestamp() >= self.since:
@@ -49,13 +55,17 @@ class Overlay:
         for user_id, new in grouped.items():
             items = self.vocabulary.encode([event.item_id for event in new]).tolist()
             seen = [_seen(event, item) for event, item in zip(new, items, strict=True)]
-            known = (*self._events.get(user_id, ()), *seen)
-            self._events[user_id] = tuple(sorted(known, key=lambda each: each.time))
+            with self._lock:
+                known = {each.event_id: each for each in self._events.get(user_id, ())}
+                for each in seen:
+                    known.setdefault(each.event_id, each)
+                self._events[user_id] = tuple(sorted(known.values(), key=lambda each: each.time))
 
     def drop(self, forgotten: SuppressionList) -> None:
         """Lose all memory of some people."""
-        for user_id in forgotten.of(list(self._events)):
-            self._events.pop(user_id, None)
+        with self._lock:
+            for user_id in forgotten.of(list(self._events)):
+                self._events.pop(user_id, None)
 
     def before(self, user_id: str, moment: float) -> tuple[Seen, ...]:
         """Return what a shopper did strictly before `moment`, in time order."""
@@ -85,6 +95,7 @@ def read_overlay(store: EventStore, vocabulary: Vocabulary, as_of: datetime) -> 
 
 def _seen(event: StoredEvent, item: int) -> Seen:
     return Seen(
+        event_id=event.event_id,
         time=event.timestamp.timestamp(),
         item=item,
         kind=event.event_type,

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -54,7 +54,6 @@ class Shelf:
         store: EventStore,
         params: ServingParams,
         *,
-        events: Iterable[StoredEvent] | None = None,
         common: Common | None = None,
     ) -> None:
         """Learn what happened since the bundle's `as_of`, and warm the model up.
@@ -63,7 +62,6 @@ class Shelf:
             bundle: What answers.
             store: Where events and predictions go.
             params: params.yaml's section.
-            events: What happened since then; all that the store knows if None.
             common: What the shelves of one service share; of its own if None.
 
         Raises:
@@ -74,14 +72,14 @@ class Shelf:
         vocabulary = bundle.recommender.vocabulary
         as_of = as_of_moment(bundle.manifest)
         self._overlay = Overlay(vocabulary, since=as_of.timestamp())
-        self._overlay.extend(store.events_since(as_of) if events is None else events)
-        self.on_new: Callable[[Sequence[StoredEvent]], None] | None = None
         self.answering = Answering(bundle, self._overlay, params)
         self.version = self.answering.version
         self.availability = Availability(store, vocabulary)
         self._similar = Similar(bundle.histories, self.answering.catalogue)
         self.common = common or Common(store, retention_days=params.retention_days)
-        self.common.shelves.add(self)
+        self.common.remember(self)
+        self.common.stock(self.availability)
+        self._overlay.extend(store.events_since(as_of))
         self.forget(store.suppressed)  # who was forgotten while the events were read
         self.answering.warm_up(bundle.histories.user_ids)
 
@@ -192,16 +190,14 @@ class Shelf:
         return explanation_of(prediction, [titles[item] for item in known])
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
-        """Put events on disk; the next recommendation sees them.
-
-        With `on_new` set, it is told the new ones and lets this shelf and others learn them.
+        """Put events on disk; the next recommendation of every shelf sees them.
 
         Raises:
             StoreError: Nothing was written.
         """
         now = self.common.now()
         new = self._store.append([stored_event(event, now) for event in events])
-        (self.on_new or self.learn)(new)
+        self.common.learn(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
         if new:
@@ -213,9 +209,9 @@ class Shelf:
         metrics().duplicates.inc(duplicates)
         return EventsAnswer(accepted=len(new), duplicates=duplicates)
 
-    def learn(self, new: Iterable[StoredEvent]) -> None:
-        """Let the next recommendation see events that are on disk and that it has not seen."""
-        self._overlay.extend(new)
+    def learn(self, events: Iterable[StoredEvent]) -> None:
+        """Let the next recommendation see events that are on disk."""
+        self._overlay.extend(events)
 
     def forget(self, forgotten: SuppressionList) -> None:
         """Lose all memory of some people."""

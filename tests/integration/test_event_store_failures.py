@@ -15,7 +15,7 @@ from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.app import Backend, build_app
-from pipeline.shelf import housekeeping, shelf
+from pipeline.shelf import common, shelf
 from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.postgres import Cluster
@@ -33,9 +33,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Http]]:
     """Start the app on the store at `path`; called again, it is a restart."""
-    monkeypatch.setattr(
-        housekeeping.Housekeeping.__init__, "__kwdefaults__", {"poll_seconds": 0.02}
-    )
+    often = {"follow_seconds": 0.02, "look_seconds": 0.02}
+    monkeypatch.setattr(common.Common.__init__, "__kwdefaults__", often)
     backends: list[Backend] = []
 
     def started(url: str = f"sqlite:///{path}", **changes: Any) -> Http:

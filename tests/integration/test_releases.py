@@ -331,9 +331,9 @@ def test_a_forgotten_person_leaves_the_memory_of_every_shelf_and_of_the_canary(
     service.send("purchase", "tea", "zoe")
     service.ask("zoe")
     store = EventStore(url)
-    _, forgotten = forget(store.database, ["zoe"], SuppressionList())
+    forget(store.database, ["zoe"], SuppressionList())
     store.close()
-    service.backend.shelf.common._forget(forgotten)
+    service.backend.shelf.common._forget()
     for shelf in service.backend.releases.roles.shelves().values():
         assert shelf._overlay.before("zoe", float("inf")) == ()
     assert "zoe" not in trial._shown
