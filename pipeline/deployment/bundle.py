@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.artefacts import CHAMPION, sha256
@@ -34,6 +35,7 @@ HISTORIES = "histories.parquet"
 ATTRIBUTES = "attributes.parquet"
 ITEMS = "items.parquet"
 VERSION_LENGTH = 12
+ENCODED = ["user_id", "store_id"]
 ITEM_COLUMNS = ["item_id", "title", "department", "category", "type", "brand"]
 
 
@@ -189,16 +191,19 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
 
 
 def _histories_of(table: pa.Table) -> Histories:
-    codes, user_ids = pd.factorize(table["user_id"].to_pandas(), sort=False)
-    stores, store_ids = pd.factorize(table["store_id"].to_pandas(), sort=True)
+    users, stores = (table[name].combine_chunks().dictionary_encode() for name in ENCODED)
+    codes = users.indices.to_numpy()
+    order = pc.array_sort_indices(stores.dictionary).to_numpy()
+    store_of = np.zeros(len(order) + 1, dtype=np.int32)  # the last is for no store
+    store_of[order] = np.arange(1, len(order) + 1)
     return Histories(
-        user_ids=tuple(user_ids),
-        row_splits=np.searchsorted(codes, np.arange(len(user_ids) + 1)),
+        user_ids=tuple(users.dictionary.to_pylist()),
+        row_splits=np.searchsorted(codes, np.arange(len(users.dictionary) + 1)),
         item=table["item"].to_numpy(),
         time=table["time"].to_numpy(),
         basket=table["basket"].to_numpy(),
         quantity=table["quantity"].to_numpy(),
         price=table["price"].to_numpy(),
-        store=(stores + 1).astype(np.int32),
-        store_ids=tuple(store_ids),
+        store=store_of[stores.indices.fill_null(len(order)).to_numpy()],
+        store_ids=tuple(stores.dictionary.take(order).to_pylist()),
     )

@@ -37,6 +37,7 @@ FAILED = "Application startup failed"
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "OTEL_SDK_DISABLED": "true",
+    "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "BENTOML_DO_NOT_TRACK": "True",

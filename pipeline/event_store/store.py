@@ -53,8 +53,14 @@ class EventStore:
         is_server = self.database.path is None
         insert = postgresql.insert if is_server else sqlite.insert
         self._insert_events = insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id)
-        self._insert_shadow = insert(SHADOW_ANSWERS).on_conflict_do_nothing()
-        self._insert_predictions = insert(PREDICTIONS).on_conflict_do_nothing()
+        # What is returned makes SQLAlchemy write many rows by one statement. Row by row, the thread
+        # that writes would wait for Python's lock after each, and fall behind a busy endpoint.
+        self._insert_shadow = (
+            insert(SHADOW_ANSWERS).on_conflict_do_nothing().returning(SHADOW_ANSWERS.c.request_id)
+        )
+        self._insert_predictions = (
+            insert(PREDICTIONS).on_conflict_do_nothing().returning(PREDICTIONS.c.request_id)
+        )
         offered = insert(AVAILABILITY)
         self._set_availability = offered.on_conflict_do_update(
             index_elements=["item_id"],

@@ -1,7 +1,7 @@
 """A graph behind the interface of `Recommender`, fresh from fitting or loaded from its folder."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,15 +101,20 @@ class GraphRecommender:
         """Return what `rank` does, and what explains the items that are chosen of it."""
         check_sizes(k)
         answer = self._ask(requests, k, explained=True)
-        ranked = Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
-        n_groups, n_facts = answer["repeat_why"].shape[2], answer["repeat_facts"].shape[2]
+        # Copies: what is kept of an answer must not keep the runtime's memory.
+        ranked = Ranked(**{name: answer[name].copy() for name in Ranked.__dataclass_fields__})
+        added, told = (
+            np.concatenate([answer[f"{slot}_{what}"] for slot in SLOTS], axis=1)
+            for what in ("why", "facts")
+        )
+        groups, facts = answer["groups"], answer["facts"]
 
         def why(places: np.ndarray[Any, Any]) -> Explanations:
             return Explanations(
-                groups=_names(answer["groups"][:n_groups]),
-                why=_chosen([answer[f"{slot}_why"] for slot in SLOTS], places),
-                facts=_names(answer["facts"][:n_facts]),
-                values=_chosen([answer[f"{slot}_facts"] for slot in SLOTS], places),
+                groups=_names(groups[: added.shape[2]]),
+                why=_chosen(added, places),
+                facts=_names(facts[: told.shape[2]]),
+                values=_chosen(told, places),
             )
 
         return ranked, why
@@ -140,12 +145,9 @@ def _names(values: np.ndarray[Any, Any]) -> tuple[str, ...]:
     return tuple(value.decode() for value in values)
 
 
-def _chosen(
-    lists: Sequence[np.ndarray[Any, Any]], places: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """Return [n, k, dim] the rows at `places` of [n, width, dim] lists side by side, 0 at -1."""
-    joined = np.concatenate(lists, axis=1)
-    rows = joined[np.arange(len(joined))[:, None], places]
+def _chosen(values: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return [n, k, dim] the rows at `places` of [n, 3 * width, dim], 0 at -1."""
+    rows = values[np.arange(len(values))[:, None], places]
     return np.where(places[:, :, None] >= 0, rows, np.float32(0.0))
 
 

@@ -17,6 +17,7 @@ from pipeline.releases.shadow import Shadow
 from pipeline.releases.trial import Trial
 from pipeline.shelf.answering import ModelBundle
 from pipeline.shelf.availability import AvailabilityAnswer, ItemAvailability
+from pipeline.shelf.kept import NotKeptError, Source
 from pipeline.shelf.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
 from pipeline.shelf.shelf import Shelf
 from pipeline.telemetry.metrics import metrics
@@ -64,15 +65,22 @@ class Releases:
             return roles.canary.shelf
         return roles.champion
 
-    def recommend(self, query: RecommendRequest) -> RecommendAnswer:
+    def recommend(self, query: RecommendRequest, source: Source = Source.EITHER) -> RecommendAnswer:
         """Return the answer to one request, of the champion or of the canary.
+
+        Args:
+            query: The request.
+            source: Of what the model says; while a canary is on trial, nothing kept is given.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
+            NotKeptError: Nothing that holds is kept, and the model is not the source.
         """
         roles = self._roles
         if roles.canary is None:
-            answer = roles.champion.recommend(query)
+            answer = roles.champion.recommend(query, source)
+        elif source is Source.KEPT:
+            raise NotKeptError
         else:
             answer = roles.canary.recommend(query, roles.champion)
         if roles.shadow is not None:

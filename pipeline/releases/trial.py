@@ -25,6 +25,7 @@ from pipeline.releases.tally import (
     bucket_of,
     level_of_look,
 )
+from pipeline.shelf.kept import Source
 from pipeline.shelf.payloads import RecommendAnswer, RecommendRequest
 from pipeline.shelf.shelf import Shelf
 
@@ -73,7 +74,7 @@ class Trial:
         on_trial = bucket < self._tally.n_canary_buckets
         started = time.perf_counter()
         failed = False
-        answer = self._attempt(query) if on_trial else champion.recommend(query, fresh=True)
+        answer = self._attempt(query) if on_trial else champion.recommend(query, Source.MODEL)
         seconds = time.perf_counter() - started
         if answer is None:
             failed = True
@@ -85,7 +86,7 @@ class Trial:
     def _attempt(self, query: RecommendRequest) -> RecommendAnswer | None:
         """Return the canary's answer, None when it failed."""
         try:
-            return self.shelf.recommend(query, fresh=True)
+            return self.shelf.recommend(query, Source.MODEL)
         except RequestError:
             raise
         except Exception:  # a model on trial may fail in any way: counted, and the champion answers

@@ -5,7 +5,6 @@ refused: what answered goes on answering, and the refusal is in the log, in a me
 It is tried again every half minute, for as long as it is wanted.
 """
 
-import gc
 import logging
 import threading
 import time
@@ -24,6 +23,7 @@ from pipeline.deployment.pointer import (
 )
 from pipeline.errors import ArtefactError
 from pipeline.event_store.store import EventStore
+from pipeline.memory import settle
 from pipeline.params import ServingParams
 from pipeline.releases import running
 from pipeline.releases.live import Releases, Roles
@@ -176,11 +176,9 @@ class Watcher:
 
     def _assign(self, roles: Roles) -> None:
         self._releases.assign(roles)
-        # What was loaded now goes out of the collector's sight, as at the start. What is not needed
-        # any more has no cycles and is freed by itself: to let the collector look through all that
-        # was loaded would hold every request up for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        # What is not needed any more has no cycles and is freed by itself: to unfreeze what was
+        # loaded and look through it would hold every request up for a tenth of a second.
+        settle()
 
     def _shelf(self, role: str, version: str, refused_before: Mapping[str, str]) -> Shelf | None:
         """Return a shelf of the version, a loaded one if there is, None if it is refused."""

@@ -12,9 +12,9 @@ Design choices (measured in the project's FACTS):
 - One worker: what shoppers did a second ago is in its memory.
 - BentoML's timer keeps every request's memory until its timeout, so that must be short. Ours, of
   params.yaml, answers earlier and in the same form as every error; BentoML's is the backstop.
-- All that is loaded is frozen out of the garbage collector: no full collection walks it again. And
-  it looks rarely: what waits to be logged is no garbage, and looking at it again and again took
-  a tenth of the answers per second and put 7 ms on the slowest with eight clients.
+- The garbage collector looks rarely, and not at all at what was loaded: what waits to be logged is
+  no garbage, and looking at it again and again took a tenth of the answers per second and put 7 ms
+  on the slowest with eight clients.
 - BentoML's metrics are off: /metrics is ours, with labels that nobody can add to from outside.
 - One thread for numpy and for the graph: a request is too small to be worth splitting.
 """
@@ -38,6 +38,7 @@ from pipeline.deployment.process import (
     ROOT,
     store_of,
 )
+from pipeline.memory import settle
 from pipeline.params import PARAMS_PATH, ServingParams, read_params
 from pipeline.serving.app import Backend, build_app
 from pipeline.serving.front import Desk, Front, Place
@@ -129,8 +130,7 @@ class Evergreen:
         desk = Desk(params)
         app.state.backend, self._watcher = load_backend(desk.audit)
         app.state.desk = place.desk = desk
-        gc.collect()
-        gc.freeze()
+        settle()
         gc.set_threshold(*RARE)
         if self._watcher is not None:
             self._watcher.start()

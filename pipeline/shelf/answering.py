@@ -19,10 +19,11 @@ from pipeline.shelf.catalogue import Catalogue, build_catalogue
 from pipeline.shelf.choosing import Rules
 from pipeline.shelf.exploring import sampling_of
 from pipeline.shelf.histories import RequestBuilder, Situation
-from pipeline.shelf.kept import Kept, Said
+from pipeline.shelf.kept import Kept, NotKeptError, Said, Source
 from pipeline.shelf.overlay import Overlay
 from pipeline.shelf.payloads import Limits, RecommendedItem, RecommendRequest, Slot
 from pipeline.shelf.reasons import Reasons
+from pipeline.telemetry.metrics import metrics
 
 N_WARM_UP = 3
 
@@ -162,19 +163,27 @@ class Answering:
         rules = [each.rules for each in asked]
         return self._arranger.arrange(self._rank(asked, explain=explain), rules, request_ids)
 
-    def shelf(self, asked: Asked, request_id: str, *, fresh: bool = False) -> tuple[Shelves, Said]:
+    def shelf(self, asked: Asked, request_id: str, source: Source) -> tuple[Shelves, Said]:
         """Return the shelf of one request, and what the model said.
 
         Args:
             asked: The request.
             request_id: What chance is drawn from.
-            fresh: Whether the model is asked even if what it said a moment ago holds.
+            source: Of what the model says.
+
+        Raises:
+            NotKeptError: Nothing that holds is kept, and the model is not the source.
         """
         said: Said | None = None
 
         def rank(width: int) -> tuple[Ranked, Why]:
             nonlocal said
-            said = None if fresh or asked.query.at else self.kept.find(asked.situation, width)
+            said = None
+            if source is not Source.MODEL and asked.query.at is None:
+                said = self.kept.find(asked.situation, width)
+            if source is Source.KEPT and said is None:
+                raise NotKeptError
+            metrics().kept.labels(found="no" if said is None else "yes").inc()
             if said is None:
                 ranked, why = self._recommender.rank_explained(asked.requests, width)
                 said = Said(asked.query, asked.situation, width, ranked, why)
@@ -218,7 +227,7 @@ class Answering:
         pairs = zip(shelves.chosen[row], shelves.scores[row], strict=True)
         for at, (choice, score) in enumerate(pairs):
             why: dict[str, float] = {}
-            if shelves.explanations is not None and (contributions or choice.place not in known):
+            if shelves.why is not None and (contributions or choice.place not in known):
                 why, facts = shelves.explanations.of(row, at)
                 reasons = Reasons(asked.requests, self.catalogue).of(choice.item, why, facts)
                 known[choice.place] = [reason.text for reason in reasons]

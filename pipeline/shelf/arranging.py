@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,12 +26,18 @@ class Shelves:
     Attributes:
         chosen: [n] per request its items in order.
         scores: [n] their scores.
-        explanations: Of [n, k] items in that order, None when they were not asked for.
+        why: Explains them, None when that was not asked for.
     """
 
     chosen: list[list[Choice]]
     scores: list[list[float]]
-    explanations: Explanations | None
+    why: Why | None
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """Of [n, k] items in that order; worked out when it is first looked at."""
+        assert self.why is not None
+        return self.why(_places(self.chosen))
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Arranger:
             [row[choice.place] for choice in shelf]
             for row, shelf in zip(scores, chosen, strict=True)
         ]
-        return Shelves(chosen, kept, None if why is None else why(_places(chosen)))
+        return Shelves(chosen, kept, why)
 
     def _chosen(
         self, items: list[int], scores: list[float], rules: Rules, request_id: str

@@ -11,14 +11,26 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.recommender import Ranked, Why
 from pipeline.shelf.histories import Situation
 from pipeline.shelf.payloads import RecommendRequest
-from pipeline.telemetry.metrics import metrics
 
 MINUTE = 60.0
+
+
+class Source(Enum):
+    """Where an answer may come from."""
+
+    EITHER = "what is kept, or the model"
+    KEPT = "what is kept"
+    MODEL = "the model"
+
+
+class NotKeptError(Exception):
+    """Only what is kept was wanted, and the model would have to be asked."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,6 @@ class Kept:
                 said = None
             if said is not None:
                 self._said.move_to_end(situation.user_id)
-        metrics().kept.labels(found="no" if said is None else "yes").inc()
         return said
 
     def put(self, said: Said) -> None:

@@ -17,6 +17,7 @@ from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.common import Common
 from pipeline.shelf.explaining import ExplainAnswer, explanation_of
+from pipeline.shelf.kept import Source
 from pipeline.shelf.overlay import Overlay
 from pipeline.shelf.payloads import (
     Event,
@@ -83,18 +84,19 @@ class Shelf:
         self.forget(store.suppressed)  # who was forgotten while the events were read
         self.answering.warm_up(bundle.histories.user_ids)
 
-    def recommend(self, query: RecommendRequest, *, fresh: bool = False) -> RecommendAnswer:
+    def recommend(self, query: RecommendRequest, source: Source = Source.EITHER) -> RecommendAnswer:
         """Return the answer to one request, count it and queue it for the log.
 
         Args:
             query: The request.
-            fresh: Whether the model is asked even if what it said a moment ago holds.
+            source: Of what the model says.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
+            NotKeptError: Nothing that holds is kept, and the model is not the source.
         """
         received_at = datetime.now(UTC)
-        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex, fresh=fresh)
+        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex, source)
         measure_stages(**found.seconds)
         self.shown(found.asked, found.answer, received_at, latency_ms=found.latency_ms)
         return found.answer
@@ -104,18 +106,18 @@ class Shelf:
         query: RecommendRequest,
         received_at: datetime,
         request_id: str,
-        *,
-        fresh: bool = False,
+        source: Source = Source.EITHER,
     ) -> Answered:
         """Return the answer to one request; nothing counts it.
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
+            NotKeptError: Nothing that holds is kept, and the model is not the source.
         """
         started = time.perf_counter()
         asked = self.answering.ask(query, received_at.timestamp(), self.availability.blocked)
         built = time.perf_counter()
-        shelves, said = self.answering.shelf(asked, request_id, fresh=fresh)
+        shelves, said = self.answering.shelf(asked, request_id, source)
         ranked = time.perf_counter()
         items = self.answering.items(asked, shelves, contributions=query.explain, told=said.reasons)
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)

@@ -6,6 +6,7 @@ user's embedding is the decayed mean of their items', moved by the cart, by what
 and by their attributes. It is scored over the whole catalogue at once, so it can be served.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,21 +100,12 @@ class ExploreHead(tf.Module):
 
     def __call__(self, batch: Batch) -> tf.Tensor:
         """Return [n, n_catalogue] logits; own and cart items are not left out yet."""
-        logits = _products(self._users(batch), self.vectors(self.catalogue))
-        return logits + self._signals(batch)
+        items = self.vectors(self.catalogue)
+        return _sum(self._users(batch), items, self._terms(batch), self._affinities(batch))
 
     def vectors(self, items: tf.Tensor) -> tf.Tensor:
         """Return the vectors of item indices; see `transfer` for what they are made of."""
         return tf.gather(self.anchor, items) + self.pace * tf.gather(self.items, items)
-
-    def _signals(self, batch: Batch) -> tf.Tensor:
-        """Return [n, n_catalogue] the weighted sum of SIGNALS."""
-        total, *others = (values for _, values in self._terms(batch))
-        for values in others:
-            total += values
-        for affinity in self._affinities(batch):
-            total += affinity.of_catalogue()
-        return total
 
     def explain(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the logits, and what each group adds to those at [n, k] catalogue places.
@@ -123,11 +115,6 @@ class ExploreHead(tf.Module):
         """
         users, items = self._users(batch), self.vectors(self.catalogue)
         terms, affinities = self._terms(batch), self._affinities(batch)
-        logits = _products(users, items)
-        for _, values in terms:
-            logits += values
-        for affinity in affinities:
-            logits += affinity.of_catalogue()
 
         def why(places: tf.Tensor) -> Parts:
             places = tf.maximum(places, 0)
@@ -145,7 +132,7 @@ class ExploreHead(tf.Module):
                     found[group] = found.get(group, 0.0) + added
             return list(found), tf.stack(list(found.values()), axis=2)
 
-        return logits, why
+        return _sum(users, items, terms, affinities), why
 
     def _users(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Return [n, dim] for each group of what is known of the shopper."""
@@ -246,9 +233,17 @@ def _shares(codes: np.ndarray[Any, Any], n_codes: int) -> np.ndarray[Any, Any]:
     return (np.bincount(codes, minlength=n_codes) / max(len(codes), 1)).astype(np.float32)
 
 
-def _products(users: dict[str, tf.Tensor], items: tf.Tensor) -> tf.Tensor:
-    """Return [n, n_catalogue] products of the sum of the users' vectors with the items'."""
-    return tf.matmul(tf.add_n(list(users.values())), items, transpose_b=True)
+def _sum(
+    users: dict[str, tf.Tensor],
+    items: tf.Tensor,
+    terms: Sequence[tuple[str, tf.Tensor]],
+    affinities: Sequence[Affinity],
+) -> tf.Tensor:
+    """Return [n, n_catalogue] the sum of the users' vectors by the items', and all signals."""
+    total, *others = (values for _, values in terms)
+    for values in (*others, *(affinity.of_catalogue() for affinity in affinities)):
+        total += values
+    return tf.matmul(tf.add_n(list(users.values())), items, transpose_b=True) + total
 
 
 def _by_code(

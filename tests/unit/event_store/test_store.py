@@ -2,10 +2,13 @@ import sqlite3
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pipeline.event_store.store import EventStore, StoreError
+from pipeline.event_store.tables import PREDICTIONS
 from tests.postgres import Cluster
 from tests.unit.event_store.rows import NOON, event, prediction
 
@@ -214,3 +217,17 @@ def test_a_journal_with_a_broken_end_keeps_what_is_before_it(sqlite_url: str) ->
     assert [each.event_id for each in again.events_since(NOON)] == ["1"]
     assert again.append([event("2")]) == [event("2")]
     again.close()
+
+
+def test_many_predictions_are_one_statement(store: EventStore) -> None:
+    """Row by row, the thread that writes would fall behind a busy endpoint."""
+    lengths: list[int] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("INSERT"):
+            lengths.append(len(values))
+
+    sa.event.listen(store.database.engine, "before_cursor_execute", note)
+    store.log([prediction(f"r{number}") for number in range(500)])
+    assert lengths == [500 * len(PREDICTIONS.columns)]
+    assert len(store.predictions()) == 500

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList, entry_of
+from pipeline.shelf.kept import NotKeptError, Source
 from pipeline.shelf.payloads import Event, RecommendRequest
 from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import FakeBundle, serving_params
@@ -121,10 +122,21 @@ def test_a_moment_that_a_request_names_is_answered_for_that_moment(shop: Shop) -
     assert shop.n_asked == 2
 
 
+def test_what_is_not_kept_is_not_asked_for_where_only_that_is_wanted(shop: Shop) -> None:
+    query = RecommendRequest(user_id="ann", explore_slots=0)
+    with pytest.raises(NotKeptError):
+        shop.shelf.recommend(query, Source.KEPT)
+    assert shop.n_asked == 0
+    asked = shop.shelf.recommend(query)
+    kept = shop.shelf.recommend(query, Source.KEPT)
+    assert kept.items == asked.items
+    assert shop.n_asked == 1
+
+
 def test_a_fresh_answer_asks_the_model(shop: Shop) -> None:
     query = RecommendRequest(user_id="ann")
     for _ in range(2):
-        shop.shelf.recommend(query, fresh=True)
+        shop.shelf.recommend(query, Source.MODEL)
     assert shop.n_asked == 2
 
 
