@@ -11,6 +11,7 @@ from pipeline.shelf.availability import MAXIMUM_CHANGES, AvailabilityAnswer, Ite
 from pipeline.shelf.batch import BatchAnswer, BatchRequest
 from pipeline.shelf.explaining import ExplainAnswer
 from pipeline.shelf.idempotency import HEADER
+from pipeline.shelf.operations import SCHEMAS, operation, parameter, plain, reference
 from pipeline.shelf.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
@@ -20,10 +21,13 @@ from pipeline.shelf.payloads import (
     RecommendRequest,
 )
 from pipeline.shelf.similar import SimilarAnswer
-from pipeline.storefront.openapi import MODELS, storefront_paths
+from pipeline.storefront import openapi as storefront
 
-JSON = "application/json"
-SCHEMAS = "#/components/schemas/"
+PROBES = {
+    "healthz": "The process lives.",
+    "readyz": "The model is loaded.",
+    "metrics": "Prometheus metrics.",
+}
 ERRORS = {
     "413": "The body is too large.",
     "422": "The body is not what was wanted.",
@@ -35,43 +39,32 @@ QUESTION_ERRORS = {
     "422": ERRORS["422"],
     "503": ERRORS["503"],
 }
-IDEMPOTENCY_KEY = {
-    "name": HEADER,
-    "in": "header",
-    "description": "A random text. When no answer came, send the same again with the same key: "
-    "events without an event_id then count once too.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-}
+IDEMPOTENCY_KEY = parameter(
+    HEADER,
+    "header",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "A random text. When no answer came, send the same again with the same key: events without an "
+    "event_id then count once too.",
+)
+ID = {"type": "string", "minLength": 1, "maxLength": 128}
+MODELS: tuple[type[BaseModel], ...] = (
+    RecommendRequest,
+    RecommendAnswer,
+    Event,
+    EventsAnswer,
+    BatchRequest,
+    BatchAnswer,
+    SimilarAnswer,
+    ExplainAnswer,
+    ItemAvailability,
+    AvailabilityAnswer,
+    ErrorAnswer,
+    *storefront.MODELS,
+)
 
 
 def document(params: ServingParams) -> dict[str, Any]:
     """Return the document, with the limits of params.yaml in it."""
-    models: list[type[BaseModel]] = [
-        RecommendRequest,
-        RecommendAnswer,
-        Event,
-        EventsAnswer,
-        BatchRequest,
-        BatchAnswer,
-        SimilarAnswer,
-        ExplainAnswer,
-        ItemAvailability,
-        AvailabilityAnswer,
-        ErrorAnswer,
-        *MODELS,
-    ]
-    _, found = models_json_schema(
-        [(model, "validation") for model in models], ref_template=SCHEMAS + "{model}"
-    )
-    schemas = found["$defs"]
-    for name in ("RecommendRequest", "BatchRequest"):
-        for branch in schemas[name]["properties"]["k"]["anyOf"]:
-            if branch.get("type") == "integer":
-                branch["maximum"] = params.maximum_k
-    event = {"$ref": SCHEMAS + "Event"}
-    events = {"type": "array", "items": event, "minItems": 1, "maxItems": MAXIMUM_EVENTS}
-    change = {"$ref": SCHEMAS + "ItemAvailability"}
-    changes = {"type": "array", "items": change, "minItems": 1, "maxItems": MAXIMUM_CHANGES}
     described = {
         "openapi": "3.1.0",
         "info": {
@@ -80,120 +73,101 @@ def document(params: ServingParams) -> dict[str, Any]:
             "description": "The products of a shopper's next basket.",
         },
         "paths": {
-            "/recommend": {
-                "post": _operation(
-                    "recommend",
-                    "Recommend items to one shopper.",
-                    body={"$ref": SCHEMAS + "RecommendRequest"},
-                    answer=RecommendAnswer,
-                    status="200",
-                )
+            **_shown(params),
+            **_told(),
+            **{
+                f"/{name}": {"get": plain(name, text, "text/plain")}
+                for name, text in PROBES.items()
             },
-            "/events": {
-                "post": _operation(
-                    "append_events",
-                    "Store events; the next recommendation sees them.",
-                    body={"oneOf": [event, events]},
-                    answer=EventsAnswer,
-                    status="201",
-                )
-                | {"parameters": [IDEMPOTENCY_KEY]}
-            },
-            "/recommend_batch": {
-                "post": _operation(
-                    "recommend_batch",
-                    "Recommend items to up to a thousand shoppers; the answer comes in parts.",
-                    body={"$ref": SCHEMAS + "BatchRequest"},
-                    answer=BatchAnswer,
-                    status="200",
-                )
-            },
-            "/similar/{item_id}": {
-                "get": _question(
-                    "similar",
-                    "Items that are bought together with one.",
-                    parameters=[_path("item_id"), _size(params.maximum_k)],
-                    answer=SimilarAnswer,
-                )
-            },
-            "/explain/{request_id}": {
-                "get": _question(
-                    "explain",
-                    "What was shown in answer to a request, and why, as it was logged.",
-                    parameters=[_path("request_id")],
-                    answer=ExplainAnswer,
-                )
-            },
-            "/availability": {
-                "post": _operation(
-                    "set_availability",
-                    "Say which items can be bought; the others are never recommended.",
-                    body={"oneOf": [change, changes]},
-                    answer=AvailabilityAnswer,
-                    status="200",
-                )
-            },
-            "/healthz": _probe("healthz", "The process lives."),
-            "/readyz": _probe("readyz", "The model is loaded."),
-            "/metrics": _probe("metrics", "Prometheus metrics."),
-            **storefront_paths(),
+            **storefront.storefront_paths(),
         },
-        "components": {"schemas": schemas},
+        "components": {"schemas": _schemas(params)},
     }
     return with_examples(described)
 
 
-def _operation(
-    name: str,
-    summary: str,
-    *,
-    answer: type[BaseModel],
-    body: dict[str, Any],
-    status: str,
-) -> dict[str, Any]:
+def _schemas(params: ServingParams) -> dict[str, Any]:
+    _, found = models_json_schema(
+        [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
+    )
+    schemas: dict[str, Any] = found["$defs"]
+    for name in ("RecommendRequest", "BatchRequest"):
+        for branch in schemas[name]["properties"]["k"]["anyOf"]:
+            if branch.get("type") == "integer":
+                branch["maximum"] = params.maximum_k
+    return schemas
+
+
+def _shown(params: ServingParams) -> dict[str, Any]:
+    """Return the routes that say what to show, and why."""
+    number = {"type": "integer", "minimum": 1, "maximum": params.maximum_k}
+    size = parameter("k", "query", number, "How many items; serving.default_k if absent.")
     return {
-        **_described(name, summary, answer, status, ERRORS),
-        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
-    }
-
-
-def _question(
-    name: str, summary: str, *, answer: type[BaseModel], parameters: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        **_described(name, summary, answer, "200", QUESTION_ERRORS),
-        "parameters": parameters,
-    }
-
-
-def _described(
-    name: str, summary: str, answer: type[BaseModel], status: str, errors: dict[str, str]
-) -> dict[str, Any]:
-    """Return what every operation with a JSON answer says."""
-    error = {JSON: {"schema": {"$ref": SCHEMAS + "ErrorAnswer"}}}
-    done = {JSON: {"schema": {"$ref": SCHEMAS + answer.__name__}}}
-    return {
-        "operationId": name,
-        "summary": summary,
-        "responses": {
-            status: {"description": "Done.", "content": done},
-            **{code: {"description": text, "content": error} for code, text in errors.items()},
+        "/recommend": {
+            "post": operation(
+                "recommend",
+                "Recommend items to one shopper.",
+                RecommendAnswer,
+                ERRORS,
+                body=reference(RecommendRequest),
+            )
+        },
+        "/recommend_batch": {
+            "post": operation(
+                "recommend_batch",
+                "Recommend items to up to a thousand shoppers; the answer comes in parts.",
+                BatchAnswer,
+                ERRORS,
+                body=reference(BatchRequest),
+            )
+        },
+        "/similar/{item_id}": {
+            "get": operation(
+                "similar",
+                "Items that are bought together with one.",
+                SimilarAnswer,
+                QUESTION_ERRORS,
+                parameters=[parameter("item_id", "path", ID, required=True), size],
+            )
+        },
+        "/explain/{request_id}": {
+            "get": operation(
+                "explain",
+                "What was shown in answer to a request, and why, as it was logged.",
+                ExplainAnswer,
+                QUESTION_ERRORS,
+                parameters=[parameter("request_id", "path", ID, required=True)],
+            )
         },
     }
 
 
-def _path(name: str) -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1, "maxLength": 128}
-    return {"name": name, "in": "path", "required": True, "schema": text}
+def _told() -> dict[str, Any]:
+    """Return the routes by which the shop tells what happened."""
+    return {
+        "/events": {
+            "post": operation(
+                "append_events",
+                "Store events; the next recommendation sees them.",
+                EventsAnswer,
+                ERRORS,
+                status="201",
+                body=_one_or_more(Event, MAXIMUM_EVENTS),
+                parameters=[IDEMPOTENCY_KEY],
+            )
+        },
+        "/availability": {
+            "post": operation(
+                "set_availability",
+                "Say which items can be bought; the others are never recommended.",
+                AvailabilityAnswer,
+                ERRORS,
+                body=_one_or_more(ItemAvailability, MAXIMUM_CHANGES),
+            )
+        },
+    }
 
 
-def _size(maximum: int) -> dict[str, Any]:
-    number = {"type": "integer", "minimum": 1, "maximum": maximum}
-    text = "How many items; serving.default_k if absent."
-    return {"name": "k", "in": "query", "required": False, "schema": number, "description": text}
-
-
-def _probe(name: str, summary: str) -> dict[str, Any]:
-    text = {"text/plain": {"schema": {"type": "string"}}}
-    responses = {"200": {"description": "Yes.", "content": text}}
-    return {"get": {"operationId": name, "summary": summary, "responses": responses}}
+def _one_or_more(model: type[BaseModel], maximum: int) -> dict[str, Any]:
+    one = reference(model)
+    return {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": maximum}]}

@@ -26,12 +26,12 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(bundle: FakeBundle, path: Path) -> Iterator[Callable[..., Http]]:
-    """Start the app on the store at `path`; called again, it is a restart."""
+    """Start the app on the store at `path`, or at another URL; called again, it is a restart."""
     backends: list[Backend] = []
 
-    def started(**changes: Any) -> Http:
+    def started(url: str = f"sqlite:///{path}", **changes: Any) -> Http:
         params = serving_params(**changes)
-        store = EventStore(f"sqlite:///{path}", lock_seconds=0.05)
+        store = EventStore(url, lock_seconds=0.05)
         backend = Backend(Shelf(bundle, store, params), params)
         backends.append(backend)
         app = build_app()

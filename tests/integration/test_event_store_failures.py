@@ -14,46 +14,20 @@ import pytest
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.serving.app import Backend, build_app
 from pipeline.shelf import common, shelf
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import AS_OF, FakeBundle, serving_params
+from tests.fake_bundle import AS_OF
 from tests.postgres import Cluster
-from tests.served import act, assert_problem, ids, open_http, recommend, send
+from tests.served import act, assert_problem, ids, recommend, send
 
 Http = httpx.Client
 NONE = SuppressionList()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "events.db"
-
-
-@pytest.fixture
-def start(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Http]]:
-    """Start the app on the store at `path`; called again, it is a restart."""
-    often = {"follow_seconds": 0.02, "look_seconds": 0.02}
-    monkeypatch.setattr(common.Common.__init__, "__kwdefaults__", often)
-    backends: list[Backend] = []
-
-    def started(url: str = f"sqlite:///{path}", **changes: Any) -> Http:
-        params = serving_params(**changes)
-        store = EventStore(url, lock_seconds=0.05)
-        backend = Backend(Shelf(FakeBundle(), store, params), params)
-        backends.append(backend)
-        app = build_app()
-        app.state.backend = backend
-        return open_http(app)
-
-    yield started
-    for backend in backends:
-        backend.close()
-
-
-@pytest.fixture
-def http(start: Callable[..., Http]) -> Http:
-    return start()
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service looks at its store all the time."""
+    seconds = {"follow_seconds": 0.02, "look_seconds": 0.02}
+    monkeypatch.setattr(common.Common.__init__, "__kwdefaults__", seconds)
 
 
 def stored(path: Path) -> list[str]:
