@@ -44,10 +44,11 @@ class Rules:
     def per_category(self) -> int:
         """How many items one category may have.
 
-        >>> [Rules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.75, 1.0)]
-        [10, 5, 3, 1]
+        >>> [Rules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.7, 0.75, 1.0)]
+        [10, 5, 3, 3, 1]
         """
-        return max(math.ceil((1.0 - self.diversity) * self.k), 1)
+        some = round((1.0 - self.diversity) * self.k, ndigits=6)  # 1 - .7 is a little more than .3
+        return max(math.ceil(some), 1)
 
 
 class Choice(NamedTuple):
