@@ -219,11 +219,11 @@ SLOW = FAKE.replace(
     """
     import time
     from tests.fake_bundle import CountingRecommender
-    quick = CountingRecommender.explain
-    def explain(self, requests, k, **more):
+    quick = CountingRecommender.rank_explained
+    def rank_explained(self, requests, k):
         time.sleep(k == 7)
-        return quick(self, requests, k, **more)
-    CountingRecommender.explain = explain
+        return quick(self, requests, k)
+    CountingRecommender.rank_explained = rank_explained
     return FakeBundle()
 """,
 )
