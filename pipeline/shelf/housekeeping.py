@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pipeline.event_store.errors import StoreError
 
+PATIENCE = 5  # rounds until what failed is tried again
+
 log = logging.getLogger("evergreen.serving")
 
 
@@ -18,7 +20,7 @@ class Chore:
     Attributes:
         what: Its name in the log.
         work: Does it; may raise StoreError.
-        seconds: Between two times; what failed is tried again in the next round.
+        seconds: Between two times; what failed is tried again sooner if that is long.
     """
 
     what: str
@@ -42,13 +44,23 @@ class Housekeeping:
         self._thread.join()
 
     def _run(self) -> None:
-        due = dict.fromkeys(range(len(self._chores)), 0.0)
-        while not self._stopping.wait(min(chore.seconds for chore in self._chores)):
+        round_seconds = min(chore.seconds for chore in self._chores)
+        due = [0.0] * len(self._chores)
+        while not self._stopping.wait(round_seconds):
             for number, chore in enumerate(self._chores):
-                if time.monotonic() < due[number]:
-                    continue
-                try:
-                    chore.work()
-                    due[number] = time.monotonic() + chore.seconds
-                except StoreError as error:
-                    log.warning("%s waits. %s", chore.what, error)
+                if time.monotonic() >= due[number]:
+                    done = _done(chore)
+                    pause = chore.seconds if done else PATIENCE * round_seconds
+                    due[number] = time.monotonic() + pause
+
+
+def _done(chore: Chore) -> bool:
+    try:
+        chore.work()
+    except StoreError as error:
+        log.warning("%s waits. %s", chore.what, error)
+        return False
+    except Exception:  # the other chores go on
+        log.exception("%s failed.", chore.what)
+        return False
+    return True
