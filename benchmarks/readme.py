@@ -3,7 +3,7 @@
     python -m benchmarks.readme
 
 Reads reports/ and benchmarks/results/, rewrites the parts of README.md between
-`<!-- name -->` and `<!-- /name -->`, and draws docs/circle.svg.
+`<!-- name -->` and `<!-- /name -->`, writes docs/endpoint.md, and draws docs/circle.svg.
 """
 
 import json
@@ -81,6 +81,107 @@ def budget_table() -> str:
     )
 
 
+def endpoint_page() -> str:
+    """Return docs/endpoint.md."""
+    serving = read("benchmarks/results/serving.json")
+    where = f"{serving['machine']['cores']} cores, {serving['machine']['memory_gib']} GiB"
+    head = f"""# How fast the endpoint is, and what it survives
+
+Written by `python -m benchmarks.readme`. Measured on {where}, {serving["date"]}, at commit
+`{serving["commit"]}`, by `python -m benchmarks.serving --soak-seconds 600`: medians of several
+rounds, the clients on the same cores. In brackets, the ratio to an empty BentoML endpoint in the
+same run.
+
+"""
+    return f"{head}{_latency_table(serving)}\n\n{_endurance_table(serving)}\n"
+
+
+def _latency_table(serving: dict[str, Any]) -> str:
+    ours, empty = serving["ours"], serving["empty_bentoml"]
+    endpoints = {
+        "ours, nothing is new of the shopper": ours["clients"],
+        "ours, the model is asked anew": ours["clients_anew"],
+        "empty BentoML": empty,
+        "bare Starlette": serving["bare_starlette"],
+    }
+    measures = {"p50_ms": 2, "p99_ms": 2, "requests_per_second": 0}  # and their digits
+    lines = [
+        "| clients | endpoint | p50, ms | p99, ms | answers per second |",
+        "|---|---|---|---|---|",
+    ]
+    for clients in sorted(empty, key=int):
+        for name, found in endpoints.items():
+            cells = [
+                f"{found[clients][measure]:,.{digits}f} "
+                f"({found[clients][measure] / empty[clients][measure]:.2f})"
+                for measure, digits in measures.items()
+            ]
+            lines.append(f"| {clients} | {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _endurance_table(serving: dict[str, Any]) -> str:
+    ours = serving["ours"]
+    soak, pages = ours["soak"], ours["after_events"]
+    releases, crashes, fuzz, many = (
+        read(f"benchmarks/results/{name}.json")
+        for name in ("releases", "crashes", "fuzz", "many_items")
+    )
+    told = [
+        (
+            "the next page after an event, p50 and p99",
+            "–",
+            f"{pages['p50_ms']:.1f} ms, {pages['p99_ms']:.1f} ms",
+        ),
+        (
+            f"{soak['seconds'] / 60:.0f} minutes of eight clients: answers, failed",
+            "0 failed",
+            f"{soak['n']:,}, {soak['n_failed']}",
+        ),
+        ("the longest of them", "50 ms", f"{soak['longest_ms']:.0f} ms"),
+        (
+            "memory of all processes before and after them",
+            "flat",
+            f"{soak['memory_before_gib']:.3f} GiB, {soak['memory_after_gib']:.3f} GiB",
+        ),
+        (
+            "memory of the worker, ready and after all this",
+            "600 MiB",
+            " and ".join(
+                f"{ours[name] * KIB:.0f} MiB"
+                for name in ("worker_memory_gib", "worker_memory_after_gib")
+            ),
+        ),
+        ("start to ready", "10 s", f"{ours['seconds_to_ready']:.1f} s"),
+        (
+            f"{releases['n_swaps']} exchanges of the model under load: requests, failed",
+            "0 failed",
+            f"{releases['n_requests']:,}, {releases['failed_requests_in_swap']}",
+        ),
+        ("a rollback", "–", f"{releases['rollback_seconds']:.1f} s"),
+        (
+            f"{crashes['kills']} times `kill -9` under load: events acknowledged, lost, twice",
+            "0 lost",
+            ", ".join(
+                f"{crashes[name]:,}"
+                for name in ("events_acknowledged", "acknowledged_events_lost", "events_duplicated")
+            ),
+        ),
+        (
+            "fuzzing the documented API: cases, answers of 5xx",
+            "0 of 5xx",
+            f"{fuzz['fuzz_cases']:,}, {fuzz['fuzz_5xx']}",
+        ),
+        (
+            f"{many['many']['n_items']:,} items for {many['own']['n_items']:,}: p99 of the model",
+            "2 times",
+            f"{many['ratio']['p99']:.2f} times",
+        ),
+    ]
+    lines = ["| what | budget | measured |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in told)])
+
+
 def circle(width: int = 760, height: int = 560) -> str:
     """Return the circle of phases as SVG, each with the number that it stands on."""
     verdicts = [read(f"reports/{phase}/verdict.json") for phase in _phases()]
@@ -130,7 +231,7 @@ def _node(x: float, y: float, phase: str, verdict: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Rewrite the measured parts of the README."""
+    """Rewrite the measured parts of the README, and docs/endpoint.md."""
     parts = {
         "quality-rolling": quality_table("rolling"),
         "quality-first-basket": quality_table("first_basket"),
@@ -143,6 +244,7 @@ def main() -> None:
         before, _, rest = text.partition(head)
         text = f"{before}{head}{body}\n{tail}{rest.partition(tail)[2]}"
     path.write_text(text, encoding="utf-8")
+    (PROJECT / "docs" / "endpoint.md").write_text(endpoint_page(), encoding="utf-8")
     (PROJECT / "docs" / "circle.svg").write_text(circle(), encoding="utf-8")
 
 
