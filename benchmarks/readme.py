@@ -88,9 +88,9 @@ def endpoint_page() -> str:
     head = f"""# How fast the endpoint is, and what it survives
 
 Written by `python -m benchmarks.readme`. Measured on {where}, {serving["date"]}, at commit
-`{serving["commit"]}`, by `python -m benchmarks.serving --soak-seconds 600`: medians of several
-rounds, the clients on the same cores. In brackets, the ratio to an empty BentoML endpoint in the
-same run.
+`{serving["commit"]}`, by `python -m benchmarks.serving --soak-seconds 600`: medians of
+{serving["rounds"]} rounds of {serving["seconds_per_round"]:.0f} s, the clients on the same cores.
+In brackets, the ratio to an empty BentoML endpoint in the same run.
 
 """
     return f"{head}{_latency_table(serving)}\n\n{_endurance_table(serving)}\n"

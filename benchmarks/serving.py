@@ -202,6 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         numbers["memory_after_gib"] = round(service.memory_gib(), 3)
         numbers["worker_memory_after_gib"] = round(worker_gib(service), 3)
     found["ours"] = numbers
+    found["rounds"], found["seconds_per_round"] = asked.rounds, asked.seconds
     found["ratio"] = {
         which: {name: _ratios(numbers[which], found[name]) for name in OTHERS}
         for which in ("clients", "clients_anew")

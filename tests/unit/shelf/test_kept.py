@@ -76,6 +76,22 @@ def test_the_model_is_asked_again_when_the_request_is_another(
     assert shop.n_asked == 2
 
 
+def test_shoppers_who_came_together_do_not_need_the_model_together(shop: Shop) -> None:
+    users = [f"user{number}" for number in range(200)]
+
+    def n_asked_after(minutes: float) -> int:
+        before = shop.n_asked
+        for user in users:
+            shop.ask(user, NOON + timedelta(minutes=minutes))
+        return shop.n_asked - before
+
+    assert n_asked_after(0) == len(users)
+    assert n_asked_after(4.9) == 0
+    some = n_asked_after(7.5)
+    assert 60 < some < 140
+    assert n_asked_after(10.1) == len(users) - some
+
+
 def test_it_does_not_hold_beyond_the_hour(shop: Shop) -> None:
     shop.ask(at=NOON + timedelta(minutes=48))
     shop.ask(at=NOON + timedelta(minutes=51))
