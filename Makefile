@@ -57,7 +57,7 @@ audit: install  ## hold the locked packages against the known vulnerabilities
 
 bench: install  ## measure the budgets of the README; results go to benchmarks/results
 	$(RUN) python -m benchmarks.cycle
-	$(RUN) python -m benchmarks.serving
+	$(RUN) python -m benchmarks.serving --soak-seconds 600
 	$(RUN) python -m benchmarks.readme
 
 quality:  ## every method, both protocols, three cut-offs; peers live in an environment of their own

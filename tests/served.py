@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,13 @@ def predictions(path: Path, n: int) -> list[Prediction]:
         time.sleep(0.02)
     store.close()
     return found
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
+    """Wait until something holds; return whether it came to that."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return False

@@ -4,7 +4,7 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.shelf import common, shelf
 from tests.fake_bundle import AS_OF
 from tests.postgres import Cluster
-from tests.served import act, assert_problem, ids, recommend, send
+from tests.served import act, assert_problem, eventually, ids, recommend, send
 
 Http = httpx.Client
 NONE = SuppressionList()
@@ -140,14 +140,6 @@ def test_a_key_that_is_no_key_is_refused(http: Http, path: Path, key: str) -> No
     headers = {"Idempotency-Key": key.encode("latin-1")}
     assert_problem(http.post("/events", json=act("view", "tea"), headers=headers), 422)
     assert stored(path) == []
-
-
-def eventually(is_so: Callable[[], bool]) -> bool:
-    until = datetime.now(UTC) + timedelta(seconds=30)
-    while datetime.now(UTC) < until:
-        if is_so():
-            return True
-    return False
 
 
 def test_the_running_service_forgets_whom_another_process_forgets(http: Http, path: Path) -> None:

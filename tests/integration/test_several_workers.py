@@ -16,6 +16,7 @@ from pipeline.shelf.common import OVERLAP
 from pipeline.shelf.payloads import Event, RecommendRequest
 from pipeline.shelf.shelf import Shelf
 from tests.fake_bundle import FakeBundle, serving_params
+from tests.served import eventually
 from tests.unit.event_store.rows import event
 
 NEVER = 3_600.0
@@ -46,15 +47,6 @@ def bought(shelf: Shelf, item: str = "tea", user_id: str = "ann") -> float:
 
 def buy(shelf: Shelf, item: str = "tea", **more: Any) -> None:
     shelf.append([Event(user_id="ann", item_id=item, event_type="purchase", **more)])
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if holds():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_worker_learns_what_came_to_another(start: Callable[..., Shelf]) -> None:
