@@ -21,7 +21,12 @@ PHASES: tuple[Phase, ...] = (
 
 
 class Evidence(BaseModel):
-    """One measured number beside the bound that it was held against."""
+    """One measured number beside the bound that it was held against.
+
+    Evidence that does not hold and `gates` keeps its phase from proceeding. What does not gate is
+    a warning: the phase may proceed, and is shown as healthy with warnings. A question that could
+    not be answered has no value and does not hold.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +34,7 @@ class Evidence(BaseModel):
     value: float | None
     bound: float | None = None
     holds: bool
+    gates: bool = True
     note: str = ""
 
 
@@ -51,6 +57,16 @@ class Verdict(BaseModel):
     action: str | None = None
     cost_minutes: float | None = None
     gain: float | None = None
+
+    @property
+    def failing(self) -> tuple[Evidence, ...]:
+        """The evidence that gates and does not hold."""
+        return tuple(item for item in self.evidence if item.gates and not item.holds)
+
+    @property
+    def warnings(self) -> tuple[Evidence, ...]:
+        """The evidence that does not hold and does not gate."""
+        return tuple(item for item in self.evidence if not item.gates and not item.holds)
 
     @model_validator(mode="after")
     def _a_return_says_where_and_how(self) -> "Verdict":

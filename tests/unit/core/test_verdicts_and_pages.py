@@ -14,6 +14,17 @@ def test_a_return_must_say_where_and_how() -> None:
         Verdict(phase="testing", status="return", cause="worse than counting")
 
 
+def test_only_evidence_that_gates_can_fail_a_phase_the_rest_warns() -> None:
+    measured = (
+        Evidence(name="recall@10", value=0.15, bound=0.14, holds=True),
+        Evidence(name="coverage@10", value=0.01, bound=0.05, holds=False),
+        Evidence(name="label_noise", value=None, holds=False, gates=False),
+    )
+    verdict = Verdict(phase="testing", status="proceed", cause="as planned", evidence=measured)
+    assert [item.name for item in verdict.failing] == ["coverage@10"]
+    assert [item.name for item in verdict.warnings] == ["label_noise"]
+
+
 def test_a_message_says_what_was_wanted_what_came_and_what_to_do() -> None:
     error = BundleError("A hash was wanted", received="another", action="Pull again.")
     assert str(error) == "A hash was wanted. Received: another. Pull again."
