@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from pipeline import schemas
 from pipeline.errors import ArtefactError
@@ -196,8 +197,20 @@ def write_text(text: str, path: Path) -> None:
 
 
 def read_verdict(phase: Phase) -> Verdict:
-    """Return the last verdict of `phase`."""
-    return Verdict.model_validate(read_json(verdict(phase)))
+    """Return the last verdict of `phase`.
+
+    Raises:
+        ArtefactError: It is missing, not JSON, or has another shape.
+    """
+    value = read_json(verdict(phase))
+    try:
+        return Verdict.model_validate(value)
+    except ValidationError as error:
+        raise ArtefactError(
+            f"Expected a verdict in '{verdict(phase).path}'",
+            received=f"{error.error_count()} values of another shape",
+            action=f"Run `uv run dvc repro --force --single-item {phase}`.",
+        ) from error
 
 
 def write_verdict(value: Verdict) -> None:

@@ -11,7 +11,8 @@
     ├── RequestError              a request to a model or to the endpoint makes no sense
     │   └── NotFoundError         a request names something that is not there
     ├── DeploymentError           the built service does not do what the plan asks of it
-    └── NotViableError            the plan says that going on is not worth it
+    ├── NotViableError            the plan says that going on is not worth it
+    └── GateError                 a verdict keeps a stage from starting, or cannot be accepted
 
 Every message says what was wanted, what came, and what to do.
 """
@@ -76,3 +77,7 @@ class DeploymentError(EvergreenError):
 
 class NotViableError(EvergreenError):
     """The plan says that going on is not worth it."""
+
+
+class GateError(EvergreenError):
+    """A verdict keeps a stage from starting, or cannot be accepted."""

@@ -1,13 +1,15 @@
 """What all stages share: command line, parameters, tracking, verdict, exit code.
 
-    @stage("planning")
+    @stage("labeling", after="collection")
     def main(params: Params, run: Run) -> Verdict: ...
 
     if __name__ == "__main__":
         sys.exit(main())
 
-The decorated `main(argv)` returns 0 when the verdict lets the pipeline go on, 1 after an error or
-a verdict that stops, 130 after Ctrl-C. Errors of Evergreen are shown as one clear sentence.
+A stage starts only if the verdict of the phase named by `after` proceeds or is accepted: see
+`pipeline.gates`. The decorated `main(argv)` returns 0 when the verdict lets the pipeline go on, 1
+after an error or a verdict that stops and is not accepted, 130 after Ctrl-C. Errors of Evergreen
+are shown as one clear sentence.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from typing import Protocol
 
 from pipeline.artefacts import write_verdict
 from pipeline.errors import EvergreenError
+from pipeline.gates import Acceptance, check_gate, may_go_on
 from pipeline.params import Params, read_params
 from pipeline.tracking import Run, tracked_phase
 from pipeline.verdicts import Phase, Verdict
@@ -74,8 +77,15 @@ def quiet_loggers() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
-    """Turn `function(params, run) -> Verdict` into the entry point of `phase`."""
+def stage(
+    phase: Phase, *, after: Phase | None
+) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
+    """Turn `function(params, run) -> Verdict` into the entry point of `phase`.
+
+    Args:
+        phase: Which.
+        after: The phase whose verdict has to proceed before; None for the first phase.
+    """
 
     def decorate(function: Callable[[Params, Run], Verdict]) -> Main:
         description = inspect.getdoc(sys.modules[function.__module__]) or phase
@@ -87,14 +97,16 @@ def stage(phase: Phase) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
             parser.parse_args(argv)
-            return _run(phase, function)
+            return _run(phase, after, function)
 
         return main
 
     return decorate
 
 
-def part(phase: Phase, module: str) -> Callable[[Callable[[str, Params, Run], None]], Main]:
+def part(
+    phase: Phase, module: str, *, after: Phase
+) -> Callable[[Callable[[str, Params, Run], None]], Main]:
     """Turn `function(name, params, run)` into the entry point of one of several parts of `phase`.
 
     `python -m pipeline.<module> <name>` runs one part. It has a run of its own in MLflow, and no
@@ -114,7 +126,9 @@ def part(phase: Phase, module: str) -> Callable[[Callable[[str, Params, Run], No
             name = str(parser.parse_args(argv).name)
 
             def run_part(params: Params) -> int:
+                accepted = check_gate(module, after)
                 with tracked_phase(phase, params, name) as run:
+                    _note(accepted, run)
                     function(name, params, run)
                 return 0
 
@@ -125,16 +139,27 @@ def part(phase: Phase, module: str) -> Callable[[Callable[[str, Params, Run], No
     return decorate
 
 
-def _run(phase: Phase, function: Callable[[Params, Run], Verdict]) -> int:
+def _run(phase: Phase, after: Phase | None, function: Callable[[Params, Run], Verdict]) -> int:
     def run_phase(params: Params) -> int:
+        accepted = check_gate(phase, after)
         with tracked_phase(phase, params) as run:
+            _note(accepted, run)
             verdict = function(params, run)
             write_verdict(verdict)
             run.log_verdict(verdict)
-        log.info("%s: %s. %s", phase, verdict.status, verdict.cause)
-        return 1 if verdict.status == "stop" else 0
+        log.info("%s: %s. %s", phase, verdict.status_in_words, verdict.cause)
+        return 1 if verdict.status == "stop" and not may_go_on(verdict) else 0
 
     return guarded(phase, run_phase)
+
+
+def _note(accepted: Acceptance | None, run: Run) -> None:
+    """Say, here and in the tracking store, by whose word a stage starts."""
+    if accepted is None:
+        return
+    words = f"{accepted.phase} says '{accepted.status}', accepted: {accepted.because}"
+    log.warning("%s", words)
+    run.tell(lambda client: client.set_tag(run.run_id, "accepted", words))
 
 
 def guarded(what: str, run: Callable[[Params], int]) -> int:

@@ -1,5 +1,6 @@
 """What a phase concludes: go on, go back to an earlier phase, or stop, and on what evidence."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -8,6 +9,7 @@ Phase = Literal[
     "planning", "collection", "labeling", "training", "testing", "deployment", "monitoring"
 ]
 Status = Literal["proceed", "return", "stop"]
+LARGE = 1000
 
 PHASES: tuple[Phase, ...] = (
     "planning",
@@ -37,11 +39,40 @@ class Evidence(BaseModel):
     gates: bool = True
     note: str = ""
 
+    def in_words(self) -> str:
+        """Return the number beside its bound.
+
+        >>> Evidence(name="recall@10", value=0.1489, bound=0.134, holds=True).in_words()
+        'recall@10 0.1489 (bound 0.134)'
+        >>> Evidence(name="latency", value=None, holds=False).in_words()
+        'latency does not hold'
+        """
+        if self.value is None:
+            return f"{self.name} {'holds' if self.holds else 'does not hold'}"
+        bound = "" if self.bound is None else f" (bound {_short(self.bound)})"
+        return f"{self.name} {_short(self.value)}{bound}"
+
+
+def failing(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return the evidence that gates and does not hold."""
+    return tuple(item for item in evidence if item.gates and not item.holds)
+
+
+def as_warnings(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return the same evidence; what of it does not hold only warns."""
+    return tuple(
+        item if item.holds else item.model_copy(update={"gates": False}) for item in evidence
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
+
 
 class Verdict(BaseModel):
     """The conclusion of a phase.
 
-    `status` is `proceed` when every piece of evidence holds, `return` when an earlier phase has
+    `status` is `proceed` when all evidence that gates holds, `return` when an earlier phase has
     to be redone (`target_phase` and `action` say which and how), `stop` when going on makes no
     sense. `cost_minutes` and `gain` are what the action is expected to cost and to bring (in the
     primary metric); None where nothing is known.
@@ -61,16 +92,37 @@ class Verdict(BaseModel):
     @property
     def failing(self) -> tuple[Evidence, ...]:
         """The evidence that gates and does not hold."""
-        return tuple(item for item in self.evidence if item.gates and not item.holds)
+        return failing(self.evidence)
 
     @property
     def warnings(self) -> tuple[Evidence, ...]:
         """The evidence that does not hold and does not gate."""
         return tuple(item for item in self.evidence if not item.gates and not item.holds)
 
+    @property
+    def status_in_words(self) -> str:
+        """The status, and that something warns where something does.
+
+        >>> late = Evidence(name="cycle_minutes", value=13, bound=12, holds=False, gates=False)
+        >>> done = Verdict(phase="planning", status="proceed", cause="Go on", evidence=(late,))
+        >>> done.status_in_words
+        'proceed, with warnings'
+        """
+        return f"{self.status}, with warnings" if self.warnings else self.status
+
     @model_validator(mode="after")
     def _a_return_says_where_and_how(self) -> "Verdict":
         if self.status == "return" and (self.target_phase is None or not self.action):
             message = f"a verdict that returns needs target_phase and action. Received: {self}"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_that_gates_fails_where_it_proceeds(self) -> "Verdict":
+        if self.status == "proceed" and self.failing:
+            names = ", ".join(item.name for item in self.failing)
+            message = (
+                f"a verdict that proceeds has no failing evidence that gates. Received: {names}"
+            )
             raise ValueError(message)
         return self

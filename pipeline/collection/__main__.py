@@ -18,7 +18,7 @@ from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
 
-@stage("collection")
+@stage("collection", after="planning")
 def main(params: Params, run: Run) -> Verdict:
     """Collect, report and judge."""
     from pipeline.collection.collecting import collect

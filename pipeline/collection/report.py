@@ -10,7 +10,7 @@ from pipeline.collection.manifest import Manifest, Partition
 from pipeline.expectations import Validator
 from pipeline.pages import Page, new_figure
 from pipeline.params import CollectionParams, ShopParams
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, failing
 
 Report = dict[str, Any]
 
@@ -111,7 +111,7 @@ def verdict(found: Report, params: CollectionParams, shop: ShopParams) -> Verdic
             note=f"last event {last}, as_of {needed_to}",
         ),
     )
-    missing = [item.name for item in evidence if not item.holds]
+    missing = [item.name for item in failing(evidence)]
     if not missing:
         return Verdict(
             phase="collection",

@@ -4,22 +4,26 @@ Reads:  data/clean; data/labelled/examples.parquet; models/candidates/<name>/mod
         reports/testing/metrics.json (which is the champion); reports/planning/plan.json
 Writes: models/champion; reports/deployment/{report.json,index.html,verdict.json};
         .bentoml/ (the Bento) and reports/deployment/latency.json, both of this machine
-A failed check leaves the old champion in place.
+A failed check leaves the old champion in place, unless a person has accepted it by name.
 """
 
+import logging
 import shutil
 import sys
 from pathlib import Path
 
 from pipeline import artefacts
 from pipeline.families.threads import suit_threads
+from pipeline.gates import may_go_on
 from pipeline.params import Params
 from pipeline.stage import stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
+log = logging.getLogger("evergreen")
 
-@stage("deployment")
+
+@stage("deployment", after="testing")
 def main(params: Params, run: Run) -> Verdict:
     """Refit, bundle, prove, promote."""
     from pipeline.deployment import release, report
@@ -33,15 +37,19 @@ def main(params: Params, run: Run) -> Verdict:
     clear_checkpoints()
     proof = release.prove(manifest, params)
     conclusion = report.verdict(manifest, proof, guardrails)
-    measured = report.latency(proof)
-    run.log_metrics(measured)
-    artefacts.write_json(measured, Path("reports/deployment/latency.json"))
-    if conclusion.status != "proceed":
+    latency = report.latency(proof)
+    log.info("measured: %s", report.measured(proof))
+    run.log_metrics(latency)
+    artefacts.write_json(latency, Path("reports/deployment/latency.json"))
+    is_promoted = may_go_on(conclusion)
+    if is_promoted:
+        release.promote()
+    else:
         shutil.rmtree(release.CHALLENGER)
-        return conclusion
-    release.promote()
     artefacts.write_json(report.report(manifest, proof), artefacts.DEPLOYMENT_REPORT.path)
     report.page(manifest, conclusion).write(artefacts.page("deployment").path)
+    if not is_promoted:
+        return conclusion
     run.register_model(
         params.deployment.registered_model,
         artefacts.CHAMPION.path,

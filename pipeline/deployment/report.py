@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.pages import Page
 from pipeline.params import GuardrailParams
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, failing
 
 if TYPE_CHECKING:
     from pipeline.deployment.release import Proof
@@ -56,7 +56,7 @@ def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParam
             note="measured; see latency.json beside this page",
         ),
     )
-    broken = [item.name for item in evidence if not item.holds]
+    broken = [item.name for item in failing(evidence)]
     name, version = manifest["model"]["name"], manifest["version"]
     if not broken:
         cause = f"{name} {version} answers as it did offline and is the champion"
@@ -64,14 +64,15 @@ def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParam
     return Verdict(
         phase="deployment",
         status="stop",
-        cause=f"{name} {version} was not promoted, the old champion stays: "
-        f"{', '.join(broken)} ({_measured(proof)})",
+        cause=f"{name} {version} does not hold {', '.join(broken)}: the old champion stays, unless "
+        "this is accepted",
         evidence=evidence,
-        action="Mend what is named, or change planning.guardrails, then `dvc repro deployment`.",
+        action="Mend what is named, or change planning.guardrails, then `uv run dvc repro`.",
     )
 
 
-def _measured(proof: "Proof") -> str:
+def measured(proof: "Proof") -> str:
+    """Return the load test on this machine in words, for the log."""
     load = proof.load
     return (
         f"p99 {load.p99_ms:.1f} ms while other guests of the host took "

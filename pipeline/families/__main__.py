@@ -15,7 +15,7 @@ from pipeline.stage import part
 from pipeline.tracking import Run
 
 
-@part("training", "families")
+@part("training", "families", after="labeling")
 def main(name: str, params: Params, run: Run) -> None:
     """Fit, save, report."""
     suit_threads(name)

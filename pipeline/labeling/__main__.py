@@ -17,7 +17,7 @@ from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
 
-@stage("labeling")
+@stage("labeling", after="collection")
 def main(params: Params, run: Run) -> Verdict:
     """Label, audit, validate and judge."""
     from pipeline.expectations import Validator

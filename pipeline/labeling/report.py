@@ -11,7 +11,7 @@ from pipeline.labeling.doubts import REASONS
 from pipeline.labeling.labelling import Labelled
 from pipeline.pages import Page, new_figure
 from pipeline.params import LabelingParams, ShopParams
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, failing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +49,8 @@ def verdict(
         for validation in validations
     )
     evidence = (_size(balances), doubtful, *expected)
-    failing = [item for item in evidence if not item.holds]
-    if not failing:
+    broken = failing(evidence)
+    if not broken:
         n_examples, n_labels = int(balances["n_examples"].sum()), labels["n_labels"]
         cause = f"{n_examples:,} examples with {n_labels:,} labels hold every expectation"
         return Verdict(phase="labeling", status="proceed", cause=cause, evidence=evidence)
@@ -61,7 +61,7 @@ def verdict(
     return Verdict(
         phase="labeling",
         status="return",
-        cause="; ".join(f"{item.name} is {item.value:.4g}" for item in failing),
+        cause="; ".join(f"{item.name} is {item.value:.4g}" for item in broken),
         evidence=evidence,
         target_phase="collection",
         action=action,

@@ -1,7 +1,7 @@
-"""Lifecycle: how the circle stands, phase by phase.
+"""Lifecycle: how the circle stands, phase by phase, and what a person accepts of it.
 
 Reads:  reports/<phase>/verdict.json of every phase
-Writes: nothing
+Writes: data/accepted/<phase>.jsonl, by `accept`
 """
 
 import argparse
@@ -11,30 +11,48 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.errors import EvergreenError
+from pipeline.verdicts import PHASES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0 if it could answer, 1 if a verdict cannot be read."""
+    """Run a command: 0 if it is done, 1 if it could not be."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help()
         return 0
-    from pipeline.lifecycle import status
-    from pipeline.verdicts import PHASES
-
     try:
-        verdicts = status.read_verdicts()
+        print(arguments.run(arguments))
     except EvergreenError as error:
         print(f"lifecycle failed. {error}", file=sys.stderr)
         return 1
-    rows = [status.status_of(phase, verdicts.get(phase)) for phase in PHASES]
-    width = shutil.get_terminal_size((100, 24)).columns
-    text = status.as_text(rows, width)
-    if arguments.json:
-        text = json.dumps(status.as_json(rows), indent=2, sort_keys=True, ensure_ascii=False)
-    print(text)
     return 0
+
+
+def show_status(arguments: argparse.Namespace) -> str:
+    """Return how every phase stands, as text or as JSON."""
+    from pipeline.lifecycle import status
+
+    verdicts = status.read_verdicts()
+    rows = [status.status_of(phase, verdicts.get(phase)) for phase in PHASES]
+    if arguments.json:
+        return json.dumps(status.as_json(rows), indent=2, sort_keys=True, ensure_ascii=False)
+    return status.as_text(rows, shutil.get_terminal_size((100, 24)).columns)
+
+
+def accept_verdict(arguments: argparse.Namespace) -> str:
+    """Accept the verdict of a phase; return what was accepted and what comes next."""
+    from pipeline import gates
+
+    accepted = gates.accept(arguments.phase, arguments.because)
+    return "\n".join(
+        [
+            f"Accepted '{accepted.status}' of {accepted.phase}: {accepted.because}",
+            f"  it says: {accepted.cause}",
+            *(f"  missing: {words}" for words in accepted.missing),
+            f"Written to {gates.file_of(accepted.phase)}; commit it, then `uv run dvc repro`.",
+        ]
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     words = "which phase is healthy, the number that says so, and where to look"
     status = commands.add_parser("status", help=words, description=f"Show {words}.")
     status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=show_status)
+    words = "let the circle go on although a phase says return or stop"
+    accept = commands.add_parser("accept", help=words, description=f"Accept: {words}.")
+    accept.add_argument("phase", choices=PHASES, help="whose verdict", metavar="phase")
+    accept.add_argument("--because", required=True, help="why; it is kept in git", metavar="REASON")
+    accept.set_defaults(run=accept_verdict)
     return parser
 
 

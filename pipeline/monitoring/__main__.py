@@ -18,7 +18,7 @@ from pipeline.verdicts import Verdict
 LATENCY = Path("reports/monitoring/latency.json")
 
 
-@stage("monitoring")
+@stage("monitoring", after="deployment")
 def main(params: Params, run: Run) -> Verdict:
     """Replay, observe, decide, report."""
     from pipeline.monitoring import report

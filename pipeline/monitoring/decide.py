@@ -22,7 +22,7 @@ from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.evidence import Findings, evidence_of, has_volume, limit_of, state_of
 from pipeline.monitoring.quality import State
 from pipeline.params import MonitoringParams
-from pipeline.verdicts import PHASES, Phase, Verdict
+from pipeline.verdicts import PHASES, Phase, Verdict, as_warnings
 
 OWN_PURCHASES = "repeat_label_share"
 
@@ -102,7 +102,7 @@ def decide(
             phase="monitoring",
             status="proceed",
             cause=_calm(found, state, params),
-            evidence=evidence,
+            evidence=as_warnings(evidence),
         )
     return Verdict(
         phase="monitoring",

@@ -15,7 +15,7 @@ from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
 
-@stage("planning")
+@stage("planning", after=None)
 def main(params: Params, run: Run) -> Verdict:
     """Plan, judge, and tell a manager."""
     from pipeline.planning.machine import INVENTORY_PATH, inventory, warn_if_small

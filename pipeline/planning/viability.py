@@ -5,20 +5,20 @@ import math
 from pipeline.params import PlanningParams
 from pipeline.planning.plan import Baseline, Plan
 from pipeline.planning.reach import EXPLORE
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, failing
 
 
 def verdict(plan: Plan, params: PlanningParams) -> Verdict:
     """Return `proceed` when every bound holds, else `stop` with what it would take."""
     evidence = evidence_of(plan, params)
-    failing = [item.name for item in evidence if not item.holds]
+    broken = [item.name for item in failing(evidence)]
     gain = plan.viability.gain
-    if failing:
+    if broken:
         return Verdict(
             phase="planning",
             status="stop",
             cause="Going on is not worth it. Out of bounds: "
-            + ", ".join(name.replace("_", " ") for name in failing),
+            + ", ".join(name.replace("_", " ") for name in broken),
             evidence=evidence,
             action=" ".join(plan.viability.needs),
         )
@@ -74,7 +74,7 @@ def interval_limit(plan: Plan, params: PlanningParams) -> float:
 
 def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
     """Return what it would take to become viable, a sentence each; nothing when it is."""
-    failing = {item.name for item in evidence_of(plan, params) if not item.holds}
+    broken = {item.name for item in evidence_of(plan, params) if not item.holds}
     found = plan.profile
     sentences = []
     users = users_needed(plan, params)
@@ -83,20 +83,20 @@ def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
             f"About {users - found.n_users:,} more users ({users:,} in all) with histories like "
             "these."
         )
-    if "baskets_per_user" in failing:
+    if "baskets_per_user" in broken:
         weeks = found.history_days / 7
         longer = weeks * (params.minimum_baskets_per_user / found.baskets_per_user - 1)
         sentences.append(f"About {math.ceil(longer):,} more weeks at the present pace of visits.")
-    if "history_days" in failing:
+    if "history_days" in broken:
         sentences.append(f"{params.minimum_history_days - found.history_days} more days of data.")
     if plan.viability.gain.high < params.minimum_gain:
         sentences.append(_about_gain(plan, params))
-    if "reachable_ceiling" in failing:
+    if "reachable_ceiling" in broken:
         sentences.append(
             "Candidates that shoppers come back to: even a perfect ranking of what "
             "can be offered now would not beat the popular list by enough."
         )
-    if "cycle_minutes" in failing or "memory_gib" in failing:
+    if "cycle_minutes" in broken or "memory_gib" in broken:
         sentences.append(
             f"A larger budget than planning.guardrails: about {plan.minutes():.0f} minutes and "
             f"{plan.memory_gib():.1f} GiB, or fewer training windows."

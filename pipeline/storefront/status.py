@@ -1,7 +1,5 @@
 """The drift light: what monitoring concluded last, where its verdict lies."""
 
-from pydantic import ValidationError
-
 from pipeline.artefacts import read_verdict
 from pipeline.errors import ArtefactError
 from pipeline.storefront.payloads import DriftLight
@@ -13,7 +11,4 @@ def drift_light() -> DriftLight:
         verdict = read_verdict("monitoring")
     except ArtefactError as error:
         return DriftLight(status="unknown", cause=error.action)
-    except ValidationError:
-        action = "The verdict has another form: run `dvc repro --force monitoring`."
-        return DriftLight(status="unknown", cause=action)
     return DriftLight(status=verdict.status, cause=verdict.cause)

@@ -15,7 +15,7 @@ from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
 
-@stage("testing")
+@stage("testing", after="training")
 def main(params: Params, run: Run) -> Verdict:
     """Measure, choose, report."""
     from pipeline.planning.plan import read_plan

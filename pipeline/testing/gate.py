@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.diagnosis.finding import Finding
 from pipeline.planning.plan import Plan
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, failing
 
 LEAK = "leak"
 
@@ -48,7 +48,7 @@ def gate(
     evidence = _evidence(champion, metrics, paired, plan)
     rolling = metrics["rolling"]
     value = rolling[plan.primary_metric]
-    broken = [item for item in evidence if not item.holds and item.name != "ahead_of_baselines"]
+    broken = failing(evidence)
     low, high = rolling["interval"][plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
     leak = next((finding for finding in suspected if finding.name == LEAK), None)
@@ -116,6 +116,7 @@ def _evidence(
             value=paired[worst]["low"],
             bound=0.0,
             holds=paired[worst]["low"] > 0,
+            gates=False,
             note=f"lower end of the deep model's smallest lead, over {worst}; below 0 the best "
             "baseline is promoted instead",
         ),

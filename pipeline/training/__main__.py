@@ -15,7 +15,7 @@ from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
 
-@stage("training")
+@stage("training", after="labeling")
 def main(params: Params, run: Run) -> Verdict:
     """Compare, choose, report."""
     from pipeline.recommenders.tables import read_shop

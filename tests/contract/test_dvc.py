@@ -130,10 +130,67 @@ def test_every_artefact_is_an_output_of_its_stage(stage: str) -> None:
 def test_inputs_are_outputs_of_an_earlier_stage(stage: str) -> None:
     earlier = list(STAGES)[: list(STAGES).index(stage)]
     made = [out for name in earlier for kind in ("outs", "metrics") for out in outputs(name, kind)]
-    given = ("data/source", "data/reviewed", "data/suppressed")
+    given = ("data/source", "data/reviewed", "data/suppressed", "data/accepted")
     for dep in STAGES[stage]["deps"]:
-        if dep.split("/")[0] != "pipeline" and dep not in given:
+        is_given = any(is_within(dep, place) for place in given)
+        if dep.split("/")[0] != "pipeline" and not is_given:
             assert any(is_within(dep, out) or is_within(out, dep) for out in made), dep
+
+
+def gate_of(stage: str) -> str | None:
+    """What the entry point of `stage` declares as `after`."""
+    tree = ast.parse((PROJECT / "pipeline" / stage / "__main__.py").read_text(encoding="utf-8"))
+    main = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "main")
+    (decorator,) = main.decorator_list
+    assert isinstance(decorator, ast.Call), f"{stage} is no @stage and no @part"
+    assert ast.unparse(decorator.func) in {"stage", "part"}
+    (after,) = [word.value for word in decorator.keywords if word.arg == "after"]
+    value = ast.literal_eval(after)
+    assert value is None or value in PHASES
+    return None if value is None else str(value)
+
+
+def gates_of(stage: str) -> set[str]:
+    """Every phase whose verdict has to proceed before `stage` can run."""
+    before = gate_of(stage)
+    return set() if before is None else {before, *gates_of(before)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_what_its_gate_guards(stage: str) -> None:
+    assert STAGES[stage]["cmd"].split()[:3] == ["python", "-m", f"pipeline.{stage}"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_the_first_stage_has_no_gate(stage: str) -> None:
+    assert (gate_of(stage) is None) == (stage == PHASES[0])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_verdict_before_it_and_on_what_was_accepted_of_it(
+    stage: str,
+) -> None:
+    after = gate_of(stage)
+    deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("data/accepted")]
+    assert deps == ([] if after is None else [f"data/accepted/{after}.jsonl"])
+    if after is not None:
+        assert f"reports/{after}/verdict.json" in STAGES[stage]["deps"]
+        assert (PROJECT / "data" / "accepted" / f"{after}.jsonl").is_file()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_what_its_gates_have_judged(stage: str) -> None:
+    """Whatever a stage reads, the verdict on it lies behind one of the gates."""
+    judged = {"families": "training"}
+    makers = {
+        judged.get(name, name)
+        for name in STAGES
+        for kind in ("outs", "metrics", "plots")
+        for out in outputs(name, kind)
+        for dep in STAGES[stage]["deps"]
+        if is_within(dep, out) or is_within(out, dep)
+    }
+    assert makers - {stage} <= gates_of(stage)
 
 
 def is_within(inner: str, outer: str) -> bool:

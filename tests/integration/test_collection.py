@@ -54,6 +54,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     offers = tiny_shop.offers()
     offers[offers["starts"] < AFTER].to_parquet(source / "offers.parquet", index=False)
     write_params(folder)
+    tiny_shop.write_verdicts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main([]) == 0

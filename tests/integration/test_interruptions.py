@@ -77,6 +77,7 @@ PROVED = (
     ("pipeline.deployment.release.prove", nothing),
     ("pipeline.deployment.report.verdict", proven),
     ("pipeline.deployment.report.latency", lambda _: {}),
+    ("pipeline.deployment.report.measured", nothing),
 )
 MOMENTS = {
     "planning, while it plans": Interruption("planning", "pipeline.planning.planning.make_plan"),
@@ -175,6 +176,7 @@ def test_ctrl_c_leaves_what_the_last_run_wrote(
     tiny_shop.write_params(shop_folder / "params.yaml", values)
     put_sentinels(case.phase)
     put_sentinels("testing")  # deployment reads which candidate won
+    tiny_shop.write_verdicts(shop_folder)
     before = written()
     main = importlib.import_module(f"pipeline.{case.phase}.__main__").main
     for name, stand_in in case.before:

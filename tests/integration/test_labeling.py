@@ -25,6 +25,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("collected")
     tiny_shop.write_source(folder / "data" / "source")
     tiny_shop.write_params(folder / "params.yaml", tiny_shop.params())
+    tiny_shop.write_verdicts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert collect([]) == 0
@@ -37,6 +38,7 @@ def shop(collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         copy = shutil.copytree if (collected / name).is_dir() else shutil.copy
         (tmp_path / name).parent.mkdir(exist_ok=True)
         copy(collected / name, tmp_path / name)
+    tiny_shop.write_verdicts(tmp_path)
     monkeypatch.chdir(tmp_path)
     reviewed(HEADER)
     return tmp_path

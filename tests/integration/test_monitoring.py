@@ -33,6 +33,7 @@ from pipeline.testing.signals import (
     output_signals,
     psi,
 )
+from tests import tiny_shop
 
 pytestmark = pytest.mark.slow
 
@@ -304,6 +305,7 @@ def test_the_stage_writes_its_outputs_and_its_verdict(
     monkeypatch.setattr(watch, "deployed_service", deployed)
     monkeypatch.setattr(watch, "read_known", lambda _params: shop.known)
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    tiny_shop.write_verdicts(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main([]) == 0
     written = {path.name for path in (tmp_path / "reports" / "monitoring").iterdir()}

@@ -11,21 +11,23 @@ from pipeline.params import Params
 from pipeline.stage import stage
 from pipeline.tracking import Run
 from pipeline.verdicts import PHASES, Evidence, Verdict
+from tests import tiny_shop
 from tests.tiny_shop import PROJECT
 
 
 def no_store(folder: Path) -> None:
-    """Point MLflow at a place where no store can be."""
+    """Point MLflow at a place where no store can be; let every phase have proceeded."""
     text = (folder / "params.yaml").read_text(encoding="utf-8")
     changed = text.replace("sqlite:///mlflow.db", "sqlite:////no/such/folder/mlflow.db")
     (folder / "params.yaml").write_text(changed, encoding="utf-8")
+    tiny_shop.write_verdicts(folder)
 
 
 def test_a_verdict_that_proceeds_exits_with_0(shop_folder: Path) -> None:
     no_store(shop_folder)
     conclusion = Verdict(phase="planning", status="proceed", cause="All is well.")
 
-    @stage("planning")
+    @stage("planning", after=None)
     def main(params: Params, run: Run) -> Verdict:
         return conclusion
 
@@ -36,7 +38,7 @@ def test_a_verdict_that_proceeds_exits_with_0(shop_folder: Path) -> None:
 def test_a_verdict_that_stops_exits_with_1_and_is_kept(shop_folder: Path) -> None:
     no_store(shop_folder)
 
-    @stage("planning")
+    @stage("planning", after=None)
     def main(params: Params, run: Run) -> Verdict:
         evidence = (Evidence(name="users", value=25, bound=200, holds=False),)
         return Verdict(phase="planning", status="stop", cause="Too few.", evidence=evidence)
@@ -50,7 +52,7 @@ def test_an_expected_error_is_one_sentence_and_1(
 ) -> None:
     no_store(shop_folder)
 
-    @stage("collection")
+    @stage("collection", after="planning")
     def main(params: Params, run: Run) -> Verdict:
         raise SourceError("A file was wanted", received="nothing", action="Put it there.")
 
@@ -62,7 +64,7 @@ def test_an_expected_error_is_one_sentence_and_1(
 def test_ctrl_c_exits_with_130(shop_folder: Path) -> None:
     no_store(shop_folder)
 
-    @stage("collection")
+    @stage("collection", after="planning")
     def main(params: Params, run: Run) -> Verdict:
         raise KeyboardInterrupt
 
@@ -72,7 +74,7 @@ def test_ctrl_c_exits_with_130(shop_folder: Path) -> None:
 def test_wrong_params_exit_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    @stage("planning")
+    @stage("planning", after=None)
     def main(params: Params, run: Run) -> Verdict:
         raise AssertionError
 

@@ -6,12 +6,23 @@ import pytest
 
 from pipeline.errors import BundleError, EvergreenError
 from pipeline.pages import Page, new_figure
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.verdicts import Evidence, Verdict, as_warnings
 
 
 def test_a_return_must_say_where_and_how() -> None:
     with pytest.raises(ValueError, match="target_phase and action"):
         Verdict(phase="testing", status="return", cause="worse than counting")
+
+
+def test_a_verdict_with_failing_evidence_that_gates_cannot_proceed() -> None:
+    narrow = Evidence(name="coverage@10", value=0.01, bound=0.05, holds=False)
+    with pytest.raises(ValueError, match=r"Received: coverage@10"):
+        Verdict(phase="testing", status="proceed", cause="as planned", evidence=(narrow,))
+    warned = Verdict(
+        phase="testing", status="proceed", cause="as planned", evidence=as_warnings([narrow])
+    )
+    assert [item.name for item in warned.warnings] == ["coverage@10"]
+    assert warned.status_in_words == "proceed, with warnings"
 
 
 def test_only_evidence_that_gates_can_fail_a_phase_the_rest_warns() -> None:
@@ -20,7 +31,14 @@ def test_only_evidence_that_gates_can_fail_a_phase_the_rest_warns() -> None:
         Evidence(name="coverage@10", value=0.01, bound=0.05, holds=False),
         Evidence(name="label_noise", value=None, holds=False, gates=False),
     )
-    verdict = Verdict(phase="testing", status="proceed", cause="as planned", evidence=measured)
+    verdict = Verdict(
+        phase="testing",
+        status="return",
+        cause="too few products",
+        evidence=measured,
+        target_phase="training",
+        action="Widen the lists.",
+    )
     assert [item.name for item in verdict.failing] == ["coverage@10"]
     assert [item.name for item in verdict.warnings] == ["label_noise"]
 

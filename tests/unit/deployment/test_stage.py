@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import artefacts
+from pipeline import artefacts, gates
 from pipeline.deployment import report
 from pipeline.deployment.bundle import write_manifest
 from pipeline.deployment.golden import GoldenResult
@@ -13,6 +13,8 @@ from pipeline.deployment.pointer import in_force, read_pointer
 from pipeline.deployment.release import CHALLENGER, Proof, learnable, promote
 from pipeline.params import GuardrailParams, read_params
 from pipeline.recommenders.shop import Shop
+from pipeline.tracking import Run
+from tests import tiny_shop
 
 MANIFEST = {
     "version": "abc",
@@ -114,19 +116,19 @@ def write_folder(folder: Path, text: str, *more: str) -> str:
     return str(write_manifest(folder, {})["version"])
 
 
-def test_a_failed_check_leaves_the_old_champion(
-    shop_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pipeline.deployment import __main__ as deployment
+@pytest.fixture
+def proved(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A deployment whose service shows, run by run, what the list says; an old champion."""
     from pipeline.deployment import release
     from pipeline.planning import plan
 
-    artefacts.CHAMPION.path.mkdir(parents=True)
-    (artefacts.CHAMPION.path / "model.json").write_text("old", encoding="utf-8")
+    tiny_shop.write_verdicts(shop_folder)
+    write_folder(artefacts.CHAMPION.path, "old")
     artefacts.write_json({"champion": "ranker"}, artefacts.TEST_METRICS.path)
+    changes: list[dict[str, Any]] = []
 
     def build(name: str, params: object) -> dict[str, Any]:
-        CHALLENGER.mkdir(parents=True)
+        write_folder(CHALLENGER, "new")
         return MANIFEST
 
     class Promised:
@@ -134,10 +136,40 @@ def test_a_failed_check_leaves_the_old_champion(
 
     monkeypatch.setattr(plan, "read_plan", Promised)
     monkeypatch.setattr(release, "build_challenger", build)
-    monkeypatch.setattr(release, "prove", lambda *_: proof(n_different=3))
+    monkeypatch.setattr(release, "prove", lambda *_: proof(**changes.pop()))
+    monkeypatch.setattr(Run, "register_model", lambda *_, **__: None)
+    return changes
+
+
+def champion() -> str:
+    return (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8")
+
+
+def test_a_failed_check_leaves_the_old_champion(proved: list[dict[str, Any]]) -> None:
+    from pipeline.deployment import __main__ as deployment
+
+    proved.append({"n_different": 3})
     assert deployment.main([]) == 1
-    assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "old"
+    assert champion() == "old"
     assert not CHALLENGER.exists()
+    assert artefacts.read_verdict("deployment").status == "stop"
+    assert "golden_requests_equal" in artefacts.page("deployment").path.read_text("utf-8")
+
+
+def test_a_check_that_a_person_accepted_promotes_and_another_one_does_not(
+    proved: list[dict[str, Any]],
+) -> None:
+    from pipeline.deployment import __main__ as deployment
+
+    proved.append({"p99_ms": 2000.0})
+    assert deployment.main([]) == 1
+    gates.accept("deployment", "This machine is slower than the shop's")
+    proved.append({"n_different": 3})
+    assert deployment.main([]) == 1
+    assert champion() == "old"
+    proved.append({"p99_ms": 3000.0})
+    assert deployment.main([]) == 0
+    assert champion() == "new"
     assert artefacts.read_verdict("deployment").status == "stop"
 
 

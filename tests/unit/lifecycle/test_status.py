@@ -10,7 +10,7 @@ from pipeline.verdicts import PHASES, Evidence, Verdict
 
 GOOD = Evidence(name="recall@10", value=0.15, bound=0.1, holds=True)
 BAD = Evidence(name="input_drift", value=0.8, bound=0.25, holds=False)
-WELL = Verdict(phase="testing", status="proceed", cause="It is good", evidence=(GOOD, BAD))
+WELL = Verdict(phase="testing", status="proceed", cause="It is good", evidence=(GOOD,))
 ILL = Verdict(
     phase="monitoring",
     status="return",
@@ -92,7 +92,7 @@ def test_a_damaged_verdict_is_an_error_that_says_what_to_do(
 ) -> None:
     artefacts.write_text(content, artefacts.verdict("monitoring").path)
     assert main(["status"]) == 1
-    assert "Run `dvc repro --force monitoring`." in capsys.readouterr().err
+    assert "dvc repro --force" in capsys.readouterr().err
 
 
 def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
