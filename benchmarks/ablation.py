@@ -23,7 +23,7 @@ import numpy.typing as npt
 from benchmarks.machine import write_result
 from benchmarks.own_process import digest_of
 from pipeline import ranking
-from pipeline.artefacts import whole_file
+from pipeline.atomic import whole_file
 from pipeline.families.fit import clear_checkpoints, key_of
 from pipeline.families.ranker.examples import OwnPairs
 from pipeline.families.ranker.features import GROUPS, NAMES

@@ -1,16 +1,11 @@
 """Every file between stages: where it lies, what shape it has, how it is read and written.
 
 Paths are relative to the project's root, which is the working directory of every stage. A file is
-written whole or not at all: to a temporary name beside it, flushed to disk, then renamed.
+written whole or not at all (pipeline/atomic.py).
 """
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline import schemas
+from pipeline.atomic import restore, whole_file
 from pipeline.errors import ArtefactError
 from pipeline.verdicts import Phase, Verdict
 
@@ -39,6 +35,7 @@ class Artefact:
         Raises:
             ArtefactError: Nothing is there.
         """
+        restore(self.path)
         if not self.path.exists():
             raise ArtefactError(
                 f"'{self.path}' was wanted, which the stage '{self.stage}' writes",
@@ -222,56 +219,3 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it.
-
-    After any error, Ctrl-C included, `path` is as it was before and the temporary file is gone.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _sync(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces `path`.
-
-    After any error, Ctrl-C included, `path` is as it was before and the temporary folder is gone.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    old = temporary.with_suffix(".old")
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        _sync(path.parent)
-    finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

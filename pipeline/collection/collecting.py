@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline import artefacts, schemas
 from pipeline.artefacts import sha256
+from pipeline.atomic import restore, whole_folder
 from pipeline.collection.forgotten import LeftOut, without_forgotten
 from pipeline.collection.manifest import (
     Checked,
@@ -107,6 +108,8 @@ def collect(
         SourceError: The source cannot be read, or holds no events.
         DataQualityError: Too much of it breaks its expectations.
     """
+    for folder in (CLEAN, QUARANTINE):
+        restore(folder)
     earlier = read_manifest(artefacts.CLEAN_MANIFEST.path)
     forgotten = [entry.user_hash for entry in suppressed]
     named = [source.fingerprints, _settings(source, params, shop)]
@@ -118,8 +121,8 @@ def collect(
     raw = check_raw(source, earlier.raw, validator, params.maximum_failure_fraction)
     known, left_out = without_forgotten(source, suppressed)
     with (
-        artefacts.whole_folder(QUARANTINE) as quarantine,
-        artefacts.whole_folder(CLEAN) as clean,
+        whole_folder(QUARANTINE) as quarantine,
+        whole_folder(CLEAN) as clean,
     ):
         (quarantine / "README.txt").write_text(NOTE, encoding="utf-8")
         job = Job(known, params, shop, validator, clean, quarantine, left_out)

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.artefacts import CHAMPION, sha256
+from pipeline.atomic import restore
 from pipeline.errors import BundleError
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.onnx_graph import GRAPH, OnnxRecommender, export_onnx, load_onnx
@@ -144,6 +145,7 @@ def verify_bundle(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: There is no bundle, or a file is missing, altered or not listed.
     """
+    restore(path)
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         known: dict[str, str] = manifest["files"]

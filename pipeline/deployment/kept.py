@@ -12,7 +12,8 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from pipeline.artefacts import CHAMPION, whole_folder
+from pipeline.artefacts import CHAMPION
+from pipeline.atomic import restore, whole_folder
 from pipeline.deployment.bundle import MANIFEST, verify_bundle
 from pipeline.errors import BundleError
 
@@ -27,6 +28,7 @@ def version_of(bundle: Path) -> str:
     Raises:
         BundleError: There is no manifest, or it names no version.
     """
+    restore(bundle)
     try:
         version = str(json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -115,5 +117,12 @@ def prune(folder: Path, needed: Collection[str], *, n_kept: int = N_KEPT) -> lis
         shutil.rmtree(half, ignore_errors=True)
     gone = [version for version in kept(folder)[n_kept:] if version not in needed]
     for version in gone:
-        shutil.rmtree(folder / version)
+        _delete(folder / version)
     return gone
+
+
+def _delete(bundle: Path) -> None:
+    """Delete a kept bundle; killed halfway, what is left of it does not pass for one."""
+    half = bundle.with_name(f".{bundle.name}.tmp")
+    bundle.rename(half)
+    shutil.rmtree(half)

@@ -13,6 +13,7 @@ import httpx
 import pandas as pd
 
 from pipeline import artefacts
+from pipeline.atomic import restore, whole_folder
 from pipeline.deployment.bento import build_bento
 from pipeline.deployment.bundle import (
     GOLDEN,
@@ -191,7 +192,7 @@ def promote() -> None:
     Both are kept in models/releases, so that `python -m pipeline.serving rollback` finds its way.
     """
     remember(CHALLENGER)
-    with artefacts.whole_folder(artefacts.CHAMPION.path) as folder:
+    with whole_folder(artefacts.CHAMPION.path) as folder:
         shutil.copytree(CHALLENGER, folder, dirs_exist_ok=True)
     shutil.rmtree(CHALLENGER)
 
@@ -203,6 +204,7 @@ def remember(challenger: Path, folder: Path = RELEASES) -> None:
     to, even if this process is killed in between. A champion that is damaged is not kept, and
     before the first there is none.
     """
+    restore(artefacts.CHAMPION.path)
     with alone(folder):
         try:
             if artefacts.CHAMPION.path.exists():

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.artefacts import whole_folder, write_text
+from pipeline.artefacts import write_text
+from pipeline.atomic import whole_folder
 
 STYLE = """
 body { margin: 0; background: #f4f7f5; color: #1f2a24;

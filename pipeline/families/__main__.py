@@ -9,6 +9,7 @@ Writes: models/families/<name>/{saved_model,model.json,vocabulary.txt};
 import sys
 
 from pipeline import artefacts
+from pipeline.atomic import whole_folder
 from pipeline.families.threads import suit_threads
 from pipeline.params import Params
 from pipeline.stage import part
@@ -26,7 +27,7 @@ def main(name: str, params: Params, run: Run) -> None:
 
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
     fitted, recommender = fit_family(name, shop, params.families, seed=params.shop.seed)
-    with artefacts.whole_folder(artefacts.family(name).path) as folder:
+    with whole_folder(artefacts.family(name).path) as folder:
         recommender.save(folder)
     clear_checkpoints()
     validation = quality_on_validation(name, recommender, shop, params.families)

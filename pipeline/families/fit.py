@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pipeline.artefacts import whole_file
+from pipeline.atomic import whole_file
 from pipeline.errors import TrainingError
 from pipeline.params import FamilySection
 

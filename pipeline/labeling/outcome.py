@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import artefacts, schemas
+from pipeline.atomic import whole_folder
 from pipeline.labeling.audit import Audit, audit, review_counts
 from pipeline.labeling.balance import balance
 from pipeline.labeling.baskets import LINE_COLUMNS, basket_lines
@@ -98,11 +99,15 @@ def _splits(balances: pd.DataFrame) -> Audit:
 
 
 def write(found: Outcome) -> None:
-    """Write the examples, the questions and the audit."""
-    artefacts.write_table(found.table, artefacts.EXAMPLES.path, schemas.EXAMPLES)
-    text = found.queue.to_csv(index=False, lineterminator="\n")
-    artefacts.write_text(text, artefacts.REVIEW_QUEUE.path)
-    artefacts.write_json(review_tasks(found.queue), artefacts.REVIEW_TASKS.path)
+    """Write data/labelled with the examples and the questions, whole or not at all; the audit."""
+    with whole_folder(artefacts.EXAMPLES.path.parent) as folder:
+        examples, queue, tasks = (
+            folder / artefact.path.name
+            for artefact in (artefacts.EXAMPLES, artefacts.REVIEW_QUEUE, artefacts.REVIEW_TASKS)
+        )
+        artefacts.write_table(found.table, examples, schemas.EXAMPLES)
+        artefacts.write_text(found.queue.to_csv(index=False, lineterminator="\n"), queue)
+        artefacts.write_json(review_tasks(found.queue), tasks)
     artefacts.write_json(found.audit, artefacts.LABEL_AUDIT.path)
 
 

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from pipeline.artefacts import CHAMPION, whole_file
+from pipeline.artefacts import CHAMPION
+from pipeline.atomic import whole_file
 from pipeline.deployment.kept import RELEASES
 from pipeline.deployment.process import BUNDLE, RELEASES_FOLDER, store_of
 from pipeline.event_store.store import EventStore

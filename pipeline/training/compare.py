@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline import artefacts
+from pipeline.atomic import whole_folder
 from pipeline.families.candidates import baselines_on_validation, build_counting
 from pipeline.families.names import BASELINES
 from pipeline.params import BaselineParams, TrainingParams
@@ -60,7 +61,7 @@ def curves(names: Sequence[str]) -> pd.DataFrame:
 
 def write_candidates(family: str, shop: Shop, params: BaselineParams) -> None:
     """Write the chosen family and every baseline to models/candidates."""
-    with artefacts.whole_folder(artefacts.CANDIDATES.path) as folder:
+    with whole_folder(artefacts.CANDIDATES.path) as folder:
         shutil.copytree(artefacts.family(family).existing(), folder / family)
         for name in BASELINES:
             build_counting(name, shop, params).save(folder / name)

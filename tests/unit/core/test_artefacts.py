@@ -74,36 +74,6 @@ def test_a_table_that_breaks_its_schema_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
-    path = tmp_path / "plan.json"
-    artefacts.write_json({"target": 1}, path)
-    with pytest.raises(type(error)), artefacts.whole_file(path) as temporary:  # noqa: PT012
-        temporary.write_text("half", encoding="utf-8")
-        raise error
-    assert artefacts.read_json(Artefact(path, "planning")) == {"target": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]
-
-
-def test_an_interrupted_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "champion"
-    with artefacts.whole_folder(path) as folder:
-        (folder / "model").write_text("old", encoding="utf-8")
-    with pytest.raises(KeyboardInterrupt), artefacts.whole_folder(path) as folder:  # noqa: PT012
-        (folder / "model").write_text("new", encoding="utf-8")
-        raise KeyboardInterrupt
-    assert (path / "model").read_text(encoding="utf-8") == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["champion"]
-
-
-def test_a_new_folder_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
-    path = tmp_path / "champion"
-    for name in ("a", "b"):
-        with artefacts.whole_folder(path) as folder:
-            (folder / name).write_text(name, encoding="utf-8")
-    assert [file.name for file in path.iterdir()] == ["b"]
-
-
 def test_json_has_sorted_keys_and_eight_decimals(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     artefacts.write_json({"b": 1 / 3, "a": pd.Series([1]).iloc[0]}, path)
