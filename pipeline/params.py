@@ -433,7 +433,7 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
         ParamsError: The file is missing, is not YAML, or holds an unknown key or a wrong type.
     """
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ParamsError(
             f"'{path}' was wanted in the working directory",

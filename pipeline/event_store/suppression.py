@@ -87,7 +87,7 @@ def read_suppressed(path: Path = SUPPRESSED_USERS) -> SuppressionList:
     """
     if not path.exists():
         return SuppressionList()
-    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     good = rows[:1] == [HEADER] and all(_is_entry(row) for row in rows[1:])
     if not good:
         raise SourceError(

@@ -1,10 +1,13 @@
-"""Score many shoppers with the model that answers, without a running service: the nightly batch.
+"""Score many or all shoppers with the model that answers, without a running service.
 
 The answers are those that /recommend would give: events and availability come from the event store.
 
 Reads: params.yaml, the version that answers (see `releases`; models/champion/ or $EVERGREEN_BUNDLE
-when none was promoted by hand), the event store, the file of users.
-Writes: a Parquet file with the rows user_id, rank, item_id, score, slot, reasons.
+when none was promoted by hand), the event store, the file of users. Without such a file it scores
+all who bought something before the model's as_of or did something since.
+Writes: a file with the rows user_id, rank, item_id, score, slot, reasons, in the format that its
+name ends in. Memory does not grow with the number of shoppers: rows are written 64 shoppers at a
+time, and until the last of them the old file stays.
 """
 
 import argparse
@@ -17,7 +20,6 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from pipeline.artefacts import CHAMPION
@@ -29,6 +31,7 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.params import read_params
 from pipeline.releases.place import Place
 from pipeline.releases.watch import first_bundle
+from pipeline.serving.score_formats import SCHEMA, WRITERS, writer_of
 from pipeline.shelf.answering import Answering, Asked, as_of_moment
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.overlay import read_overlay
@@ -36,16 +39,6 @@ from pipeline.shelf.payloads import RecommendedItem, RecommendRequest, parse_rec
 from pipeline.shelf.user_list import read_users
 
 PART = 64
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("rank", pa.int32()),
-        ("item_id", pa.string()),
-        ("score", pa.float32()),
-        ("slot", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-    ]
-)
 
 log = logging.getLogger("evergreen.serving")
 
@@ -54,28 +47,29 @@ def main(argv: Sequence[str]) -> int:
     """Return 0 when the file is written.
 
     Raises:
-        EvergreenError: The users cannot be read, the champion is missing or altered, or the event
-            store cannot be opened. Nothing is written then.
+        EvergreenError: The format is unknown, the users cannot be read, the champion is missing or
+            altered, or the event store cannot be opened. Nothing is written then.
     """
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.serving score",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--users", type=Path, required=True, help=".parquet, .csv or .txt")
-    parser.add_argument("--out", type=Path, required=True, help="the .parquet file to write")
+    parser.add_argument("--users", type=Path, help=".parquet, .csv or .txt; all who are known")
+    parser.add_argument("--out", type=Path, required=True, help=f"to write: {', '.join(WRITERS)}")
     parser.add_argument("--k", type=int, help="items per shopper; serving.default_k")
     parser.add_argument("--at", help="moment of the requests, ISO 8601 with a zone; now")
     arguments = parser.parse_args(argv)
+    writer = writer_of(arguments.out)
     settings = _settings(arguments.k, arguments.at)
-    asked = read_users(arguments.users)
+    listed = None if arguments.users is None else read_users(arguments.users)
     answering, blocked, suppressed = _load()
+    asked = answering.builder.known_ids() if listed is None else listed
     forgotten = suppressed.of(asked)
     users = [user_id for user_id in asked if user_id not in forgotten]
-    queries = [settings.model_copy(update={"user_id": user_id}) for user_id in users]
-    with whole_file(arguments.out) as path, pq.ParquetWriter(path, SCHEMA) as writer:
-        for rows in scored(answering, queries, blocked):
-            writer.write_table(rows)
+    with whole_file(arguments.out) as path, writer(path) as write:
+        for rows in scored(answering, settings, users, blocked):
+            write(rows)
     n_unknown = sum(not answering.builder.is_known(user_id) for user_id in users)
     log.info("%s: %d shoppers, %d of them not known.", arguments.out, len(users), n_unknown)
     if forgotten:
@@ -109,23 +103,28 @@ def _load() -> tuple[Answering, AbstractSet[int], SuppressionList]:
 
 
 def scored(
-    answering: Answering, queries: Sequence[RecommendRequest], blocked: AbstractSet[int]
+    answering: Answering,
+    settings: RecommendRequest,
+    users: Sequence[str],
+    blocked: AbstractSet[int],
 ) -> Iterator[pa.Table]:
     """Yield the rows of SCHEMA of some shoppers at a time, with a progress bar.
 
     Args:
         answering: The champion.
-        queries: One per shopper.
+        settings: What all requests have in common.
+        users: Whom to score.
         blocked: Item indices that cannot be bought.
 
     Raises:
         RequestError: They ask for more than params.yaml allows.
     """
     now = time.time()
-    with tqdm(total=len(queries), desc="score", unit=" shoppers", disable=None) as bar:
-        for start in range(0, len(queries), PART):
-            part = queries[start : start + PART]
-            asked = [answering.ask(query, now, blocked) for query in part]
+    with tqdm(total=len(users), desc="score", unit=" shoppers", disable=None) as bar:
+        for start in range(0, len(users), PART):
+            part = users[start : start + PART]
+            queries = [settings.model_copy(update={"user_id": user_id}) for user_id in part]
+            asked = [answering.ask(query, now, blocked) for query in queries]
             # chance by shopper and moment: the same file scored again is the same
             chance = [f"{each.query.user_id} {each.situation.moment}" for each in asked]
             shelves = answering.shelves(asked, chance)

@@ -96,6 +96,10 @@ class RequestBuilder:
         """Tell whether the shopper ever bought anything, or did anything since `as_of`."""
         return self._histories.row(user_id) >= 0 or self._overlay.latest(user_id) > -np.inf
 
+    def known_ids(self) -> list[str]:
+        """Return all shoppers who are known, in the order of their ids."""
+        return sorted({*self._histories.user_ids, *self._overlay.user_ids()})
+
     def drop(self, forgotten: SuppressionList) -> None:
         """Lose what was worked out of the events of some people."""
         self._lines.drop(forgotten)

@@ -77,6 +77,11 @@ class Overlay:
         events = self._events.get(user_id)
         return events[-1].time if events else -np.inf
 
+    def user_ids(self) -> tuple[str, ...]:
+        """Return the shoppers who did something since."""
+        with self._lock:
+            return tuple(self._events)
+
     def __len__(self) -> int:
         """Return the number of events."""
         return sum(len(events) for events in self._events.values())

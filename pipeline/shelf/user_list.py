@@ -1,4 +1,8 @@
-"""The shoppers in a file: Parquet or CSV with a column user_id, or text with one id per line."""
+"""The shoppers in a file: Parquet or CSV with a column user_id, or text with one id per line.
+
+An id is what the file holds, in every format: nothing is trimmed or changed. A byte order mark, as
+spreadsheets write it, is no part of the first id.
+"""
 
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import pyarrow as pa
 from pipeline.errors import SourceError
 
 COLUMN = "user_id"
+ENCODING = "utf-8-sig"
 
 
 def read_users(path: Path) -> list[str]:
@@ -27,13 +32,21 @@ def read_users(path: Path) -> list[str]:
 
 
 def _column(path: Path) -> "pd.Series[str]":
-    if path.suffix == ".parquet":
+    kind = path.suffix.lower()
+    if kind == ".parquet":
         return pd.read_parquet(path, columns=[COLUMN])[COLUMN].astype("string")
-    if path.suffix == ".csv":
-        return pd.read_csv(path, usecols=[COLUMN], dtype="string", keep_default_na=False)[COLUMN]
-    if path.suffix == ".txt":
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return pd.Series([line.strip() for line in lines], dtype="string")
+    if kind == ".csv":
+        rows = pd.read_csv(
+            path,
+            usecols=[COLUMN],
+            dtype="string",
+            keep_default_na=False,
+            encoding=ENCODING,
+        )
+        return rows[COLUMN]
+    if kind == ".txt":
+        lines = path.read_text(encoding=ENCODING).removesuffix("\n").split("\n")
+        return pd.Series(lines, dtype="string")
     message = f"the ending '{path.suffix}'"
     raise ValueError(message)
 

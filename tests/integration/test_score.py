@@ -1,5 +1,8 @@
 """`python -m pipeline.serving score` with a method without TensorFlow behind it."""
 
+import csv
+import gc
+import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,12 +16,16 @@ from pipeline.deployment.process import BUNDLE, EVENT_STORE, RELEASES_FOLDER
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
+from pipeline.recommenders.requests import Requests
 from pipeline.releases import changes
 from pipeline.serving.__main__ import main
+from pipeline.serving.score import PART
+from pipeline.shelf.payloads import RecommendRequest
 from tests.fake_bundle import AS_OF, FakeBundle
 from tests.fake_releases import fake_place, load_fake, write_fake
 from tests.served import Http, act, recommend, send
 from tests.tiny_shop import PROJECT
+from tests.unit.event_store.rows import event
 
 AT = (AS_OF + timedelta(days=1)).isoformat()
 
@@ -144,3 +151,70 @@ def test_settings_that_make_no_sense_are_refused(
 ) -> None:
     assert score("ann", more=more) == 1
     assert not (tmp_path / "out.parquet").exists()
+
+
+def everybody(tmp_path: Path, name: str) -> int:
+    return main(["score", "--out", str(tmp_path / name), "--at", AT, "--k", "3"])
+
+
+def test_without_a_list_all_who_are_known_are_scored(
+    score: Callable[..., int], path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EventStore(f"sqlite:///{path}")
+    after = AS_OF + timedelta(hours=1)
+    events = [
+        event(str(n), user_id=user, timestamp=after) for n, user in enumerate(("new", "gone"))
+    ]
+    store.append(events)
+    forget(store.database, ["gone"], SuppressionList())
+    store.close()
+    assert score("ann", "bob", "new", more=("--k", "3")) == 0
+    with caplog.at_level(logging.INFO, "evergreen.serving"):
+        assert everybody(tmp_path, "all.parquet") == 0
+    assert (tmp_path / "all.parquet").read_bytes() == (tmp_path / "out.parquet").read_bytes()
+    assert "3 shoppers, 0 of them not known" in caplog.text
+
+
+@pytest.mark.usefixtures("score")
+def test_the_ending_of_the_name_is_the_format(tmp_path: Path) -> None:
+    for name in ("scores.parquet", "scores.CSV", "scores.jsonl"):
+        assert everybody(tmp_path, name) == 0
+    rows = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert len(rows) > 3
+    with (tmp_path / "scores.CSV").open(encoding="utf-8", newline="") as stream:
+        assert list(csv.DictReader(stream)) == [
+            {
+                **{name: str(value) for name, value in row.items()},
+                "reasons": "; ".join(row["reasons"]),
+            }
+            for row in rows
+        ]
+    lines = (tmp_path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+
+
+@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.parquet.gz"])
+@pytest.mark.usefixtures("score")
+def test_another_ending_is_refused_before_anything_is_read(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert everybody(tmp_path, name) == 1
+    assert "ends in .parquet, .csv, .jsonl" in caplog.text
+    assert not (tmp_path / name).exists()
+
+
+def test_memory_does_not_grow_with_the_number_of_shoppers(
+    score: Callable[..., int], bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = bundle.recommender.rank_explained
+
+    def counted(requests: Requests, k: int) -> object:
+        asked.append(len(requests))
+        waiting = sum(isinstance(each, RecommendRequest) for each in gc.get_objects())
+        assert waiting <= PART + 1
+        return real(requests, k)
+
+    monkeypatch.setattr(bundle.recommender, "rank_explained", counted)
+    assert score(*(f"user-{at}" for at in range(3 * PART)), more=("--k", "1")) == 0
+    assert max(asked) <= PART
