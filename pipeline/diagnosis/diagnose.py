@@ -1,7 +1,7 @@
 """The front door: every disease is looked for, in the order in which one would be treated."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.diagnosis.data_size import too_little_data
@@ -44,17 +44,23 @@ def diagnose(inputs: Inputs, params: DiagnosisParams) -> tuple[Finding, ...]:
     A leak comes first: it makes every other number worthless. Then what makes learning itself
     fail; then over- and underfit, which another fit cures; labels and data cost people and time.
     What a disease makes unreadable is `unknown` until that one is cured: a network that cannot
-    learn says nothing about data, and one that learned badly is no judge of labels.
+    learn says nothing about data. One that learned badly still judges labels, but only acquits
+    them: it contradicts more of them than a better one would.
     """
     first = [_leak(inputs, params), units(inputs.probe, params)]
-    fits = {"overfit": overfit, "underfit": underfit}
-    for name, look in fits.items():
-        if inputs.seen is None:
-            first.append(unknown(name, NOT_ASKED))
-        else:
-            sound = _blocked(name, first[:2])
-            first.append(sound or look(inputs.seen, inputs.curve, params))
-    return (*first, _labels(inputs, first, params), _data(inputs, first, params))
+    fits = [_fit("overfit", inputs, first, params), _fit("underfit", inputs, first, params)]
+    labels = _labels(inputs, first, fits, params)
+    return (*first, *fits, labels, _data(inputs, first, params))
+
+
+def _fit(name: str, inputs: Inputs, before: Sequence[Finding], params: DiagnosisParams) -> Finding:
+    if inputs.seen is None:
+        return unknown(name, NOT_ASKED)
+    if blocked := _blocked(name, before):
+        return blocked
+    if name == "overfit":
+        return overfit(inputs.seen, params)
+    return underfit(inputs.seen, inputs.curve, params)
 
 
 def _leak(inputs: Inputs, params: DiagnosisParams) -> Finding:
@@ -68,14 +74,21 @@ def _leak(inputs: Inputs, params: DiagnosisParams) -> Finding:
     return leak(clues, params)
 
 
-def _labels(inputs: Inputs, before: Sequence[Finding], params: DiagnosisParams) -> Finding:
+def _labels(
+    inputs: Inputs, before: Sequence[Finding], fits: Sequence[Finding], params: DiagnosisParams
+) -> Finding:
     if inputs.judged is None:
         return unknown("label_noise", NOT_ASKED)
-    return _blocked("label_noise", before) or label_noise(inputs.judged, params)
+    if blocked := _blocked("label_noise", before):
+        return blocked
+    finding, judge = label_noise(inputs.judged, params), _blocked("label_noise", fits)
+    if finding.verdict == "suspected" and judge is not None:
+        return replace(judge, evidence=finding.evidence)
+    return finding
 
 
 def _data(inputs: Inputs, before: Sequence[Finding], params: DiagnosisParams) -> Finding:
-    return _blocked("too_little_data", before[:2]) or too_little_data(inputs.probe, params)
+    return _blocked("too_little_data", before) or too_little_data(inputs.probe, params)
 
 
 def _blocked(name: str, before: Sequence[Finding]) -> Finding | None:

@@ -15,8 +15,8 @@ class Finding:
 
     Attributes:
         name: Of the disease: overfit, underfit, too_little_data, label_noise, leak, units.
-        verdict: `unknown` when nothing was measured that could tell.
-        evidence: The numbers beside their bounds.
+        verdict: `unknown` when nothing was measured that could tell, or too little.
+        evidence: The numbers beside their bounds; of a healthy finding all hold.
         cause: One plain sentence.
         target_phase: Where the cure is; None unless suspected.
         action: What to do there; None unless suspected.
@@ -28,6 +28,35 @@ class Finding:
     cause: str
     target_phase: Phase | None = None
     action: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that nothing is called healthy against its own numbers."""
+        broken = [item.name for item in self.evidence if not item.holds]
+        if self.verdict == "healthy" and broken:
+            message = f"Expected evidence that holds in a healthy finding, got {broken} beyond it"
+            raise ValueError(message)
+
+    def open_evidence(self) -> tuple[Evidence, ...]:
+        """Return what a verdict has to show of the finding: warnings, none of a healthy one.
+
+        The names begin with that of the finding. What could not be answered has no value.
+        """
+        if self.verdict == "healthy":
+            return ()
+        broken = [item for item in self.evidence if not item.holds]
+        if self.verdict == "unknown" or not broken:
+            note = " ".join([self.cause, *(f"{i.name}: {_number(i)}" for i in broken)])
+            return (Evidence(name=self.name, value=None, holds=False, gates=False, note=note),)
+        return tuple(
+            item.model_copy(
+                update={
+                    "name": f"{self.name}: {item.name}",
+                    "gates": False,
+                    "note": f"{self.cause} {item.note}".strip(),
+                }
+            )
+            for item in broken
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON file."""
@@ -45,9 +74,14 @@ def healthy(name: str, evidence: tuple[Evidence, ...], cause: str) -> Finding:
     return Finding(name, "healthy", evidence, cause)
 
 
-def unknown(name: str, cause: str) -> Finding:
-    """Return that the disease `name` could not be looked for, and why."""
-    return Finding(name, "unknown", (), cause)
+def unknown(name: str, cause: str, evidence: tuple[Evidence, ...] = ()) -> Finding:
+    """Return that nothing can be said about the disease `name`, and why."""
+    return Finding(name, "unknown", evidence, cause)
+
+
+def _number(item: Evidence) -> str:
+    value = "no number" if item.value is None else f"{item.value:.4g}"
+    return value if item.bound is None else f"{value} against the bound {item.bound:.4g}"
 
 
 def at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:

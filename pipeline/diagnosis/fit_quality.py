@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.diagnosis.finding import Finding, above, at_most, healthy
+from pipeline.diagnosis.finding import Finding, above, at_most, healthy, unknown
 from pipeline.diagnosis.intervals import Doubles, Whole, interval, weighted_mean
 from pipeline.params import DiagnosisParams
 from pipeline.verdicts import Evidence
+
+BEHIND = "Even on requests that it learned from it is behind counting."
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,14 @@ def lost_lead(seen: Seen) -> tuple[float, float, float]:
     return gap, *interval(n, lambda drawn: train(drawn) - unseen(drawn))
 
 
-def overfit(seen: Seen, curve: Sequence[dict[str, Any]], params: DiagnosisParams) -> Finding:
+def overfit(seen: Seen, params: DiagnosisParams) -> Finding:
     """Return whether the model knows its training requests better than it knows shoppers.
+
+    A gap beyond the bound that may be chance is neither healthy nor suspected, and so is that of a
+    model that is behind counting even where it learned: it has no lead to lose.
 
     Args:
         seen: Quality where it learned and elsewhere.
-        curve: Rows of the learning curve: epoch, loss, validation.
         params: Bounds.
     """
     gap, low, high = lost_lead(seen)
@@ -77,28 +81,18 @@ def overfit(seen: Seen, curve: Sequence[dict[str, Any]], params: DiagnosisParams
             f"as a fraction of the quality there; interval {low / quality:+.3f} to "
             f"{high / quality:+.3f}",
         ),
-        _curve_evidence(curve, params),
     )  # fmt: skip
-    ahead = seen.train.lead.mean() > 0  # what is behind counting even there learned nothing
-    if gap / quality <= params.maximum_overfit_fraction or low <= 0 or not ahead:
+    if evidence[0].holds:
         return healthy("overfit", evidence, "It is as good on unseen requests as where it learned.")
+    if low <= 0:
+        return unknown("overfit", "The lead that it loses may be chance.", evidence)
+    if seen.train.lead.mean() <= 0:
+        return unknown("overfit", "It is behind counting even where it learned.", evidence)
     return Finding(
         "overfit", "suspected", evidence,
         f"On requests that it learned from, its lead over counting is {gap:.4f} larger than on "
         "unseen ones: it learned them by heart.",
         "training", "Fewer epochs or smaller layers, more dropout or weight_decay (families).",
-    )  # fmt: skip
-
-
-def _curve_evidence(curve: Sequence[dict[str, Any]], params: DiagnosisParams) -> Evidence:
-    """Return how far validation had fallen at the last epoch while the loss still fell."""
-    scores = [row["validation"] for row in curve if row.get("validation") is not None]
-    fell = len(curve) > 1 and curve[-1]["loss"] < curve[0]["loss"]
-    best = max(scores, default=0.0)
-    fall = (best - scores[-1]) / best if best > 0 and fell else 0.0
-    return at_most(
-        "validation_fall_fraction", float(fall), params.maximum_overfit_fraction,
-        "from the best epoch to the last, while the training loss fell; the best epoch is kept",
     )  # fmt: skip
 
 
@@ -110,38 +104,51 @@ def underfit(seen: Seen, curve: Sequence[dict[str, Any]], params: DiagnosisParam
         curve: Rows of the learning curve: epoch, loss, validation.
         params: Bounds.
     """
-    side = seen.train
-    low, high = interval(seen.n_users, weighted_mean(side.lead, side.user, seen.n_users))
-    gain = _last_gain(curve)
+    lead = _lead_where_it_learned(seen)
+    gain = last_gain(curve)
+    if gain is None:
+        if lead.holds:
+            return unknown("underfit", "Fewer than two epochs have a validation score.", (lead,))
+        return _underfit((lead,), BEHIND)
     evidence = (
-        above(
-            "lead_on_training_requests", high, 0.0,
-            f"upper end of the lead over the best counting method in {seen.metric} where it "
-            f"learned: {side.lead.mean():+.4f}, interval {low:+.4f} to {high:+.4f}",
-        ),
+        lead,
         at_most(
             "last_epoch_gain_fraction", gain, params.maximum_last_epoch_gain_fraction,
-            "gain of validation in the last epoch, when it was the best and the loss still fell",
+            f"gain of validation in epoch {len(curve)}, the last; 0 when an earlier one was best",
         ),
     )  # fmt: skip
     if all(item.holds for item in evidence):
         return healthy("underfit", evidence, "It learned what there is in its examples.")
-    text = (
-        "Even on requests that it learned from it is behind counting."
-        if not evidence[0].holds
-        else f"Validation still rose by {gain:.1%} in the last epoch: it was stopped too early."
+    rising = (
+        f"Validation still rose by {gain:.1%} in epoch {len(curve)}, the last: it may have been "
+        "stopped too early, which a fit with more epochs tells."
     )
-    return Finding(
-        "underfit", "suspected", evidence, text,
-        "training", "More epochs, a higher learning_rate or wider layers (families).",
+    return _underfit(evidence, rising if lead.holds else BEHIND)
+
+
+def _lead_where_it_learned(seen: Seen) -> Evidence:
+    side = seen.train
+    low, high = interval(seen.n_users, weighted_mean(side.lead, side.user, seen.n_users))
+    return above(
+        "lead_on_training_requests", high, 0.0,
+        f"upper end of the lead over the best counting method in {seen.metric} where it "
+        f"learned: {side.lead.mean():+.4f}, interval {low:+.4f} to {high:+.4f}",
     )  # fmt: skip
 
 
-def _last_gain(curve: Sequence[dict[str, Any]]) -> float:
-    """Return the relative gain of the last epoch, 0 unless it was the best and the loss fell."""
+def _underfit(evidence: tuple[Evidence, ...], cause: str) -> Finding:
+    action = "More epochs, a higher learning_rate or wider layers (families)."
+    return Finding("underfit", "suspected", evidence, cause, "training", action)
+
+
+def last_gain(curve: Sequence[dict[str, Any]]) -> float | None:
+    """Return the relative gain of validation in the last epoch, 0 unless it was the best.
+
+    A fit that stopped by itself has its best epoch before the last. What the loss did does not
+    count: that of an adversarial family need not fall. None with fewer than two scores.
+    """
     scores = [row["validation"] for row in curve if row.get("validation") is not None]
-    if len(scores) < 2 or int(np.argmax(scores)) != len(scores) - 1:  # noqa: PLR2004  a gain needs two
-        return 0.0
-    if curve[-1]["loss"] >= curve[-2]["loss"]:
-        return 0.0
-    return float((scores[-1] - scores[-2]) / max(scores[-2], 1e-9))
+    if len(scores) < 2:  # noqa: PLR2004  a gain needs two
+        return None
+    gain = (scores[-1] - scores[-2]) / max(scores[-2], 1e-9)
+    return float(gain) if int(np.argmax(scores)) == len(scores) - 1 else 0.0

@@ -113,8 +113,10 @@ def label_noise(judged: Judged, params: DiagnosisParams) -> Finding:
             "expectation",
         ),
     )  # fmt: skip
-    if noise <= bound or low <= bound / 2:
+    if noise <= bound:
         return healthy(NAME, evidence, "Labels hardly contradict what the model is sure of.")
+    if low <= bound / 2:
+        return unknown(NAME, "The labels that contradict it may be chance.", evidence)
     return Finding(
         NAME, "suspected", evidence,
         f"About {noise:.0%} of the labels look like errors: they are on products that the model is "

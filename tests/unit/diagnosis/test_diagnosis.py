@@ -1,5 +1,6 @@
 """Each disease made by hand in arrays: exactly that one is suspected, with the phase that cures."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from pipeline.diagnosis.data_size import doubling_gains, too_little_data
 from pipeline.diagnosis.diagnose import Inputs, diagnose
-from pipeline.diagnosis.finding import Finding, at_most
+from pipeline.diagnosis.finding import Finding, at_most, healthy, unknown
 from pipeline.diagnosis.fit_quality import Seen, Side, lost_lead, overfit, underfit
 from pipeline.diagnosis.intervals import interval, weighted_mean
 from pipeline.diagnosis.label_noise import (
@@ -177,7 +178,41 @@ def test_what_a_disease_makes_unreadable_is_unknown(params: DiagnosisParams) -> 
     }
     behind = seen(train=(0.18, 0.19), unseen=(0.17, 0.185))
     verdicts = {f.name: f.verdict for f in diagnose(inputs(seen=behind), params)}
-    assert (verdicts["label_noise"], verdicts["too_little_data"]) == ("unknown", "healthy")
+    assert (verdicts["label_noise"], verdicts["too_little_data"]) == ("healthy", "healthy")
+
+
+def test_a_model_that_learned_badly_acquits_labels_but_does_not_accuse_them(
+    params: DiagnosisParams,
+) -> None:
+    early = [CURVE[0], {"epoch": 2, "loss": 2.2, "validation": 0.21}]
+    for noise, verdict in ((0.0, "healthy"), (0.4, "unknown")):
+        found = {f.name: f for f in diagnose(inputs(curve=early, judged=judged(noise)), params)}
+        assert found["underfit"].verdict == "suspected"
+        assert found["label_noise"].verdict == verdict
+        assert found["label_noise"].evidence[0].value == pytest.approx(noise, abs=0.12)
+
+
+def test_a_healthy_finding_holds_in_all_its_numbers() -> None:
+    with pytest.raises(ValueError, match="got \\['x'\\] beyond it"):
+        healthy("overfit", (at_most("x", 2.0, 1.0),), "Fine.")
+
+
+def test_a_verdict_shows_what_is_suspected_or_unknown() -> None:
+    number = at_most("last_epoch_gain_fraction", 0.0129, 0.01, "gain")
+    fine = at_most("lead", 0.0, 1.0)
+    suspected = Finding("underfit", "suspected", (fine, number), "It rose.", "training", "More.")
+    (shown,) = suspected.open_evidence()
+    assert (shown.name, shown.value, shown.bound) == (
+        "underfit: last_epoch_gain_fraction", 0.0129, 0.01,
+    )  # fmt: skip
+    assert (shown.gates, shown.holds, shown.note) == (False, False, "It rose. gain")
+    (shown,) = unknown("label_noise", "Too few labels.").open_evidence()
+    assert (shown.name, shown.value, shown.holds, shown.gates, shown.note) == (
+        "label_noise", None, False, False, "Too few labels.",
+    )  # fmt: skip
+    (shown,) = unknown("overfit", "Chance.", (at_most("lost", 0.2, 0.1),)).open_evidence()
+    assert (shown.value, shown.note) == (None, "Chance. lost: 0.2 against the bound 0.1")
+    assert healthy("leak", (fine,), "").open_evidence() == ()
 
 
 def test_nothing_measured_is_unknown_and_never_healthy(params: DiagnosisParams) -> None:
@@ -204,42 +239,115 @@ def test_the_lost_lead_is_a_difference_of_differences() -> None:
     assert low <= gap <= high
 
 
-def test_a_gap_that_may_be_chance_is_not_overfit(params: DiagnosisParams) -> None:
+def test_a_gap_that_may_be_chance_is_neither_overfit_nor_healthy(params: DiagnosisParams) -> None:
     random = np.random.default_rng(0)
     user = np.arange(20)
     train = Side(user, random.uniform(0, 1, 20), np.full(20, 0.4))
     unseen = Side(user, random.uniform(0, 1, 20) - 0.1, np.full(20, 0.4))
-    assert overfit(Seen(train, unseen), [], params).verdict == "healthy"
+    assert overfit(Seen(train, unseen), params).verdict == "unknown"
 
 
 def test_weeks_that_are_harder_for_everyone_are_not_overfit(params: DiagnosisParams) -> None:
-    assert overfit(seen(train=(0.4, 0.38)), CURVE, params).verdict == "healthy"
+    assert overfit(seen(train=(0.4, 0.38)), params).verdict == "healthy"
 
 
-def test_a_last_epoch_that_only_raised_the_loss_is_not_underfit(params: DiagnosisParams) -> None:
+def test_a_lead_that_was_never_there_is_not_lost(params: DiagnosisParams) -> None:
+    behind = overfit(seen(train=(0.19, 0.195), unseen=(0.15, 0.185)), params)
+    assert (behind.verdict, behind.evidence[0].holds) == ("unknown", False)
+
+
+@pytest.mark.parametrize(
+    ("validation", "verdict"),
+    [
+        ([0.2, 0.2026], "suspected"),  # the second and last epoch brought 1.3 %
+        ([0.2, 0.2018], "healthy"),  # 0.9 %
+        ([0.19, 0.2, 0.2026], "suspected"),
+        ([0.19, 0.2, 0.1999, 0.1998], "healthy"),  # stopped by patience: its best is before
+        ([0.2], "unknown"),  # one epoch has nothing to rise from
+        ([None, None], "unknown"),
+    ],
+)
+def test_a_fit_was_stopped_too_early_when_its_last_epoch_is_its_best_by_far(
+    validation: list[float | None], verdict: str, params: DiagnosisParams
+) -> None:
+    curve = [{"epoch": n, "loss": 2.0, "validation": each} for n, each in enumerate(validation, 1)]
+    assert underfit(seen(), curve, params).verdict == verdict
+
+
+def test_a_loss_that_does_not_fall_hides_no_underfit(params: DiagnosisParams) -> None:
+    """The loss of an adversarial family may rise while its lists get better."""
     curve = [CURVE[0], {"epoch": 2, "loss": 2.5, "validation": 0.25}]
-    assert underfit(seen(), curve, params).verdict == "healthy"
-    assert underfit(seen(), [{"epoch": 1, "loss": 1.0, "validation": None}], params).verdict == (
-        "healthy"
-    )
+    assert underfit(seen(), curve, params).verdict == "suspected"
+
+
+def test_behind_counting_is_underfit_whatever_the_curve_tells(params: DiagnosisParams) -> None:
+    behind = seen(train=(0.18, 0.19), unseen=(0.17, 0.185))
+    assert underfit(behind, [], params).verdict == "suspected"
 
 
 def test_gains_per_doubling_by_hand() -> None:
     points = [
         {"fraction": 0.0625, "score": 0.1},
-        {"fraction": 0.25, "score": 0.14},  # two doublings: .02 each
-        {"fraction": 1.0, "score": 0.16},  # two doublings: .01 each, half of before
+        {"fraction": 0.25, "score": 0.14},  # two doublings that bring .04
+        {"fraction": 1.0, "score": 0.16},  # two that bring half of it: each .5^.5 of the last
     ]
-    assert doubling_gains(points) == pytest.approx((0.01, 0.005))
+    # x + x / r = .02 with r = .5^.5: the last brings x = .02 / (1 + 2^.5), the next r times that
+    last = 0.02 / (1 + 2**0.5)
+    assert doubling_gains(points) == pytest.approx((last, last * 0.5**0.5))
     falling = [{"fraction": f, "score": s} for f, s in ((0.25, 0.2), (0.5, 0.1), (1.0, 0.12))]
     assert doubling_gains(falling) == pytest.approx((0.02, 0.02))
+    rising = [{"fraction": f, "score": s} for f, s in ((0.25, 0.1), (0.5, 0.12), (1.0, 0.16))]
+    assert doubling_gains(rising) == pytest.approx((0.04, 0.04))
+    lost = [{"fraction": f, "score": s} for f, s in ((0.25, 0.1), (0.5, 0.16), (1.0, 0.12))]
+    assert doubling_gains(lost) == pytest.approx((-0.04, -0.04))
 
 
-def test_a_gain_that_may_be_chance_asks_for_no_data(params: DiagnosisParams) -> None:
+FRACTIONS = [(0.05, 0.2, 1.0), (0.25, 0.5, 1.0), (0.1, 0.9, 1.0), (0.02, 0.03, 1.0)]
+
+
+@pytest.mark.parametrize("fractions", FRACTIONS)
+@pytest.mark.parametrize("r", [0.05, 0.5, 0.8, 0.99])
+def test_the_next_doubling_of_a_geometric_curve_is_exact(
+    fractions: tuple[float, ...], r: float
+) -> None:
+    """limit - .05 * r^doublings: the next doubling brings .05 * (1 - r), the last 1 / r of that."""
+    points = [{"fraction": f, "score": 0.25 - 0.05 * r ** math.log2(f)} for f in fractions]
+    expected = (0.05 * (1 / r - 1), 0.05 * (1 - r))
+    assert doubling_gains(points) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("fractions", FRACTIONS)
+@pytest.mark.parametrize("exponent", [0.1, 0.5, 2.0])
+def test_the_next_doubling_of_a_power_law_is_exact(
+    fractions: tuple[float, ...], exponent: float
+) -> None:
+    """limit - .05 * size^-exponent, with size 1 now: the next doubling ends at size 2."""
+    points = [{"fraction": f, "score": 0.25 - 0.05 * f**-exponent} for f in fractions]
+    assert doubling_gains(points)[1] == pytest.approx(0.05 * (1 - 2**-exponent), rel=1e-5)
+
+
+def test_the_champion_of_november_asks_for_more_shoppers(params: DiagnosisParams) -> None:
+    """Its curve was called healthy by .00995 when two doublings shrank what is one's."""
+    shares = ((0.05, 0.2001792), (0.2, 0.21169131), (1.0, 0.2199329))
+    probe = {
+        "learning_curve": [{"fraction": f, "score": s} for f, s in shares],
+        "last_gain": {"difference": 0.00824159, "error": 0.00167887},
+    }
+    found = too_little_data(probe, params)
+    assert found.verdict == "suspected"
+    assert found.evidence[0].value == pytest.approx(0.0110, abs=5e-5)
+
+
+def test_a_gain_that_may_be_chance_neither_asks_for_data_nor_is_healthy(
+    params: DiagnosisParams,
+) -> None:
     rising = FAULTS["few shoppers"][0]["probe"]
     unsure = rising | {"last_gain": {"difference": 0.03, "error": 0.02}}
     assert too_little_data(rising, params).verdict == "suspected"
-    assert too_little_data(unsure, params).verdict == "healthy"
+    assert too_little_data(unsure, params).verdict == "unknown"
+    level = [{"fraction": f, "score": 0.2} for f in (0.25, 0.5, 1.0)]
+    flat = {"learning_curve": level, "last_gain": {"difference": 0.0, "error": 0.02}}
+    assert too_little_data(flat, params).verdict == "healthy"
     assert too_little_data({}, params).verdict == "unknown"
 
 
@@ -266,6 +374,17 @@ def test_the_noise_estimate_is_the_share_of_labels_that_lie_anywhere(
     value = finding.evidence[0].value
     assert value == pytest.approx(noise, abs=0.12)
     assert finding.verdict == ("suspected" if noise > 0.15 else "healthy")
+
+
+def test_noise_that_may_be_chance_is_neither_suspected_nor_healthy(
+    params: DiagnosisParams,
+) -> None:
+    """Two shoppers of a hundred requests each: one has errors, so the interval is wide."""
+    noisy = judged(0.4)
+    clean = judged(0.0)
+    wanted = np.where(noisy.row < N_USERS // 2, noisy.wanted, clean.wanted)
+    two = replace(noisy, user=np.repeat([0, 1], N_USERS // 2), wanted=wanted)
+    assert label_noise(two, params).verdict == "unknown"
 
 
 def test_few_labels_tell_nothing(params: DiagnosisParams) -> None:
