@@ -130,9 +130,7 @@ def _weeks(
         known = _known(history, requests, (history.time >= begin) & (history.time < until))
         found.append(Found(values, plain, (0.0, draw.half_width(values - plain)), known))
     weeks = np.array(fractions) * length / (7 * MICROSECONDS_PER_DAY)
-    samples = _samples(found, draw)
-    intervals = [draw.interval(float(column[0]), column[1:]) for column in samples.T]
-    return _curve("weeks of history", (fractions, weeks), found, intervals, samples, draw)
+    return curve_of("weeks of history", (fractions, weeks), found, draw)
 
 
 def _users(
@@ -154,9 +152,7 @@ def _users(
         )
     sizes = np.array([max(round(f * history.n_users()), 1) for f in fractions], dtype=float)
     intervals = [_around(float(each.values.mean()), each.half_widths[0]) for each in found]
-    samples = _samples(found, draw)
-    samples[1:] = samples[0] + (samples[1:] - samples[0]) / np.sqrt(GROWTH)  # more users: narrower
-    return _curve("users", (fractions, sizes), found, intervals, samples, draw)
+    return curve_of("users", (fractions, sizes), found, draw, intervals)
 
 
 def _subsets(n_users: int, fraction: float, params: Params) -> list[Bools]:
@@ -207,33 +203,40 @@ def _known(history: History, requests: Requests, lines: Bools) -> float:
     return float(seen[requests.label_items].mean())
 
 
-def _samples(found: list[Found], draw: Resampling) -> Doubles:
-    """Return [1 + n_samples, n_points]: the means, then those of drawn users."""
-    values = np.stack([each.values for each in found], axis=1)
-    return np.vstack([values.mean(axis=0), draw.means(values)])
-
-
 def _around(value: float, half_width: float) -> Estimate:
     low, high = max(value - half_width, 0.0), min(value + half_width, 1.0)
     return Estimate(value=rounded(value), low=rounded(low), high=rounded(high))
 
 
-def _curve(
+def curve_of(
     axis: str,
     shares: tuple[list[float], Doubles],
     found: list[Found],
-    intervals: list[Estimate],
-    samples: Doubles,
     draw: Resampling,
+    intervals: list[Estimate] | None = None,
 ) -> LearningCurve:
-    """Return the measured points, the fitted limit, the extrapolation and its own test."""
+    """Return the measured points, the fitted limit, the extrapolation and its own test.
+
+    What is fitted is known as well as the shoppers who were measured allow, on either axis: those
+    who are still to come make no interval narrower today.
+
+    Args:
+        axis: Of what there is more and more.
+        shares: Fractions of the data, and [n_points] their sizes, both rising.
+        found: What each gives.
+        draw: Resamples the users.
+        intervals: Of the measured points; None for those of the resampled users.
+    """
     fractions, sizes = shares
+    values = np.stack([each.values for each in found], axis=1)
+    samples = np.vstack([values.mean(axis=0), draw.means(values)])
     fitted, before = fit(sizes, samples), fit(sizes[:-1], samples[:, :-1])
     bigger = float(sizes[-1] * GROWTH)
 
-    def estimate(values: Doubles) -> Estimate:
-        return draw.interval(float(values[0]), values[1:])
+    def estimate(column: Doubles) -> Estimate:
+        return draw.interval(float(column[0]), column[1:])
 
+    measured = intervals or [estimate(column) for column in samples.T]
     points = tuple(
         CurvePoint(
             fraction=fractions[i],
@@ -241,7 +244,7 @@ def _curve(
             popular=rounded(found[i].popular.mean()),
             gain_half_width=rounded(found[i].half_widths[1]),
             known_item_fraction=rounded(found[i].known),
-            **intervals[i].model_dump(),
+            **measured[i].model_dump(),
         )
         for i in range(len(sizes))
     )

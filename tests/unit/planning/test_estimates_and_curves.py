@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.planning.curves import fit
+from pipeline.planning.curves import Found, curve_of, fit
 from pipeline.planning.estimates import Resampling
 
 
@@ -67,3 +67,38 @@ def test_more_data_never_hurt_the_fit() -> None:
 
 def test_equal_sizes_give_the_mean() -> None:
     assert fit(np.ones(3), np.array([[0.1, 0.2, 0.3]])).at(2.0)[0] == pytest.approx(0.2)
+
+
+SIZES = np.array([20.0, 40.0, 80.0, 140.0, 200.0])
+N_USERS, N_SHOPS = 200, 120
+
+
+def truth(size: float) -> float:
+    """The mean over all shoppers there are, of a shop that is drawn from."""
+    return float(0.3 - 0.03 * (size / SIZES[-1]) ** -0.5)
+
+
+def shop(seed: int) -> tuple[list[Found], Resampling]:
+    """N_USERS shoppers drawn from that shop, three requests each, at every size."""
+    random = np.random.default_rng(seed)
+    user = np.repeat(np.arange(N_USERS), 3)
+    level = random.uniform(-0.15, 0.15, N_USERS)[user]
+    values = [truth(size) + level + random.uniform(-0.05, 0.05, len(user)) for size in SIZES]
+    found = [Found(each, np.zeros(len(user)), (0.0, 0.0), 1.0) for each in values]
+    return found, Resampling(user, 200, 0.95, seed=seed)
+
+
+@pytest.mark.parametrize("axis", ["weeks of history", "users"])
+def test_the_intervals_of_the_fit_cover_the_truth_as_often_as_they_say(axis: str) -> None:
+    """Of 95 % intervals in 120 shops about 114 cover, and fewer than 106 in one of 1,000 tries."""
+    shares = ([size / SIZES[-1] for size in SIZES], SIZES)
+    covered = {"extrapolated": 0, "hidden_point": 0, "limit": 0}
+    for seed in range(N_SHOPS):
+        found, draw_users = shop(seed)
+        curve = curve_of(axis, shares, found, draw_users)
+        sizes = (2 * SIZES[-1], SIZES[-1], np.inf)
+        for name, size in zip(covered, sizes, strict=True):
+            estimate = getattr(curve, name)
+            covered[name] += estimate.low <= truth(size) <= estimate.high
+    assert min(covered.values()) >= 106, covered
+    assert max(covered.values()) < N_SHOPS, covered  # nor are they wider than they say
