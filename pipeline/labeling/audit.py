@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.labeling.doubts import REASONS, bulk_limits
 from pipeline.labeling.labelling import Labelled
-from pipeline.labeling.reviews import lines_that
+from pipeline.labeling.reviews import HELD_OUT_SPLITS, lines_that, without_effect
 
 Audit = dict[str, Any]
 
@@ -52,23 +52,35 @@ def audit(
 
 
 def _labels(labelled: Labelled, open_doubts: pd.DataFrame, items: pd.DataFrame) -> Audit:
+    """Return the counts of the labels in use: those that may be reviewed, and those held out."""
     used = labelled.labels.values
+    held_out = labelled.rows["split"].isin(HELD_OUT_SPLITS).to_numpy()[labelled.labels.rows()]
+    reviewed = used[~held_out]
     per_reason = {
-        reason: int(_lines(labelled, open_doubts[open_doubts["reason"] == reason])[used].sum())
+        reason: int(_lines(labelled, open_doubts[open_doubts["reason"] == reason])[reviewed].sum())
         for reason in REASONS
     }
-    n_doubtful = int(_lines(labelled, open_doubts)[used].sum())
+    is_doubtful = _lines(labelled, open_doubts)
+    n_doubtful, n_held_out = int(is_doubtful[reviewed].sum()), int(held_out.sum())
+    n_held_out_doubtful = int(is_doubtful[used[held_out]].sum())
+    return {
+        "n_labels": len(used),
+        "n_reviewed": len(reviewed),
+        "n_doubtful": n_doubtful,
+        "doubtful_fraction": n_doubtful / max(len(reviewed), 1),
+        "n_doubtful_by_reason": per_reason,
+        "n_held_out": n_held_out,
+        "n_held_out_doubtful": n_held_out_doubtful,
+        "held_out_doubtful_fraction": n_held_out_doubtful / max(n_held_out, 1),
+        "n_without_category": _n_without_category(labelled, items),
+    }
+
+
+def _n_without_category(labelled: Labelled, items: pd.DataFrame) -> int:
     has_category = items.set_index("item_id")["category"].notna()
     names = pd.Series(labelled.source.names, dtype="object")
     known = names.isin(has_category.index[has_category]).to_numpy()
-    without = ~known[labelled.source.lines["item"].to_numpy()[used]]
-    return {
-        "n_labels": len(used),
-        "n_doubtful": n_doubtful,
-        "doubtful_fraction": n_doubtful / max(len(used), 1),
-        "n_doubtful_by_reason": per_reason,
-        "n_without_category": int(without.sum()),
-    }
+    return int((~known[labelled.source.lines["item"].to_numpy()[labelled.labels.values]]).sum())
 
 
 def _lines(labelled: Labelled, doubts: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -82,10 +94,12 @@ def review_counts(decisions: pd.DataFrame, dropped: npt.NDArray[np.bool_]) -> di
         decisions: From `resolve`.
         dropped: [n_lines] what they took out.
     """
+    n_without_effect = len(without_effect(decisions))
     return {
         "n_decisions": len(decisions),
         "n_keep": int((decisions["decision"] == "keep").sum()),
         "n_drop": int((decisions["decision"] == "drop").sum()),
-        "n_unmatched": int((decisions["basket"] < 0).sum()),
+        "n_unmatched": int((decisions["basket"] < 0).sum()) - n_without_effect,
+        "n_without_effect": n_without_effect,
         "n_lines_dropped": int(dropped.sum()),
     }

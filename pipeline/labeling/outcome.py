@@ -12,7 +12,15 @@ from pipeline.labeling.balance import balance
 from pipeline.labeling.baskets import LINE_COLUMNS, basket_lines
 from pipeline.labeling.doubts import find_doubts
 from pipeline.labeling.labelling import Labelled, gather, label
-from pipeline.labeling.reviews import lines_that, resolve, review_queue, review_tasks, undecided
+from pipeline.labeling.reviews import (
+    lines_that,
+    resolve,
+    review_queue,
+    review_tasks,
+    undecided,
+    warn_of,
+    without_effect,
+)
 from pipeline.params import LabelingParams, ShopParams
 from pipeline.tracking import Run
 
@@ -79,6 +87,7 @@ def examine(
     lines = basket_lines(tables.events, params, shop.timezone)
     found = gather(lines, tables.offers, shop, params)
     decided = resolve(decisions, found)
+    warn_of(without_effect(decided))
     dropped = lines_that(decided[decided["decision"] == "drop"], found)
     labelled = label(found, tables.offers, dropped, shop, params)
     doubts = find_doubts(found, tables.events, params, shop.timezone)

@@ -35,7 +35,8 @@ def verdict(
         value=labels["doubtful_fraction"],
         bound=params.maximum_doubtful_fraction,
         holds=labels["doubtful_fraction"] <= params.maximum_doubtful_fraction,
-        note=f"{labels['n_doubtful']:,} of {labels['n_labels']:,} labels wait for a reviewer",
+        note=f"{labels['n_doubtful']:,} of {labels['n_reviewed']:,} labels of training and "
+        "validation wait for a reviewer",
     )
     expected = tuple(
         Evidence(
@@ -48,7 +49,7 @@ def verdict(
         )
         for validation in validations
     )
-    evidence = (_size(balances), doubtful, *expected)
+    evidence = (_size(balances), doubtful, *_warnings(audit, params), *expected)
     broken = failing(evidence)
     if not broken:
         n_examples, n_labels = int(balances["n_examples"].sum()), labels["n_labels"]
@@ -68,9 +69,28 @@ def verdict(
     )
 
 
-def _size(balances: pd.DataFrame) -> Evidence:
-    n_train = int(balances.loc[balances["split"] == "train", "n_examples"].sum())
-    return Evidence(name="training_examples", value=n_train, bound=1, holds=n_train >= 1)
+def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
+    """Return what no reviewer can settle: doubts about held-out labels, and decisions on them."""
+    labels, n_ignored = audit["labels"], audit["reviews"]["n_without_effect"]
+    return (
+        Evidence(
+            name="held_out_doubtful_fraction",
+            value=labels["held_out_doubtful_fraction"],
+            bound=params.maximum_doubtful_fraction,
+            holds=labels["held_out_doubtful_fraction"] <= params.maximum_doubtful_fraction,
+            gates=False,
+            note=f"{labels['n_held_out_doubtful']:,} of {labels['n_held_out']:,} labels of test "
+            "and production, which are not reviewed: only a cleaner source changes them",
+        ),
+        Evidence(
+            name="decisions_without_effect",
+            value=n_ignored,
+            bound=0,
+            holds=n_ignored == 0,
+            gates=False,
+            note="rows of data/reviewed/labels.csv about baskets of test or production",
+        ),
+    )
 
 
 def page(
@@ -109,8 +129,9 @@ def page(
     view.table(
         "Label audit",
         doubts_frame(audit),
-        "Nothing is removed because of a doubt: only rows that a person marked drop in "
-        "data/reviewed/labels.csv are. The questions are in data/labelled/review_queue.csv, and "
+        "Nothing is removed because of a doubt: only labels of training and validation that a "
+        "person marked drop in data/reviewed/labels.csv are. Those of test and production measure "
+        "the model, so nobody picks them. The questions are in data/labelled/review_queue.csv, and "
         "as Label Studio tasks in data/labelled/review_tasks.json.",
     )
     view.facts("More of the audit", _facts(audit))
@@ -187,9 +208,11 @@ def _facts(audit: Audit) -> dict[str, object]:
         "basket lines that were returned": audit["n_lines_returned"],
         "labels without a category": labels["n_without_category"],
         "labels": labels["n_labels"],
-        "share that is doubtful": labels["doubtful_fraction"],
-        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop, "
-        f"{reviews['n_unmatched']} match no basket",
+        "share that is doubtful in training and validation": labels["doubtful_fraction"],
+        "share that is doubtful in test and production": labels["held_out_doubtful_fraction"],
+        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop; of them "
+        f"{reviews['n_unmatched']} match no basket and {reviews['n_without_effect']} are without "
+        "effect, on baskets of test or production",
         "basket lines dropped by them": reviews["n_lines_dropped"],
     }
 

@@ -7,8 +7,13 @@
 An empty `item_id` speaks of the whole basket. `drop` takes the label, or all labels of the basket,
 out of every example; `keep` says that the doubt named by `reason` is unfounded. Rows that are not
 decided yet may stay empty, further columns are left alone (a Label Studio export has some).
+
+Only training and validation are reviewed. A decision about a basket of the test or the production
+window has no effect and is counted: who chooses the labels that a model is measured on chooses its
+quality. It takes effect once that basket lies in a training or validation window.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +27,12 @@ from pipeline.labeling.labelling import Baskets, Labelled
 from pipeline.labeling.selection import example_ids
 from pipeline.schemas import PROTOCOLS
 
+log = logging.getLogger("evergreen")
 COLUMNS = ["example_id", "basket_id", "item_id", "reason", "decision"]
 DECISIONS = ("keep", "drop")
 HEADER = ",".join(COLUMNS)
+REVIEWED_SPLITS = ("train", "validation")
+HELD_OUT_SPLITS = ("test", "production")
 
 
 def read_decisions(path: Path) -> pd.DataFrame:
@@ -90,13 +98,17 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
 
 
 def resolve(decisions: pd.DataFrame, found: Baskets) -> pd.DataFrame:
-    """Return the decisions with `basket`, the position of the basket, -1 where there is none.
+    """Return the decisions with the basket that each may change.
 
     An example is known by its id even when it is not drawn this time: a decision about a basket
     holds for every example of it.
+
+    Returns:
+        The decisions with `split`, that of the basket's window ("" for none), and `basket`, its
+        position: -1 where there is none, or where the split is of HELD_OUT_SPLITS.
     """
     if decisions.empty:
-        return decisions.assign(basket=np.array([], dtype=np.int64))
+        return decisions.assign(split="", basket=np.array([], dtype=np.int64))
     positions = np.full(len(decisions), -1, dtype=np.int64)
     for protocol in PROTOCOLS:
         ids = pd.Index(example_ids(protocol, found.baskets))
@@ -104,7 +116,27 @@ def resolve(decisions: pd.DataFrame, found: Baskets) -> pd.DataFrame:
         positions = np.where(here >= 0, here, positions)
     names = found.baskets["basket_id"].to_numpy(dtype=object)[positions]
     same = names == decisions["basket_id"].to_numpy(dtype=object)
-    return decisions.assign(basket=np.where(same, positions, -1))
+    windows = np.where(same, found.baskets["window"].to_numpy()[positions], -1)
+    split = np.array([*(window.split for window in found.windows), ""], dtype=object)[windows]
+    is_changeable = same & ~np.isin(split.astype(str), HELD_OUT_SPLITS)
+    return decisions.assign(split=split, basket=np.where(is_changeable, positions, -1))
+
+
+def without_effect(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `resolve` that speak of labels which no decision changes."""
+    return decided[decided["split"].isin(HELD_OUT_SPLITS)]
+
+
+def warn_of(ignored: pd.DataFrame) -> None:
+    """Log which decisions have no effect, if any."""
+    if len(ignored):
+        log.warning(
+            "%d decisions in data/reviewed/labels.csv name baskets of the test or production "
+            "window and change nothing: labels that a model is measured on are not reviewed. The "
+            "first: %s. Remove these rows; they count once the basket is in a training window.",
+            len(ignored),
+            ignored["example_id"].iloc[0],
+        )
 
 
 def lines_that(decisions: pd.DataFrame, found: Baskets) -> npt.NDArray[np.bool_]:
@@ -130,12 +162,13 @@ def review_queue(open_doubts: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
 
     Args:
         open_doubts: From `undecided`.
-        labelled: Doubts about what is no label of an example are left out.
+        labelled: Doubts about what is no label of an example of REVIEWED_SPLITS are left out.
 
     Returns:
         COLUMNS with an empty decision, then user_id, timestamp, n_items, evidence, suggested.
     """
-    examples = labelled.rows[["basket", "example_id"]].sort_values("example_id")
+    reviewed = labelled.rows[labelled.rows["split"].isin(REVIEWED_SPLITS)]
+    examples = reviewed[["basket", "example_id"]].sort_values("example_id")
     shown = examples.drop_duplicates("basket")
     queue = open_doubts.merge(shown, on="basket")
     queue = queue[_is_label(queue, labelled)]

@@ -188,8 +188,17 @@ def test_a_bad_balance_returns_to_collection(
     assert conclusion.cause == "failures: label balance is 1"
 
 
-def calm(doubtful: float = 0.0) -> dict[str, Any]:
-    return {"labels": {"doubtful_fraction": doubtful, "n_doubtful": 0, "n_labels": 34}}
+def calm(doubtful: float = 0.0, held_out: float = 0.0, ignored: int = 0) -> dict[str, Any]:
+    labels = {
+        "n_labels": 34,
+        "n_reviewed": 24,
+        "n_doubtful": 0,
+        "doubtful_fraction": doubtful,
+        "n_held_out": 10,
+        "n_held_out_doubtful": 0,
+        "held_out_doubtful_fraction": held_out,
+    }
+    return {"labels": labels, "reviews": {"n_without_effect": ignored}}
 
 
 def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.DataFrame) -> None:
@@ -198,3 +207,14 @@ def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.Dat
     conclusion = verdict(calm(limit + 0.01), balances, [], PARAMS)
     assert (conclusion.status, conclusion.target_phase) == ("return", "collection")
     assert "review_queue.csv" in str(conclusion.action)
+
+
+def test_what_no_reviewer_can_settle_is_a_warning(balances: pd.DataFrame) -> None:
+    limit = PARAMS.maximum_doubtful_fraction
+    assert verdict(calm(held_out=limit), balances, [], PARAMS).warnings == ()
+    found = verdict(calm(held_out=limit + 0.01, ignored=2), balances, [], PARAMS)
+    assert found.status == "proceed"
+    assert [(item.name, item.value) for item in found.warnings] == [
+        ("held_out_doubtful_fraction", pytest.approx(limit + 0.01)),
+        ("decisions_without_effect", 2),
+    ]

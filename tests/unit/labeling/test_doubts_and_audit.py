@@ -95,7 +95,9 @@ def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> No
     # 20 examples of two labels each, and tea in the rolling and the first-basket example
     assert counts["labels"]["n_labels"] == 42
     assert counts["labels"]["n_doubtful"] == 2
-    assert counts["labels"]["doubtful_fraction"] == pytest.approx(2 / 42)
+    assert counts["labels"]["n_reviewed"] == 26  # without the 16 of test and production
+    assert counts["labels"]["doubtful_fraction"] == pytest.approx(2 / 26)
+    assert counts["labels"]["n_held_out_doubtful"] == 0
     assert counts["labels"]["n_doubtful_by_reason"]["zero value"] == 2
     assert (counts["n_baskets"], counts["n_lines"]) == (14, 30)
 

@@ -6,8 +6,17 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import ArtefactError, DataQualityError
-from pipeline.labeling.reviews import HEADER, lines_that, read_decisions, resolve, undecided
-from tests.weekly_shop import events, labelled
+from pipeline.labeling.audit import review_counts
+from pipeline.labeling.outcome import Tables, examine
+from pipeline.labeling.reviews import (
+    HEADER,
+    lines_that,
+    read_decisions,
+    resolve,
+    undecided,
+    without_effect,
+)
+from tests.weekly_shop import events, items, labeling, labelled, offers, shop
 
 ROW = "rolling:ann:ann-01-30,ann-01-30,salt,bulk,"
 
@@ -93,3 +102,59 @@ def test_a_settled_doubt_is_not_asked_again() -> None:
         decisions(("rolling:ann:ann-01-30", "ann-01-30", "", "bulk")), labelled(events()).source
     )
     assert undecided(doubts, resolved)["reason"].tolist() == ["duplicate"]
+
+
+def test_a_decision_about_a_measuring_window_speaks_of_no_basket() -> None:
+    """The windows open on 15 January: two of training, validation, test and production."""
+    days = {
+        "01-09": "", "01-16": "train", "01-23": "train", "01-30": "validation",
+        "02-06": "test", "02-13": "production",
+    }  # fmt: skip
+    rows = [(f"rolling:ann:ann-{day}", f"ann-{day}", "bread", "bulk") for day in days]
+    found = labelled(events()).source
+    resolved = resolve(decisions(*rows, ("rolling:ann:none", "none", "", "bulk")), found)
+    assert resolved["split"].tolist() == [*days.values(), ""]
+    assert resolved["basket"].tolist() == [1, 2, 3, 4, -1, -1, -1]  # ann's seven come first
+    assert without_effect(resolved)["basket_id"].tolist() == ["ann-02-06", "ann-02-13"]
+    counts = review_counts(resolved, lines_that(resolved, found))
+    assert (counts["n_unmatched"], counts["n_without_effect"]) == (1, 2)
+    assert counts["n_lines_dropped"] == 4
+
+
+@pytest.mark.parametrize("protocol", ["rolling", "first_basket"])
+@pytest.mark.parametrize("item", ["bread", ""])
+@pytest.mark.parametrize("day", ["02-06", "02-13"])
+def test_no_decision_changes_a_label_that_a_model_is_measured_on(
+    day: str, item: str, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A person drops, and one keeps, labels of the test and of the production window."""
+    tables = Tables(events(), items(), offers())
+    plain = examine(tables, decisions(), labeling(), shop())
+    rows = decisions((f"{protocol}:ann:ann-{day}", f"ann-{day}", item, "bulk"))
+    for decision in ("drop", "keep"):
+        caplog.clear()
+        after = examine(tables, rows.assign(decision=decision), labeling(), shop())
+        assert after.table.equals(plain.table)
+        assert after.audit["reviews"]["n_without_effect"] == 1
+        assert after.audit["reviews"]["n_lines_dropped"] == 0
+        assert after.audit["labels"] == plain.audit["labels"]
+        assert f"The first: {protocol}:ann:ann-{day}" in caplog.text
+
+
+def test_the_same_decision_about_validation_does_change_its_labels() -> None:
+    tables = Tables(events(), items(), offers())
+    plain = examine(tables, decisions(), labeling(), shop())
+    rows = decisions(("rolling:ann:ann-01-30", "ann-01-30", "bread", "bulk"))
+    after = examine(tables, rows, labeling(), shop())
+    assert after.audit["labels"]["n_labels"] == plain.audit["labels"]["n_labels"] - 2
+
+
+def test_nobody_is_asked_about_labels_that_no_decision_changes() -> None:
+    """Every line cost nothing, so every label is doubtful."""
+    free = Tables(events().assign(price=0.0), items(), offers())
+    found = examine(free, decisions(), labeling(), shop())
+    assert set(found.queue["basket_id"].str.slice(4)) == {"01-16", "01-23", "01-30"}
+    labels = found.audit["labels"]
+    # held out: two shoppers, windows, protocols and labels of a basket
+    assert (labels["n_held_out"], labels["n_held_out_doubtful"]) == (16, 16)
+    assert (labels["doubtful_fraction"], labels["held_out_doubtful_fraction"]) == (1.0, 1.0)
