@@ -8,7 +8,7 @@ from pipeline.diagnosis.data_size import too_little_data
 from pipeline.diagnosis.finding import Finding, unknown
 from pipeline.diagnosis.fit_quality import Seen, overfit, underfit
 from pipeline.diagnosis.label_noise import Judged, label_noise
-from pipeline.diagnosis.leak import Clues, Replayed, leak
+from pipeline.diagnosis.leak import Clues, Foresight, leak
 from pipeline.diagnosis.units import units
 from pipeline.params import DiagnosisParams
 
@@ -25,8 +25,7 @@ class Inputs:
         groups: Names of the features by kind.
         seen: Quality on training and on unseen requests.
         judged: Candidates of unseen requests with the model's probabilities.
-        replayed: Answers before and after the future was altered.
-        state_difference: How far the saved item state is from what was known at its cut-off.
+        foresight: What the future changes in what the model is fed.
     """
 
     probe: Mapping[str, Any] = field(default_factory=dict)
@@ -34,8 +33,7 @@ class Inputs:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seen: Seen | None = None
     judged: Judged | None = None
-    replayed: Replayed | None = None
-    state_difference: float | None = None
+    foresight: Foresight | None = None
 
 
 def diagnose(inputs: Inputs, params: DiagnosisParams) -> tuple[Finding, ...]:
@@ -67,9 +65,7 @@ def _leak(inputs: Inputs, params: DiagnosisParams) -> Finding:
     clues = Clues(
         aucs=inputs.probe.get("feature_auc", {}),
         groups=inputs.groups,
-        replayed=inputs.replayed,
-        state_difference=inputs.state_difference,
-        judged=inputs.judged,
+        foresight=inputs.foresight,
     )
     return leak(clues, params)
 

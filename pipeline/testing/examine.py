@@ -14,19 +14,12 @@ from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.label_noise import Judged, noise_by_group, suspicious
 from pipeline.families.names import HISTORY_ENCODERS
 from pipeline.params import DiagnosisParams
-from pipeline.recommenders.histories import build_histories
+from pipeline.recommenders.histories import Histories, build_histories
 from pipeline.recommenders.saved import GraphRecommender
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.evaluate import Protocol
-from pipeline.testing.gather import (
-    METRIC,
-    Tables,
-    judge,
-    replay,
-    sampled,
-    seen,
-    state_difference,
-)
+from pipeline.testing.foresight import foresee
+from pipeline.testing.gather import METRIC, Tables, as_of, judge, rolling_of, sampled, seen
 from pipeline.testing.measure import Questions
 
 HISTORY = {0: "0 to 9", 10: "10 to 29", 30: "30 to 99", 100: "100 or more"}
@@ -37,6 +30,7 @@ REVIEW_COLUMNS = [
     "item_id",
     "reason",
     "decision",
+    "split",
     "probability",
     "against_chance",
 ]
@@ -89,14 +83,13 @@ def examine(
         groups=_groups(family),
         seen=seen(pair, rolling, tables, histories, params.n_requests),
         judged=judged,
-        replayed=replay(model, asked, tables),
-        state_difference=state_difference(model, histories),
+        foresight=foresee(model, tables, histories, asked),
     )
     groups = _pair_groups(judged, unseen, tables.items, model.vocabulary)
     return Examination(
         findings=diagnose(inputs, params),
         inputs=inputs,
-        suspicious=_suspicious(judged, unseen, model.vocabulary, params.n_suspicious_labels),
+        suspicious=suspects(model, tables, histories, params),
         noise=noise_by_group(judged, groups, params.surest_fraction),
     )
 
@@ -136,11 +129,39 @@ def _groups(family: str) -> Mapping[str, tuple[str, ...]]:
     return GROUPS
 
 
-def _suspicious(
-    judged: Judged, questions: Questions, vocabulary: Vocabulary, n_shown: int
+def suspects(
+    model: GraphRecommender, tables: Tables, histories: Histories, params: DiagnosisParams
 ) -> pd.DataFrame:
-    """Return the least likely labels in the columns of labeling's review queue."""
-    at = suspicious(judged, n_shown)
+    """Return the least likely labels of validation and of the last training window.
+
+    Never of the test window: a model that picks the labels it is measured on picks its quality. A
+    label that was learned from is doubted less than it deserves, so most are of validation.
+
+    Args:
+        model: The judge.
+        tables: What requests are built from.
+        histories: All purchases up to the end of the test window.
+        params: How many requests are looked at in each window, and how many labels are returned.
+
+    Returns:
+        REVIEW_COLUMNS, which are those of labeling's review queue and some more.
+    """
+    train, validation = rolling_of(tables.train), rolling_of(tables.validation)
+    last = train[train["cutoff"] == train["cutoff"].max()]
+    parts = []
+    for examples in (validation, last):
+        part = sampled(examples, params.n_requests, tables.shop.seed)
+        asked = tables.questions(part, histories, model.vocabulary)
+        with as_of(model, histories, part["cutoff"].iloc[0].timestamp()):
+            parts.append(_doubted(judge(model, asked), asked, model.vocabulary))
+    order = ["against_chance", "example_id", "item_id"]
+    found = pd.concat(parts).sort_values(order, ignore_index=True)
+    return found.head(params.n_suspicious_labels)
+
+
+def _doubted(judged: Judged, questions: Questions, vocabulary: Vocabulary) -> pd.DataFrame:
+    """Return every label of the requests with what the model thinks of it."""
+    at = suspicious(judged, len(judged.item))
     rows = questions.examples.iloc[judged.row[at]]
     size = np.bincount(judged.row, minlength=judged.n)[judged.row[at]]
     found = pd.DataFrame(
@@ -150,6 +171,7 @@ def _suspicious(
             "item_id": vocabulary.decode(judged.item[at].astype(np.int32)),
             "reason": REASON,
             "decision": "",
+            "split": rows["split"].to_numpy(),
             "probability": judged.probability[at].round(8),
             "against_chance": (judged.probability[at] * size).round(8),
         }

@@ -1,4 +1,4 @@
-"""What a diagnosis asks the candidates: training requests, unseen ones, and another future.
+"""What a diagnosis asks the candidates: requests that were learned from, and unseen ones.
 
 They answer through their saved graphs, as they would be served. Requests of the last training
 window are asked with item state as of that window, which is what the model learned from.
@@ -16,9 +16,8 @@ import pandas as pd
 from pipeline import ranking
 from pipeline.diagnosis.fit_quality import Seen, Side
 from pipeline.diagnosis.label_noise import Judged
-from pipeline.diagnosis.leak import Replayed
 from pipeline.params import ShopParams
-from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.recommender import Recommender
 from pipeline.recommenders.saved import GraphRecommender
@@ -28,7 +27,6 @@ from pipeline.testing.evaluate import Protocol
 from pipeline.testing.measure import Questions
 
 METRIC, K = "ndcg@10", 10
-N_REPLAYED = 256
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ class Tables:
         events: schemas.EVENTS before the end of the test window.
         items: schemas.ITEMS.
         attributes: Codes of the users' attributes.
-        train: Rolling schemas.EXAMPLES that were learned from.
+        train: schemas.EXAMPLES that were learned from.
+        validation: schemas.EXAMPLES of the validation window, where the fit stopped.
     """
 
     shop: ShopParams
@@ -48,6 +47,7 @@ class Tables:
     items: pd.DataFrame
     attributes: pd.DataFrame
     train: pd.DataFrame
+    validation: pd.DataFrame
 
     def questions(
         self, examples: pd.DataFrame, histories: Histories, vocabulary: Vocabulary
@@ -66,6 +66,11 @@ def sampled(examples: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return examples.iloc[np.sort(chosen)].reset_index(drop=True)
 
 
+def rolling_of(examples: pd.DataFrame) -> pd.DataFrame:
+    """Return the examples that are asked as their basket begins."""
+    return examples[examples["protocol"] == "rolling"]
+
+
 def seen(
     pair: dict[str, GraphRecommender],
     rolling: Protocol,
@@ -75,8 +80,9 @@ def seen(
 ) -> Seen:
     """Return the quality of two methods on the last training window and on the test window.
 
-    Training examples with a cart are left out, and test requests of shoppers with a shorter
-    history than any training example has, so that the same is asked on both sides.
+    Training examples with a cart are left out, and so are those that know no time and store, and
+    test requests of shoppers with a shorter history than any training example has: the same is
+    asked on both sides.
 
     Args:
         pair: The deep candidate, then the counting method, by name.
@@ -85,7 +91,7 @@ def seen(
         histories: All purchases up to the end of the test window.
         n_requests: Sampled of the training window.
     """
-    train, (model, _) = tables.train, pair.values()
+    (model, _), train = pair.values(), rolling_of(tables.train)
     last = train[train["cutoff"] == train["cutoff"].max()]
     part = sampled(last[last["cart"].map(len) == 0], n_requests, tables.shop.seed)
     learned = tables.questions(part, histories, model.vocabulary)
@@ -136,16 +142,6 @@ def state_of(model: GraphRecommender) -> Any:
     return getattr(getattr(model.module, "features", None), "state", None)
 
 
-def state_difference(model: GraphRecommender, histories: Histories) -> float | None:
-    """Return how far the model's item state is from what was known at its cut-off, at most."""
-    variable = state_of(model)
-    if variable is None:
-        return None
-    cutoff = pd.Timestamp(model.description["cutoff"]).timestamp()
-    known = item_state(histories, len(model.vocabulary), cutoff, popular_days=1).values
-    return float(np.abs(known - variable.numpy()).max())
-
-
 def judge(model: Recommender, questions: Questions) -> Judged:
     """Return all own items of each request with the probability that the model gives them."""
     requests = questions.requests
@@ -163,28 +159,3 @@ def judge(model: Recommender, questions: Questions) -> Judged:
     row = np.nonzero(there)[0]
     return Judged(user, row, found.repeat_items[there].astype(np.int64), probability[there],
                   hits[there])  # fmt: skip
-
-
-def replay(model: Recommender, examples: pd.DataFrame, tables: Tables) -> Replayed:
-    """Ask one request of each of some users, then again with all that comes after it altered."""
-    first = examples.drop_duplicates("user_id")
-    asked = sampled(first, N_REPLAYED, tables.shop.seed)
-    events = tables.events[tables.events["user_id"].isin(asked["user_id"])].reset_index(drop=True)
-    answers = []
-    for known in (events, with_another_future(events, asked, tables.shop.seed)):
-        histories = build_histories(known, model.vocabulary)
-        requests = tables.questions(asked, histories, model.vocabulary).requests
-        answers.append(model.recommend(requests, K))
-    before, after = answers
-    return Replayed(before.items, before.scores, after.items, after.scores)
-
-
-def with_another_future(events: pd.DataFrame, asked: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the events with items and quantities changed from each user's request on."""
-    moment = events["user_id"].map(asked.set_index("user_id")["timestamp"])
-    later = np.flatnonzero((events["timestamp"] >= moment).to_numpy())
-    altered = events.copy()
-    order = np.random.default_rng(seed).permutation(later)
-    altered.loc[later, "item_id"] = events["item_id"].to_numpy()[order]
-    altered.loc[later, "quantity"] = events["quantity"].to_numpy()[order] + 1
-    return altered

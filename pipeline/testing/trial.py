@@ -66,6 +66,7 @@ class Trial:
             items=artefacts.read_table(artefacts.ITEMS),
             attributes=attribute_codes(users),
             train=read_examples("train"),
+            validation=read_examples("validation"),
         )
         examination = examine(
             family, candidates, protocols["rolling"], tables, params.testing.diagnosis

@@ -19,7 +19,7 @@ from pipeline.diagnosis.label_noise import (
     noise_by_group,
     suspicious,
 )
-from pipeline.diagnosis.leak import Clues, Replayed, leak, permuted_labels, strongest_feature
+from pipeline.diagnosis.leak import Clues, Foresight, leak, strongest_feature
 from pipeline.diagnosis.units import units
 from pipeline.params import DiagnosisParams, read_params
 from tests.tiny_shop import PROJECT
@@ -86,16 +86,16 @@ def judged(noise: float, seed: int = 3) -> Judged:
     return Judged(np.arange(N_USERS), row, item, probability, wanted.ravel())
 
 
-def replayed(changed: int = 0) -> Replayed:
-    items = np.arange(40, dtype=np.int32).reshape(10, 4)
-    scores = np.ones((10, 4), dtype=np.float32)
-    after = items.copy()
-    after[:changed, 2] += 100
-    return Replayed(items, scores, after, scores.copy())
+def foresight(
+    changed: int = 0, foreign: int = 0, state_difference: float = 0.0, n_early_items: int = 0
+) -> Foresight:
+    """Ten requests, of which the first ones are not as they should be."""
+    return Foresight(np.arange(10) < changed, np.arange(10) < foreign, state_difference,
+                     n_early_items)  # fmt: skip
 
 
 def inputs(**changes: Any) -> Inputs:
-    sound = Inputs(PROBE, CURVE, GROUPS, seen(), judged(0.0), replayed(), 0.0)
+    sound = Inputs(PROBE, CURVE, GROUPS, seen(), judged(0.0), foresight())
     return replace(sound, **changes)
 
 
@@ -139,8 +139,14 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"probe": PROBE | {"feature_auc": PROBE["feature_auc"] | {"echo": 1.0}}},
         {"leak": "collection"},
     ),
-    "another future": ({"replayed": replayed(changed=1)}, {"leak": "labeling"}),
-    "state of later": ({"state_difference": 0.7}, {"leak": "labeling"}),
+    "label in two features of two kinds": (
+        {"probe": PROBE | {"feature_auc": PROBE["feature_auc"] | {"echo": 0.98, "again": 0.97}}},
+        {"leak": "collection"},
+    ),
+    "future in a request": ({"foresight": foresight(changed=1)}, {"leak": "labeling"}),
+    "store of another visit": ({"foresight": foresight(foreign=1)}, {"leak": "labeling"}),
+    "state of later": ({"foresight": foresight(state_difference=0.7)}, {"leak": "labeling"}),
+    "items of later": ({"foresight": foresight(n_early_items=1)}, {"leak": "labeling"}),
     "dead": (
         {"probe": PROBE | {"dead_fraction": 1.0, "gradient_median": 0.0, "batch_loss_left": 1.0}},
         {"units": "training"},
@@ -167,7 +173,7 @@ def test_each_fault_is_found_alone_with_the_phase_that_cures_it(
 
 
 def test_what_a_disease_makes_unreadable_is_unknown(params: DiagnosisParams) -> None:
-    verdicts = {f.name: f.verdict for f in diagnose(inputs(replayed=replayed(3)), params)}
+    verdicts = {f.name: f.verdict for f in diagnose(inputs(foresight=foresight(3)), params)}
     assert verdicts == {
         "leak": "suspected",
         "units": "healthy",
@@ -220,7 +226,7 @@ def test_nothing_measured_is_unknown_and_never_healthy(params: DiagnosisParams) 
 
 
 def test_a_finding_is_plain_values_for_a_file(params: DiagnosisParams) -> None:
-    found = leak(Clues({}, {}, replayed(10)), params).as_dict()
+    found = leak(Clues({}, {}, foresight(10)), params).as_dict()
     assert found["verdict"] == "suspected"
     assert found["evidence"][0]["value"] == 1.0
 
@@ -426,12 +432,19 @@ def test_the_most_suspicious_label_is_the_least_likely_against_chance() -> None:
     assert suspicious(two, 1).tolist() == [1]
 
 
-def test_a_changed_score_is_a_changed_answer() -> None:
-    plain = replayed()
-    scores = plain.scores.copy()
-    scores[3, 1] += 1e-6
-    assert plain.changed_fraction == 0.0
-    assert replace(plain, scores_after=scores).changed_fraction == 0.1
+def test_without_requests_built_anew_a_leak_is_unknown_unless_a_feature_shows_it(
+    params: DiagnosisParams,
+) -> None:
+    assert leak(Clues(PROBE["feature_auc"], GROUPS), params).verdict == "unknown"
+    assert leak(Clues(PROBE["feature_auc"] | {"echo": 1.0}, GROUPS), params).verdict == "suspected"
+
+
+def test_requests_whose_visit_cannot_be_looked_up_are_not_called_their_own(
+    params: DiagnosisParams,
+) -> None:
+    none = replace(foresight(), foreign=np.zeros(0, dtype=bool))
+    names = [item.name for item in leak(Clues({}, {}, none), params).evidence]
+    assert names == ["future_in_request", "item_state", "early_items"]
 
 
 def test_a_feature_is_held_against_the_best_of_other_kinds(params: DiagnosisParams) -> None:
@@ -441,11 +454,6 @@ def test_a_feature_is_held_against_the_best_of_other_kinds(params: DiagnosisPara
     assert found.bound == pytest.approx(0.9)
     assert strongest_feature(aucs | {"age": 0.85}, GROUPS, params).holds
     assert not strongest_feature({"count": 0.995, "age": 0.994}, GROUPS, params).holds
-
-
-def test_permuted_labels_are_worth_chance_to_an_honest_ranking() -> None:
-    assert permuted_labels(judged(0.0)).holds
-    assert permuted_labels(judged(1.0)).holds
 
 
 def test_units_are_judged_only_by_what_was_recorded(params: DiagnosisParams) -> None:

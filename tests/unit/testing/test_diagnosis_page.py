@@ -16,7 +16,7 @@ from pipeline.testing.diagnosis import add, evidence_table, labels_by_tenth
 from pipeline.testing.examine import Examination
 
 LEAK = Finding(
-    "leak", "suspected", (at_most("future_shuffle", 0.5, 0.0), at_most("other", 0.0, 1.0)),
+    "leak", "suspected", (at_most("future_in_request", 0.5, 0.0), at_most("other", 0.0, 1.0)),
     "The future leaks.", "labeling", "Find it.",
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_the_page_shows_every_finding_with_its_numbers(tmp_path: Path) -> None:
         "suspected",
         "healthy",
         "unknown",
-        "future_shuffle",
+        "future_in_request",
         "DAIRY",
     ):
         assert words in text

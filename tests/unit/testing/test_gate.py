@@ -28,7 +28,7 @@ OVERFIT = Finding(
     "training", "Fewer epochs.",
 )  # fmt: skip
 LEAK = Finding(
-    "leak", "suspected", (at_most("future_shuffle", 0.5, 0.0), at_most("other", 0.0, 1.0)),
+    "leak", "suspected", (at_most("future_in_request", 0.5, 0.0), at_most("other", 0.0, 1.0)),
     "The future leaks.", "labeling", "Find it.",
 )  # fmt: skip
 VALUES = {"ranker": 0.25, "popular": 0.1, "decayed": 0.2}
@@ -172,4 +172,4 @@ def test_a_leak_always_goes_back(value: float) -> None:
     found = suspected(value, LEAK, OVERFIT)
     assert (found.status, found.target_phase) == ("return", "labeling")
     assert "not to be believed" in found.cause
-    assert [item.name for item in found.evidence if not item.holds][-1] == "future_shuffle"
+    assert [item.name for item in found.evidence if not item.holds][-1] == "future_in_request"

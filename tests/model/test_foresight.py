@@ -1,0 +1,221 @@
+"""Each kind of leak, planted in the code that training and testing use, turns the finding red."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.diagnosis.finding import Finding
+from pipeline.diagnosis.leak import Clues, leak
+from pipeline.families.candidates import build_counting
+from pipeline.recommenders import histories, items, requests
+from pipeline.recommenders.histories import Histories, build_histories
+from pipeline.recommenders.recommender import Recommender
+from pipeline.recommenders.requests import Requests, attribute_codes
+from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.shop import requests_of
+from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.wall_clock import DAY
+from pipeline.testing import foresight, gather
+from pipeline.testing.foresight import foresee, known_before
+from pipeline.testing.gather import Tables
+from tests import tiny_shop
+from tests.model.conftest import World, monday
+
+FIRST = {"protocol": "first_basket"}
+
+
+def in_two_stores(frame: pd.DataFrame) -> pd.DataFrame:
+    """The stores change from week to week: who knows the next one knows the future."""
+    week = (frame["timestamp"] - pd.Timestamp(tiny_shop.START)).dt.days // 7
+    return frame.assign(store_id=("store-" + (week % 2).astype(str)).astype("str"))
+
+
+@pytest.fixture(scope="module")
+def model(world: World) -> GraphRecommender:
+    """One that is built without a fit: what is looked at is what it is fed."""
+    return build_counting("decayed", world.shop, world.params.training.baselines)
+
+
+@pytest.fixture
+def tables(world: World) -> Tables:
+    """The tiny shop with two stores, and with first baskets among what was learned from."""
+    events = in_two_stores(world.events[world.events["timestamp"] < monday(22)])
+    rolling = in_two_stores(world.shop.train)
+    first = rolling.assign(**FIRST, timestamp=rolling["cutoff"], cart=[[] for _ in rolling.index])
+    first = first.drop_duplicates(["user_id", "cutoff"])
+    return Tables(
+        shop=world.params.shop,
+        events=events,
+        items=tiny_shop.items(),
+        attributes=attribute_codes(tiny_shop.users()),
+        train=pd.concat([rolling, first], ignore_index=True),
+        validation=in_two_stores(world.shop.validation),
+    )
+
+
+@pytest.fixture
+def looked_at(world: World, model: GraphRecommender) -> Callable[..., Finding]:
+    """The finding on tables and test examples, as testing comes to it."""
+
+    def look(
+        tables: Tables, test: pd.DataFrame | None = None, judge: GraphRecommender = model
+    ) -> Finding:
+        asked = in_two_stores(world.test) if test is None else test
+        known = build_histories(tables.events, judge.vocabulary)
+        clues = Clues({}, {}, foresee(judge, tables, known, asked))
+        return leak(clues, world.params.testing.diagnosis)
+
+    return look
+
+
+def broken(finding: Finding) -> set[str]:
+    assert finding.verdict == "suspected"
+    return {item.name for item in finding.evidence if not item.holds}
+
+
+def test_a_shop_without_a_leak_is_healthy(
+    tables: Tables, looked_at: Callable[..., Finding]
+) -> None:
+    finding = looked_at(tables)
+    assert finding.verdict == "healthy"
+    notes = " ".join(item.note for item in finding.evidence)
+    assert "240 requests whose inputs" in notes  # 80 shoppers: two protocols to learn, one to test
+    assert "240 requests with a moment" in notes
+
+
+def test_a_label_in_what_features_are_made_of_is_found(
+    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Purchases of what will be wanted have a hundred units."""
+
+    def leaky(
+        examples: pd.DataFrame, history: Histories, vocabulary: Vocabulary, *more: Any
+    ) -> Any:
+        found = requests_of(examples, history, vocabulary, *more)
+        return with_labels(found, examples, vocabulary)
+
+    monkeypatch.setattr(gather, "requests_of", leaky)
+    assert broken(looked_at(tables)) == {"future_in_request"}
+
+
+def with_labels(found: Requests, examples: pd.DataFrame, vocabulary: Vocabulary) -> Requests:
+    row = np.repeat(np.arange(len(found)), np.diff(found.row_splits))
+    wanted = [set(vocabulary.encode(list(labels)).tolist()) for labels in examples["labels"]]
+    is_wanted = [item in wanted[n] for n, item in zip(row, found.item.tolist(), strict=True)]
+    return replace(found, quantity=np.where(is_wanted, np.float32(100), found.quantity))
+
+
+def a_day_later(times: Any) -> Any:
+    return TO_SECONDS(times) + DAY
+
+
+def a_day_earlier(times: Any) -> Any:
+    return TO_SECONDS(times) - DAY
+
+
+TO_SECONDS = requests.to_seconds
+
+
+@pytest.mark.parametrize(("module", "fault"), [(requests, a_day_later), (histories, a_day_earlier)])
+def test_a_future_purchase_in_the_history_is_found(
+    module: Any,
+    fault: Any,
+    tables: Tables,
+    looked_at: Callable[..., Finding],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The filter of requests lets in a day too much; the builder dates purchases a day back."""
+    monkeypatch.setattr(module, "to_seconds", fault)
+    assert "future_in_request" in broken(looked_at(tables))
+
+
+def test_a_request_that_is_made_after_its_basket_is_found(
+    tables: Tables, looked_at: Callable[..., Finding], world: World
+) -> None:
+    late = in_two_stores(world.test)
+    late["timestamp"] += pd.Timedelta(minutes=1)
+    assert broken(looked_at(tables, late)) == {"future_in_request", "request_context"}
+
+
+def from_all_time(found: Histories, known: Any, n_items: int) -> Any:
+    return REPEATS(found, np.ones_like(known), n_items)
+
+
+def a_month_later(found: Histories, n_items: int, cutoff: float, **more: Any) -> Any:
+    return ITEM_STATE(found, n_items, cutoff + 28 * DAY, **more)
+
+
+REPEATS, ITEM_STATE = items._repeats, items.item_state
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "fault"),
+    [(items, "_repeats", from_all_time), (foresight, "item_state", a_month_later)],
+)
+def test_item_state_that_knows_what_sells_later_is_found(
+    module: Any,
+    name: str,
+    fault: Any,
+    tables: Tables,
+    looked_at: Callable[..., Finding],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The repeats of all time; counts, prices and popularity of a month later."""
+    monkeypatch.setattr(module, name, fault)
+    assert broken(looked_at(tables)) == {"item_state"}
+
+
+def test_a_catalogue_of_a_later_day_is_found(
+    tables: Tables, looked_at: Callable[..., Finding], model: GraphRecommender
+) -> None:
+    more = Vocabulary((*model.vocabulary.ids, "item-99"))
+    assert broken(looked_at(tables, judge=replace(model, vocabulary=more))) == {"early_items"}
+
+
+def test_the_store_of_a_later_basket_is_found(
+    tables: Tables, looked_at: Callable[..., Finding], world: World
+) -> None:
+    test = in_two_stores(world.test).sort_values(["user_id", "timestamp"])
+    later = test.assign(store_id=test.groupby("user_id")["store_id"].shift(-1))
+    assert broken(looked_at(tables, later)) == {"request_context"}
+
+
+def test_a_first_basket_that_knows_where_and_when_is_found(
+    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaky(examples: pd.DataFrame, *more: Any) -> Any:
+        return requests_of(examples.assign(protocol="rolling"), *more)
+
+    monkeypatch.setattr(gather, "requests_of", leaky)
+    assert broken(looked_at(tables)) == {"request_context"}
+
+
+def test_a_cart_with_what_is_asked_for_is_found(
+    tables: Tables, looked_at: Callable[..., Finding]
+) -> None:
+    rolling = tables.train["protocol"] == "rolling"
+    cart = tables.train["cart"].where(~rolling, tables.train["labels"])
+    found = looked_at(replace(tables, train=tables.train.assign(cart=cart)))
+    assert "request_context" in broken(found)
+
+
+def test_a_basket_that_nobody_can_look_up_is_not_compared(
+    tables: Tables, looked_at: Callable[..., Finding]
+) -> None:
+    nameless = replace(tables, events=tables.events.assign(basket_id=None))
+    finding = looked_at(nameless)
+    assert "request_context" not in {item.name for item in finding.evidence}
+
+
+def test_histories_before_a_day_by_hand(world: World, model: Recommender) -> None:
+    whole = build_histories(world.events, model.vocabulary)
+    cut = known_before(whole, monday(9).timestamp())
+    early = world.events[world.events["timestamp"] < monday(9)]
+    expected = build_histories(early, model.vocabulary)
+    assert cut.user_ids == expected.user_ids  # everyone buys in every week
+    for name in ("row_splits", "item", "time", "basket", "quantity", "price"):
+        np.testing.assert_array_equal(getattr(cut, name), getattr(expected, name))
