@@ -17,7 +17,7 @@ from pipeline.testing.measure import Answers, Questions
 Doubles = npt.NDArray[np.float64]
 Lists = npt.NDArray[np.int32]
 PART = 128
-TIE = 1e-9
+NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Peer:
     """A method from another package.
 
     Attributes:
-        popular: [n_items] what fills up lists, and breaks ties.
+        popular: [n_items] what fills up lists, and breaks ties after recency.
         lists: From questions and k to [n, k] item index: the best of all, and the best of what
             was not bought before; 0 = nothing.
     """
@@ -55,24 +55,22 @@ def popularity_of(shop: Shop, popular_days: int) -> Doubles:
 def lists_by_score(
     score: Callable[[Requests], Doubles], popular: Doubles
 ) -> Callable[[Questions, int], tuple[Lists, Lists]]:
-    """Return lists by falling score; popularity decides where scores are equal.
+    """Return lists by falling score; equal scores as everywhere: recent, then popular, then by id.
 
     Args:
         score: From requests to [n, n_items]; 0 or less is not recommended.
         popular: [n_items].
     """
-    tie = popular / (popular.max() + 1.0)
 
     def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
         every, new = [], []
         for part in in_parts(questions.requests):
             scores = score(part).astype(np.float64)
             scores[:, 0] = 0.0
-            scores += np.where(scores > 0, TIE * scores.max() * tie, 0.0)
-            every.append(best(scores, k))
             row = np.repeat(np.arange(len(part)), np.diff(part.row_splits))
+            every.append(best(scores, k, popular, baskets_ago(part, len(popular))))
             scores[row, part.item] = 0.0
-            new.append(best(scores, k))
+            new.append(best(scores, k, popular))
         return np.concatenate(every), np.concatenate(new)
 
     return lists
@@ -84,18 +82,32 @@ def in_parts(requests: Requests) -> Iterator[Requests]:
         yield requests.part(start, min(start + PART, len(requests)))
 
 
-def best(scores: Doubles, k: int) -> Lists:
+def baskets_ago(requests: Requests, n_items: int) -> Lists:
+    """Return [n, n_items] how many baskets ago each item was bought last, NEVER if it was not."""
+    row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
+    found = np.full((len(requests), n_items), NEVER, dtype=np.int32)
+    np.minimum.at(found, (row, requests.item), requests.baskets_ago)
+    return found
+
+
+def best(scores: Doubles, k: int, popular: Doubles, ago: Lists | None = None) -> Lists:
     """Return [n, k] the columns with the best positive scores, 0 where there are no more.
 
-    >>> best(np.array([[0.0, 1.0, 3.0, 0.0]]), 3).tolist()
-    [[2, 1, 0]]
+    Equal scores: the lowest of `ago` first, then the most popular, then the lowest column.
+
+    >>> best(np.array([[0.0, 1.0, 3.0, 1.0]]), 3, np.array([0.0, 5.0, 5.0, 6.0])).tolist()
+    [[2, 3, 1]]
     """
     k = min(k, scores.shape[1])
-    found = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    values = np.take_along_axis(scores, found, axis=1)
-    order = np.lexsort((found, -values), axis=1)
-    found = np.take_along_axis(found, order, axis=1)
-    return np.where(np.take_along_axis(values, order, axis=1) > 0, found, 0).astype(np.int32)
+    least = np.maximum(np.partition(scores, -k, axis=1)[:, -k], np.nextafter(0.0, 1.0))
+    row, column = np.nonzero(scores >= least[:, np.newaxis])
+    since = np.zeros(len(row)) if ago is None else ago[row, column]
+    order = np.lexsort((column, -popular[column], since, -scores[row, column], row))
+    row, column = row[order], column[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, row)
+    found = np.zeros((len(scores), k), dtype=np.int32)
+    found[row[rank < k], rank[rank < k]] = column[rank < k]
+    return found
 
 
 def counts_of(lines: Requests | Histories, n_items: int) -> sparse.csr_matrix:

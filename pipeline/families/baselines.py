@@ -1,7 +1,8 @@
 """The classical recommenders that the ranker has to beat: counting, and counting with neighbours.
 
-Each scores what the user bought before; ties break by recency, then popularity, then item id. What
-they explore is what is popular.
+Each scores what the user bought before; ties break by recency, then popularity, then item id
+(`RankingGraph`). What they explore is what is popular. Counts are sums of whole numbers of steps in
+double precision, so that two items bought in the same baskets have the same score on any machine.
 """
 
 from typing import Any
@@ -10,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.params import BaselineParams
-from pipeline.recommenders.graph import LONG_AGO_DAYS, Batch, Parts, RankingGraph, Why
+from pipeline.recommenders.graph import Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.items import item_state
 from pipeline.recommenders.shop import Shop
 from pipeline.recommenders.top import take
 
-TIE = 1e-6
+STEPS = 2.0**30  # in which the weight of a purchase is counted
 EXPLORE_CATALOGUE = 10_000
 NEIGHBOUR_ITEMS = 5_000
 
@@ -47,23 +48,26 @@ class DecayGraph(RankingGraph):
         self._decay_days = decay_days
 
     def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return the decayed count and its tie-breaks."""
-        age = batch.raw["age_days"]
+        """Return the decayed count, in double precision."""
+        age = tf.cast(batch.raw["age_days"], tf.float64)
         weight = tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
-        return batch.own_sum(weight) + tie_break(batch, self.popularity)
+        return count_own(batch, weight)
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the scores; all of it is frequency, and without a purchase there is none."""
         scores = self.score_own(batch)
-        return scores, lambda pairs: (("frequency",), take(scores[:, tf.newaxis], pairs))
+        frequency = tf.cast(scores, tf.float32)[:, tf.newaxis]
+        return scores, lambda pairs: (("frequency",), take(frequency, pairs))
 
 
-def tie_break(batch: Batch, popularity: tf.Tensor) -> tf.Tensor:
-    """Return less than TIE per own item: more for a recent purchase, then for a popular item."""
-    last = tf.gather(batch.raw["age_days"], batch.own_start)
-    recency = 1.0 / (1.0 + last / LONG_AGO_DAYS)
-    popular = tf.gather(popularity, batch.own_item) / (tf.reduce_max(popularity) + 1.0)
-    return TIE * (0.999 * recency + 0.001 * popular)
+def count_own(batch: Batch, weight: tf.Tensor) -> tf.Tensor:
+    """Return [n_own] the sum of the weights of each item's purchases; exact, in any order.
+
+    Args:
+        batch: Requests.
+        weight: [n_lines] in double precision, 0..1.
+    """
+    return batch.own_sum(tf.round(weight * STEPS)) / STEPS
 
 
 class TifuGraph(RankingGraph):
@@ -104,29 +108,29 @@ class TifuGraph(RankingGraph):
     def score_own(self, batch: Batch) -> tf.Tensor:
         """Return the mix of the user's own vector and its neighbours' mean."""
         own, theirs = self._parts(batch)
-        return own + theirs + 0.001 * tie_break(batch, self.popularity)
+        return own + theirs
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the scores, and how much is the user's own and how much the neighbours'."""
         own, theirs = self._parts(batch)
-        scores = own + theirs + 0.001 * tie_break(batch, self.popularity)
-        parts = tf.stack([own, theirs], axis=1)
-        return scores, lambda pairs: (("frequency", "taste"), take(parts, pairs))
+        parts = tf.cast(tf.stack([own, theirs], axis=1), tf.float32)
+        return own + theirs, lambda pairs: (("frequency", "taste"), take(parts, pairs))
 
     def _parts(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return [n_own] what the user's own vector and its neighbours add to each score."""
-        own = batch.own_sum(tifu_weights(batch, self._params))
+        """Return [n_own] what the user's own vector and its neighbours add, in double precision."""
+        own = count_own(batch, tf.cast(tifu_weights(batch, self._params), tf.float64))
         column = tf.gather(self._column, batch.own_item)
         inside = column >= 0
         where = tf.stack(
             [tf.boolean_mask(batch.own_row, inside), tf.boolean_mask(column, inside)], axis=1
         )
         shape = tf.stack([batch.n, tf.shape(self._vectors)[1]])
-        vector = tf.scatter_nd(where, tf.boolean_mask(own, inside), shape)
+        vector = tf.scatter_nd(where, tf.cast(tf.boolean_mask(own, inside), tf.float32), shape)
         neighbours = self._mean_of_neighbours(vector)
         theirs = tf.gather_nd(neighbours, tf.stack([batch.own_row, tf.maximum(column, 0)], axis=1))
         alpha = self._params.tifu_alpha
-        return alpha * own, (1.0 - alpha) * tf.where(inside, theirs, 0.0)
+        theirs = tf.cast(tf.where(inside, theirs, 0.0), tf.float64)
+        return alpha * own, (1.0 - alpha) * theirs
 
     def _mean_of_neighbours(self, vector: tf.Tensor) -> tf.Tensor:
         """Return [n, n_neighbour_items]: the mean vector of the nearest, the user left out."""

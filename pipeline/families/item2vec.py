@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.families.bag_fit import Batches, fit_task, log_shares
+from pipeline.families.bag_fit import Batches, fit_task
 from pipeline.families.bags import Array, BagFamily, BagGraph, Parts, Task, mix, widened
 from pipeline.families.family import validation_opens
 from pipeline.families.fit import Fitted
@@ -37,11 +37,10 @@ from pipeline.recommenders.shop import Shop
 NAME = "item2vec"
 SHARED_NEGATIVES = 256
 NEGATIVE_POWER = 0.75
-TIE = 1e-6
 
 
 class Item2VecGraph(BagGraph):
-    """items: directions of length 1; bias: less than a cosine can matter, for empty histories."""
+    """items: directions of length 1; bias: 0, so equal cosines keep the order of popularity."""
 
     def embed(self, batch: Batch) -> tf.Tensor:
         """Return [n, dim] the weighted sum of the directions of the items bought before."""
@@ -132,14 +131,13 @@ def skip_gram_loss(
 
 
 def learn(task: Task[Item2VecParams]) -> tuple[Parts, Fitted]:
-    """Return directions and tie-breaks after training."""
+    """Return directions after training."""
     section, random = task.section, np.random.default_rng(task.seed)
     shape = (len(task.shop.vocabulary), section.embedding_dim)
     start = random.normal(0.0, 0.5 / section.embedding_dim, shape).astype(np.float32)
     inside = tf.Variable(start, name="inside")
     context = tf.Variable(np.zeros(shape, np.float32), name="context")
-    shares = log_shares(task.shop)
-    bias = (TIE * (shares - shares.max())).astype(np.float32)
+    bias = np.zeros(shape[0], np.float32)
 
     def parts() -> Parts:
         centred = inside - tf.reduce_mean(inside[1:], axis=0)

@@ -154,28 +154,34 @@ def _score(
         weight = decayed[way.decay_days]
         counts = np.ones(len(age), bool) if way.since is None else history.time[lines] >= way.since
         score = np.add.reduceat(np.where(counts, weight, 0.0), starts)
-        if way.decay_days is None:  # equal counts: the more recent first
-            latest = np.minimum.reduceat(np.where(counts, age, np.inf), starts)
-            score += 0.5 * np.exp(-latest / 3650)
-        _place_best(rows[starts], item[starts], score, target)
+        latest = np.minimum.reduceat(age, starts)
+        _place_best(rows[starts], item[starts], score, latest, target)
 
 
-def _place_best(rows: Ints, item: Ints, score: Doubles, target: Ints) -> None:
-    """Write the items of the k highest scores of each row; the first among equals wins.
+def _place_best(rows: Ints, item: Ints, score: Doubles, latest: Doubles, target: Ints) -> None:
+    """Write the items of the k highest scores of each row.
 
-    One sort of whole numbers: row, then falling score (the bits of a positive float rise with
-    it), then place in the row. It is several times faster than sorting by two keys.
+    Equal scores: the more recent first, then the more popular, whose number is lower. One sort of
+    whole numbers leaves what can be among the best: row, then falling score (the bits of a positive
+    float rise with it), then place in the row. It is several times faster than sorting all by
+    several keys, but single precision merges close scores, so the few that are left are sorted
+    exactly.
     """
     kept = score > 0
-    rows, item, score = rows[kept], item[kept], score[kept]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    rows, item, score, latest = rows[kept], item[kept], score[kept], latest[kept]
+    if not len(rows):
+        return
+    first = np.searchsorted(rows, rows)
+    place = np.arange(len(rows)) - first
     falling = np.iinfo(np.int32).max - score.astype(np.float32).view(np.int32).astype(np.int64)
     keys = np.sort((rows << ROW_SHIFT) | (falling << PLACE_BITS) | place)
-    rank = place  # each row keeps its length, so that places before the sort are ranks after it
-    head = keys[rank < K]
-    row = head >> ROW_SHIFT
-    first = np.searchsorted(rows, row)
-    target[row, rank[rank < K]] = item[first + (head & ((1 << PLACE_BITS) - 1))]
+    size = np.searchsorted(rows, rows, side="right") - first
+    worst = (keys[first + np.minimum(size, K) - 1] >> PLACE_BITS) & np.iinfo(np.int32).max
+    near = np.flatnonzero(falling <= worst)
+    order = near[np.lexsort((item[near], latest[near], -score[near], rows[near]))]
+    rank = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])
+    head = rank < K
+    target[rows[order][head], rank[head]] = item[order][head]
 
 
 def filled(lists: Ints, popular: Ints) -> Ints:

@@ -150,18 +150,21 @@ class RankingGraph(tf.Module):
             explore_catalogue: How many of the most popular items may be explored.
         """
         super().__init__()
-        order = np.lexsort((np.arange(len(popularity)), -popularity))
-        order = order[(order > 0) & (popularity[order] > 0)].astype(np.int32)
+        ranked = np.lexsort((np.arange(len(popularity)), -popularity))
+        order = ranked[(ranked > 0) & (popularity[ranked] > 0)].astype(np.int32)
         catalogue = order[:explore_catalogue]
         place = np.full(len(popularity), -1, dtype=np.int32)
         place[catalogue] = np.arange(len(catalogue))
+        by_popularity = np.empty(len(popularity), dtype=np.int64)
+        by_popularity[ranked] = np.arange(len(popularity))
         self.popularity = tf.constant(popularity.astype(np.float32))
+        self.by_popularity = tf.constant(by_popularity)
         self.popular = tf.constant(order)
         self.catalogue = tf.constant(catalogue)
         self.catalogue_place = tf.constant(place)
 
     def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return [n_own] scores of the items that were bought before."""
+        """Return [n_own] scores of the items that were bought before, in either precision."""
         raise NotImplementedError
 
     def score_catalogue(self, batch: Batch) -> tf.Tensor:
@@ -264,8 +267,15 @@ class RankingGraph(tf.Module):
     def _top_own(
         self, batch: Batch, scores: tf.Tensor, k: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        offered = tf.where(own_in_cart(batch), NOTHING, scores)
-        return top_pairs(offered, batch.own_row, batch.n, k)
+        nothing = tf.constant(NOTHING, scores.dtype)
+        offered = tf.where(own_in_cart(batch), nothing, scores)
+        return top_pairs(offered, batch.own_row, batch.n, k, ties=self._ties(batch))
+
+    def _ties(self, batch: Batch) -> tf.Tensor:
+        """Return [n_own] what comes first among equal scores: recent, then popular, then by id."""
+        ago = tf.cast(tf.gather(batch.raw["baskets_ago"], batch.own_start), tf.int64)
+        n_items = tf.cast(tf.size(self.by_popularity), tf.int64)
+        return ago * n_items + tf.gather(self.by_popularity, batch.own_item)
 
     def top_catalogue(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the best of what the user never bought."""

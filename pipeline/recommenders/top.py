@@ -18,43 +18,54 @@ def best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, 
 
 
 def top_pairs(
-    scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, k: tf.Tensor
+    scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, k: tf.Tensor, *, ties: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return [n, k] each request's best pairs, -1 for none, and their scores, 0 for none.
 
-    Equal scores keep the order of the pairs.
+    The order is exact: a tie is decided by a key of its own, not by a small number that is added
+    to the score and that single precision loses.
 
     Args:
-        scores: [n_pairs], NOTHING for what must not be chosen.
+        scores: [n_pairs], NOTHING for what must not be chosen; single or double precision.
         row: [n_pairs] the request of each, ascending.
         n: Number of requests.
         k: How many.
+        ties: [n_pairs] int64; among equal scores of a request the lowest comes first.
     """
     dense, first, _ = in_rows(scores, row, n, least_width=k)
-    top, columns = tf.math.top_k(dense, k)
+    keys, _, _ = in_rows(-ties, row, n, least_width=k, nothing=ties.dtype.min)
+    _, order = tf.math.top_k(keys, tf.shape(keys)[1])
+    top, places = tf.math.top_k(tf.gather(dense, order, batch_dims=1), k)
+    columns = tf.gather(order, places, batch_dims=1)
     real = top > NOTHING / 2
-    return tf.where(real, first[:, tf.newaxis] + columns, -1), tf.where(real, top, 0.0)
+    pairs = tf.where(real, first[:, tf.newaxis] + columns, -1)
+    return pairs, tf.cast(tf.where(real, top, tf.zeros_like(top)), tf.float32)
 
 
 def in_rows(
-    scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, *, least_width: tf.Tensor | int = 0
+    values: tf.Tensor,
+    row: tf.Tensor,
+    n: tf.Tensor,
+    *,
+    least_width: tf.Tensor | int = 0,
+    nothing: float = NOTHING,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the scores of pairs as [n, width], where each row begins, and each pair's column.
+    """Return the values of pairs as [n, width], where each row begins, and each pair's column.
 
     Args:
-        scores: [n_pairs].
+        values: [n_pairs].
         row: [n_pairs] ascending, 0..n-1.
         n: Number of rows.
-        least_width: The width is that of the longest row, or this if that is more; the rest is
-            NOTHING.
+        least_width: The width is that of the longest row, or this if that is more.
+        nothing: What is in the places of no pair.
     """
     counts = tf.math.unsorted_segment_sum(tf.ones_like(row), row, n)
     first = tf.cumsum(counts, exclusive=True)
     column = tf.range(tf.shape(row)[0]) - tf.gather(first, row)
     width = tf.maximum(tf.reduce_max(counts, keepdims=False), least_width)
-    dense = tf.fill(tf.stack([n, width]), NOTHING)
+    dense = tf.fill(tf.stack([n, width]), tf.constant(nothing, values.dtype))
     where = tf.stack([row, column], axis=1)
-    return tf.tensor_scatter_nd_update(dense, where, scores), first, column
+    return tf.tensor_scatter_nd_update(dense, where, values), first, column
 
 
 def rank_in_row(scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor) -> tf.Tensor:

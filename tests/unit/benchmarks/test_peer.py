@@ -39,15 +39,15 @@ def test_counts_are_baskets_that_hold_the_item():
     assert found.tolist() == [[0, 1, 2, 0, 0], [0, 0, 0, 0, 0]]
 
 
-def test_equal_scores_are_ordered_by_popularity():
+def test_equal_scores_are_ordered_by_recency_then_popularity_then_id():
     popular = np.array([0.0, 1.0, 5.0, 2.0, 0.0])
 
     def score(requests):
         return np.tile([0.0, 1.0, 1.0, 1.0, 2.0], (len(requests), 1))
 
     every, new = lists_by_score(score, popular)(_questions(), 4)
-    assert every[0].tolist() == [4, 2, 3, 1]
-    assert new[0].tolist() == [4, 3, 0, 0]  # a and b were bought before
+    assert every[0].tolist() == [4, 2, 1, 3]  # b and a were bought in the latest two baskets
+    assert new[0].tolist() == [4, 3, 0, 0]
     assert new[1].tolist() == [4, 2, 3, 1]
 
 
@@ -61,4 +61,15 @@ def test_a_short_list_is_filled_up_with_what_is_popular():
 
 
 def test_more_places_than_items_leaves_places_empty():
-    assert best(np.array([[0.0, 2.0, 0.0]]), 5).tolist() == [[1, 0, 0]]
+    assert best(np.array([[0.0, 2.0, 0.0]]), 5, np.zeros(3)).tolist() == [[1, 0, 0]]
+
+
+def test_the_best_of_many_equal_scores_are_those_of_a_full_sort():
+    random = np.random.default_rng(0)
+    scores = random.integers(0, 4, (20, 300)) * 1e6  # a term of 1e-9 of the largest would vanish
+    popular = random.integers(0, 5, 300).astype(float)
+    ago = random.integers(0, 6, (20, 300)).astype(np.int32)
+    columns = np.arange(300)
+    for row, found in enumerate(best(scores, 15, popular, ago)):
+        order = np.lexsort((columns, -popular, ago[row], -scores[row]))
+        assert found.tolist() == order[:15].tolist()
