@@ -269,6 +269,11 @@ class BaselineParams(Section):
 
     popular_days: int = Field(ge=1)
     decay_days: float = Field(gt=0)
+    contextual_decay_days: float = Field(gt=0)
+    contextual_hour_width: float = Field(gt=0)
+    contextual_other_hour: float = Field(ge=0, le=1)
+    contextual_other_day: float = Field(ge=0, le=1)
+    contextual_other_store: float = Field(ge=0, le=1)
     tifu_group_baskets: int = Field(ge=1)
     tifu_within_decay: float = Field(gt=0, le=1)
     tifu_group_decay: float = Field(gt=0, le=1)

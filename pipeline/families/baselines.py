@@ -1,4 +1,4 @@
-"""The classical recommenders that the ranker has to beat: counting, and counting with neighbours.
+"""The classical recommenders that the ranker has to beat: frequency, with context, with neighbours.
 
 Each scores what the user bought before; ties break by recency, then popularity, then item id
 (`RankingGraph`). What they explore is what is popular. Counts are sums of whole numbers of steps in
@@ -18,6 +18,8 @@ from pipeline.recommenders.shop import Shop
 from pipeline.recommenders.top import take
 
 STEPS = 2.0**30  # in which the weight of a purchase is counted
+DAY_HOURS = 24
+SATURDAY = 5
 EXPLORE_CATALOGUE = 10_000
 NEIGHBOUR_ITEMS = 5_000
 
@@ -49,15 +51,58 @@ class DecayGraph(RankingGraph):
 
     def score_own(self, batch: Batch) -> tf.Tensor:
         """Return the decayed count, in double precision."""
+        return count_own(batch, self.weigh(batch))
+
+    def weigh(self, batch: Batch) -> tf.Tensor:
+        """Return [n_lines] the weight of each purchase, 0..1, in double precision."""
         age = tf.cast(batch.raw["age_days"], tf.float64)
-        weight = tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
-        return count_own(batch, weight)
+        return tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
 
     def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
         """Return the scores; all of it is frequency, and without a purchase there is none."""
         scores = self.score_own(batch)
         frequency = tf.cast(scores, tf.float32)[:, tf.newaxis]
         return scores, lambda pairs: (("frequency",), take(frequency, pairs))
+
+
+class ContextualGraph(DecayGraph):
+    """Decayed frequency in which an earlier trip weighs the more, the more it is like this one.
+
+    Alike in three things: the hour of the day, the side of the week (workdays, weekend), the store.
+    What is not known of the request makes no difference: without time and store this is plain
+    decayed frequency. It sees the context that the ranker sees, and learns nothing.
+    """
+
+    def __init__(
+        self, popularity: np.ndarray[Any, Any], catalogue: int, params: BaselineParams
+    ) -> None:
+        """Set the time constant and the weights of trips that differ."""
+        super().__init__(popularity, catalogue, params.contextual_decay_days)
+        self._params = params
+
+    def weigh(self, batch: Batch) -> tf.Tensor:
+        """Return [n_lines] the decayed weights, lower for trips that are not like the request."""
+        raw, params = batch.raw, self._params
+        known = (raw["time_known"], raw["at_store"], raw["local_hour"], raw["local_weekday"])
+        now = tf.gather(tf.stack(known, axis=1), batch.line_row)
+        apart = tf.abs(raw["hour_of_week"] % DAY_HOURS - now[:, 2])
+        apart = tf.cast(tf.minimum(apart, DAY_HOURS - apart), tf.float64)
+        hour = tf.exp(-tf.square(apart / params.contextual_hour_width) / 2.0)
+        weekend = raw["hour_of_week"] // DAY_HOURS >= SATURDAY
+        same_side = tf.cast(weekend == (now[:, 3] >= SATURDAY), tf.float64)
+        same_store = tf.cast(raw["store"] == now[:, 1], tf.float64)
+        when = _at_least(params.contextual_other_hour, hour) * _at_least(
+            params.contextual_other_day, same_side
+        )
+        where = _at_least(params.contextual_other_store, same_store)
+        one = tf.ones_like(hour)
+        weight = tf.where(now[:, 0] > 0, when, one) * tf.where(now[:, 1] > 0, where, one)
+        return super().weigh(batch) * weight
+
+
+def _at_least(least: float, likeness: tf.Tensor) -> tf.Tensor:
+    """Return a likeness of 0..1 as a weight of `least`..1."""
+    return least + (1.0 - least) * likeness
 
 
 def count_own(batch: Batch, weight: tf.Tensor) -> tf.Tensor:
@@ -196,5 +241,7 @@ def build_baseline(name: str, shop: Shop, params: BaselineParams, cutoff: float)
         return DecayGraph(popularity, EXPLORE_CATALOGUE, None)
     if name == "decayed":
         return DecayGraph(popularity, EXPLORE_CATALOGUE, params.decay_days)
+    if name == "contextual":
+        return ContextualGraph(popularity, EXPLORE_CATALOGUE, params)
     vectors, items = tifu_vectors(shop.histories, n_items, cutoff, params)
     return TifuGraph(popularity, EXPLORE_CATALOGUE, params, vectors, items)

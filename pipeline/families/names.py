@@ -4,4 +4,4 @@ HISTORY_ENCODERS = ("mlp", "cnn", "gru", "lstm", "transformer", "none")
 BAGS = ("multvae", "lightgcn", "item2vec", "irgan")
 LARGE_PRODUCTS = ("sasrec", *BAGS)  # those that multiply large matrices
 FAMILIES = (*HISTORY_ENCODERS, *LARGE_PRODUCTS)
-BASELINES = ("popular", "personal", "decayed", "tifu_knn")
+BASELINES = ("popular", "personal", "decayed", "contextual", "tifu_knn")

@@ -11,7 +11,7 @@ numbers everywhere. Design choices:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,17 @@ class Requests:
             local_hour=self.local_hour[rows],
             user_attributes=self.user_attributes[rows],
         )
+
+
+def withhold_context(requests: Requests) -> Requests:
+    """Return the same requests of shoppers of whom nobody knows when and where they will shop.
+
+    `time_known` and `at_store` are 0, as in requests for a first basket: a method may use neither
+    the hour, nor the weekday, nor the store of the trip. The moment stays, since the history ends
+    there, its ages count from there, and offers run by week.
+    """
+    unknown = np.zeros(len(requests), dtype=np.int32)
+    return replace(requests, time_known=unknown, at_store=unknown)
 
 
 def join(parts: Sequence[Requests]) -> Requests:

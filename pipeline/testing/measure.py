@@ -1,6 +1,6 @@
 """One candidate on one protocol: what it recommends, and how good that is, request by request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline import ranking
 from pipeline.recommenders.recommender import Ranked, Recommendations, Recommender, fill_slots
-from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.requests import Requests, withhold_context
 from pipeline.recommenders.shop import is_own, labels_of
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.testing.statistics import Bootstrap, mean_over_users
@@ -44,6 +44,10 @@ class Questions:
         is_repeat = is_own(requests, row, item, len(vocabulary))
         n_true = np.bincount(row, minlength=len(examples))
         return cls(examples, requests, row, item, n_true, is_repeat)
+
+    def without_context(self) -> "Questions":
+        """Return the same questions with the hour, the weekday and the store withheld."""
+        return replace(self, requests=withhold_context(self.requests))
 
 
 @dataclass(frozen=True)

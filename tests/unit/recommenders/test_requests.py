@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 
 from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.requests import Requests, attribute_codes, build_requests, join
+from pipeline.recommenders.requests import (
+    Requests,
+    attribute_codes,
+    build_requests,
+    join,
+    withhold_context,
+)
+from pipeline.recommenders.shop import requests_of
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import to_seconds
 
@@ -222,3 +229,27 @@ def test_no_events_after_the_request_change_it(histories: Histories) -> None:
     one, other = ask(histories, asked), ask(more, asked)
     for field in fields(Requests):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_withheld_context_is_that_of_a_request_for_a_first_basket() -> None:
+    """The hour, the weekday and the store are not known; the history and the moment stay."""
+    histories = build_histories(events(ROWS).assign(store_id="s1"), VOCABULARY)
+    rolling = pd.DataFrame(
+        {
+            "user_id": ["ann"],
+            "timestamp": pd.to_datetime(["2024-01-20 18:00"], utc=True),
+            "protocol": ["rolling"],
+            "store_id": ["s1"],
+            "cart": [[]],
+        }
+    )
+    attributes = attribute_codes(pd.DataFrame({"user_id": ["ann"]}))
+    known, first = (
+        requests_of(rows, histories, VOCABULARY, attributes, "UTC")
+        for rows in (rolling, rolling.assign(protocol="first_basket"))
+    )
+    assert (known.time_known.tolist(), known.at_store.tolist()) == ([1], [1])
+    withheld = withhold_context(known)
+    for field in fields(Requests):
+        np.testing.assert_array_equal(getattr(withheld, field.name), getattr(first, field.name))
+    assert (known.time_known.tolist(), known.at_store.tolist()) == ([1], [1])
