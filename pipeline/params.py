@@ -41,6 +41,7 @@ class ShopParams(Section):
     seed: int = Field(ge=0, lt=2**31)
     validation_days: int = Field(ge=1)
     test_days: int = Field(ge=1)
+    maximum_user_lines: int = Field(ge=1)
 
     @field_validator("timezone")
     @classmethod
@@ -141,6 +142,7 @@ class LabelingParams(Section):
     train_windows: int = Field(ge=1)
     train_window_days: int = Field(ge=1)
     train_examples_per_user_window: int = Field(ge=1)
+    test_examples_per_user_window: int = Field(ge=1)
     horizon_days: int = Field(ge=1)
     cart_fraction: float = Field(ge=0, le=1)
     n_negatives: int = Field(ge=1)

@@ -67,6 +67,7 @@ def shop(**changes: Any) -> ShopParams:
         "seed": 5,
         "validation_days": 7,
         "test_days": 7,
+        "maximum_user_lines": 5000,
     }
     return ShopParams.model_validate(values | changes)
 

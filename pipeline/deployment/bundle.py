@@ -46,7 +46,8 @@ class Bundle:
 
     Attributes:
         path: Its folder.
-        manifest: version, model {name, epochs}, as_of, timezone, git_commit, data, files.
+        manifest: version, model {name, epochs}, as_of, timezone, maximum_user_lines, git_commit,
+            data, files.
         recommender: The fitted method.
         histories: Purchases before as_of.
         attributes: Codes, indexed by user_id.
@@ -124,7 +125,7 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         folder: The bundle, complete but for the manifest.
-        facts: model, as_of, timezone, git_commit, data.
+        facts: model, as_of, timezone, maximum_user_lines, git_commit, data.
     """
     files = {
         str(path.relative_to(folder)): sha256(path)
@@ -186,13 +187,13 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
         path=path,
         manifest=manifest,
         recommender=load_onnx(path),
-        histories=_histories_of(histories),
+        histories=_histories_of(histories, manifest.get("maximum_user_lines")),
         attributes=attributes.to_pandas().set_index("user_id"),
         items=items.to_pandas(),
     )
 
 
-def _histories_of(table: pa.Table) -> Histories:
+def _histories_of(table: pa.Table, maximum_lines: int | None) -> Histories:
     users, stores = (table[name].combine_chunks().dictionary_encode() for name in ENCODED)
     codes = users.indices.to_numpy()
     order = pc.array_sort_indices(stores.dictionary).to_numpy()
@@ -208,4 +209,5 @@ def _histories_of(table: pa.Table) -> Histories:
         price=table["price"].to_numpy(),
         store=store_of[stores.indices.fill_null(len(order)).to_numpy()],
         store_ids=tuple(stores.dictionary.take(order).to_pylist()),
+        maximum_lines=maximum_lines,
     )

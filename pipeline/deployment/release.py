@@ -113,6 +113,7 @@ def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
         "model": {"name": description["name"], "epochs": description.get("epochs")},
         "as_of": as_of.isoformat(),
         "timezone": params.shop.timezone,
+        "maximum_user_lines": params.shop.maximum_user_lines,
         "git_commit": git_commit(),
         "data": {
             "clean": clean["inputs"],

@@ -1,7 +1,8 @@
 """Which baskets become examples, by which protocol, and at which moment the request is made.
 
-- `rolling`: at the start of a basket. All of validation, test and production; of training a few
-  per user and window, drawn by hash.
+- `rolling`: at the start of a basket. Of training a few per user and window, drawn by hash; of
+  validation, test and production all, but of an account with more baskets than any household has
+  only so many, drawn in the same way.
 - `first_basket`: at the cut-off, for the user's first basket after it within the horizon: when
   and where it will be is not known.
 """
@@ -36,14 +37,15 @@ def rolling(
         baskets: From `baskets_of`, with `basket` (its position), `window` (-1 for none) and
             `wanted` (whether a label is left at the end of the window).
         windows: What `window` counts.
-        params: Minimum history, and how many training examples per user and window.
+        params: Minimum history, and how many examples per user and window.
         seed: Of the draw.
     """
     enough = baskets["n_earlier_baskets"] >= params.minimum_earlier_baskets
     chosen = baskets[(baskets["window"] >= 0) & baskets["wanted"] & enough]
     training = np.array([w.split == "train" for w in windows])[chosen["window"]]
     drawn = _draw(chosen[training], params.train_examples_per_user_window, seed)
-    kept = pd.concat([drawn, chosen[~training]])
+    others = _at_most(chosen[~training], params.test_examples_per_user_window, seed)
+    kept = pd.concat([drawn, others])
     return _examples("rolling", kept, windows, kept["timestamp"])
 
 
@@ -52,6 +54,14 @@ def _draw(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     shuffled = baskets.assign(draw=uniform(seed, "training basket", users, ids))
     shuffled = shuffled.sort_values(["user_id", "window", "draw", "basket_id"], kind="stable")
     return shuffled.groupby(["user_id", "window"], sort=False).head(n)
+
+
+def _at_most(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Return all baskets in their order, of a user with more than `n` in a window `n` of them."""
+    size = baskets.groupby(["user_id", "window"])["basket"].transform("size")
+    if not (size > n).any():
+        return baskets
+    return pd.concat([baskets[size <= n], _draw(baskets[size > n], n, seed)]).sort_index()
 
 
 def first_basket(

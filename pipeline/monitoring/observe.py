@@ -64,7 +64,11 @@ class Known:
     @cached_property
     def histories(self) -> Histories:
         """Every purchase of all time; a request takes what lies before it."""
-        return build_histories(self.tables.events, self.vocabulary)
+        return build_histories(
+            self.tables.events,
+            self.vocabulary,
+            maximum_lines=self.params.shop.maximum_user_lines,
+        )
 
     @cached_property
     def popularity(self) -> npt.NDArray[np.float64]:

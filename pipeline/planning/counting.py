@@ -75,11 +75,18 @@ class Requests:
         return MEASURES[metric](hits, self.n_true(), K)
 
 
-def requests_between(history: History, start: int, minimum_earlier: int) -> Requests:
-    """Return the baskets that begin at `start` or later, of users with enough earlier ones."""
+def requests_between(
+    history: History, start: int, minimum_earlier: int, maximum: int | None = None
+) -> Requests:
+    """Return the baskets that begin at `start` or later, of users with enough earlier ones.
+
+    Of a user with more than `maximum` of them, only so many, evenly over time.
+    """
     inside = history.basket_time >= start
     warm = inside & (history.basket_order >= minimum_earlier)
     chosen = np.flatnonzero(warm if warm.any() else inside)
+    if maximum is not None:
+        chosen = chosen[_evenly(history.basket_user[chosen], maximum)]
     place = np.full(len(history.basket_user), -1)
     place[chosen] = np.arange(len(chosen))
     rows = place[history.basket]
@@ -91,6 +98,18 @@ def requests_between(history: History, start: int, minimum_earlier: int) -> Requ
         label_items=history.item[wanted],
         n_warm=int(warm.sum()),
     )
+
+
+def _evenly(user: Ints, maximum: int) -> npt.NDArray[np.bool_]:
+    """Return which of the baskets, ordered by user and time, are among `maximum` of their user.
+
+    >>> _evenly(np.array([0, 0, 1, 1, 1, 1]), 2).tolist()
+    [True, True, False, True, False, True]
+    """
+    n = np.bincount(user)[user]
+    place = np.arange(len(user)) - np.searchsorted(user, user)
+    step = np.minimum(maximum, n)
+    return np.asarray((place + 1) * step // n > place * step // n)
 
 
 def popular_items(
@@ -114,25 +133,14 @@ def popular_items(
 
 def personal_lists(history: History, requests: Requests, ways: Sequence[Counting]) -> list[Ints]:
     """Return, per way to count, [n, k] the user's own items by falling score; 0 = no more."""
-    first = np.searchsorted(history.user, np.arange(history.n_users() + 1))
     lists = [np.zeros((len(requests.user), K), np.int64) for _ in ways]
     for start in range(0, len(requests.user), CHUNK):
         chunk = slice(start, start + CHUNK)
-        rows, lines = _earlier_lines(history, first, requests.user[chunk], requests.time[chunk])
+        rows, lines = history.earlier.before(requests.user[chunk], requests.time[chunk])
         if len(rows):
             age = (requests.time[chunk][rows] - history.time[lines]) / MICROSECONDS_PER_DAY
             _score(history, (rows, lines, age), ways, [part[chunk] for part in lists])
     return lists
-
-
-def _earlier_lines(history: History, first: Ints, user: Ints, time: Ints) -> tuple[Ints, Ints]:
-    """Return each request's row beside each line of its user before it, by row and item."""
-    n_lines = first[user + 1] - first[user]
-    rows = np.repeat(np.arange(len(user)), n_lines)
-    skipped = np.cumsum(n_lines) - n_lines
-    lines = np.arange(len(rows)) + np.repeat(first[user] - skipped, n_lines)
-    before = history.time[lines] < time[rows]
-    return rows[before], lines[before]
 
 
 def _score(

@@ -9,14 +9,16 @@ Design choices:
 - Nothing from the test window on is fetched.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.earlier import EarlierLines
 from pipeline.engine import fetch
 from pipeline.errors import DataQualityError
 from pipeline.params import Params
@@ -45,6 +47,7 @@ class History:
         basket_order: [n_baskets] how many baskets of that user came before.
         item_type: [n_items + 1] the item's type, 0 = unknown.
         user_ids: [n_users].
+        maximum_lines: Of one user that a request holds, the newest; None for all.
     """
 
     user: Ints
@@ -56,6 +59,18 @@ class History:
     basket_order: Ints
     item_type: Ints
     user_ids: Strings
+    maximum_lines: int | None = None
+
+    @cached_property
+    def earlier(self) -> EarlierLines:
+        """Finds the lines before a moment."""
+        return EarlierLines(
+            np.searchsorted(self.user, np.arange(self.n_users() + 1)),
+            item=self.item,
+            basket=self.basket,
+            time=self.time,
+            maximum=self.maximum_lines,
+        )
 
     def n_users(self) -> int:
         """Return the number of users."""
@@ -82,7 +97,8 @@ def read_history(source: Source, params: Params) -> History:
         )
     items = fetch(source.items.select("item_id", "type").distinct(on="item_id", keep="first"))
     until = microseconds(params.shop.windows().validation_start)
-    return build_history(rows, items, params.shop.timezone, until)
+    history = build_history(rows, items, params.shop.timezone, until)
+    return replace(history, maximum_lines=params.shop.maximum_user_lines)
 
 
 def _counted(source: Source, params: Params) -> "Table":

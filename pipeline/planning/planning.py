@@ -49,7 +49,12 @@ def make_plan(source: Source, params: Params) -> Plan:
     """
     history = read_history(source, params)
     until = microseconds(params.shop.windows().validation_start)
-    requests = requests_between(history, until, params.labeling.minimum_earlier_baskets)
+    requests = requests_between(
+        history,
+        until,
+        params.labeling.minimum_earlier_baskets,
+        params.labeling.test_examples_per_user_window,
+    )
     _check_windows(history, requests, until, params)
     draw = Resampling(
         requests.user,

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.earlier import EarlierLines
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints, Vocabulary
 from pipeline.recommenders.wall_clock import Seconds, hours_of_week, to_seconds
 
@@ -28,6 +29,7 @@ class Histories:
         price: [n_lines] unit price paid.
         store: [n_lines] code of the store, 0 where it is not known.
         store_ids: Store of code i + 1.
+        maximum_lines: Of one user that a request holds, the newest; None for all.
     """
 
     user_ids: tuple[str, ...]
@@ -39,6 +41,18 @@ class Histories:
     price: Floats
     store: Ints
     store_ids: tuple[str, ...]
+    maximum_lines: int | None = None
+
+    @cached_property
+    def earlier(self) -> EarlierLines:
+        """Finds the lines before a moment."""
+        return EarlierLines(
+            self.row_splits,
+            item=self.item,
+            basket=self.basket,
+            time=self.time,
+            maximum=self.maximum_lines,
+        )
 
     @cached_property
     def _stores(self) -> dict[str, int]:
@@ -71,12 +85,27 @@ class Histories:
         row = self.row(user_id)
         return slice(0, 0) if row < 0 else slice(*self.row_splits[row : row + 2].tolist())
 
+    def lines_before(self, user_id: str, moment: float) -> slice | Longs:
+        """Return where the lines lie that a request of this moment, in seconds, holds."""
+        whole = self.lines(user_id)
+        if self.maximum_lines is not None and whole.stop - whole.start > self.maximum_lines:
+            return self.earlier.newest(self.row(user_id), moment)
+        known = self.time[whole] < moment
+        return whole if known.all() else whole.start + np.flatnonzero(known)
 
-def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
+
+def build_histories(
+    events: pd.DataFrame, vocabulary: Vocabulary, *, maximum_lines: int | None = None
+) -> Histories:
     """Return the purchases in `events` (columns of schemas.EVENTS) in the layout of `Histories`.
 
     Lines of one item in one basket become one. Purchases without a basket count as one basket
     per moment. Items that are not in the vocabulary are left out; their baskets still count.
+
+    Args:
+        events: All of them.
+        vocabulary: The items that count.
+        maximum_lines: shop.maximum_user_lines.
     """
     bought = events[events["event_type"] == "purchase"]
     users, user_ids = pd.factorize(bought["user_id"], sort=True)
@@ -116,6 +145,7 @@ def build_histories(events: pd.DataFrame, vocabulary: Vocabulary) -> Histories:
         price=(lines["paid"].to_numpy() / np.maximum(units, 1e-9)).astype(np.float32),
         store=lines["store"].to_numpy(dtype=np.int32),
         store_ids=store_ids,
+        maximum_lines=maximum_lines,
     )
 
 

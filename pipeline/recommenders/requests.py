@@ -4,7 +4,8 @@ Training, testing and serving build their requests with this module, so that a m
 numbers everywhere. Design choices:
 
 - Lines of all requests lie behind each other; `row_splits` says where each request's lines begin.
-  No padding, no cap: a heavy buyer's whole history is used.
+  No padding; a whole history is used, of an account with more than shop.maximum_user_lines the
+  newest ones.
 - Lines of one request are ordered by item, then from the latest to the oldest. One item's
   purchases are then one run of lines, which the graph finds by comparing neighbours.
 - Nothing is normalised here. Ages are days before the request; all features are in the graph.
@@ -160,9 +161,7 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
     """
     n, seconds = len(user_ids), to_seconds(times)
     rows = np.array([histories.row(name) for name in user_ids], dtype=np.int64)
-    lines, request = _lines_of(histories, rows)
-    before = histories.time[lines] < seconds[request]
-    lines, request = lines[before], request[before]
+    request, lines = histories.earlier.before(rows, seconds)
     row_splits = np.searchsorted(request, np.arange(n + 1))
     local = pd.DatetimeIndex(pd.to_datetime(seconds, unit="s", utc=True)).tz_convert(timezone)
     cart_splits, cart_item = _ragged(carts, n)
@@ -188,15 +187,6 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
         local_hour=np.asarray(local.hour, dtype=np.int32),
         user_attributes=_codes(attributes, user_ids),
     )
-
-
-def _lines_of(histories: Histories, rows: Longs) -> tuple[Longs, Longs]:
-    """Return the positions of all lines of these users, and the request each is for."""
-    starts = np.where(rows >= 0, histories.row_splits[rows], 0)
-    lengths = np.where(rows >= 0, histories.row_splits[rows + 1] - starts, 0)
-    request = np.repeat(np.arange(len(rows)), lengths)
-    offsets = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-    return np.arange(len(request)) + offsets, request
 
 
 def _latest(basket: Ints, row_splits: Longs) -> Ints:

@@ -140,8 +140,11 @@ def build_shop(  # noqa: PLR0913  one argument per table
     offers: pd.DataFrame,
     train: pd.DataFrame,
     validation: pd.DataFrame,
+    maximum_lines: int | None = None,
 ) -> Shop:
     """Return what may be known at `cutoff`; later events and examples are left out.
+
+    A request holds at most the newest `maximum_lines` of its shopper.
 
     Raises:
         TrainingError: No purchase, or no example to learn from, lies before the cut-off.
@@ -161,7 +164,7 @@ def build_shop(  # noqa: PLR0913  one argument per table
         timezone=timezone,
         vocabulary=vocabulary,
         items=described,
-        histories=build_histories(known, vocabulary),
+        histories=build_histories(known, vocabulary, maximum_lines=maximum_lines),
         attributes=attribute_codes(users),
         offers=offers,
         train=learnable,

@@ -41,4 +41,5 @@ def read_shop(
         offers=artefacts.read_table(artefacts.OFFERS),
         train=examples[learnable],
         validation=examples[examples["split"].eq("validation") & validate],
+        maximum_lines=shop.maximum_user_lines,
     )

@@ -19,7 +19,7 @@ from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.wall_clock import DAY
 from pipeline.shelf.lines import ShopperLines
-from pipeline.shelf.overlay import Overlay, Seen, cart_of, known, viewed_of
+from pipeline.shelf.overlay import Overlay, Past, cart_of, known, viewed_of
 
 HOUR = 3_600.0
 MINUTE = 60.0
@@ -45,7 +45,7 @@ class Situation:
     moment: float
     weekday: int
     hour: int
-    events: tuple[Seen, ...]
+    events: Past
     cart: tuple[int, ...]
     viewed: tuple[int, ...]
     store: int

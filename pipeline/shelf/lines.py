@@ -1,6 +1,6 @@
 """A shopper's purchase lines: the bundle's, with those of later events put in."""
 
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,12 @@ import numpy.typing as npt
 
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints
+from pipeline.recommenders.vocabulary import Ints
 from pipeline.recommenders.wall_clock import hours_of_week
-from pipeline.shelf.overlay import Seen
+from pipeline.shelf.overlay import Past, Seen
+from pipeline.shelf.purchases import NewPurchases
+
+LOOKED_AT = 2  # times the lines that count: so many of the latest to arrive are looked through
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +43,74 @@ class Lines:
         """Return the number of lines."""
         return len(self.item)
 
-    def before(self, moment: float) -> "Lines":
-        """Return the lines strictly before `moment`."""
-        known = self.time < moment
-        return self if known.all() else Lines(*(values[known] for values in self.columns()))
-
-    def with_more(self, new: "Lines") -> "Lines":
-        """Return these lines and later ones; one item's go where its run begins."""
-        places = np.searchsorted(self.item, new.item, side="left")
+    def with_more(self, new: "Lines", maximum: int | None) -> "Lines":
+        """Return these lines and `new` ones; of more than `maximum` the newest."""
         pairs = zip(self.columns(), new.columns(), strict=True)
-        return Lines(*(np.insert(old, places, values) for old, values in pairs))
+        both = Lines(*(np.concatenate(pair) for pair in pairs))
+        if maximum is not None and len(both) > maximum:
+            both = both.at(np.lexsort((both.item, both.basket))[-maximum:])
+        return both.at(np.lexsort((-both.basket, both.item)))
+
+    def at(self, places: npt.NDArray[np.intp]) -> "Lines":
+        """Return the lines at these places."""
+        return Lines(*(values[places] for values in self.columns()))
 
     def columns(self) -> list[npt.NDArray[Any]]:
         """Return the arrays in the order of the attributes."""
         return [getattr(self, name) for name in self.__slots__]
+
+
+class Merged:
+    """The lines of one shopper who bought something since `as_of`; grows by what is new."""
+
+    def __init__(self, known: Lines, histories: Histories, timezone: str) -> None:
+        """Begin with the bundle's lines.
+
+        Args:
+            known: Of the shopper.
+            histories: All purchases before the bundle's `as_of`.
+            timezone: The shop's.
+        """
+        self._known = known
+        self._timezone = timezone
+        self._maximum = histories.maximum_lines
+        self._looked_at = None if self._maximum is None else LOOKED_AT * self._maximum
+        self._purchases = NewPurchases(histories)
+        self._arrived: list[Seen] = []
+        self._n_arrived = 0
+        self.lines = known
+
+    def read(self, past: Past) -> None:
+        """Take in what `past` holds, all of it at once; of very much the latest purchases."""
+        self._arrived, self._n_arrived = past.timeline.arrived, past.timeline.length
+        self._take(past.purchases(self._looked_at))
+
+    def follow(self, past: Past) -> bool:
+        """Take in what is new; return False when that must be read from the beginning."""
+        arrived, length = past.timeline.arrived, past.timeline.length
+        n_new = length - self._n_arrived
+        if arrived is not self._arrived or n_new < 0 or n_new > (self._looked_at or length):
+            return False
+        new = [event for event in arrived[self._n_arrived : length] if event.kind == "purchase"]
+        self._n_arrived = length
+        if new:
+            self._take(new)
+        return True
+
+    def _take(self, purchases: list[Seen]) -> None:
+        self._purchases.add(purchases)
+        found = self._purchases.latest(self._looked_at)
+        first = int(self._known.basket.max()) + 1 if len(self._known) else 0
+        new = Lines(
+            item=found["item"],
+            time=found["time"],
+            basket=found["basket"] + np.int32(first),
+            quantity=found["units"].astype(np.float32),
+            price=(found["paid"] / np.maximum(found["units"], 1e-9)).astype(np.float32),
+            store=found["store"],
+            hour_of_week=hours_of_week(found["time"], self._timezone),
+        )
+        self.lines = self._known.with_more(new, self._maximum)
 
 
 class ShopperLines:
@@ -69,31 +126,40 @@ class ShopperLines:
         self._histories = histories
         self._timezone = timezone
         self._hour_of_week = histories.hour_of_week(timezone)
-        self._merged: dict[str, tuple[tuple[Seen, ...], Lines]] = {}
+        self._merged: dict[str, Merged] = {}
+        self._lock = threading.Lock()
 
-    def of(self, user_id: str, events: tuple[Seen, ...], moment: float) -> Lines:
+    def of(self, user_id: str, past: Past, moment: float) -> Lines:
         """Return a shopper's purchase lines strictly before `moment`.
 
         Args:
             user_id: Who; an unknown one has no lines.
-            events: What they did since the bundle's `as_of` and before `moment`, in time order.
+            past: What they did since the bundle's `as_of` and before `moment`.
             moment: Seconds since 1970.
         """
-        if not any(event.kind == "purchase" for event in events):
-            return self._known(user_id).before(moment)
-        merged = self._merged.get(user_id)
-        if merged is None or merged[0] != events:
-            merged = (events, self._merge(user_id, events))
-            self._merged[user_id] = merged
-        return merged[1]
+        if not past.has_purchases():
+            return self._known(user_id, moment)
+        if not past.is_all:
+            return self._read(user_id, past).lines
+        with self._lock:
+            merged = self._merged.get(user_id)
+            if merged is None or not merged.follow(past):
+                merged = self._merged[user_id] = self._read(user_id, past)
+            return merged.lines
 
     def drop(self, forgotten: SuppressionList) -> None:
         """Lose what was worked out of the events of some people."""
-        for user_id in forgotten.of(list(self._merged)):
-            self._merged.pop(user_id, None)
+        with self._lock:
+            for user_id in forgotten.of(list(self._merged)):
+                self._merged.pop(user_id, None)
 
-    def _known(self, user_id: str) -> Lines:
-        histories, at = self._histories, self._histories.lines(user_id)
+    def _read(self, user_id: str, past: Past) -> Merged:
+        merged = Merged(self._known(user_id, np.inf), self._histories, self._timezone)
+        merged.read(past)
+        return merged
+
+    def _known(self, user_id: str, moment: float) -> Lines:
+        histories, at = self._histories, self._histories.lines_before(user_id, moment)
         return Lines(
             histories.item[at],
             histories.time[at],
@@ -103,51 +169,3 @@ class ShopperLines:
             histories.store[at],
             self._hour_of_week[at],
         )
-
-    def _merge(self, user_id: str, events: Sequence[Seen]) -> Lines:
-        lines = self._known(user_id)
-        first = int(lines.basket.max()) + 1 if len(lines) else 0
-        new = _bought(
-            events, first_basket=first, histories=self._histories, timezone=self._timezone
-        )
-        return lines.with_more(new) if len(new) else lines
-
-
-def _bought(
-    events: Sequence[Seen], *, first_basket: int, histories: Histories, timezone: str
-) -> Lines:
-    """Return the purchases as lines: baskets numbered in time order, one line per item of each.
-
-    Purchases without a basket count as one basket per moment. A basket of unknown items counts.
-    """
-    number: dict[str | float, int] = {}
-    began: list[float] = []
-    stores: list[int] = []
-    totals: dict[tuple[int, int], list[float]] = {}
-    for event in events:
-        if event.kind != "purchase":
-            continue
-        key = event.time if event.basket is None else event.basket
-        basket = number.setdefault(key, len(number))
-        if basket == len(began):
-            began.append(event.time)
-            stores.append(0)
-        stores[basket] = max(stores[basket], histories.store_code(event.store))
-        if event.item != OUT_OF_VOCABULARY:
-            total = totals.setdefault((event.item, -basket), [0.0, 0.0])
-            total[0] += event.quantity
-            total[1] += event.quantity * event.price
-    ordered = sorted(totals)
-    basket_of = np.array([-basket for _, basket in ordered], dtype=np.int32)
-    units = np.array([totals[key][0] for key in ordered])
-    paid = np.array([totals[key][1] for key in ordered])
-    time = np.array(began)[basket_of] if ordered else np.zeros(0)
-    return Lines(
-        item=np.array([item for item, _ in ordered], dtype=np.int32),
-        time=time,
-        basket=basket_of + np.int32(first_basket),
-        quantity=units.astype(np.float32),
-        price=(paid / np.maximum(units, 1e-9)).astype(np.float32),
-        store=np.array(stores, dtype=np.int32)[basket_of],
-        hour_of_week=hours_of_week(time, timezone),
-    )

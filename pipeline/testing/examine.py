@@ -71,7 +71,9 @@ def examine(
         params: Sample sizes and bounds.
     """
     model, asked = candidates[family], rolling.questions.examples
-    histories = build_histories(tables.events, model.vocabulary)
+    histories = build_histories(
+        tables.events, model.vocabulary, maximum_lines=tables.shop.maximum_user_lines
+    )
     counting = best_counting(family, rolling)
     part = sampled(asked, params.n_requests, tables.shop.seed)
     unseen = tables.questions(part, histories, model.vocabulary)

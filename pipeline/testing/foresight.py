@@ -77,7 +77,7 @@ def changed_inputs(
     known = events[_is_before(events, asked)]
     sides = []
     for examples, seen in ((asked, events), (blind, known)):
-        histories = build_histories(seen, vocabulary)
+        histories = build_histories(seen, vocabulary, maximum_lines=tables.shop.maximum_user_lines)
         sides.append((tables.questions(examples, histories, vocabulary).requests, histories))
     return _differ(*sides)
 
@@ -137,7 +137,7 @@ def foreign_context(
         tables: Builds the requests.
         vocabulary: The model's.
     """
-    histories = build_histories(events, vocabulary)
+    histories = build_histories(events, vocabulary, maximum_lines=tables.shop.maximum_user_lines)
     requests = tables.questions(asked, histories, vocabulary).requests
     names = np.array([None, *histories.store_ids], dtype=object)[requests.at_store]
     own = dict(tuple(_own_lines(events, asked).groupby("user_id")))

@@ -82,7 +82,7 @@ def _questions(
     """Return the test window's questions by protocol; histories reach up to each request."""
     vocabulary = recommender.vocabulary
     known = events[events["timestamp"] < params.shop.windows().as_of]
-    histories = build_histories(known, vocabulary)
+    histories = build_histories(known, vocabulary, maximum_lines=params.shop.maximum_user_lines)
     attributes = attribute_codes(users)
     test = read_examples("test")
     found = {}

@@ -6,7 +6,13 @@ from pipeline.monitoring.traffic import sampled, traffic_of, week_numbers
 from pipeline.params import MonitoringParams, ShopParams
 
 SHOP = ShopParams(
-    as_of=date(2017, 12, 4), timezone="UTC", currency="USD", seed=1, validation_days=1, test_days=1
+    as_of=date(2017, 12, 4),
+    timezone="UTC",
+    currency="USD",
+    seed=1,
+    validation_days=1,
+    test_days=1,
+    maximum_user_lines=5000,
 )
 
 
