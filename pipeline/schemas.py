@@ -1,9 +1,11 @@
 """Every table's columns: names, types, units and what may be missing. The one vocabulary.
 
-Ids are strings here and indices (0 = out of vocabulary) inside a model. Timestamps are UTC with
-microseconds; calendar days are the shop's own (`shop.timezone`).
+Ids are strings here and indices (0 = out of vocabulary) inside a model; `is_id` is the one rule for
+all of them, in tables and in requests. Timestamps are UTC with microseconds; calendar days are the
+shop's own (`shop.timezone`).
 """
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,13 +18,41 @@ OFFER_KINDS = ("mailer", "display", "coupon", "price cut")
 SPLITS = ("train", "validation", "test", "production")
 PROTOCOLS = ("rolling", "first_basket")
 
+ID_LENGTH = 128
+"""The longest id, in characters: the event store keeps no more."""
+
+# The characters themselves, where engines of regular expressions spell them differently.
+_CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
+_SPACE = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufeff"
+_EDGE = f"[^{_CONTROL}{_SPACE}]"
+ID_PATTERN = f"^{_EDGE}([^{_CONTROL}]{{0,{ID_LENGTH - 2}}}{_EDGE})?$"
+"""What every id matches, for schemas that others read (JSON Schema, Rust, RE2)."""
+NOT_AN_ID = f"^$|[{_CONTROL}]|^[{_SPACE}]|[{_SPACE}]$|^.{{{ID_LENGTH + 1}}}"
+"""What is found in every text that is no id: `$` of Python would overlook a last line break."""
+ID_RULE = (
+    f"be 1 to {ID_LENGTH} characters without control characters, and without a space at either end"
+)
+_not_an_id = re.compile(NOT_AN_ID)
+
+
+def is_id(text: str) -> bool:
+    r"""Return whether a text may be an id of a user, an item, a basket, a session or a store.
+
+    Ids are compared character by character: no case, Unicode form or leading zero is changed.
+
+    >>> [is_id(text) for text in ("0042", "crème brûlée", "", "tea ", "a\tb", "wait\u0085")]
+    [True, True, False, False, False, False]
+    """
+    return _not_an_id.search(text) is None
+
 
 @dataclass(frozen=True)
 class Column:
     """One column: its Arrow type and what a value of it may be.
 
     `optional` columns may be absent from a table altogether; `nullable` ones may hold nulls.
-    `minimum` and `maximum` are inclusive. `values` lists all that is allowed.
+    `minimum` and `maximum` are inclusive. `values` lists all that is allowed. Values of a column of
+    ids follow `is_id`.
     """
 
     name: str
@@ -34,6 +64,20 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     values: tuple[str, ...] | None = None
+    is_id: bool = False
+
+
+def _id(name: str, description: str, *, unique: bool = False, optional: bool = False) -> Column:
+    """Return a column of ids; an optional one may hold nulls."""
+    return Column(
+        name,
+        pa.string(),
+        description,
+        nullable=optional,
+        optional=optional,
+        unique=unique,
+        is_id=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -57,23 +101,23 @@ class Table:
 EVENTS = Table(
     "events",
     (
-        Column("user_id", pa.string(), "who"),
-        Column("item_id", pa.string(), "what"),
+        _id("user_id", "who"),
+        _id("item_id", "what"),
         Column("timestamp", TIMESTAMP, "when, UTC"),
         Column("event_type", pa.string(), "what happened", values=EVENT_TYPES),
         Column("quantity", pa.float64(), "units bought", minimum=0),
         Column("price", pa.float64(), "unit price paid, in the shop's currency", minimum=0),
         Column("discount", pa.float64(), "taken off the shelf price, per line", minimum=0),
-        Column("basket_id", pa.string(), "purchases paid together", nullable=True, optional=True),
-        Column("session_id", pa.string(), "one visit to the site", nullable=True, optional=True),
-        Column("store_id", pa.string(), "where", nullable=True, optional=True),
+        _id("basket_id", "purchases paid together", optional=True),
+        _id("session_id", "one visit to the site", optional=True),
+        _id("store_id", "where", optional=True),
         Column("source", pa.string(), "which source delivered the row"),
     ),
 )
 ITEMS = Table(
     "items",
     (
-        Column("item_id", pa.string(), "what", unique=True),
+        _id("item_id", "what", unique=True),
         Column("title", pa.string(), "name shown to people", nullable=True, optional=True),
         Column("department", pa.string(), "coarsest class", nullable=True),
         Column("category", pa.string(), "middle class", nullable=True),
@@ -85,19 +129,19 @@ ITEMS = Table(
 )
 USERS = Table(
     "users",
-    (Column("user_id", pa.string(), "who", unique=True),),
+    (_id("user_id", "who", unique=True),),
     key=("user_id",),
     extra_columns=True,
 )
 OFFERS = Table(
     "offers",
     (
-        Column("item_id", pa.string(), "what is on offer"),
+        _id("item_id", "what is on offer"),
         Column("starts", TIMESTAMP, "first moment of the offer"),
         Column("ends", TIMESTAMP, "first moment after the offer"),
         Column("kind", pa.string(), "how it is promoted", values=OFFER_KINDS),
         Column("store_fraction", pa.float64(), "share of stores", minimum=0, maximum=1),
-        Column("store_id", pa.string(), "one store, null = chain", nullable=True, optional=True),
+        _id("store_id", "one store, null = chain", optional=True),
         Column("audience", pa.string(), "campaign, null = all", nullable=True, optional=True),
     ),
 )

@@ -1,7 +1,7 @@
 """The champion as one folder: the graph and all that it needs, with a sha256 for each file.
 
     models/champion/
-      graph.onnx  model.json  vocabulary.txt      the recommender, as it is served
+      graph.onnx  model.json  vocabulary.json     the recommender, as it is served
       saved_model/                                the same graph as it was fitted
       histories.parquet                           purchases before as_of, in request layout
       attributes.parquet  items.parquet           codes of the users; names of the items

@@ -37,7 +37,8 @@ class Failure:
     """An expectation that some rows break.
 
     `rows` are the positions of the failing rows in the validated frame (empty for an expectation
-    about the table as a whole).
+    about the table as a whole). `rule` says in words what is expected, where the name of the
+    expectation does not.
     """
 
     expectation: str
@@ -45,12 +46,13 @@ class Failure:
     n_rows: int
     rows: tuple[int, ...]
     observed: str
+    rule: str | None = None
 
     @property
     def reason(self) -> str:
         """Return the failure as one phrase, for example 'price: not be null'."""
         words = self.expectation.removeprefix("expect_").removeprefix("column_values_to_")
-        phrase = words.replace("_", " ")
+        phrase = self.rule or words.replace("_", " ")
         return f"{self.column}: {phrase}" if self.column else phrase
 
 
@@ -151,7 +153,7 @@ def _failure(result: "ExpectationValidationResult") -> Failure:
     else:
         observed = _raised(result.exception_info)
     column = config.kwargs.get("column")
-    return Failure(config.type, column, len(rows), rows, observed)
+    return Failure(config.type, column, len(rows), rows, observed, config.description)
 
 
 def _raised(info: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import great_expectations.expectations as gxe
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.schemas import Column, Table
+from pipeline.schemas import ID_RULE, NOT_AN_ID, Column, Table
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -38,6 +38,10 @@ def _expectations_of_column(column: Column) -> "list[Expectation]":
         found.append(gxe.ExpectColumnValuesToBeOfType(column=name, type_=type_))
     if not column.nullable:
         found.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
+    if column.is_id:
+        found.append(
+            gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=NOT_AN_ID, description=ID_RULE)
+        )
     if column.unique:
         found.append(gxe.ExpectColumnValuesToBeUnique(column=name))
     if column.values is not None:

@@ -1,7 +1,7 @@
 """Families: one family of deep recommenders is fitted on labelled examples.
 
 Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet
-Writes: models/families/<name>/{saved_model,model.json,vocabulary.txt};
+Writes: models/families/<name>/{saved_model,model.json,vocabulary.json};
         reports/training/families/<name>/{metrics.json,curve.csv}
         models/checkpoints/ while it runs: after an interruption the next run resumes
 """

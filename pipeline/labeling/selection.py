@@ -23,8 +23,12 @@ COLUMNS += ["store_id", "n_earlier_baskets", "window", "basket"]
 
 
 def example_ids(protocol: str, baskets: pd.DataFrame) -> pd.Series:
-    """Return what an example of each basket is called; a basket lies in one window only."""
+    """Return what an example of each basket is called; a basket lies in one window only.
+
+    A colon in a user's id is written as %3A: no two baskets share a name.
+    """
     users = baskets["user_id"].astype("object")
+    users = users.str.replace("%", "%25").str.replace(":", "%3A")
     return (protocol + ":" + users + ":" + baskets["basket_id"].astype("object")).astype("str")
 
 

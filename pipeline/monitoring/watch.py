@@ -17,7 +17,6 @@ from pipeline.monitoring.replay import Replies, Service, replay
 from pipeline.monitoring.traffic import Traffic, traffic_of
 from pipeline.params import PARAMS_PATH, Params
 from pipeline.recommenders.tables import EVENT_COLUMNS
-from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.verdicts import Evidence, Verdict
 
 READY_SECONDS = 90.0
@@ -52,11 +51,10 @@ def read_known(params: Params) -> Known:
     """
     from pipeline.deployment.bundle import verify_bundle
     from pipeline.planning.plan import read_plan
-    from pipeline.recommenders.saved import VOCABULARY
+    from pipeline.recommenders.saved import read_description, read_vocabulary
 
     champion = artefacts.CHAMPION.existing()
     verify_bundle(champion)
-    ids = (champion / VOCABULARY).read_text(encoding="utf-8").splitlines()
     return Known(
         tables=Tables(
             examples=artefacts.read_table(artefacts.EXAMPLES),
@@ -64,7 +62,7 @@ def read_known(params: Params) -> Known:
             users=artefacts.read_table(artefacts.USERS),
         ),
         testing=artefacts.read_json(artefacts.REFERENCE),
-        vocabulary=Vocabulary(tuple(ids)),
+        vocabulary=read_vocabulary(champion, read_description(champion)),
         params=params,
         stage_minutes={cost.stage: cost.minutes for cost in read_plan().costs},
     )

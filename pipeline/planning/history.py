@@ -22,10 +22,12 @@ from pipeline.earlier import EarlierLines
 from pipeline.engine import fetch
 from pipeline.errors import DataQualityError
 from pipeline.params import Params
+from pipeline.schemas import NOT_AN_ID
 from pipeline.sources import Source
 
 if TYPE_CHECKING:
     from ibis import Table
+    from ibis.expr.types import BooleanValue, StringColumn
 
 Ints = npt.NDArray[np.int64]
 Strings = npt.NDArray[np.object_]
@@ -111,8 +113,7 @@ def _counted(source: Source, params: Params) -> "Table":
     listed = source.items.select("item_id", "department").distinct(on="item_id", keep="first")
     events = source.events
     events = events.filter(
-        events.user_id.notnull(),
-        events.item_id.notnull(),
+        *(_is_id(events[name]) for name in ("user_id", "item_id")),
         events.event_type.isin(counted),
         events.timestamp < ibis.literal(end, "timestamp(6)"),
         events.quantity <= params.collection.maximum_quantity,
@@ -123,6 +124,10 @@ def _counted(source: Source, params: Params) -> "Table":
     kept = joined.filter(~ibis.coalesce(dropped, ibis.literal(value=False)))
     basket = ibis.coalesce(kept.basket_id, kept.session_id)
     return kept.select("user_id", "item_id", "timestamp", basket_id=basket)
+
+
+def _is_id(column: "StringColumn") -> "BooleanValue":
+    return column.notnull() & ~column.re_search(NOT_AN_ID)
 
 
 def build_history(rows: pa.Table, items: pa.Table, timezone: str, until: int) -> History:

@@ -137,7 +137,7 @@ class Recommender(Protocol):
         """Write the graph and its vocabulary to a new folder.
 
         `path/saved_model/` is the TensorFlow SavedModel, `path/model.json` says what it is
-        (name, settings, cut-off, epochs), `path/vocabulary.txt` has one item id per line.
+        (name, settings, cut-off, epochs), `path/vocabulary.json` lists the item ids.
         """
         ...
 

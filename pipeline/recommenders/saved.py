@@ -25,7 +25,9 @@ from pipeline.recommenders.vocabulary import Vocabulary
 
 SAVED_MODEL = "saved_model"
 MODEL = "model.json"
-VOCABULARY = "vocabulary.txt"
+VOCABULARY = "vocabulary.json"
+OLD_VOCABULARY = "vocabulary.txt"
+"""One id per line, in bundles of before November 2026."""
 PART = 256
 N_THREADS = 2
 
@@ -137,8 +139,7 @@ class GraphRecommender:
         (path / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)  # differs from run to run
         text = json.dumps(dict(self.description), indent=2, sort_keys=True)
         (path / MODEL).write_text(text + "\n", encoding="utf-8")
-        ids = "".join(f"{name}\n" for name in self.vocabulary.ids)
-        (path / VOCABULARY).write_text(ids, encoding="utf-8", newline="\n")
+        write_vocabulary(self.vocabulary, path)
 
 
 def _names(values: np.ndarray[Any, Any]) -> tuple[str, ...]:
@@ -185,12 +186,9 @@ def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
     """Return the items that the recommender in a folder knows.
 
     Raises:
-        BundleError: The file is missing, or has not as many items as the graph.
+        BundleError: The file is missing or damaged, or has not as many items as the graph.
     """
-    try:
-        ids = tuple((path / VOCABULARY).read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+    ids = _read_ids(path)
     vocabulary = Vocabulary(ids)
     if len(vocabulary) != description["n_items"]:
         raise BundleError(
@@ -199,6 +197,25 @@ def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
             action="Run `dvc checkout`, or train again.",
         )
     return vocabulary
+
+
+def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
+    """Write the item ids to a recommender's folder as a JSON list, one id per line."""
+    text = json.dumps(vocabulary.ids, indent=0, ensure_ascii=False)
+    (path / VOCABULARY).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_ids(path: Path) -> tuple[str, ...]:
+    old = path / OLD_VOCABULARY
+    try:
+        if old.is_file() and not (path / VOCABULARY).exists():
+            return tuple(old.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
+        ids = json.loads((path / VOCABULARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
+        raise damaged(path, ValueError(f"{VOCABULARY} is no list of texts"))
+    return tuple(ids)
 
 
 def damaged(path: Path, error: Exception) -> BundleError:

@@ -17,9 +17,11 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 
 from pipeline.errors import RequestError
+from pipeline.schemas import ID_LENGTH, ID_PATTERN, ID_RULE, is_id
 
 Slot = Literal["repeat", "explore", "popular"]
 EventType = Literal["view", "cart", "purchase", "return"]
@@ -51,8 +53,20 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# No control characters: a database or a log line would choke on them.
-Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+def _id(text: str) -> str:
+    if not is_id(text):
+        message = f"an id must {ID_RULE}"
+        raise ValueError(message)
+    return text
+
+
+Id = Annotated[
+    str,
+    AfterValidator(_id),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "pattern": ID_PATTERN}
+    ),
+]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
 PastMoment = Annotated[Moment, AfterValidator(_not_in_the_future)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]

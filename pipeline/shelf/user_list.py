@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.errors import SourceError
+from pipeline.schemas import ID_RULE, is_id
 
 COLUMN = "user_id"
 ENCODING = "utf-8-sig"
@@ -19,7 +20,8 @@ def read_users(path: Path) -> list[str]:
     """Return the ids in the file, each once, in their order.
 
     Raises:
-        SourceError: The file is missing, of another kind, damaged, without ids or with empty ones.
+        SourceError: The file is missing, of another kind, damaged, or without ids; or one of them
+            is empty or breaks the rule for ids.
     """
     try:
         users = _column(path)
@@ -28,7 +30,11 @@ def read_users(path: Path) -> list[str]:
     n_empty = int(users.isna().sum() + users.eq("").sum())
     if n_empty or users.empty:
         raise _unusable(path, f"{len(users)} rows, {n_empty} of them without an id")
-    return list(dict.fromkeys(users))
+    found = list(dict.fromkeys(users))
+    wrong = [user_id for user_id in found if not is_id(user_id)]
+    if wrong:
+        raise _unusable(path, f"{wrong[0]!r:.80}, one of {len(wrong)}: an id must {ID_RULE}")
+    return found
 
 
 def _column(path: Path) -> "pd.Series[str]":

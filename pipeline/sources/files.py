@@ -115,6 +115,7 @@ def _mapped(
     if name == "items" and name not in raw:
         ids = raw["events"][_own(source.tables["events"], "item_id")].cast("string")
         known = raw["events"].select(item_id=ids).distinct()
+        known = known.filter(known.item_id.notnull(), ~known.item_id.re_search(schemas.NOT_AN_ID))
         return known.select(**_columns(known, schemas.ITEMS, TableSource(file=""), source, shop))
     if name not in raw:
         empty = backend.create_table(f"no_{name}", schema=_ibis_schema(CONTRACT[name]), temp=True)

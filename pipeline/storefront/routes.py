@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.errors import RequestError
+from pipeline.schemas import ID_RULE, is_id
 from pipeline.shelf.shelf import Shelf
 from pipeline.storefront.gate import check_open
 from pipeline.storefront.pages import HEADERS, asset, page
@@ -22,7 +23,6 @@ from pipeline.storefront.payloads import ProductsAnswer, ShoppersAnswer, StatusA
 from pipeline.storefront.shoppers import Shoppers
 from pipeline.storefront.status import drift_light
 
-MAXIMUM_ID = 128
 MAXIMUM_PRODUCTS = 200
 Endpoint = Callable[[Request], Response]
 
@@ -93,9 +93,10 @@ def _history(request: Request) -> Response:
 
 
 def _checked_id(text: str) -> str:
-    if len(text) > MAXIMUM_ID or not (text.isprintable()):
+    """Return an id, the beginning of one, or nothing."""
+    if text and not is_id(text.rstrip(" ")):
         raise RequestError(
-            f"A shopper's id of at most {MAXIMUM_ID} characters was wanted",
+            f"A shopper's id must {ID_RULE}",
             received=f"{len(text)} characters",
             action="Correct the id.",
         )

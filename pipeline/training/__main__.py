@@ -2,7 +2,7 @@
 
 Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet;
         models/families; reports/training/families
-Writes: models/candidates/<name>/{saved_model,model.json,vocabulary.txt};
+Writes: models/candidates/<name>/{saved_model,model.json,vocabulary.json};
         reports/training/{metrics.json,curves.csv,index.html,verdict.json}
 """
 

@@ -199,13 +199,13 @@ def test_a_pulled_clone_serves_without_retraining(served: str) -> None:
 
 
 def test_an_altered_bundle_alarms_and_a_checkout_repairs_it(pulled: Path) -> None:
-    vocabulary = pulled / "models" / "champion" / "vocabulary.txt"
+    vocabulary = pulled / "models" / "champion" / "vocabulary.json"
     vocabulary.chmod(0o644)
     text = vocabulary.read_text(encoding="utf-8")
     vocabulary.unlink()
     vocabulary.write_text(text.replace("item-01", "item-xx"), encoding="utf-8")
     alarm = run(pulled, sys.executable, "-m", "pipeline.serving", "--port", "39128", expected=1)
-    assert "vocabulary.txt" in alarm
+    assert "vocabulary.json" in alarm
     run(pulled, "dvc", "checkout", "--force", "models/champion")
     assert vocabulary.read_text(encoding="utf-8") == text
 

@@ -30,9 +30,9 @@ from tests.fake_service import FAKE
 def champion(shop_folder: Path) -> Path:
     folder = shop_folder / "models" / "champion"
     folder.mkdir(parents=True)
-    (folder / "vocabulary.txt").write_text("milk\n")
+    (folder / "vocabulary.json").write_text("milk\n")
     digest = hashlib.sha256(b"milk\n").hexdigest()
-    manifest = {"version": "0123456789ab", "files": {"vocabulary.txt": digest}}
+    manifest = {"version": "0123456789ab", "files": {"vocabulary.json": digest}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -49,7 +49,7 @@ def listening() -> Iterator[int]:
 def test_a_champion_that_was_touched_is_not_started(
     champion: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    file = champion / "vocabulary.txt"
+    file = champion / "vocabulary.json"
     if change == "remove":
         file.unlink()
     elif change == "manifest":

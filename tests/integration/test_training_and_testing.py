@@ -94,7 +94,7 @@ def test_training_writes_every_candidate_whole(tested: Path) -> None:
         assert {path.name for path in (CANDIDATES / name).iterdir()} == {
             "saved_model",
             "model.json",
-            "vocabulary.txt",
+            "vocabulary.json",
         }
         assert read(CANDIDATES / name / "model.json")["name"] == name
 

@@ -327,11 +327,11 @@ class TestASavedModel:
         [
             lambda f: (f / "saved_model" / "saved_model.pb").unlink(),
             lambda f: (f / "saved_model" / "saved_model.pb").write_bytes(b"no model"),
-            lambda f: (f / "vocabulary.txt").unlink(),
-            lambda f: (f / "vocabulary.txt").write_bytes(b"\xff\xfe\xff"),
+            lambda f: (f / "vocabulary.json").unlink(),
+            lambda f: (f / "vocabulary.json").write_bytes(b"\xff\xfe\xff"),
             lambda f: (f / "model.json").unlink(),
             lambda f: (f / "model.json").write_text("{"),
-            lambda f: (f / "vocabulary.txt").write_text("milk\n"),
+            lambda f: (f / "vocabulary.json").write_text('["milk"]'),
         ],
         ids=[
             "no graph",

@@ -16,7 +16,7 @@ from pipeline.recommenders.vocabulary import Vocabulary
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "saved_model").mkdir()
     (tmp_path / "saved_model" / "graph.pb").write_bytes(b"graph")
-    (tmp_path / "vocabulary.txt").write_text("milk\n", encoding="utf-8")
+    (tmp_path / "vocabulary.json").write_text("milk\n", encoding="utf-8")
     bundle.write_manifest(tmp_path, {"as_of": "2024-06-03"})
     return tmp_path
 
@@ -24,20 +24,20 @@ def folder(tmp_path: Path) -> Path:
 def test_an_untouched_bundle_verifies(folder: Path) -> None:
     manifest = bundle.verify_bundle(folder)
     assert manifest["as_of"] == "2024-06-03"
-    assert sorted(manifest["files"]) == ["saved_model/graph.pb", "vocabulary.txt"]
+    assert sorted(manifest["files"]) == ["saved_model/graph.pb", "vocabulary.json"]
 
 
 def test_equal_content_has_equal_versions(folder: Path) -> None:
     before = bundle.verify_bundle(folder)["version"]
     again = bundle.write_manifest(folder, {"as_of": "another day"})["version"]
-    (folder / "vocabulary.txt").write_text("tea\n", encoding="utf-8")
+    (folder / "vocabulary.json").write_text("tea\n", encoding="utf-8")
     changed = bundle.write_manifest(folder, {})["version"]
     assert before == again != changed
 
 
 def test_an_altered_file_is_named(folder: Path) -> None:
-    (folder / "vocabulary.txt").write_text("tea\n", encoding="utf-8")
-    with pytest.raises(BundleError, match=r"vocabulary\.txt.*dvc checkout"):
+    (folder / "vocabulary.json").write_text("tea\n", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"vocabulary\.json.*dvc checkout"):
         bundle.verify_bundle(folder)
 
 
@@ -86,4 +86,4 @@ def test_histories_survive_the_parquet_file(tmp_path: Path) -> None:
 
 def test_the_manifest_is_readable_json(folder: Path) -> None:
     text = (folder / "manifest.json").read_text(encoding="utf-8")
-    assert json.loads(text)["files"]["vocabulary.txt"] == sha256(folder / "vocabulary.txt")
+    assert json.loads(text)["files"]["vocabulary.json"] == sha256(folder / "vocabulary.json")

@@ -22,7 +22,7 @@ MANIFEST = {
     "as_of": "2024-06-03T00:00:00+00:00",
     "git_commit": "0" * 40,
     "data": {"clean": "c", "examples": "e"},
-    "files": {"vocabulary.txt": "1"},
+    "files": {"vocabulary.json": "1"},
 }
 
 
