@@ -71,10 +71,17 @@ class BusyError(EvergreenError):
 class Backend:
     """A shelf, its limits, and the threads that work on it."""
 
-    def __init__(self, shelf: Shelf, params: ServingParams) -> None:
-        """Take the shelf over; `close` closes it too."""
+    def __init__(self, shelf: Shelf, params: ServingParams, currency: str = "") -> None:
+        """Take the shelf over; `close` closes it too.
+
+        Args:
+            shelf: What answers.
+            params: params.yaml's section.
+            currency: Of the shop's prices, as three letters; '' shows them without.
+        """
         self.releases = Releases(shelf)
         self.params = params
+        self.currency = currency
         self.maximum_body = params.maximum_body_kib * KIB
         self._model = ThreadPoolExecutor(N_MODEL_THREADS, thread_name_prefix="model")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")

@@ -92,7 +92,7 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
     followed = place_of(os.environ.get(RELEASES_FOLDER), deployed)
     bundle = first_bundle(followed, load_bundle, tell) if followed else load_bundle(deployed)
     store = EventStore(store_of(os.environ, params.event_store))
-    backend = Backend(Shelf(bundle, store, params), params)
+    backend = Backend(Shelf(bundle, store, params), params, currency())
     if followed is None:
         return backend, None
     watcher = Watcher(backend.releases, store, params, place=followed, load=load_bundle, tell=tell)
@@ -106,6 +106,15 @@ def serving_params() -> ServingParams:
         ParamsError: params.yaml is missing or wrong.
     """
     return read_params(locate(PARAMS, PARAMS_PATH)).serving
+
+
+def currency() -> str:
+    """Return the currency of the shop's prices.
+
+    Raises:
+        ParamsError: params.yaml is missing or wrong.
+    """
+    return read_params(locate(PARAMS, PARAMS_PATH)).shop.currency
 
 
 @bentoml.asgi_app(routes, path="/")

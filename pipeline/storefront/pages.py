@@ -24,7 +24,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-PLACE = "{{assets}}"
+PLACE, CURRENCY = "{{assets}}", "{{currency}}"
 LONG = "public, max-age=31536000, immutable"
 
 
@@ -46,14 +46,15 @@ def files() -> Files:
     return Files(content, digest.hexdigest()[:12])
 
 
-def page(request: Request, name: str) -> Response:
+def page(request: Request, name: str, currency: str = "") -> Response:
     """Return an HTML page; a browser asks each time whether it is still the same."""
     held = files()
-    tag = f'"{held.version}"'
+    tag = f'"{held.version}{currency}"'
     headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     text = held.content[name].decode().replace(PLACE, f"/assets/{held.version}")
+    text = text.replace(CURRENCY, currency)
     return Response(text, headers=headers, media_type="text/html")
 
 

@@ -49,7 +49,7 @@ def _gated(endpoint: Endpoint) -> Endpoint:
 
 
 def _index(request: Request) -> Response:
-    return page(request, "index.html")
+    return page(request, "index.html", _backend(request).currency)
 
 
 def _docs(request: Request) -> Response:

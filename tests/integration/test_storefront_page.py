@@ -98,7 +98,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     params = serving_params()
     store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
     app = build_app()
-    app.state.backend = Backend(Shelf(bundle, store, params), params)
+    app.state.backend = Backend(Shelf(bundle, store, params), params, "EUR")
     with listening(app) as url:
         yield url, store
     app.state.backend.close()
@@ -155,7 +155,7 @@ def test_a_shopper_is_found_and_chosen(shop: Shop) -> None:
     milk = shop.tile("Milk").inner_text()
     assert "Repeat" in milk
     assert "You bought it 3 times" in milk
-    assert "about 2.00" in milk
+    assert "about €2.00" in milk
     assert "Explore" in shop.tile("Coffee").inner_text()
 
 
@@ -172,6 +172,7 @@ def test_a_new_shopper_sees_a_list_and_becomes_known_by_buying(shop: Shop) -> No
     shop.page.get_by_role("button", name="Buy 1 product").click()
     shop.expect_said("You bought it")
     assert shop.titles()[0] == "Black tea"
+    assert "Repeat" in shop.tile("Black tea").inner_text()
     assert "Black tea" in shop.page.locator("#baskets").inner_text()
     (user,) = {user for user, *_ in shop.events()}
     assert user.startswith("new-")
@@ -409,6 +410,76 @@ def test_everything_can_be_done_with_keys(shop: Shop) -> None:
     assert _focused(shop) == "Cart"
 
 
+RING = """() => {
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, at) => sum + v * [.2126, .7152, .0722][at], 0);
+  const node = document.activeElement, style = getComputedStyle(node);
+  const inside = parseFloat(style.outlineOffset) < 0;
+  let ground = [255, 255, 255];
+  for (let at = inside ? node : node.parentElement; at; at = at.parentElement) {
+    const colour = parts(getComputedStyle(at).backgroundColor);
+    if (colour.length === 3 || colour[3] === 1) { ground = colour; break; }
+  }
+  const [one, other] = [light(parts(style.outlineColor)), light(ground)];
+  return {
+    name: node.textContent.trim() || node.id,
+    drawn: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+    contrast: (Math.max(one, other) + .05) / (Math.min(one, other) + .05),
+  };
+}"""
+LEAST_CONTRAST = 3  # WCAG 2.2, 1.4.11: what shows where the focus is
+
+
+@pytest.mark.parametrize(("width", "path"), [(1400, "/"), (360, "/"), (1400, "/docs")])
+def test_the_focus_ring_is_seen_wherever_the_focus_goes(
+    enter: Callable[..., Shop], width: int, path: str
+) -> None:
+    shop = enter(width, 800)
+    if path == "/docs":
+        shop.page.goto(f"{shop.url}/docs")
+        shop.page.locator("#routes section").first.wait_for()
+    else:
+        shop.open("ann")
+        shop.add("Milk").click()
+        shop.expect_said("Milk is in the cart")
+        shop.page.locator("#said").click()  # the focus starts at the top of the page
+    rings = _rings(shop)
+    assert len(rings) > (10 if path == "/" else 0)
+    assert [ring for ring in rings if not ring["drawn"]] == []
+    assert [ring for ring in rings if ring["contrast"] < LEAST_CONTRAST] == []
+    assert width > 1000 or any(ring["name"].startswith("Cart:") for ring in rings)
+
+
+def _rings(shop: Shop) -> list[dict[str, Any]]:
+    """How the ring looks at every stop of the Tab key, from the top of the page to its end."""
+    shop.page.evaluate("document.activeElement.blur()")
+    rings: list[dict[str, Any]] = []
+    for _ in range(200):
+        shop.page.keyboard.press("Tab")
+        if shop.page.evaluate("document.activeElement === document.body"):
+            return rings
+        rings.append(shop.page.evaluate(RING))
+    raise AssertionError(rings)
+
+
+def test_a_colour_says_why_a_product_is_here_and_nothing_else(shop: Shop) -> None:
+    colours: dict[str, set[str]] = {}
+    for user in ("ann", "bob", "zoe"):
+        shop.page.goto(f"{shop.url}/#shopper={user}")
+        shop.page.get_by_text(f"products for shopper {user}").wait_for()
+        for slot, colour in shop.page.evaluate(
+            """() => [...document.querySelectorAll(".tile")].map(tile =>
+              [tile.querySelector(".slot").textContent,
+               getComputedStyle(tile.querySelector(".cover")).backgroundColor])"""
+        ):
+            colours.setdefault(slot, set()).add(colour)
+    assert set(colours) == {"Repeat", "Explore", "Popular"}
+    assert all(len(found) == 1 for found in colours.values())
+    assert len({next(iter(found)) for found in colours.values()}) == len(colours)
+
+
 def _focused(shop: Shop) -> str:
     found: str = shop.page.evaluate("document.activeElement.textContent.trim()")
     return found
@@ -431,7 +502,7 @@ def test_on_a_phone_nothing_is_cut_off_and_the_cart_is_one_touch_away(
     shop.add("Milk").click()
     shop.expect_said("Milk is in the cart")
     _assert_fits(shop)
-    bar = shop.page.get_by_role("link", name="Cart: 1 product, about 2.00")
+    bar = shop.page.get_by_role("link", name="Cart: 1 product, about €2.00")
     bar.click()
     assert _focused(shop) == "Cart (1)"
     shop.page.get_by_role("button", name="Buy 1 product").click()
@@ -518,6 +589,10 @@ CONTRASTS = """() => {
 }"""
 
 
+COVERS = """() => document.querySelectorAll(".cover")
+  .forEach((cover) => { cover.className = "cover slot-SLOT"; })"""
+
+
 def test_every_text_stands_out_from_its_ground(shop: Shop) -> None:
     shop.open()
     found = [shop.page.evaluate(CONTRASTS)]
@@ -533,10 +608,8 @@ def test_every_text_stands_out_from_its_ground(shop: Shop) -> None:
     found.append(shop.page.evaluate(CONTRASTS))
     held[0].continue_()
     shop.expect_said("Bread is in the cart")
-    tones = """() => { const tiles = [...document.querySelectorAll(".cover")];
-      tiles.forEach((tile, at) => { tile.className = `cover tone-${at + TONE}`; }); }"""
-    for first in (0, 4):
-        shop.page.evaluate(tones.replace("TONE", str(first)))
+    for slot in ("repeat", "explore", "popular"):
+        shop.page.evaluate(COVERS.replace("SLOT", slot))
         found.append(shop.page.evaluate(CONTRASTS))
     shop.page.goto(f"{shop.url}/docs")
     shop.page.locator("#routes section").first.wait_for()

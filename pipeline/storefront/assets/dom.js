@@ -19,8 +19,13 @@ export function sentence(text) {
   return quiet.charAt(0).toUpperCase() + quiet.slice(1);
 }
 
-export const money = (value) =>
-  value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+// In the shop's currency, which the page is told; without one as a bare number.
+const { currency } = document.documentElement.dataset;
+const MONEY = currency
+  ? { style: "currency", currency }
+  : { minimumFractionDigits: 2, maximumFractionDigits: 2 };
+
+export const money = (value) => value.toLocaleString("en", MONEY);
 
 export const count = (n, one, many = `${one}s`) =>
   `${n.toLocaleString("en")} ${n === 1 ? one : many}`;

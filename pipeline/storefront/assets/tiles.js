@@ -4,12 +4,10 @@
 import { mark } from "./changes.js";
 import { byId, element, money, sentence } from "./dom.js";
 
-const N_TONES = 8;
 const GLIDE = { duration: 450, easing: "cubic-bezier(.2,.7,.2,1)" };
 const SLOTS = { repeat: "Repeat", explore: "Explore", popular: "Popular" };
 const PLACEHOLDERS = 6;
 
-const tones = new Map();
 let lastNumber = 0;
 
 export class Tiles {
@@ -127,7 +125,7 @@ export class Tiles {
     tile.rank.textContent = item.rank;
     tile.department.textContent = sentence(product.department || "Department not known");
     tile.category.textContent = sentence(product.category || item.title);
-    tile.cover.className = `cover tone-${tone(product.category || product.department)}`;
+    tile.cover.className = `cover slot-${item.slot}`;
     tile.slot.className = `slot slot-${item.slot}`;
     tile.slot.textContent = SLOTS[item.slot];
     const shown = mark(change);
@@ -172,9 +170,3 @@ const fact = (name, value) => [element("dt", {}, name), element("dd", {}, value)
 
 const sameOrder = (one, other) =>
   one.length === other.length && one.every((row, at) => row === other[at]);
-
-// A category keeps its colour as long as the page is open; the first ones all have different ones.
-function tone(category) {
-  if (!tones.has(category)) tones.set(category, tones.size % N_TONES);
-  return tones.get(category);
-}
