@@ -37,7 +37,7 @@ class ShopParams(Section):
 
     as_of: date = Field(strict=False)  # a quoted string: DVC takes no YAML dates
     timezone: str
-    currency: str
+    currency: str = Field(pattern=r"^[A-Z]{3}$")  # ISO 4217: pages show its sign
     seed: int = Field(ge=0, lt=2**31)
     validation_days: int = Field(ge=1)
     test_days: int = Field(ge=1)
@@ -376,6 +376,8 @@ class ServingParams(Section):
     explore_temperature: float = Field(gt=0)
     explore_candidates: int = Field(ge=1)
     diversity: float = Field(ge=0, le=1)
+    distinct_titles: Literal["off", "newcomers", "all"]
+    bought_hours: float = Field(ge=0, le=168)
     maximum_body_kib: int = Field(ge=1)
     timeout_seconds: int = Field(ge=1, le=2)  # BentoML's own timer ends after 3
     cart_hours: float = Field(ge=0)

@@ -15,6 +15,8 @@ from pipeline.recommenders.saved import GraphRecommender
 UNKNOWN_USER = "nobody-knows-this-shopper"
 CART_EVERY = 3
 TIMEOUT_SECONDS = 30.0
+# The graph knows no rule of the shelf; what is compared is what the model says.
+NO_RULES = {"diversity": 0.0, "distinct_titles": "off", "bought_hours": 0.0}
 
 
 def golden_requests(  # noqa: PLR0913  what a request needs, and how many
@@ -50,6 +52,7 @@ def golden_requests(  # noqa: PLR0913  what a request needs, and how many
             "k": k,
             "cart": recommender.vocabulary.decode(np.array(cart, dtype=np.int32)),
             "explore_slots": explore_slots,
+            **NO_RULES,
             "at": as_of.astimezone(UTC).isoformat(),
         }
         there = answer.items[0] > 0

@@ -183,7 +183,8 @@ def event_is_seen(url: str, item_id: str) -> bool:
     with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
         event = {"user_id": VISITOR, "item_id": item_id, "event_type": "purchase"}
         client.post("/events", json=event).raise_for_status()
-        answer = client.post("/recommend", json={"user_id": VISITOR}).raise_for_status().json()
+        query = {"user_id": VISITOR, "bought_hours": 0.0}
+        answer = client.post("/recommend", json=query).raise_for_status().json()
     return any(i["item_id"] == item_id and i["slot"] == "repeat" for i in answer["items"])
 
 

@@ -108,8 +108,12 @@ class Answering:
         )
         self.kept = Kept(minutes=params.keep_minutes, shoppers=params.keep_shoppers)
         self._recommender = bundle.recommender
-        self._diversity = params.diversity
-        self._arranger = Arranger(self.catalogue.group_code.tolist(), sampling_of(params))
+        self._params = params
+        self._arranger = Arranger(
+            self.catalogue.group_code.tolist(),
+            sampling_of(params),
+            self.catalogue.title_code.tolist(),
+        )
 
     def warm_up(self, user_ids: Sequence[str]) -> None:
         """Let the graph trace and allocate before the first shopper waits for it."""
@@ -129,7 +133,6 @@ class Answering:
         Raises:
             RequestError: It asks for more than params.yaml allows.
         """
-        rules = self._rules(query, unavailable)
         if query.at is None:
             moment = self.builder.moment(query.user_id, now)
         else:
@@ -141,14 +144,25 @@ class Answering:
             viewed=self.vocabulary.encode(query.viewed).tolist() if query.viewed else (),
             store_id=query.store_id,
         )
-        return Asked(query, situation, rules, self.builder)
+        return Asked(query, situation, self._rules(query, situation, unavailable), self.builder)
 
-    def _rules(self, query: RecommendRequest, unavailable: AbstractSet[int]) -> Rules:
+    def _rules(
+        self, query: RecommendRequest, situation: Situation, unavailable: AbstractSet[int]
+    ) -> Rules:
         k, explore_slots = self.limits.resolve(query)
-        diversity = self._diversity if query.diversity is None else query.diversity
+        params = self._params
+        hours = params.bought_hours if query.bought_hours is None else query.bought_hours
+        blocked = unavailable | self.builder.bought(situation, hours)
         if query.exclude:
-            unavailable = unavailable | set(self.vocabulary.encode(query.exclude).tolist())
-        return Rules(k, explore_slots, unavailable, diversity)
+            blocked = blocked | set(self.vocabulary.encode(query.exclude).tolist())
+        return Rules(
+            k,
+            explore_slots,
+            blocked,
+            diversity=params.diversity if query.diversity is None else query.diversity,
+            distinct_titles=query.distinct_titles or params.distinct_titles,
+            is_new=not self.builder.has_bought(situation),
+        )
 
     def shelves(
         self, asked: Sequence[Asked], request_ids: Sequence[str], *, explain: bool = True

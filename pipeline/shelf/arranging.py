@@ -47,10 +47,12 @@ class Arranger:
     Attributes:
         category: By item index; 0 is not known.
         sampling: How explore slots are drawn, None for the best.
+        title: By item index, for `Rules.distinct_titles`.
     """
 
     category: Sequence[int]
     sampling: Sampling | None
+    title: Sequence[int] = ()
 
     def arrange(self, rank: Rank, rules: Sequence[Rules], request_ids: Sequence[str]) -> Shelves:
         """Return one shelf per request.
@@ -85,7 +87,8 @@ class Arranger:
         self, items: list[int], scores: list[float], rules: Rules, request_id: str
     ) -> Shelved:
         draw = None if self.sampling is None else draws_of(request_id)
-        return Chooser(items, scores, rules, self.category).choose(self.sampling, draw)
+        chooser = Chooser(items, scores, rules, self.category, self.title)
+        return chooser.choose(self.sampling, draw)
 
 
 def first_width(rules: Rules, sampling: Sampling | None) -> int:
@@ -96,7 +99,8 @@ def first_width(rules: Rules, sampling: Sampling | None) -> int:
     >>> first_width(Rules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
     52
     """
-    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 else 1)
+    alike = rules.distinct_titles == "all" or (rules.is_new and rules.distinct_titles != "off")
+    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 or alike else 1)
     if sampling is not None and rules.explore_slots:
         width = max(width, sampling.n_candidates)
     return width + min(len(rules.blocked), SLACK)

@@ -1,5 +1,6 @@
 """What people may be told about the items: names, kinds, and how many shoppers bought them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -25,6 +26,8 @@ class Catalogue:
         departments: [n_items + 1], or '' where it is not known.
         groups: [n_items + 1] category, or '' where it is not known.
         group_code: [n_items + 1] number of that category, 0 where it is not known.
+        title_code: [n_items + 1] a number that items of the same title share, 0 where the item has
+            no title of its own.
         n_shoppers: [n_items + 1] shoppers who bought it in the four weeks before `as_of`.
         again: [n_items + 1] share of its buyers who bought it more than once; 0 where they are
             too few to tell.
@@ -36,6 +39,7 @@ class Catalogue:
     departments: tuple[str, ...]
     groups: tuple[str, ...]
     group_code: Ints
+    title_code: Ints
     n_shoppers: Ints
     again: Floats
     as_of: str
@@ -50,7 +54,8 @@ def build_catalogue(items: pd.DataFrame, histories: Histories, *, as_of: datetim
         as_of: In the shop's time zone.
     """
     ids = items["item_id"].astype(str).tolist()
-    names = zip(_texts(items, "title"), _texts(items, "type"), ids, strict=True)
+    own_titles = _texts(items, "title")
+    names = zip(own_titles, _texts(items, "type"), ids, strict=True)
     titles = [title or kind or item_id for title, kind, item_id in names]
     recent = histories.time >= as_of.timestamp() - POPULAR_DAYS * DAY
     user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))
@@ -61,17 +66,23 @@ def build_catalogue(items: pd.DataFrame, histories: Histories, *, as_of: datetim
     again = np.where(n_buyers >= MINIMUM_BUYERS, n_again / np.maximum(n_buyers, 1), 0.0)
     lately = np.unique(user[recent] * n_items + histories.item[recent])
     groups = ("", *_texts(items, "category"))
-    code = {name: at for at, name in enumerate(sorted(set(groups)))}
     return Catalogue(
         ids=("", *ids),
         titles=("", *titles),
         departments=("", *map(intern, _texts(items, "department"))),
         groups=groups,
-        group_code=np.array([code[name] for name in groups], dtype=np.int32),
+        group_code=_codes(groups),
+        title_code=_codes(["", *map(str.casefold, own_titles)]),
         n_shoppers=np.bincount(lately % n_items, minlength=n_items).astype(np.int32),
         again=again.astype(np.float32),
         as_of=as_of.date().isoformat(),
     )
+
+
+def _codes(names: Sequence[str]) -> Ints:
+    """Return a number per name, equal for equal ones, 0 for ''."""
+    code = {name: at for at, name in enumerate(sorted({"", *names}))}
+    return np.array([code[name] for name in names], dtype=np.int32)
 
 
 def _texts(items: pd.DataFrame, column: str) -> list[str]:

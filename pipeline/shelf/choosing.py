@@ -5,6 +5,7 @@ The order in which they fill the shelf is that of `recommender.fill_slots`. On t
 
 - A blocked item never comes: it is out of stock, or the request leaves it out.
 - At most so many items of one category come, as long as others are left.
+- Of items that read the same, one comes among those never bought, as long as others are left.
 - The explore slots may be drawn by chance, see `exploring`.
 
 A list that ends before the shelf is full says so, and the model is asked for longer ones: the shelf
@@ -16,12 +17,14 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pipeline.shelf.exploring import Sampling, drawn, weights
 
 REPEAT, EXPLORE, POPULAR = range(3)  # the order of recommender.SLOTS
-NO_CATEGORY = 0
+NO_CATEGORY = NO_TITLE = 0
+
+Distinct = Literal["off", "newcomers", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,17 @@ class Rules:
         explore_slots: How many of them are for items never bought before.
         blocked: Item indices that must not come.
         diversity: 0 lets a category fill the shelf, 1 lets it have one item; see `per_category`.
+        distinct_titles: On whose shelves an item never bought must not read like one above it:
+            newcomers are those who bought nothing that could be shown again.
+        is_new: Whether the shopper bought nothing at all, so that popular items will be chosen.
     """
 
     k: int
     explore_slots: int
     blocked: AbstractSet[int] = frozenset()
     diversity: float = 0.0
+    distinct_titles: Distinct = "off"
+    is_new: bool = False
 
     @property
     def per_category(self) -> int:
@@ -84,15 +92,19 @@ class Chooser:
         scores: [3 * width].
         rules: Of this shelf.
         category: By item index; 0 is not known and not limited.
+        title: By item index a number that items share which read the same; 0 is not known.
     """
 
     items: Sequence[int]
     scores: Sequence[float]
     rules: Rules
     category: Sequence[int]
+    title: Sequence[int] = ()
+    _distinct: bool = False
     _shelf: Shelved = field(default_factory=Shelved)
     _taken: set[int] = field(default_factory=set)
     _count: dict[int, int] = field(default_factory=dict)
+    _titles: set[int] = field(default_factory=set)
 
     def choose(self, sampling: Sampling | None, draw: Random | None) -> Shelved:
         """Return the shelf; `draw` is needed with `sampling` only."""
@@ -104,15 +116,23 @@ class Chooser:
                 n_drawn = self._draw(min(n, self.rules.explore_slots), limit, sampling, draw)
                 sampling = None
             self._take(slot, n - n_drawn, limit)
-        if limit < self.rules.k and self._missing():
+        if self._may_give_way(limit) and self._missing():
+            self._distinct = False
             for slot, n in steps:
                 self._take(slot, n, self.rules.k)
         return self._shelf
 
+    def _may_give_way(self, limit: int) -> bool:
+        """Tell whether a rule left out what is better than an empty place."""
+        return limit < self.rules.k or self._distinct
+
     def _steps(self) -> tuple[tuple[int, int], ...]:
         """Return from which list to take how many, in order; see `recommender.fill_slots`."""
         k, explore = self.rules.k, self.rules.explore_slots
-        if self._has_repeats():
+        has_repeats = self._has_repeats()
+        wanted = self.rules.distinct_titles
+        self._distinct = wanted == "all" or (wanted == "newcomers" and not has_repeats)
+        if has_repeats:
             first = (REPEAT, k - explore), (EXPLORE, explore)
             return (*first, (REPEAT, k), (EXPLORE, k), (POPULAR, k))
         return (POPULAR, k - explore), (EXPLORE, k), (POPULAR, k), (REPEAT, k)
@@ -138,8 +158,11 @@ class Chooser:
     def _missing(self) -> int:
         return self.rules.k - len(self._shelf.chosen)
 
-    def _is_free(self, item: int, limit: int) -> bool:
+    def _is_free(self, place: int, limit: int) -> bool:
+        item = self.items[place]
         if item in self._taken or item in self.rules.blocked:
+            return False
+        if self._distinct and place >= self._width and self.title[item] in self._titles:
             return False
         category = self.category[item]
         return category == NO_CATEGORY or self._count.get(category, 0) < limit
@@ -148,6 +171,8 @@ class Chooser:
         item = self.items[place]
         category = self.category[item]
         self._taken.add(item)
+        if self._distinct and self.title[item] != NO_TITLE:
+            self._titles.add(self.title[item])
         self._count[category] = self._count.get(category, 0) + 1
         self._shelf.chosen.append(Choice(item, place, place // self._width, propensity))
 
@@ -158,10 +183,10 @@ class Chooser:
         for place in places:
             if len(self._shelf.chosen) >= wanted:
                 return
-            if self._is_free(self.items[place], limit):
+            if self._is_free(place, limit):
                 self._put(place, 1.0)
         if len(self._shelf.chosen) < wanted and len(places) == self._width:
-            if limit < self.rules.k:
+            if self._may_give_way(limit):
                 self._shelf.likes_longer = True
             else:
                 self._shelf.needs_longer = True
@@ -169,7 +194,7 @@ class Chooser:
     def _draw(self, n: int, limit: int, sampling: Sampling, draw: Random) -> int:
         """Draw `n` explore items, or what is missing if that is less; return how many it were."""
         places = self._list(EXPLORE)
-        free = [place for place in places if self._is_free(self.items[place], limit)]
+        free = [place for place in places if self._is_free(place, limit)]
         candidates = free[: sampling.n_candidates]
         if len(candidates) < sampling.n_candidates and len(places) == self._width:
             self._shelf.likes_longer = True
@@ -179,7 +204,7 @@ class Chooser:
         weight = dict(zip(candidates, weights(scores, sampling.temperature), strict=True))
         wanted = min(n, self._missing())
         for n_drawn in range(wanted):
-            candidates = [at for at in candidates if self._is_free(self.items[at], limit)]
+            candidates = [at for at in candidates if self._is_free(at, limit)]
             if not candidates:
                 return n_drawn
             at, probability = drawn([weight[place] for place in candidates], draw)

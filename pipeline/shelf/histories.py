@@ -135,6 +135,20 @@ class RequestBuilder:
             store=self._histories.store_code(store_id),
         )
 
+    def bought(self, situation: Situation, hours: float) -> frozenset[int]:
+        """Return the items that the shopper bought in the last `hours`."""
+        if not hours:
+            return frozenset()
+        lines = self._lines.of(situation.user_id, situation.events, situation.moment)
+        recent = lines.time >= situation.moment - hours * HOUR
+        return frozenset(lines.item[recent].tolist()) if recent.any() else frozenset()
+
+    def has_bought(self, situation: Situation) -> bool:
+        """Tell whether the shopper is in the bundle, or bought something since."""
+        if self._histories.row(situation.user_id) >= 0:
+            return True
+        return any(event.kind == "purchase" for event in situation.events)
+
     def requests(self, situation: Situation) -> Requests:
         """Return the request of one shopper, a batch of one."""
         user_id, moment = situation.user_id, situation.moment

@@ -27,6 +27,7 @@ Slot = Literal["repeat", "explore", "popular"]
 EventType = Literal["view", "cart", "purchase", "return"]
 
 MAXIMUM_ITEMS = 500
+MAXIMUM_BOUGHT_HOURS = 168
 MAXIMUM_EVENTS = 1_000
 NAME_LENGTH = 60  # of an unknown key, in the answer that refuses it
 CLOCK_SKEW = timedelta(minutes=5)
@@ -102,6 +103,18 @@ class Wish(Payload):
         le=1,
         description="At most (1 - diversity) of the k come from one category, and at least one "
         "may; serving.diversity if absent.",
+    )
+    distinct_titles: Literal["off", "newcomers", "all"] | None = Field(
+        None,
+        description="On whose shelves no item that was never bought reads like one above it; "
+        "serving.distinct_titles if absent.",
+    )
+    bought_hours: float | None = Field(
+        None,
+        ge=0,
+        le=MAXIMUM_BOUGHT_HOURS,
+        description="How long what was bought is not offered again; serving.bought_hours if "
+        "absent, 0: it may come back at once.",
     )
 
 

@@ -88,6 +88,56 @@ def test_diversity_limits_a_category_by_request_and_by_params(start: Callable[..
     assert_problem(recommend(http, diversity=True), 422)
 
 
+def test_what_was_just_bought_is_not_offered_again_for_some_hours(
+    start: Callable[..., Http],
+) -> None:
+    http = start(bought_hours=2)
+    day = "2024-03-02T"
+    assert ids(recommend(http, k=3, at=f"{day}08:00:00Z")) == ["milk", "bread", "jam"]
+    send(http, act("purchase", "milk", timestamp=f"{day}09:00:00Z"))
+    for at, shown in {
+        "08:59:00Z": ["milk", "bread", "jam"],  # it was not bought yet
+        "09:00:01Z": ["bread", "jam", "coffee"],
+        "11:00:00Z": ["bread", "jam", "coffee"],
+        "11:00:01Z": ["milk", "bread", "jam"],
+    }.items():
+        assert ids(recommend(http, k=3, at=day + at)) == shown, at
+    again = recommend(http, k=3, at=f"{day}09:00:01Z", bought_hours=0)
+    assert ids(again) == ["milk", "bread", "jam"]
+    assert ids(recommend(http, "stranger", k=1, at=f"{day}09:00:01Z")) == ["bread"]
+    assert_problem(recommend(http, bought_hours=-1), 422)
+    assert_problem(recommend(http, bought_hours=169), 422)
+
+
+def test_what_was_bought_just_before_as_of_counts_too(start: Callable[..., Http]) -> None:
+    """ann's last basket, milk and jam, was paid at nine o'clock on 21 February."""
+    asked = {"k": 3, "at": "2024-02-21T10:00:00Z"}
+    assert ids(recommend(start(bought_hours=2), **asked)) == ["bread", "coffee", "tea"]
+    assert ids(recommend(start(bought_hours=0), **asked)) == ["milk", "bread", "jam"]
+
+
+def test_a_new_shopper_s_list_has_no_title_twice(
+    bundle: FakeBundle, start: Callable[..., Http]
+) -> None:
+    bundle.items["title"] = ["Milk, 1 GA", "Coffee", "milk, 1 ga ", "Milk, 1 GA", None]
+    http = start(distinct_titles="newcomers")
+    assert ids(recommend(http, "stranger", k=3)) == ["bread", "coffee", "tea"]
+    assert ids(recommend(http, "stranger", k=5)) == ["bread", "coffee", "tea", "jam", "milk"]
+    assert ids(recommend(http, "stranger", k=2, distinct_titles="off")) == ["bread", "coffee"]
+    assert ids(recommend(http, "ann", k=3)) == ["milk", "bread", "jam"]
+    explored = {"k": 3, "explore_slots": 1}
+    assert ids(recommend(http, "bob", **explored)) == ["tea", "bread", "coffee"]
+    send(http, act("view", "jam", "bob"), act("view", "milk", "bob"))
+    explored = {"k": 3, "explore_slots": 2}
+    assert ids(recommend(http, "bob", **explored)) == ["tea", "jam", "milk"]
+    assert ids(recommend(http, "bob", **explored, distinct_titles="all")) == [
+        "tea",
+        "jam",
+        "coffee",
+    ]
+    assert_problem(recommend(http, distinct_titles="some"), 422)
+
+
 SAMPLED = {"explore_policy": "sampled", "explore_temperature": 1.0, "explore_candidates": 5}
 
 

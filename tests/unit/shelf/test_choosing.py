@@ -123,3 +123,63 @@ def test_a_shelf_never_has_an_item_twice_nor_a_blocked_one() -> None:
         free = set().union(*parts) - blocked
         assert len(found) == len(set(found)) == min(k, len(free))
         assert set(found) <= free
+
+
+TITLES = [0, 1, 1, 2, 3, 3, 4, 4, 5, 0, 0, *range(6, 35)]
+
+
+def titled(*lists_: list[int], rules: Rules) -> list[int]:
+    flat = lists(*lists_, width=30)
+    found = Chooser(flat, [1.0] * len(flat), rules, [0] * N_ITEMS, TITLES).choose(None, None)
+    return [choice.item for choice in found.chosen]
+
+
+def test_a_newcomer_s_list_has_no_two_products_that_read_the_same() -> None:
+    popular = [1, 2, 3, 4, 5, 9, 10]  # 1 and 2 read the same, 4 and 5 too; 9 and 10 have no title
+    assert titled([], [], popular, rules=Rules(5, 0)) == [1, 2, 3, 4, 5]
+    rules = Rules(5, 0, distinct_titles="newcomers")
+    assert titled([], [], popular, rules=rules) == [1, 3, 4, 9, 10]
+
+
+def test_an_explore_slot_of_a_newcomer_does_not_read_like_a_popular_one() -> None:
+    rules = Rules(3, 1, distinct_titles="newcomers")
+    assert titled([], [2, 5, 8], [1, 4], rules=rules) == [1, 4, 8]
+
+
+def test_products_that_read_the_same_come_when_no_others_are_left() -> None:
+    rules = Rules(5, 0, distinct_titles="newcomers")
+    assert titled([], [], [1, 2, 3, 4, 5], rules=rules) == [1, 3, 4, 2, 5]
+
+
+def test_what_was_bought_before_may_read_the_same_and_others_not_if_all_shelves_are_meant() -> None:
+    repeat, explore = [1, 2, 3], [5, 4, 8]
+    for distinct in ("off", "newcomers"):
+        rules = Rules(5, 2, distinct_titles=distinct)
+        assert titled(repeat, explore, [], rules=rules) == [1, 2, 3, 5, 4]
+    rules = Rules(5, 2, distinct_titles="all")
+    assert titled(repeat, explore, [], rules=rules) == [1, 2, 3, 5, 8]
+    assert titled([4, 3], [5, 8], [], rules=Rules(3, 1, distinct_titles="all")) == [4, 3, 8]
+
+
+def test_who_bought_only_what_is_blocked_counts_as_a_newcomer() -> None:
+    rules = Rules(3, 0, frozenset({8}), distinct_titles="newcomers")
+    assert titled([8], [], [1, 2, 3, 4], rules=rules) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_distinct_titles_leave_out_only_what_reads_like_something_above_it(seed: int) -> None:
+    random = Random(seed)
+    popular = random.sample(range(1, N_ITEMS), 30)
+    rules = Rules(8, 0, distinct_titles="newcomers")
+    expected: list[int] = []
+    for item in popular:
+        alike = TITLES[item] and TITLES[item] in [TITLES[other] for other in expected]
+        expected += [] if alike else [item]
+    assert titled([], [], popular, rules=rules) == expected[:8]
+
+
+def test_a_list_too_short_for_distinct_titles_would_like_to_be_longer() -> None:
+    rules = Rules(3, 0, distinct_titles="newcomers")
+    cut = lists([], [], [1, 2, 4], width=3)
+    found = Chooser(cut, [1.0] * 9, rules, [0] * N_ITEMS, TITLES).choose(None, None)
+    assert (found.likes_longer, found.needs_longer) == (True, False)
