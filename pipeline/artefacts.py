@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipeline import schemas
 from pipeline.atomic import restore, whole_file
 from pipeline.errors import ArtefactError
-from pipeline.verdicts import Phase, Verdict
+from pipeline.verdicts import HEADLINES, Phase, Verdict
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ def page(phase: Phase) -> Artefact:
 def verdict(phase: Phase) -> Artefact:
     """Return the verdict that `phase` writes."""
     return Artefact(Path(f"reports/{phase}/verdict.json"), phase)
+
+
+def headline(phase: Phase) -> Artefact:
+    """Return the few numbers of `phase` that `dvc metrics show` shows."""
+    return Artefact(Path(f"reports/{phase}/headline.json"), phase)
 
 
 def read_table(artefact: Artefact, *, columns: list[str] | None = None) -> pd.DataFrame:
@@ -211,8 +216,10 @@ def read_verdict(phase: Phase) -> Verdict:
 
 
 def write_verdict(value: Verdict) -> None:
-    """Write a phase's verdict to its place."""
+    """Write a phase's verdict to its place, and its headline beside it where it has one."""
     write_json(value.model_dump(mode="json"), verdict(value.phase).path)
+    if value.phase in HEADLINES:
+        write_json(value.headline, headline(value.phase).path)
 
 
 def sha256(path: Path) -> str:

@@ -21,6 +21,16 @@ PHASES: tuple[Phase, ...] = (
     "monitoring",
 )
 
+# What `dvc metrics show` shows of each phase: the names of evidence.
+HEADLINES: dict[Phase, tuple[str, ...]] = {
+    "planning": ("gain_lower_bound", "reachable_ceiling"),
+    "collection": ("rows_kept",),
+    "labeling": ("training_examples",),
+    "training": ("validation_ndcg@10",),
+    "testing": ("recall@10", "ahead_of_baselines", "coverage@10", "fairness_gap"),
+    "monitoring": ("recall@10", "input_drift"),
+}
+
 
 class Evidence(BaseModel):
     """One measured number beside the bound that it was held against.
@@ -93,6 +103,12 @@ class Verdict(BaseModel):
     def failing(self) -> tuple[Evidence, ...]:
         """The evidence that gates and does not hold."""
         return failing(self.evidence)
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The few numbers that a comparison of two cycles begins with."""
+        chosen = HEADLINES.get(self.phase, ())
+        return {e.name: e.value for e in self.evidence if e.name in chosen and e.value is not None}
 
     @property
     def warnings(self) -> tuple[Evidence, ...]:

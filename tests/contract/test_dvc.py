@@ -1,6 +1,7 @@
 """dvc.yaml says exactly what each stage depends on, and where it writes."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ from ruamel.yaml import YAML
 
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.verdicts import PHASES
+from pipeline.verdicts import HEADLINES, PHASES
 from tests.tiny_shop import PROJECT
 
-STAGES = YAML(typ="safe", pure=True).load((PROJECT / "dvc.yaml").read_text())["stages"]
+PIPELINE = YAML(typ="safe", pure=True).load((PROJECT / "dvc.yaml").read_text())
+STAGES = PIPELINE["stages"]
 # The Bento that deployment builds and monitoring starts carries the endpoint's code with it.
 CARRIED = {
     "deployment": "pipeline/serving/__init__.py",
@@ -200,3 +202,24 @@ def is_within(inner: str, outer: str) -> bool:
 def outputs(stage: str, kind: str) -> list[str]:
     entries = STAGES[stage].get(kind, [])
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def test_the_metrics_are_the_phases_headlines_and_about_ten() -> None:
+    metrics = [path for stage in STAGES for path in outputs(stage, "metrics")]
+    assert metrics == [str(artefacts.headline(phase).path) for phase in HEADLINES]
+    assert 8 <= sum(map(len, HEADLINES.values())) <= 12
+
+
+def test_every_plot_names_columns_of_an_output_and_a_template() -> None:
+    made = {out for stage in STAGES for out in outputs(stage, "outs")}
+    built_in = {"linear", "simple"}
+    for (plot,) in (entry.values() for entry in PIPELINE["plots"]):
+        template = PROJECT / ".dvc" / "plots" / f"{plot['template']}.json"
+        assert plot["template"] in built_in or template.exists(), plot
+        ((file, columns),) = plot["y"].items()
+        assert file in made
+        with (PROJECT / file).open(encoding="utf-8") as stream:
+            header = stream.readline().strip().split(",")
+        named = {plot["x"], *([columns] if isinstance(columns, str) else columns)}
+        fields = set(re.findall(r'"field": "([a-z_]+)"', template.read_text(encoding="utf-8")))
+        assert named | (fields - {"rev", "field"}) <= set(header), plot
