@@ -11,11 +11,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pipeline.gates import acceptance_of
+from pipeline.verdicts import PHASES, Verdict
+
 PROJECT = Path(__file__).resolve().parents[1]
 NAMES = {"recall@10": "recall@10", "ndcg@10": "NDCG@10", "hit_rate@10": "hit rate@10"}
-LARGE = 1000
 KIB = 1024
-NODE_COLOUR = {"proceed": "#1d7a4c", "return": "#a15c00", "stop": "#b3261e"}
+GREEN, AMBER, RED = "#1d7a4c", "#a15c00", "#b3261e"
 
 
 def read(path: str) -> Any:
@@ -184,14 +186,14 @@ def _endurance_table(serving: dict[str, Any]) -> str:
 
 def circle(width: int = 760, height: int = 560) -> str:
     """Return the circle of phases as SVG, each with the number that it stands on."""
-    verdicts = [read(f"reports/{phase}/verdict.json") for phase in _phases()]
+    verdicts = [Verdict.model_validate(read(f"reports/{phase}/verdict.json")) for phase in PHASES]
     centre, radius = (width / 2, height / 2), 200
     parts = []
-    for index, (phase, verdict) in enumerate(zip(_phases(), verdicts, strict=True)):
+    for index, verdict in enumerate(verdicts):
         angle = 2 * math.pi * index / len(verdicts) - math.pi / 2
         x = centre[0] + 1.35 * radius * math.cos(angle)
         y = centre[1] + radius * math.sin(angle)
-        parts.append(_node(x, y, phase, verdict))
+        parts.append(_node(x, y, verdict))
     ring = (
         f'<ellipse cx="{centre[0]}" cy="{centre[1]}" rx="{1.35 * radius}" ry="{radius}" '
         'fill="none" stroke="#c9d6ce" stroke-width="6"/>'
@@ -212,16 +214,17 @@ def circle(width: int = 760, height: int = 560) -> str:
     )
 
 
-def _phases() -> list[str]:
-    return ["planning", "collection", "labeling", "training", "testing", "deployment", "monitoring"]
+def colour_of(verdict: Verdict) -> str:
+    """Return green, amber for what warns or was accepted, red for what returns or stops."""
+    if verdict.status != "proceed":
+        return AMBER if acceptance_of(verdict) else RED
+    return AMBER if verdict.warnings else GREEN
 
 
-def _node(x: float, y: float, phase: str, verdict: dict[str, Any]) -> str:
-    colour = NODE_COLOUR[verdict["status"]]
-    evidence = verdict["evidence"][0]
-    value = evidence["value"]
-    words = f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
-    number = f"{evidence['name'].replace('_', ' ')} {words}"
+def _node(x: float, y: float, verdict: Verdict) -> str:
+    colour, phase = colour_of(verdict), verdict.phase
+    telling = (*verdict.failing, *verdict.warnings, *verdict.evidence)[0]
+    number = telling.model_copy(update={"bound": None}).in_words().replace("_", " ")
     return (
         f'<rect x="{x - 62}" y="{y - 17}" width="124" height="34" rx="17" fill="{colour}"/>'
         f'<text x="{x}" y="{y + 5}" class="name">{phase}</text>'

@@ -4,11 +4,12 @@ import html
 import io
 import re
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artefacts import write_text
-from pipeline.verdicts import Verdict
+from pipeline.verdicts import Evidence, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +37,25 @@ figure { margin: 0; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .88rem; }
 .badge { display: inline-block; padding: .15rem .7rem; border-radius: 1rem; color: #fff;
   font-weight: 600; }
-.proceed { background: var(--leaf); } .return { background: var(--warn); }
-.stop { background: var(--bad); }
-.yes, .no { white-space: nowrap; font-weight: 600; }
-.yes { color: var(--leaf); } .no { color: var(--bad); }
+.proceed { background: var(--leaf); } .warned { background: var(--warn); }
+.return, .stop { background: var(--bad); }
+.yes, .no, .warns { white-space: nowrap; font-weight: 600; }
+.yes { color: var(--leaf); } .no { color: var(--bad); } .warns { color: var(--warn); }
 @media (max-width: 40rem) { main { padding: 1rem .6rem; } }
 """
 
 LARGE = 1000
-MARKS = {"yes": "✓ yes", "no": "✗ no"}
+
+
+class Mark(Enum):
+    """An answer with a sign and a colour of its own; the value is its CSS class."""
+
+    YES = "yes"
+    NO = "no"
+    WARNS = "warns"
+
+
+MARKS = {Mark.YES: "✓ yes", Mark.NO: "✗ no", Mark.WARNS: "! no, a warning"}
 
 
 class Page:
@@ -59,14 +70,15 @@ class Page:
         """Add what the phase concludes, with its evidence."""
         import pandas as pd
 
-        badge = f"<span class='badge {verdict.status}'>{verdict.status}</span>"
+        look = "warned" if verdict.status == "proceed" and verdict.warnings else verdict.status
+        badge = f"<span class='badge {look}'>{verdict.status_in_words}</span>"
         text = f"<p>{badge} {html.escape(verdict.cause)}</p>"
         if verdict.action:
             target = f"Back to {verdict.target_phase}: " if verdict.target_phase else ""
             text += f"<p><strong>{html.escape(target)}</strong>{html.escape(verdict.action)}</p>"
         rows = pd.DataFrame(
             [
-                {"what": e.name, "value": e.value, "bound": e.bound, "holds": e.holds, "": e.note}
+                {"what": e.name, "value": e.value, "bound": e.bound, "holds": _mark(e), "": e.note}
                 for e in verdict.evidence
             ]
         )
@@ -106,6 +118,12 @@ class Page:
 
     def _section(self, heading: str, body: str) -> None:
         self._parts.append(f"<section><h2>{html.escape(heading)}</h2>{body}</section>")
+
+
+def _mark(evidence: Evidence) -> Mark:
+    if evidence.holds:
+        return Mark.YES
+    return Mark.NO if evidence.gates else Mark.WARNS
 
 
 def new_figure(width: float = 8.0, height: float = 3.4) -> "Figure":
@@ -150,8 +168,9 @@ def _cell(value: object) -> str:
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bool):
-        name = "yes" if value else "no"
-        return f"<span class='{name}'>{MARKS[name]}</span>"
+        value = Mark.YES if value else Mark.NO
+    if isinstance(value, Mark):
+        return f"<span class='{value.value}'>{MARKS[value]}</span>"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -4,7 +4,7 @@
     def main(params: Params, run: Run) -> Verdict: ...
 
     if __name__ == "__main__":
-        sys.exit(main())
+        exit_with(main)
 
 A stage starts only if the verdict of the phase named by `after` proceeds or is accepted: see
 `pipeline.gates`. The decorated `main(argv)` returns 0 when the verdict lets the pipeline go on, 1
@@ -16,9 +16,10 @@ import argparse
 import inspect
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pipeline.artefacts import write_verdict
 from pipeline.errors import EvergreenError
@@ -44,6 +45,8 @@ QUIET_TOOLS = {
 THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
 
 NOISY_LOGGERS = ("absl", "tensorflow", "tf2onnx", "httpx", "httpcore")
+
+NOT_READ = 141  # what a shell reports of a program that wrote into a pipe nobody reads
 
 log = logging.getLogger("evergreen")
 
@@ -175,3 +178,31 @@ def guarded(what: str, run: Callable[[Params], int]) -> int:
     except KeyboardInterrupt:
         log.error("%s was interrupted; nothing of it was kept.", what)  # noqa: TRY400
         return 130
+
+
+def exit_with(main: Callable[[], int | None], when_not_read: int = NOT_READ) -> NoReturn:
+    """End the process with the exit code of `main`, without a traceback where a pipe is closed.
+
+    Args:
+        main: The command.
+        when_not_read: The exit code if whoever reads the output (`| head`) stops before the end.
+    """
+    code: str | int | None = when_not_read
+    try:
+        try:
+            code = main()
+        except SystemExit as end:  # argparse has printed its help
+            code = end.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _is_closed(descriptor: int) -> bool:
+    """Return whether nobody reads the other end of a pipe any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

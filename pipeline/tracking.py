@@ -96,11 +96,15 @@ class Run:
 
     def log_verdict(self, verdict: Verdict) -> None:
         """Record the phase's conclusion, here and on the cycle's run."""
-        conclusion = f"{verdict.status}: {verdict.cause}"[:MAXIMUM_TAG_LENGTH]
+        conclusion = f"{verdict.status_in_words}: {verdict.cause}"[:MAXIMUM_TAG_LENGTH]
+        warnings = "; ".join(item.in_words() for item in verdict.warnings)[:MAXIMUM_TAG_LENGTH]
 
         def tell(client: "MlflowClient") -> None:
             client.set_tag(self.run_id, "verdict", conclusion)
             client.set_tag(self.parent_id, f"verdict.{verdict.phase}", conclusion)
+            if warnings:
+                client.set_tag(self.run_id, "warnings", warnings)
+                client.set_tag(self.parent_id, f"warnings.{verdict.phase}", warnings)
 
         self.tell(tell)
         self.log_metrics({f"evidence.{item.name}": item.value for item in verdict.evidence})

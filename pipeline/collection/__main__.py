@@ -7,13 +7,12 @@ Writes: data/clean/{events,offers}/YYYY-MM.parquet, items.parquet, users.parquet
         data/quarantine; reports/collection/{report.json,index.html,data_docs,verdict.json}
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -41,4 +40,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

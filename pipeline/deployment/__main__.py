@@ -9,14 +9,13 @@ A failed check leaves the old champion in place, unless a person has accepted it
 
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 from pipeline import artefacts
 from pipeline.families.threads import suit_threads
 from pipeline.gates import may_go_on
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -60,4 +59,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -6,13 +6,11 @@ Writes: models/families/<name>/{saved_model,model.json,vocabulary.json};
         models/checkpoints/ while it runs: after an interruption the next run resumes
 """
 
-import sys
-
 from pipeline import artefacts
 from pipeline.atomic import whole_folder
 from pipeline.families.threads import suit_threads
 from pipeline.params import Params
-from pipeline.stage import part
+from pipeline.stage import exit_with, part
 from pipeline.tracking import Run
 
 
@@ -42,4 +40,4 @@ def main(name: str, params: Params, run: Run) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

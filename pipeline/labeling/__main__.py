@@ -6,13 +6,12 @@ Writes: data/labelled/{examples.parquet,review_queue.csv,review_tasks.json};
         reports/labeling/{audit.json,index.html,data_docs,verdict.json}
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -44,4 +43,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

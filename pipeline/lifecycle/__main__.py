@@ -1,16 +1,19 @@
 """Lifecycle: how the circle stands, phase by phase, and what a person accepts of it.
 
-Reads:  reports/<phase>/verdict.json of every phase
+Reads:  reports/<phase>/verdict.json and data/accepted/<phase>.jsonl of every phase; dvc.lock and
+        what it names
 Writes: data/accepted/<phase>.jsonl, by `accept`
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 
 from pipeline.errors import EvergreenError
+from pipeline.stage import exit_with
 from pipeline.verdicts import PHASES
 
 
@@ -33,11 +36,12 @@ def show_status(arguments: argparse.Namespace) -> str:
     """Return how every phase stands, as text or as JSON."""
     from pipeline.lifecycle import status
 
-    verdicts = status.read_verdicts()
-    rows = [status.status_of(phase, verdicts.get(phase)) for phase in PHASES]
+    rows = status.read_status()
     if arguments.json:
         return json.dumps(status.as_json(rows), indent=2, sort_keys=True, ensure_ascii=False)
-    return status.as_text(rows, shutil.get_terminal_size((100, 24)).columns)
+    is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((100, 24)).columns
+    return status.as_text(rows, width, status.ANSI if is_coloured else status.NOTHING)
 
 
 def accept_verdict(arguments: argparse.Namespace) -> str:
@@ -75,4 +79,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main, when_not_read=0)

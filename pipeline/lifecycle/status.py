@@ -1,15 +1,46 @@
-"""One row per phase: is it healthy, which number says so, what it means, where to look."""
+"""One row per phase: is it healthy, which number says so, what it means, where to look.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+A phase is healthy if its verdict proceeds without a warning and what that verdict judged lies
+here, unchanged. Everything else has another mark:
+
+    ✓  healthy                  green
+    !  healthy, with warnings   amber: evidence that does not gate does not hold
+    !  accepted                 amber: it says return or stop, and a person let it go on
+    ≠  changed since            amber: outputs, code, inputs or parameters are others now
+    –  missing, not run here    grey: there is nothing here that was judged
+    ✗  not healthy              red: it says return or stop
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from pipeline import artefacts
+from pipeline import artefacts, gates
+from pipeline.gates import Acceptance
+from pipeline.lifecycle.workspace import Workspace
 from pipeline.verdicts import PHASES, Evidence, Phase, Verdict
 
-Health = Literal["healthy", "not healthy", "not run"]
-LARGE = 1000
-MARKS: dict[Health, str] = {"healthy": "✓", "not healthy": "✗", "not run": "–"}
+Health = Literal[
+    "healthy",
+    "healthy, with warnings",
+    "accepted",
+    "changed since",
+    "missing",
+    "not run here",
+    "not healthy",
+]
+Colour = Literal["green", "amber", "grey", "red"]
+LOOKS: dict[Health, tuple[str, Colour]] = {
+    "healthy": ("✓", "green"),
+    "healthy, with warnings": ("!", "amber"),
+    "accepted": ("!", "amber"),
+    "changed since": ("≠", "amber"),
+    "missing": ("–", "grey"),
+    "not run here": ("–", "grey"),
+    "not healthy": ("✗", "red"),
+}
+FROM_BEST_TO_WORST: tuple[Colour, ...] = ("green", "amber", "grey", "red")
+N_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -18,27 +49,54 @@ class PhaseStatus:
 
     Attributes:
         phase: Which.
-        health: In one word or two.
-        status: What its verdict says: proceed, return or stop; None before it has run.
+        health: In a few words.
+        colour: Of its mark.
+        status: What its verdict says: proceed, return or stop; None without one.
         number: The evidence that tells most, in words.
         cause: What that means.
-        look: The page to read, or the command to run.
+        look: The page to read.
+        command: What to run; None where nothing has to be.
+        warnings: Evidence that only warns and does not hold, in words.
+        accepted: Why a person let it go on, if one did.
+        changed: What is not as it was judged.
+        missing: What was judged and is not here.
         target_phase: Which phase has to be redone, if one has.
         action: How.
     """
 
     phase: Phase
     health: Health
-    status: str | None
-    number: str
-    cause: str
-    look: str
+    colour: Colour
+    status: str | None = None
+    number: str = ""
+    cause: str = ""
+    look: str = ""
+    command: str | None = None
+    warnings: tuple[str, ...] = ()
+    accepted: str | None = None
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     target_phase: str | None = None
     action: str | None = None
 
 
+def read_status() -> list[PhaseStatus]:
+    """Return the row of every phase.
+
+    Raises:
+        ArtefactError: A verdict, an acceptance or DVC's files are there but cannot be read.
+    """
+    from pipeline.lifecycle.workspace import read_workspaces
+
+    workspaces, verdicts = read_workspaces(), read_verdicts()
+    return [
+        status_of(phase, verdicts.get(phase), workspaces.get(phase, Workspace(is_recorded=False)))
+        for phase in PHASES
+    ]
+
+
 def read_verdicts() -> dict[Phase, Verdict]:
-    """Return the last verdict of every phase that has run.
+    """Return the last verdict of every phase that has one.
 
     Raises:
         ArtefactError: A verdict is there but cannot be read.
@@ -50,60 +108,115 @@ def read_verdicts() -> dict[Phase, Verdict]:
     }
 
 
-def status_of(phase: Phase, verdict: Verdict | None) -> PhaseStatus:
-    """Return the row of one phase; None is a phase that has not run."""
-    if verdict is None:
-        return PhaseStatus(phase, "not run", None, "", "not run yet", f"dvc repro {phase}")
-    return PhaseStatus(
+def status_of(phase: Phase, verdict: Verdict | None, workspace: Workspace) -> PhaseStatus:
+    """Return the row of one phase.
+
+    Args:
+        phase: Which.
+        verdict: What it concluded; None without one.
+        workspace: How what lies here differs from what it judged.
+    """
+    acceptance = None if verdict is None else gates.acceptance_of(verdict)
+    health = health_of(verdict, workspace, acceptance)
+    row = PhaseStatus(
         phase=phase,
-        health="healthy" if verdict.status == "proceed" else "not healthy",
+        health=health,
+        colour=LOOKS[health][1],
+        command=command_of(phase, health, workspace),
+        changed=workspace.changed,
+        missing=(*workspace.missing, *workspace.missing_inputs),
+    )
+    return row if verdict is None else _with_verdict(row, verdict, acceptance)
+
+
+def _with_verdict(row: PhaseStatus, verdict: Verdict, acceptance: Acceptance | None) -> PhaseStatus:
+    return replace(
+        row,
         status=verdict.status,
         number=in_words(most_telling(verdict)),
         cause=verdict.cause,
-        look=str(artefacts.page(phase).path),
+        look=str(artefacts.page(row.phase).path),
+        warnings=tuple(item.in_words() for item in verdict.warnings),
+        accepted=None if acceptance is None else acceptance.because,
         target_phase=verdict.target_phase,
         action=verdict.action,
     )
 
 
+def health_of(
+    verdict: Verdict | None, workspace: Workspace, acceptance: Acceptance | None
+) -> Health:
+    """Return the health of a phase: what is wrong with it first, green only if nothing is."""
+    if verdict is None:
+        return "not run here"
+    is_lost = bool(workspace.missing) and not (workspace.is_cached or workspace.has_remote)
+    table: tuple[tuple[bool, Health], ...] = (
+        (verdict.status != "proceed" and acceptance is None, "not healthy"),
+        (not workspace.is_recorded or is_lost, "not run here"),
+        (bool(workspace.changed), "changed since"),
+        (bool(workspace.missing or workspace.missing_inputs), "missing"),
+        (acceptance is not None, "accepted"),
+        (bool(verdict.warnings), "healthy, with warnings"),
+    )
+    return next((health for fits, health in table if fits), "healthy")
+
+
+def command_of(phase: Phase, health: Health, workspace: Workspace) -> str | None:
+    """Return what brings a phase's outputs here, None where they are."""
+    if health == "missing" and workspace.is_cached:
+        return "uv run dvc checkout"
+    if health == "missing" and workspace.has_remote:
+        return "uv run dvc pull"
+    is_here = health in ("healthy", "healthy, with warnings", "accepted", "not healthy")
+    return None if is_here else f"uv run dvc repro {phase}"
+
+
 def most_telling(verdict: Verdict) -> Evidence | None:
-    """Return the first evidence that does not hold, of an unhealthy phase; else the first."""
-    broken = [each for each in verdict.evidence if not each.holds]
-    if verdict.status != "proceed" and broken:
-        return broken[0]
-    return verdict.evidence[0] if verdict.evidence else None
+    """Return the first evidence that fails; else the first."""
+    evidence = verdict.failing or verdict.evidence
+    return evidence[0] if evidence else None
 
 
 def in_words(evidence: Evidence | None) -> str:
-    """Return a number beside its bound.
-
-    >>> in_words(Evidence(name="recall@10", value=0.1489, bound=0.134, holds=True))
-    'recall@10 0.1489 (bound 0.134)'
-    """
-    if evidence is None:
-        return ""
-    if evidence.value is None:
-        return f"{evidence.name} {'holds' if evidence.holds else 'does not hold'}"
-    bound = "" if evidence.bound is None else f" (bound {_number(evidence.bound)})"
-    return f"{evidence.name} {_number(evidence.value)}{bound}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
+    """Return a number beside its bound; nothing without evidence."""
+    return "" if evidence is None else evidence.in_words()
 
 
 def as_json(rows: Iterable[PhaseStatus]) -> dict[str, Any]:
-    """Return the rows as JSON values, with one word for the whole circle."""
+    """Return the rows as JSON values, with the worst colour for the whole circle."""
     phases = [asdict(row) for row in rows]
-    return {"healthy": all(row["health"] == "healthy" for row in phases), "phases": phases}
+    colour = max((row["colour"] for row in phases), key=FROM_BEST_TO_WORST.index)
+    return {"healthy": colour == "green", "colour": colour, "phases": phases}
 
 
-def as_text(rows: Sequence[PhaseStatus], width: int = 100) -> str:
+def names(values: Sequence[str], most: int = N_NAMES) -> str:
+    """Return the first few of many names.
+
+    >>> names(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more
+
+
+NOTHING: Mapping[Colour, str] = dict.fromkeys(FROM_BEST_TO_WORST, "")
+ANSI: Mapping[Colour, str] = {
+    "green": "\033[32m",
+    "amber": "\033[33m",
+    "grey": "\033[90m",
+    "red": "\033[31m",
+}
+
+
+def as_text(
+    rows: Sequence[PhaseStatus], width: int = 100, colours: Mapping[Colour, str] = NOTHING
+) -> str:
     """Return the table for a terminal.
 
     Args:
         rows: One per phase.
         width: Of the terminal, in columns; what a phase's number means is wrapped to it.
+        colours: What turns each colour on, for example ANSI.
     """
     import textwrap
 
@@ -111,17 +224,31 @@ def as_text(rows: Sequence[PhaseStatus], width: int = 100) -> str:
     indent = " " * (n_phase + 4)
     lines = []
     for row in rows:
-        words = row.health if row.status in (None, "proceed") else f"{row.health}: {row.status}"
-        lines.append(
-            f"{MARKS[row.health]} {row.phase:<{n_phase}}  {words:<19}  {row.number}".rstrip()
-        )
-        if row.health == "not run":
-            lines.append(f"{indent}not run yet: `{row.look}`")
-            continue
-        lines += textwrap.wrap(row.cause, width, initial_indent=indent, subsequent_indent=indent)
-        if row.action:
-            target = f"back to {row.target_phase}: " if row.target_phase else ""
-            text = f"-> {target}{row.action}"
+        words = f"{row.health}: {row.status}" if row.health == "not healthy" else row.health
+        mark = LOOKS[row.health][0]
+        head = f"{mark} {row.phase:<{n_phase}}  {words:<22}"
+        on, off = colours[row.colour], "\033[0m" if colours[row.colour] else ""
+        lines.append(f"{on}{head}{off}  {row.number}".rstrip())
+        for text in _details(row):
             lines += textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
-        lines.append(f"{indent}see {row.look}")
     return "\n".join(lines)
+
+
+def _details(row: PhaseStatus) -> list[str]:
+    """Return what stands below a phase, a paragraph each."""
+    details = [row.cause] if row.cause else []
+    details += [f"warning: {words}" for words in row.warnings]
+    if row.accepted is not None:
+        details.append(f"accepted: {row.accepted} (it says {row.status})")
+    elif row.action:
+        target = f"back to {row.target_phase}: " if row.target_phase else ""
+        details.append(f"-> {target}{row.action}")
+    if row.changed and row.health != "not run here":
+        details.append(f"changed since: {names(row.changed)}")
+    if row.missing:
+        details.append(f"missing here: {names(row.missing)}")
+    if row.command:
+        details.append(f"-> `{row.command}`")
+    if row.look and not row.missing:
+        details.append(f"see {row.look}")
+    return details

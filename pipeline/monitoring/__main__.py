@@ -6,12 +6,11 @@ Writes: reports/monitoring/{metrics.json,weeks.csv,index.html,verdict.json};
         reports/monitoring/latency.json, of this machine
 """
 
-import sys
 from pathlib import Path
 
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -35,4 +34,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -6,11 +6,9 @@ Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inve
         no result, in reports/planning/latency.json
 """
 
-import sys
-
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -36,4 +34,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

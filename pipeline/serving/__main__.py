@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.errors import EvergreenError
-from pipeline.stage import quiet_loggers, quiet_tools
+from pipeline.stage import exit_with, quiet_loggers, quiet_tools
 
 # By name: the module whose `main(argv)` runs it, and what it does.
 COMMANDS = {
@@ -58,4 +58,4 @@ def _help() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -6,11 +6,9 @@ Writes: reports/testing/{metrics.json,comparison.csv,reference.json,suspicious_l
         model_card.md,index.html,verdict.json}
 """
 
-import sys
-
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -43,4 +41,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

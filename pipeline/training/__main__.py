@@ -6,11 +6,9 @@ Writes: models/candidates/<name>/{saved_model,model.json,vocabulary.json};
         reports/training/{metrics.json,curves.csv,index.html,verdict.json}
 """
 
-import sys
-
 from pipeline import artefacts
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import exit_with, stage
 from pipeline.tracking import Run
 from pipeline.verdicts import Verdict
 
@@ -38,4 +36,4 @@ def main(params: Params, run: Run) -> Verdict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

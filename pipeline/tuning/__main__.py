@@ -9,14 +9,14 @@ Writes: models/tuning.db (a search that was interrupted goes on from it); report
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.gates import check_gate
 from pipeline.params import PARAMS_PATH, Params
-from pipeline.stage import guarded
+from pipeline.stage import exit_with, guarded
 from pipeline.tracking import tracked_phase
 
 PAGE = Path("reports/tuning/index.html")
@@ -45,6 +45,7 @@ def tune(family: str, n_trials: int, params: Params) -> int:
     from pipeline.recommenders.tables import read_shop
     from pipeline.tuning import outcome, search
 
+    check_gate("tuning", "labeling")
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
 
     def tell(number: int, chosen: dict[str, Any], found: dict[str, float]) -> None:
@@ -69,4 +70,4 @@ def tune(family: str, n_trials: int, params: Params) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

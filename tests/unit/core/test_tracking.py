@@ -26,7 +26,10 @@ def test_a_cycle_holds_its_phases(params: Params, shop_folder: Path) -> None:
     report = shop_folder / "reports" / "planning" / "plan.json"
     report.parent.mkdir(parents=True)
     report.write_text("{}", encoding="utf-8")
-    evidence = (Evidence(name="recall@10", value=0.1, holds=True),)
+    evidence = (
+        Evidence(name="recall@10", value=0.1, holds=True),
+        Evidence(name="label_noise", value=None, holds=False, gates=False),
+    )
     with tracked_phase("planning", params) as run:
         run.log_metrics({"rolling": {"recall@10": 0.15, "name": "text"}})
         run.log_dataset("events", pd.DataFrame({"a": [1.0]}), "data/clean/events")
@@ -43,7 +46,9 @@ def test_a_cycle_holds_its_phases(params: Params, shop_folder: Path) -> None:
     assert phase.data.params["planning.primary_metric"] == "recall@10"
     assert phase.info.status == cycle.info.status == "FINISHED"
     assert phase.inputs.dataset_inputs[0].dataset.name == "events"
-    assert cycle.data.tags["verdict.planning"] == "proceed: Fine."
+    assert cycle.data.tags["verdict.planning"] == "proceed, with warnings: Fine."
+    assert cycle.data.tags["warnings.planning"] == "label_noise does not hold"
+    assert phase.data.tags["warnings"] == "label_noise does not hold"
     assert [a.path for a in client(params).list_artifacts(run.run_id)] == ["plan.json"]
 
 

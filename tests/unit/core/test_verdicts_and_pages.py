@@ -25,6 +25,26 @@ def test_a_verdict_with_failing_evidence_that_gates_cannot_proceed() -> None:
     assert warned.status_in_words == "proceed, with warnings"
 
 
+def test_a_page_shows_a_warning_in_amber_and_a_failure_in_red(tmp_path: Path) -> None:
+    reached = Evidence(name="recall@10", value=0.15, bound=0.14, holds=True)
+    warns = Evidence(name="underfit", value=0.0129, bound=0.01, holds=False, gates=False)
+    fails = Evidence(name="coverage@10", value=0.01, bound=0.05, holds=False)
+    warned = Verdict(phase="testing", status="proceed", cause="Good", evidence=(reached, warns))
+    stopped = Verdict(phase="testing", status="stop", cause="Bad", evidence=(fails, warns))
+    texts = []
+    for verdict in (warned, stopped):
+        page = Page("Testing", "Is it good?")
+        page.verdict(verdict)
+        page.write(tmp_path / "index.html")
+        texts.append((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert "<span class='badge warned'>proceed, with warnings</span>" in texts[0]
+    assert "<span class='warns'>! no, a warning</span>" in texts[0]
+    assert "class='no'" not in texts[0]
+    assert "<span class='badge stop'>" in texts[1]
+    assert "<span class='no'>✗ no</span>" in texts[1]
+    assert ".warned { background: var(--warn); }" in texts[0]
+
+
 def test_only_evidence_that_gates_can_fail_a_phase_the_rest_warns() -> None:
     measured = (
         Evidence(name="recall@10", value=0.15, bound=0.14, holds=True),
