@@ -69,6 +69,11 @@ def verdict(
     )
 
 
+def _size(balances: pd.DataFrame) -> Evidence:
+    n_train = int(balances.loc[balances["split"] == "train", "n_examples"].sum())
+    return Evidence(name="training_examples", value=n_train, bound=1, holds=n_train >= 1)
+
+
 def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
     """Return what no reviewer can settle: doubts about held-out labels, and decisions on them."""
     labels, n_ignored = audit["labels"], audit["reviews"]["n_without_effect"]
