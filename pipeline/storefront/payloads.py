@@ -73,7 +73,9 @@ class ShopperAnswer(Payload):
 class DriftLight(Payload):
     """What monitoring concluded last."""
 
-    status: Literal["proceed", "return", "stop", "unknown"]
+    status: Literal["proceed", "warns", "return", "stop", "unknown"] = Field(
+        description="What its verdict says; `warns` is a `proceed` with evidence that warns."
+    )
     cause: str
 
 

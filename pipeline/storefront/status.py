@@ -11,4 +11,5 @@ def drift_light() -> DriftLight:
         verdict = read_verdict("monitoring")
     except ArtefactError as error:
         return DriftLight(status="unknown", cause=error.action)
-    return DriftLight(status=verdict.status, cause=verdict.cause)
+    warns = verdict.status == "proceed" and verdict.warnings
+    return DriftLight(status="warns" if warns else verdict.status, cause=verdict.cause)

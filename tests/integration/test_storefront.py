@@ -16,7 +16,7 @@ from pipeline.shelf.payloads import ErrorAnswer
 from pipeline.shelf.shelf import Shelf
 from pipeline.storefront.gate import is_open
 from pipeline.storefront.pages import ASSETS
-from pipeline.verdicts import Verdict
+from pipeline.verdicts import Evidence, Verdict
 from tests.fake_bundle import FakeBundle, serving_params
 from tests.served import Direct
 
@@ -163,6 +163,15 @@ def test_the_drift_light_is_monitoring_s_last_word(http: httpx.Client) -> None:
         )
     )
     assert http.get("/storefront/status").json()["drift"] == {"status": "return", "cause": cause}
+    write_verdict(
+        Verdict(
+            phase="monitoring",
+            status="proceed",
+            cause="kept",
+            evidence=(Evidence(name="input_drift", value=0.2, holds=False, gates=False),),
+        )
+    )
+    assert http.get("/storefront/status").json()["drift"] == {"status": "warns", "cause": "kept"}
     Path("reports/monitoring/verdict.json").write_text('{"phase": 1}')
     assert http.get("/storefront/status").json()["drift"]["status"] == "unknown"
 

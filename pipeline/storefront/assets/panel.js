@@ -4,7 +4,8 @@ import { DAY, byId, element, onTheWall } from "./dom.js";
 
 const LIGHTS = {
   proceed: ["good", "Healthy"],
-  return: ["warn", "Needs work"],
+  warns: ["warn", "Healthy, with warnings"],
+  return: ["bad", "Needs work"],
   stop: ["bad", "Stop"],
   unknown: ["none", "Not known"],
 };
