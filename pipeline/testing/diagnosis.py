@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.diagnosis.fit_quality import Seen
-from pipeline.diagnosis.label_noise import Judged
+from pipeline.diagnosis.label_noise import MINIMUM_GROUP, Judged
 from pipeline.pages import Page, new_figure
 from pipeline.testing.examine import Examination
 
 GREEN, GREY, ORANGE = "#1d7a4c", "#8a968f", "#a15c00"
-N_FEATURES, N_GROUPS, N_DECILES = 12, 20, 10
+N_FEATURES, N_DECILES = 12, 10
 WORDS = {
     "leak": "Leak",
     "units": "Dead or exploding units",
@@ -35,9 +35,10 @@ def add(page: Page, examination: Examination) -> None:
     if len(examination.noise):
         page.table(
             "Where labels contradict the model",
-            examination.noise.head(N_GROUPS).rename(columns={"noise_fraction": "errors, at most"}),
-            "Share of labels that behave like errors, by department and length of the history; "
-            "rare real purchases count too. The labels to review first are in "
+            examination.noise.rename(columns={"noise_fraction": "errors, at most"}),
+            "Share of labels of the test window that behave like errors, by department and length "
+            f"of the history, of groups with {MINIMUM_GROUP} labels or more; rare real purchases "
+            "count too. The labels to review first, of training and validation, are in "
             "suspicious_labels.csv.",
         )
 
@@ -142,7 +143,7 @@ def labels_by_tenth(judged: Judged) -> tuple[np.ndarray[Any, Any], np.ndarray[An
 
 
 def _plot_features(axis: Any, aucs: dict[str, float]) -> None:
-    axis.set_title("Leak: each feature alone")
+    axis.set_title(f"Leak: the {N_FEATURES} strongest features, each alone")
     best = sorted(aucs, key=lambda name: (-aucs[name], name))[:N_FEATURES][::-1]
     axis.barh(np.arange(len(best)), [aucs[name] for name in best], color=GREY)
     axis.set_yticks(np.arange(len(best)), best, fontsize=8)

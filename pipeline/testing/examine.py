@@ -49,10 +49,6 @@ class Examination:
         """Return the findings as plain values by name, for metrics.json."""
         return {finding.name: finding.as_dict() for finding in self.findings}
 
-    def suspected(self) -> list[Finding]:
-        """Return the diseases that are suspected, the one to treat first before the others."""
-        return [finding for finding in self.findings if finding.verdict == "suspected"]
-
 
 def examine(
     family: str,

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.diagnosis.finding import Finding
 from pipeline.planning.plan import Plan
+from pipeline.testing.slices import Fairness
 from pipeline.verdicts import Evidence, Verdict, failing
 
 LEAK = "leak"
@@ -30,46 +31,59 @@ def gate(
     metrics: dict[str, Any],
     paired: dict[str, dict[str, float]],
     plan: Plan,
-    suspected: Sequence[Finding] = (),
+    findings: Sequence[Finding] = (),
 ) -> Verdict:
     """Return the verdict of the testing phase.
 
     What is suspected of the fit says where to go back to when quality misses its bound. It does
     not stop a champion that meets its bounds, for a symptom without harm is no disease; but a leak
-    always goes back, since with one no measured quality can be believed.
+    always goes back, since with one no measured quality can be believed. What is suspected without
+    harm, and what could not be told, is evidence that warns.
 
     Args:
         champion: Which candidate was chosen.
         metrics: Contents of reports/testing/metrics.json.
         paired: Per baseline, the deep candidate's paired difference to it in the primary metric.
         plan: What was promised.
-        suspected: Of the deep candidate's fit, the one to treat first before the others.
+        findings: Of the deep candidate's fit, the one to treat first before the others.
     """
     evidence = _evidence(champion, metrics, paired, plan)
     rolling = metrics["rolling"]
     value = rolling[plan.primary_metric]
     broken = failing(evidence)
+    suspected = [finding for finding in findings if finding.verdict == "suspected"]
     low, high = rolling["interval"][plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
     leak = next((finding for finding in suspected if finding.name == LEAK), None)
     if leak is not None:
-        evidence += tuple(item for item in leak.evidence if not item.holds)
+        evidence += _of_diagnosis(findings, leak)
         return _back(f"{reached}, which is not to be believed. {leak.cause}", evidence, leak)
     if not broken:
         text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
+        evidence += _of_diagnosis(findings)
         return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
     missed = f"{reached}, but {', '.join(item.name for item in broken)} miss their bound"
     if suspected:
-        evidence += tuple(item for item in suspected[0].evidence if not item.holds)
+        evidence += _of_diagnosis(findings, suspected[0])
         return _back(f"{missed}. {suspected[0].cause}", evidence, suspected[0])
     return Verdict(
         phase="testing",
         status="return",
         cause=missed,
-        evidence=evidence,
+        evidence=evidence + _of_diagnosis(findings),
         target_phase="training",
         action="Improve the model (families, training.families), or change the target in the plan.",
     )
+
+
+def _of_diagnosis(
+    findings: Sequence[Finding], to_treat: Finding | None = None
+) -> tuple[Evidence, ...]:
+    """Return the numbers of what is to be treated, which gate, then all else that is open."""
+    gating = () if to_treat is None else to_treat.evidence
+    others = [finding for finding in findings if finding is not to_treat]
+    warnings = [item for finding in others for item in finding.open_evidence()]
+    return (*(item for item in gating if not item.holds), *warnings)
 
 
 def _back(cause: str, evidence: tuple[Evidence, ...], finding: Finding) -> Verdict:
@@ -132,6 +146,6 @@ def _evidence(
             value=metrics["fairness_gap"],
             bound=guardrails.maximum_fairness_gap,
             holds=metrics["fairness_gap"] <= guardrails.maximum_fairness_gap,
-            note="worst demographic group below the mean, as a fraction of it",
+            note=str(Fairness(**metrics["fairness"])),
         ),
     )

@@ -8,11 +8,13 @@ import pandas as pd
 
 from pipeline.pages import Page, new_figure
 from pipeline.planning.plan import Plan
+from pipeline.testing.diagnosis import WORDS
+from pipeline.testing.slices import CHANCE, FEW, Fairness
 from pipeline.verdicts import Verdict
 
 GREEN, GREY = "#1d7a4c", "#8a968f"
 PROTOCOLS = {"rolling": "every basket", "first_basket": "first basket of the window"}
-N_SLICES_SHOWN = 40
+N_WEAKEST = 3
 
 
 def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, plan: Plan) -> Page:
@@ -38,10 +40,11 @@ def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, 
         ),
     )
     made.table(
-        "Slices of the champion",
-        slices.head(N_SLICES_SHOWN),
-        f"{plan.primary_metric} by kind of request and group of people. Gap: against the mean, "
-        "as a fraction of it.",
+        f"All {len(slices)} slices of the champion",
+        slices.rename(columns=lambda name: name.replace("_", " ")),
+        f"{plan.primary_metric} by kind of request and group of people, with intervals, the widest "
+        "gap below the mean first. Gap: against the mean, as a fraction of it. Against mean: on "
+        "which side of it the whole interval lies.",
     )
     made.facts(
         "Beyond accuracy",
@@ -49,7 +52,7 @@ def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, 
             "coverage of the catalogue": metrics["rolling"]["coverage@10"],
             "novelty, bits": metrics["rolling"]["novelty@10"],
             "popularity against what is bought": metrics["rolling"]["popularity_bias@10"],
-            "fairness gap": metrics["fairness_gap"],
+            "fairness gap": str(Fairness(**metrics["fairness"])),
             "target of the plan": f"{plan.target.value:.4f} {plan.target.metric}",
             "recall@10 as served, with explore slots": metrics["served"]["recall@10"],
         },
@@ -125,7 +128,7 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
     """Return the model card in Markdown (Mitchell et al., 2019, doi:10.1145/3287560.3287596)."""
     rolling, first = metrics["rolling"], metrics["first_basket"]
     profile = plan.profile
-    worst = slices.nsmallest(3, "gap_fraction")
+    worst = slices[slices["against_mean"] != FEW].nsmallest(N_WEAKEST, "gap_fraction")
     lines = [
         f"# Model card: {metrics['champion']}",
         "",
@@ -162,10 +165,18 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
         "",
         "## Where it is weakest",
         *(
-            f"- {row.kind}, {row.slice}: {row.value:.4f} ({row.gap_fraction:+.0%} of the mean, "
-            f"{row.n} requests)"
+            f"- {row.kind}, {row.slice}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}] "
+            f"({row.gap_fraction:+.1%} of the mean, {row.n} requests"
+            f"{'; may be chance' if row.against_mean == CHANCE else ''})"
             for row in worst.itertuples()
         ),
+        "",
+        f"The fairness gap: {Fairness(**metrics['fairness'])}",
+        "",
+        f"All {len(slices)} slices are on the testing page.",
+        "",
+        "## What the diagnosis of the fit leaves open",
+        *open_findings(metrics["diagnosis"]),
         "",
         "## Limits",
         (
@@ -174,10 +185,6 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
         ),
         f"- {rolling['coverage@10']:.1%} of the catalogue reaches anyone's first ten places.",
         (
-            f"- The worst demographic group lies {metrics['fairness_gap']:.0%} below the mean "
-            "(0 % = no group is below it beyond chance)."
-        ),
-        (
             "- Browsing is not in the training data: what was just viewed moves only the explore "
             "list, the way a cart does."
         ),
@@ -185,6 +192,26 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
         "",
     ]
     return "\n".join(lines)
+
+
+def open_findings(findings: Mapping[str, Any]) -> list[str]:
+    """Return one line per finding that is suspected or unknown, or that there is none.
+
+    Args:
+        findings: Of the deep candidate, as in metrics.json.
+    """
+    lines = []
+    for name, finding in findings.items():
+        broken = [item for item in finding["evidence"] if not item["holds"]]
+        numbers = [
+            f" {item['name']} {item['value']:.4g}, bound {item['bound']:.4g}."
+            for item in broken
+            if item["value"] is not None and item["bound"] is not None
+        ]
+        if finding["verdict"] != "healthy":
+            text = f"- {WORDS[name]}: {finding['verdict']}. {finding['cause']}"
+            lines.append(text + "".join(numbers))
+    return lines or [f"Nothing: {', '.join(WORDS[name].lower() for name in findings)} are healthy."]
 
 
 def _cell(values: Mapping[str, Any], metric: str) -> str:

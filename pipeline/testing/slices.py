@@ -1,6 +1,7 @@
 """Where it works and where it does not: the champion by kind of request and group of people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,16 @@ from pipeline.testing.statistics import Bootstrap
 
 Bools = npt.NDArray[np.bool_]
 UNKNOWN = "unknown"
-MINIMUM_REQUESTS = 30
+# What fewer users or requests reach is as much theirs as their group's, and resampling so few
+# gives intervals that are too narrow.
+MINIMUM_REQUESTS, MINIMUM_USERS = 30, 10
+COLUMNS = ["kind", "slice", "n", "users", "value", "low", "high", "gap_fraction", "against_mean"]
+BELOW, ABOVE, CHANCE, FEW = "below", "above", "may be chance", "too few to tell"
+RULE = (
+    f"of the groups of people with at least {MINIMUM_REQUESTS} requests by {MINIMUM_USERS} users "
+    "whose whole interval lies below the mean over all requests, the one that lies lowest; where "
+    "the interval reaches the mean, the gap may be chance"
+)
 HISTORY = (0, 10, 30, 100)
 BASKET = (1, 4, 11)
 
@@ -52,30 +62,79 @@ def slice_table(
     values: npt.NDArray[np.float64],
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return one row per slice with enough requests: its mean, interval and gap to the mean."""
+    """Return one row per slice that holds a request, the one farthest below the mean first.
+
+    Returns:
+        COLUMNS: n requests of users, their mean value and its interval, the gap to the mean over
+        all requests as a fraction of it, and whether the interval lies below or above that mean.
+    """
     overall = float(np.nanmean(values))
     rows = []
     for kind, name, inside in slices_of(questions, users):
-        if inside.sum() < MINIMUM_REQUESTS:
+        known = inside & ~np.isnan(values)
+        if not known.any():
             continue
-        value = float(np.nanmean(values[inside]))
-        low, high = bootstrap.interval(values, inside)
+        value, (low, high) = float(values[known].mean()), bootstrap.interval(values, inside)
+        n, n_users = int(known.sum()), len(np.unique(bootstrap.user[known]))
         gap = (value - overall) / max(overall, 1e-9)
-        rows.append([kind, name, int(inside.sum()), value, low, high, gap])
-    columns = ["kind", "slice", "n", "value", "low", "high", "gap_fraction"]
-    return pd.DataFrame(rows, columns=columns)
+        place = _against(overall, low, high, is_few=n < MINIMUM_REQUESTS or n_users < MINIMUM_USERS)
+        rows.append([kind, name, n, n_users, value, low, high, gap, place])
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.sort_values(["gap_fraction", "kind", "slice"], ignore_index=True)
 
 
-def fairness_gap(slices: pd.DataFrame, attributes: list[str], overall: float) -> float:
-    """Return how far the worst demographic group lies below the mean, as a fraction of the mean.
+def _against(overall: float, low: float, high: float, *, is_few: bool) -> str:
+    if is_few:
+        return FEW
+    if high < overall:
+        return BELOW
+    return ABOVE if low > overall else CHANCE
 
-    A group counts only when its whole interval lies below the mean: smaller gaps may be chance.
+
+@dataclass(frozen=True)
+class Fairness:
+    """The gap between the mean and the group of people that is served worst, by RULE.
+
+    Attributes:
+        gap_fraction: Of the mean; 0 when no group lies below it.
+        group: Kind and name of the group that sets it; "" for none.
+        n: Its requests.
+        value: Its mean, with `low` and `high` of the interval; None for no group.
+    """
+
+    gap_fraction: float
+    group: str = ""
+    n: int = 0
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Return the gap, the group that sets it and the rule, in one sentence."""
+        if self.value is None:
+            return f"{self.gap_fraction:.1%}: no group lies below the mean. Rule: {RULE}."
+        return (
+            f"{self.gap_fraction:.1%} below the mean, set by {self.group} with {self.value:.4f} "
+            f"[{self.low:.4f}, {self.high:.4f}] in {self.n:,} requests. Rule: {RULE}."
+        )
+
+
+def fairness_of(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairness:
+    """Return the fairness gap.
 
     Args:
         slices: From `slice_table`.
         attributes: Kinds of slices that are groups of people.
-        overall: The mean over all requests.
     """
-    groups = slices[slices["kind"].isin(attributes)]
-    behind = groups[groups["high"] < overall]
-    return float(-behind["gap_fraction"].min()) if len(behind) else 0.0
+    behind = slices[slices["kind"].isin(attributes) & (slices["against_mean"] == BELOW)]
+    if behind.empty:
+        return Fairness(0.0)
+    worst = behind.loc[behind["gap_fraction"].idxmin()]
+    return Fairness(
+        gap_fraction=-float(worst["gap_fraction"]),
+        group=f"{worst['kind']} {worst['slice']}",
+        n=int(worst["n"]),
+        value=float(worst["value"]),
+        low=float(worst["low"]),
+        high=float(worst["high"]),
+    )

@@ -1,6 +1,6 @@
 """The whole test: tables and candidates in, metrics, slices, reference and verdict out."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from pipeline.testing.gate import choose_champion, gate
 from pipeline.testing.gather import Tables
 from pipeline.testing.measure import Doubles, Questions
 from pipeline.testing.reference import reference_of
-from pipeline.testing.slices import fairness_gap, slice_table
+from pipeline.testing.slices import fairness_of, slice_table
 from pipeline.verdicts import Verdict
 
 
@@ -130,11 +130,17 @@ def _conclude(  # noqa: PLR0913  all that was found
     )
     attributes = [name for name in users.columns if name != "user_id"]
     metrics = metrics_of(champion, found, protocols)
-    metrics["fairness_gap"] = fairness_gap(slices, attributes, metrics["rolling"][primary])
+    fairness = fairness_of(slices, attributes)
+    metrics["fairness_gap"], metrics["fairness"] = fairness.gap_fraction, asdict(fairness)
     metrics["diagnosis"] = examination.as_dict()
     metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
     metrics["slices"] = {
-        f"{row.kind}: {row.slice}": {"n": row.n, primary: row.value} for row in slices.itertuples()
+        f"{row.kind}: {row.slice}": {
+            "n": row.n,
+            primary: row.value,
+            "interval": [row.low, row.high],
+        }
+        for row in slices.itertuples()
     }
     reference = reference_of(
         rolling,
@@ -144,5 +150,5 @@ def _conclude(  # noqa: PLR0913  all that was found
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
-    verdict = gate(champion, metrics, paired, plan, examination.suspected())
+    verdict = gate(champion, metrics, paired, plan, examination.findings)
     return Trial(metrics, slices, reference, verdict, examination)

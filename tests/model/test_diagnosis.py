@@ -1,6 +1,5 @@
 """Diseases made on purpose in fits of the tiny shop: each is found, and a sound fit has none."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,18 +23,14 @@ from pipeline.params import RankerParams
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.shop import Shop, requests_of
 from pipeline.testing.evaluate import evaluate
-from pipeline.testing.gather import (
-    Tables,
-    judge,
-    replay,
-    seen,
-    state_difference,
-    with_another_future,
-)
+from pipeline.testing.examine import suspects
+from pipeline.testing.foresight import foresee, state_difference
+from pipeline.testing.gather import Tables, judge, seen
 from tests import tiny_shop
 from tests.model.conftest import FittedCandidates, World, monday
+from tests.planted import with_labels
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +40,7 @@ NOISE = 0.2
 def tables_of(world: World, shop: Shop) -> Tables:
     known = world.events[world.events["timestamp"] < monday(22)]
     users = attribute_codes(tiny_shop.users())
-    return Tables(world.params.shop, known, tiny_shop.items(), users, shop.train)
+    return Tables(world.params.shop, known, tiny_shop.items(), users, shop.train, shop.validation)
 
 
 def inputs_of(
@@ -66,8 +61,7 @@ def inputs_of(
         groups=GROUPS,
         seen=seen(pair, rolling, tables, histories, 2_000),
         judged=judge(model, questions),
-        replayed=replay(model, test, tables),
-        state_difference=state_difference(model, histories),
+        foresight=foresee(model, tables, histories, test),
     )
 
 
@@ -206,41 +200,55 @@ def test_item_state_of_a_later_day_is_a_leak(
     graph = family_of("mlp").at(later.cutoff, model.module, later, families)
     leaky = GraphRecommender(model.description, model.vocabulary, graph)
     histories = build_histories(tables_of(world, world.shop).events, model.vocabulary)
-    difference = state_difference(leaky, histories)
-    assert difference is not None
+    learned_at = world.shop.train["cutoff"].max()
+    assert state_difference(model, histories, learned_at) == 0.0
+    difference = state_difference(leaky, histories, learned_at)
     assert difference > 0.1
-    assert suspected(world, replace(sound, state_difference=difference)) == {"leak": "labeling"}
+    assert sound.foresight is not None
+    later_state = replace(sound.foresight, state_difference=difference)
+    assert suspected(world, replace(sound, foresight=later_state)) == {"leak": "labeling"}
 
 
-def test_another_future_leaves_the_past_as_it_is(world: World) -> None:
-    asked = world.test.drop_duplicates("user_id")
-    altered = with_another_future(world.events, asked, 1)
-    moment = world.events["user_id"].map(asked.set_index("user_id")["timestamp"])
-    before = (world.events["timestamp"] < moment).to_numpy()
-    pd.testing.assert_frame_equal(altered[before], world.events[before])
-    changed = altered["item_id"].to_numpy() != world.events["item_id"].to_numpy()
-    assert changed[~before].mean() > 0.9
-
-
-def test_a_request_that_lets_the_future_in_is_a_leak(
+def test_a_label_in_what_features_are_made_of_is_a_leak(
     world: World, sound: Inputs, fitted: FittedCandidates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Requests of tomorrow: what is bought with the request is in its history."""
-    tables = tables_of(world, world.shop)
-    tomorrow = functools.partial(_asked_tomorrow, tables)
-    monkeypatch.setattr(Tables, "questions", lambda _, *given: tomorrow(*given))
-    found = replay(fitted.recommenders["mlp"], world.test, tables)
-    monkeypatch.undo()
-    assert found.changed_fraction > 0.5
-    assert suspected(world, replace(sound, replayed=found)) == {"leak": "labeling"}
+    """Purchases of what will be wanted have a hundred units, in every request that is built."""
+
+    def leaky(examples: pd.DataFrame, *more: Any) -> Any:
+        return with_labels(requests_of(examples, *more), examples, world.shop.vocabulary)
+
+    monkeypatch.setattr("pipeline.recommenders.shop.requests_of", leaky)
+    extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
+    examples = world.shop.validation
+    pairs = own_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+    aucs = feature_aucs(pairs)
+    assert aucs["last_quantity"] == 1.0
+    probe = dict(sound.probe) | {"feature_auc": aucs}
+    assert suspected(world, replace(sound, probe=probe)) == {"leak": "collection"}
 
 
-def _asked_tomorrow(tables: Tables, examples: pd.DataFrame, *rest: Any) -> Any:
-    later = examples.assign(timestamp=examples["timestamp"] + pd.Timedelta(days=1))
-    return ORIGINAL(tables, later, *rest)
-
-
-ORIGINAL = Tables.questions
+def test_labels_to_review_are_never_of_the_test_window(
+    world: World, fitted: FittedCandidates
+) -> None:
+    """The least likely of each window are what was bought by chance in the week's mailer."""
+    named = {
+        split: frame.assign(example_id="rolling:" + frame["user_id"] + ":" + frame["basket_id"])
+        for split, frame in (("train", world.shop.train), ("validation", world.shop.validation))
+    }
+    tables = replace(tables_of(world, world.shop), **named)
+    model, params = fitted.recommenders["mlp"], world.params.testing.diagnosis
+    histories = build_histories(tables.events, model.vocabulary)
+    state = model.module.features.state.numpy()
+    found = suspects(model, tables, histories, params)
+    assert set(found["split"]) == {"train", "validation"}
+    assert not set(found["basket_id"]) & set(world.test["basket_id"])
+    assert found["against_chance"].is_monotonic_increasing
+    assert len(found) == params.n_suspicious_labels
+    last = named["train"]["cutoff"].max()
+    known = pd.concat([named["validation"], named["train"][named["train"]["cutoff"] == last]])
+    labels = known.set_index("example_id")["labels"]
+    assert all(row.item_id in labels[row.example_id] for row in found.itertuples())
+    np.testing.assert_array_equal(model.module.features.state.numpy(), state)
 
 
 def network_and_lists(pairs: OwnPairs, params: RankerParams) -> tuple[Any, Lists]:

@@ -14,7 +14,7 @@ from pipeline.families.candidates import build_counting
 from pipeline.recommenders import histories, items, requests
 from pipeline.recommenders.histories import Histories, build_histories
 from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import Requests, attribute_codes
+from pipeline.recommenders.requests import attribute_codes
 from pipeline.recommenders.saved import GraphRecommender
 from pipeline.recommenders.shop import requests_of
 from pipeline.recommenders.vocabulary import Vocabulary
@@ -24,6 +24,7 @@ from pipeline.testing.foresight import foresee, known_before
 from pipeline.testing.gather import Tables
 from tests import tiny_shop
 from tests.model.conftest import World, monday
+from tests.planted import with_labels
 
 FIRST = {"protocol": "first_basket"}
 
@@ -100,13 +101,6 @@ def test_a_label_in_what_features_are_made_of_is_found(
 
     monkeypatch.setattr(gather, "requests_of", leaky)
     assert broken(looked_at(tables)) == {"future_in_request"}
-
-
-def with_labels(found: Requests, examples: pd.DataFrame, vocabulary: Vocabulary) -> Requests:
-    row = np.repeat(np.arange(len(found)), np.diff(found.row_splits))
-    wanted = [set(vocabulary.encode(list(labels)).tolist()) for labels in examples["labels"]]
-    is_wanted = [item in wanted[n] for n, item in zip(row, found.item.tolist(), strict=True)]
-    return replace(found, quantity=np.where(is_wanted, np.float32(100), found.quantity))
 
 
 def a_day_later(times: Any) -> Any:

@@ -80,4 +80,3 @@ def test_findings_are_plain_values_by_name() -> None:
     found = examination().as_dict()
     assert set(found) == {"leak", "underfit", "label_noise"}
     assert found["leak"]["target_phase"] == "labeling"
-    assert examination().suspected() == [LEAK]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.diagnosis.finding import Finding, at_most
+from pipeline.diagnosis.finding import Finding, at_most, healthy, unknown
 from pipeline.params import GuardrailParams
 from pipeline.planning.plan import Baseline, Plan, Target
 from pipeline.testing.gate import choose_champion, gate
@@ -57,6 +57,7 @@ def metrics(
         "champion": champion,
         "rolling": entry(champion),
         "fairness_gap": fairness_gap,
+        "fairness": {"gap_fraction": fairness_gap},
         "baselines": {name: {"rolling": entry(name)} for name in values if name != champion},
     }
 
@@ -96,7 +97,8 @@ def test_a_winning_baseline_goes_on_and_says_so() -> None:
     assert found.status == "proceed"
     assert found.cause.startswith("decayed reaches")
     assert "no deep model is ahead" in found.cause
-    assert holds(found)["ahead_of_baselines"] is False
+    assert [item.name for item in found.warnings] == ["ahead_of_baselines"]
+    assert found.failing == ()
 
 
 def test_a_gain_below_the_plan_goes_back_to_training() -> None:
@@ -132,6 +134,14 @@ def test_bounds_themselves_are_met() -> None:
     assert found.status == "proceed"
 
 
+def test_a_champion_that_is_behind_counting_goes_back() -> None:
+    """Planted: another than `choose_champion` would choose."""
+    values = VALUES | {"ranker": 0.19}
+    found = gate("ranker", metrics("ranker", values), leads(0.09, -0.02), PLAN)
+    assert found.status == "return"
+    assert holds(found)["recall@10"] is False
+
+
 def suspected(value: float, *findings: Finding) -> Verdict:
     """The verdict on a deep model of this recall, against counting with .2; .22 is promised."""
     metrics: dict[str, Any] = {
@@ -142,14 +152,39 @@ def suspected(value: float, *findings: Finding) -> Verdict:
             "coverage@10": 0.3,
         },
         "fairness_gap": 0.1,
+        "fairness": {"gap_fraction": 0.1},
         "baselines": {"decayed": {"rolling": {"recall@10": 0.2}}},
     }
     lead = {"decayed": {"difference": value - 0.2, "low": value - 0.205, "high": value}}
     return gate("mlp", metrics, lead, PLAN, findings)
 
 
-def test_a_suspicion_does_not_stop_a_champion_that_meets_its_bounds() -> None:
-    assert suspected(0.25, OVERFIT).status == "proceed"
+NOISE = unknown("label_noise", "Too few labels.")
+FINE = healthy("units", (at_most("dead_fraction", 0.0, 0.5),), "It learns.")
+
+
+def test_a_suspicion_warns_of_a_champion_that_meets_its_bounds() -> None:
+    found = suspected(0.25, FINE, OVERFIT, NOISE)
+    assert (found.status, found.failing) == ("proceed", ())
+    shown = [(item.name, item.value, item.bound, item.note) for item in found.warnings]
+    assert shown == [
+        ("overfit: lost_lead_fraction", 0.4, 0.1, "It knows them by heart."),
+        ("label_noise", None, None, "Too few labels."),
+    ]
+
+
+def test_a_healthy_fit_leaves_no_warning() -> None:
+    assert suspected(0.25, FINE).warnings == ()
+
+
+def test_what_does_harm_gates_and_what_does_not_warns() -> None:
+    found = suspected(0.21, OVERFIT, NOISE)
+    assert [item.name for item in found.failing] == ["gain_fraction", "lost_lead_fraction"]
+    assert [item.name for item in found.warnings] == ["label_noise"]
+    assert [item.name for item in suspected(0.21, NOISE).warnings] == ["label_noise"]
+    leaking = suspected(0.25, LEAK, OVERFIT)
+    assert [item.name for item in leaking.failing] == ["future_in_request"]
+    assert [item.name for item in leaking.warnings] == ["overfit: lost_lead_fraction"]
 
 
 def test_a_suspicion_says_where_to_go_when_quality_misses_its_bound() -> None:
@@ -172,4 +207,4 @@ def test_a_leak_always_goes_back(value: float) -> None:
     found = suspected(value, LEAK, OVERFIT)
     assert (found.status, found.target_phase) == ("return", "labeling")
     assert "not to be believed" in found.cause
-    assert [item.name for item in found.evidence if not item.holds][-1] == "future_in_request"
+    assert found.failing[-1].name == "future_in_request"

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.testing.slices import fairness_gap, slice_table, slices_of
+from pipeline.testing.slices import (
+    ABOVE,
+    BELOW,
+    CHANCE,
+    FEW,
+    Fairness,
+    fairness_of,
+    slice_table,
+    slices_of,
+)
 from pipeline.testing.statistics import Bootstrap
 
 N = 120
@@ -54,43 +63,75 @@ def test_numbers_may_be_attributes(questions: Any) -> None:
     assert names == ["0", "2", "unknown"]
 
 
-def test_the_table_has_each_slices_mean_and_its_gap_to_all(questions: Any) -> None:
+def test_the_table_has_every_slice_with_its_mean_and_its_gap_to_all(questions: Any) -> None:
     user = np.arange(N) % 4
     values = np.where(user == 0, 0.0, 1.0)
     bootstrap = Bootstrap.of(user, 100, 0.95, seed=1)
-    table = slice_table(questions, USERS, values, bootstrap).set_index(["kind", "slice"])
+    table = slice_table(questions, USERS, values, bootstrap)
+    assert table["gap_fraction"].is_monotonic_increasing  # the widest gap first
+    table = table.set_index(["kind", "slice"])
     young = table.loc[("age", "19-24")]
-    assert (young["n"], young["value"], young["gap_fraction"]) == (30, 0.0, -1.0)
+    assert (young["n"], young["users"], young["value"], young["gap_fraction"]) == (30, 1, 0, -1)
+    assert (young["low"], young["high"]) == (0.0, 0.0)
     assert table.loc[("age", "45-54"), "gap_fraction"] == pytest.approx(1 / 0.75 - 1)
     assert table.loc[("earlier baskets", "0 to 9"), "value"] == pytest.approx(0.75)
-    assert ("earlier baskets", "30 to 99") not in table.index
+    assert ("earlier baskets", "30 to 99") not in table.index  # it holds no request
+    assert set(table["against_mean"]) == {FEW}  # four shoppers speak for no group
 
 
-def groups(*rows: tuple[str, float, float, float]) -> pd.DataFrame:
-    """Kind, value, high, gap_fraction; the mean of all is 0.5."""
-    frame = pd.DataFrame(rows, columns=["kind", "value", "high", "gap_fraction"])
-    return frame.assign(slice="a", n=30, low=0.0)
+def test_a_slice_is_below_or_above_only_with_its_whole_interval() -> None:
+    """Four requests of each shopper; the mean over all is one half."""
+    counts = {"low": 12, "high": 12, "mixed": 12, "few": 9}
+    group = np.repeat(np.array([*counts], dtype=object), [*counts.values()])
+    level = {"low": 0.2, "high": 0.8, "few": 0.5}
+    values = [level.get(name, float(n % 2)) for n, name in enumerate(group)]  # mixed: 0 or 1
+    user = np.repeat(np.arange(len(group)), 4)
+    asked: Any = SimpleNamespace(
+        examples=pd.DataFrame({"user_id": [f"u{n}" for n in user], "n_earlier_baskets": 20}),
+        requests=SimpleNamespace(local_weekday=np.zeros(len(user))),
+        n_true=np.full(len(user), 5),
+    )
+    people = pd.DataFrame({"user_id": [f"u{n}" for n in range(len(group))], "group": group})
+    draw = Bootstrap.of(user, 200, 0.95, seed=1)
+    table = slice_table(asked, people, np.repeat(values, 4), draw)
+    found = table[table["kind"] == "group"].set_index("slice")["against_mean"]
+    assert found.to_dict() == {"low": BELOW, "few": FEW, "mixed": CHANCE, "high": ABOVE}
+
+
+def groups(*rows: tuple[str, str, float, str]) -> pd.DataFrame:
+    """Kind, slice, gap_fraction and against_mean; the mean of all is 0.5."""
+    frame = pd.DataFrame(rows, columns=["kind", "slice", "gap_fraction", "against_mean"])
+    return frame.assign(value=0.5 * (1 + frame["gap_fraction"]), low=0.0, high=0.45, n=40)
 
 
 def test_the_gap_is_that_of_the_worst_group_beyond_chance() -> None:
     table = groups(
-        ("age", 0.4, 0.45, -0.2),
-        ("age", 0.3, 0.55, -0.4),  # its interval reaches the mean: may be chance
-        ("income", 0.45, 0.49, -0.1),
-        ("day", 0.1, 0.2, -0.8),  # no group of people
+        ("age", "19-24", -0.2, BELOW),
+        ("age", "25-34", -0.4, CHANCE),
+        ("age", "65+", -0.5, FEW),
+        ("income", "250K+", -0.1, BELOW),
+        ("day", "weekend", -0.8, BELOW),  # no group of people
     )
-    assert fairness_gap(table, ["age", "income"], 0.5) == pytest.approx(0.2)
+    found = fairness_of(table, ["age", "income"])
+    assert found == Fairness(pytest.approx(0.2), "age 19-24", 40, pytest.approx(0.4), 0.0, 0.45)
+    assert str(found).startswith(
+        "20.0% below the mean, set by age 19-24 with 0.4000 [0.0000, 0.4500] in 40 requests. Rule: "
+        "of the groups of people with at least 30 requests by 10 users whose whole interval lies "
+        "below the mean"
+    )
 
 
 def test_a_group_that_gets_nothing_right_is_the_widest_gap() -> None:
-    table = groups(("age", 0.0, 0.0, -1.0), ("age", 0.4, 0.45, -0.2))
-    assert fairness_gap(table, ["age"], 0.5) == 1.0
+    table = groups(("age", "a", -1.0, BELOW), ("age", "b", -0.2, BELOW))
+    assert fairness_of(table, ["age"]).gap_fraction == 1.0
 
 
-def test_no_group_below_the_mean_beyond_chance_is_no_gap() -> None:
-    assert fairness_gap(groups(("age", 0.45, 0.55, -0.1)), ["age"], 0.5) == 0.0
-    assert fairness_gap(groups(("age", 0.7, 0.8, 0.4)), ["age"], 0.5) == 0.0
+@pytest.mark.parametrize("place", [CHANCE, FEW, ABOVE])
+def test_no_group_below_the_mean_beyond_chance_is_no_gap(place: str) -> None:
+    found = fairness_of(groups(("age", "a", -0.1, place)), ["age"])
+    assert found == Fairness(0.0)
+    assert str(found).startswith("0.0%: no group lies below the mean.")
 
 
 def test_without_groups_of_people_there_is_no_gap() -> None:
-    assert fairness_gap(groups(("day", 0.1, 0.2, -0.8)), ["age"], 0.5) == 0.0
+    assert fairness_of(groups(("day", "weekend", -0.8, BELOW)), ["age"]).gap_fraction == 0.0

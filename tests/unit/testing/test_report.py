@@ -1,0 +1,137 @@
+"""What people read about the test: nothing is left out, and one number is the same everywhere."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.params import GuardrailParams
+from pipeline.planning.plan import Baseline, Plan, Profile, Target
+from pipeline.testing.gate import gate
+from pipeline.testing.report import model_card, page
+from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, Fairness, fairness_of
+
+PLAN = Plan.model_construct(
+    objective="Show what is wanted",
+    primary_metric="recall@10",
+    target=Target(value=0.1, low=0.1, high=0.1, metric="recall@10", derivation=""),
+    baseline=Baseline(name="decayed", value=0.1, low=0.1, high=0.1),
+    guardrails=GuardrailParams(
+        p99_latency_ms=1,
+        serving_memory_gib=1,
+        cycle_minutes=1,
+        training_memory_gib=1,
+        minimum_coverage=0.02,
+        maximum_fairness_gap=0.5,
+    ),
+    profile=Profile.model_construct(
+        source="tiny", n_users=9, n_items=9, n_baskets=9, first_day="1", last_day="2"
+    ),
+)
+N_GROUPS = 75
+
+
+def slices() -> pd.DataFrame:
+    """More groups than fit on a screen; the one that sets the gap is the last but one of them."""
+    rows: list[list[Any]] = [
+        ["income", f"group <{n}>", 50, 20, 0.2, 0.19, 0.21, 0.0, CHANCE] for n in range(N_GROUPS)
+    ]
+    rows[-2] = ["kids_count", "3+", 214, 30, 0.15, 0.12, 0.18, -0.25, BELOW]
+    rows[-1] = ["income", "250K+", 109, 12, 0.14, 0.07, 0.23, -0.3, CHANCE]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def metrics(fairness: Fairness) -> dict[str, Any]:
+    names = ("recall@10", "ndcg@10", "hit_rate@10")
+    values: dict[str, Any] = {
+        **dict.fromkeys(names, 0.2),
+        **dict.fromkeys(("coverage@10", "novelty@10", "popularity_bias@10"), 0.2),
+        **dict.fromkeys(("repeat_recall@10", "explore_recall@10"), 0.2),
+        "explore_slots_recall@10": 0.2,
+        "interval": {name: [0.19, 0.21] for name in names},
+        "mean_over_users": {"recall@10": 0.2},
+    }
+    lead = {name: {"difference": 0.1, "low": 0.09, "high": 0.11} for name in names}
+    both = {"rolling": values, "first_basket": values}
+    early = {"name": "last_epoch_gain_fraction", "value": 0.0129, "bound": 0.01, "holds": False}
+    findings = {
+        "units": {"verdict": "healthy", "cause": "It learns.", "evidence": []},
+        "underfit": {"verdict": "suspected", "cause": "It still rose.", "evidence": [early]},
+        "label_noise": {"verdict": "unknown", "cause": "Too few labels.", "evidence": []},
+    }
+    return {
+        "champion": "mlp",
+        **both,
+        "served": values,
+        "n_requests": {"rolling": 9, "first_basket": 9},
+        "n_users": {"rolling": 9, "first_basket": 9},
+        "baselines": {
+            "decayed": {
+                "rolling": values | {"recall@10": 0.19},
+                "first_basket": values,
+                "paired": {"rolling": lead, "first_basket": lead},
+            }
+        },
+        "fairness_gap": fairness.gap_fraction,
+        "fairness": vars(fairness),
+        "diagnosis": findings,
+    }
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> dict[str, str]:
+    """The page, the card, and the note of the gate."""
+    fairness = fairness_of(slices(), ["income", "kids_count"])
+    found = metrics(fairness)
+    verdict = gate("mlp", found, {"decayed": {"low": 0.005}}, PLAN)
+    page(found, slices(), verdict, PLAN).write(tmp_path / "page.html")
+    (evidence,) = [item for item in verdict.evidence if item.name == "fairness_gap"]
+    assert evidence.value == fairness.gap_fraction == 0.25
+    return {
+        "page": (tmp_path / "page.html").read_text(encoding="utf-8"),
+        "card": model_card(found, slices(), PLAN),
+        "gate": evidence.note,
+    }
+
+
+def test_every_slice_is_on_the_page(told: dict[str, str]) -> None:
+    assert f"All {N_GROUPS} slices" in told["page"]
+    for row in slices().itertuples():
+        assert f"<td>{row.kind}</td><td>{escape(str(row.slice))}</td>" in told["page"]
+
+
+def test_the_fairness_gap_is_one_sentence_in_gate_page_and_card(told: dict[str, str]) -> None:
+    sentence = str(fairness_of(slices(), ["income", "kids_count"]))
+    assert sentence.startswith("25.0% below the mean, set by kids_count 3+ with 0.1500 [0.1200, ")
+    assert told["gate"] == sentence
+    assert sentence in told["card"]
+    assert escape(sentence) in told["page"]
+
+
+def test_a_wider_gap_that_may_be_chance_is_called_so_beside_its_interval(
+    told: dict[str, str],
+) -> None:
+    assert (
+        "- income, 250K+: 0.1400 [0.0700, 0.2300] (-30.0% of the mean, 109 requests; may be chance)"
+        in told["card"]
+    )
+    assert (
+        "- kids_count, 3+: 0.1500 [0.1200, 0.1800] (-25.0% of the mean, 214 requests)"
+        in (told["card"])
+    )
+
+
+def test_the_card_says_what_the_diagnosis_leaves_open(told: dict[str, str]) -> None:
+    assert (
+        "- Underfit: suspected. It still rose. last_epoch_gain_fraction 0.0129, bound 0.01.\n"
+        "- Label noise: unknown. Too few labels.\n"
+    ) in told["card"]
+
+
+def test_the_card_of_a_healthy_fit_says_that_nothing_is_open() -> None:
+    found = metrics(Fairness(0.0))
+    found["diagnosis"] = {"units": found["diagnosis"]["units"]}
+    card = model_card(found, slices(), PLAN)
+    assert "Nothing: dead or exploding units are healthy." in card
