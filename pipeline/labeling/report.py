@@ -75,8 +75,9 @@ def _size(balances: pd.DataFrame) -> Evidence:
 
 
 def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
-    """Return what no reviewer can settle: doubts about held-out labels, and decisions on them."""
-    labels, n_ignored = audit["labels"], audit["reviews"]["n_without_effect"]
+    """Return what is not settled: doubts about held-out labels, and decisions without effect."""
+    labels, reviews = audit["labels"], audit["reviews"]
+    n_ignored = reviews["n_without_effect"] + reviews["n_unmatched"]
     return (
         Evidence(
             name="held_out_doubtful_fraction",
@@ -93,7 +94,8 @@ def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
             bound=0,
             holds=n_ignored == 0,
             gates=False,
-            note="rows of data/reviewed/labels.csv about baskets of test or production",
+            note=f"rows of data/reviewed/labels.csv: {reviews['n_without_effect']} about baskets "
+            f"of test or production, {reviews['n_unmatched']} about a basket that does not exist",
         ),
     )
 

@@ -198,7 +198,7 @@ def calm(doubtful: float = 0.0, held_out: float = 0.0, ignored: int = 0) -> dict
         "n_held_out_doubtful": 0,
         "held_out_doubtful_fraction": held_out,
     }
-    return {"labels": labels, "reviews": {"n_without_effect": ignored}}
+    return {"labels": labels, "reviews": {"n_without_effect": ignored, "n_unmatched": ignored}}
 
 
 def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.DataFrame) -> None:
@@ -216,5 +216,5 @@ def test_what_no_reviewer_can_settle_is_a_warning(balances: pd.DataFrame) -> Non
     assert found.status == "proceed"
     assert [(item.name, item.value) for item in found.warnings] == [
         ("held_out_doubtful_fraction", pytest.approx(limit + 0.01)),
-        ("decisions_without_effect", 2),
+        ("decisions_without_effect", 4),  # two held out, two that match no basket
     ]

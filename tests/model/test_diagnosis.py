@@ -94,8 +94,11 @@ def fit(
 
 def test_a_sound_fit_has_no_disease(world: World, sound: Inputs) -> None:
     found = diagnose(sound, world.params.testing.diagnosis)
-    assert {finding.name: finding.verdict for finding in found} == dict.fromkeys(
-        ("leak", "units", "overfit", "underfit", "label_noise", "too_little_data"), "healthy"
+    verdicts = {finding.name: finding.verdict for finding in found}
+    # what 80 shoppers gain by the last of them may be chance
+    assert verdicts.pop("too_little_data") in {"healthy", "unknown"}
+    assert verdicts == dict.fromkeys(
+        ("leak", "units", "overfit", "underfit", "label_noise"), "healthy"
     )
 
 
