@@ -19,7 +19,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.monitoring.drift import Drift, Kind
-from pipeline.monitoring.evidence import Findings, evidence_of, has_volume, limit_of, state_of
+from pipeline.monitoring.evidence import (
+    Findings,
+    evidence_of,
+    has_volume,
+    is_fast,
+    limit_of,
+    state_of,
+)
 from pipeline.monitoring.quality import State
 from pipeline.params import MonitoringParams
 from pipeline.verdicts import PHASES, Phase, Verdict, as_warnings
@@ -37,7 +44,7 @@ class Row:
 
 
 FAILING = Row(
-    "the service fails or is slow",
+    "the service fails or is slow: {what}",
     "deployment",
     "Read the service's log and metrics; roll back to the version before, or restart it.",
 )
@@ -132,13 +139,13 @@ def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row |
     inputs = _moved(found, "input", params.psi_alarm)
     outputs = _moved(found, "output", limit_of("output", state, params))
     labels = _moved(found, "label", params.psi_alarm)
-    damage = _damage(found, params)
+    failing, damage = _failures(found, params), _damage(found, params)
     broken = [*damage, *_names(_moved(found, "input", params.psi_broken))]
     broken_labels = _moved(found, "label", params.psi_broken)
     is_foreign = any(drift.signal == OWN_PURCHASES for drift in labels)
     is_lost = state == "lost"
     table: tuple[tuple[bool, Row, Sequence[str]], ...] = (
-        (_is_failing(found, params), FAILING, []),
+        (bool(failing), FAILING, failing),
         (bool(damage), BROKEN, broken),
         (is_lost and is_foreign and bool(inputs), MIXED_UP, []),
         (bool(broken), BROKEN, broken),
@@ -170,9 +177,19 @@ def _damage(found: Findings, params: MonitoringParams) -> list[str]:
     return names
 
 
-def _is_failing(found: Findings, params: MonitoringParams) -> bool:
-    too_many = found.failed_fraction > params.maximum_failed_fraction
-    return too_many or found.n_lost_events > 0 or not found.is_fast
+def _failures(found: Findings, params: MonitoringParams) -> list[str]:
+    names = []
+    if found.failed_fraction > params.maximum_failed_fraction:
+        names.append(f"{found.failed_fraction:.1%} of the calls failed at first")
+    if found.unanswered_fraction > params.maximum_failed_fraction:
+        names.append(f"{found.unanswered_fraction:.1%} of the requests have no answer")
+    if found.n_lost_events:
+        names.append(f"{found.n_lost_events} events were not taken")
+    if found.p99_ms is None:
+        names.append("it does not tell how long it took")
+    elif not is_fast(found):
+        names.append(f"p99 {found.p99_ms:.1f} ms, {found.p99_limit_ms:g} ms were planned")
+    return names
 
 
 def _measured(found: Findings) -> str:

@@ -1,7 +1,7 @@
 """How far traffic has moved from the frozen reference, signal by signal, and how far it may.
 
 A signal may move as far as its threshold, as far as it moved by itself within the test window, and
-as far as chance moves a window of this size; only beyond all three has it moved.
+as far as chance moves as many requests of as many shoppers; only beyond all three has it moved.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.testing.measure import Questions
-from pipeline.testing.signals import INPUTS, OUTPUTS, bin_shares, frozen_bins, psi
+from pipeline.testing.signals import (
+    CHANCE,
+    INPUTS,
+    OUTPUTS,
+    SMALLEST_SHARE,
+    bin_shares,
+    effective_size,
+    frozen_bins,
+    psi,
+)
 
 Kind = Literal["input", "output", "label"]
 LABELS = ("n_labels", "repeat_label_share")
@@ -23,7 +32,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(LABELS, "label"),
 }
 WHOLE_WINDOW = ("weekday",)
-CHANCE_SIGMAS = 3.09  # one in a thousand, one-sided
+N_DRAWS = 4000  # of which CHANCE lies beyond
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,8 @@ class Drift:
         psi: Of the whole window.
         weekly: PSI of each week, in order; NaN for a week without requests.
         natural: Largest PSI between the reference and one of its own weeks.
-        chance: What sampling alone reaches once in a thousand weeks of this size.
+        chance: What sampling alone reaches once in a thousand windows of this size.
+        weekly_chance: What it reaches once in a thousand weeks of each week's size.
     """
 
     signal: str
@@ -45,45 +55,78 @@ class Drift:
     weekly: tuple[float, ...]
     natural: float
     chance: float
+    weekly_chance: tuple[float, ...]
 
     @property
     def worst(self) -> float:
-        """The largest PSI, of the window or of a week: a late break is not averaged away.
+        """The largest PSI, of the window or of a week: a late break is not averaged away."""
+        return max(psi for psi, _ in self._spans)
+
+    def against(self, threshold: float) -> tuple[float, float]:
+        """Return PSI and bound of the window or week that is nearest to, or furthest beyond, it.
+
+        Args:
+            threshold: What would be too much, were there no variation of its own and no chance.
+        """
+        held = [(psi, max(threshold, self.natural, chance)) for psi, chance in self._spans]
+        return max(held, key=lambda pair: (pair[0] / pair[1], pair[0]))
+
+    def is_beyond(self, threshold: float) -> bool:
+        """Tell whether the window or a week moved further than it may."""
+        psi, allowed = self.against(threshold)
+        return psi > allowed
+
+    @property
+    def _spans(self) -> list[tuple[float, float]]:
+        """PSI and chance of the window and of each week that has requests.
 
         A week holds each day of the week once, so that a single holiday would look like a break:
         weekdays count over the whole window only.
         """
-        return (
-            self.psi if self.signal in WHOLE_WINDOW else float(np.nanmax([self.psi, *self.weekly]))
+        weeks = (
+            [] if self.signal in WHOLE_WINDOW else zip(self.weekly, self.weekly_chance, strict=True)
         )
-
-    def allowed(self, threshold: float) -> float:
-        """Return how far it may move when `threshold` is what would be too much."""
-        return max(threshold, self.natural, self.chance)
-
-    def is_beyond(self, threshold: float) -> bool:
-        """Tell whether it moved further than that."""
-        return self.worst > self.allowed(threshold)
+        return [(self.psi, self.chance), *(pair for pair in weeks if not np.isnan(pair[0]))]
 
 
-def chance_psi(n_bins: int, n_reference: int, n_current: int) -> float:
+def chance_psi(
+    shares: npt.NDArray[np.float64], n_reference: float, n_current: float, seed: int
+) -> float:
     """Return the PSI that two samples of one population exceed once in a thousand.
 
-    PSI is close to (1 / n + 1 / m) times chi-square with one degree of freedom fewer than bins
-    (Yurdakul, 2018, Western Michigan University dissertation 3208); its quantile by Wilson and
-    Hilferty (1931, doi:10.1073/pnas.17.12.684).
+    By drawing such samples, since the usual chi-square (Yurdakul, 2018, Western Michigan University
+    dissertation 3208) does not know that small samples leave bins empty.
 
-    >>> round(chance_psi(11, 1000, 1000), 4)
-    0.0595
-    >>> chance_psi(1, 10, 10)
+    Args:
+        shares: Of the population in each bin.
+        n_reference: Independent requests of the reference, as by `effective_size`.
+        n_current: Those of the window.
+        seed: Of the draws.
+
+    >>> chance_psi(np.array([1.0]), 10, 10, seed=1)
     0.0
     """
-    degrees = n_bins - 1
-    if degrees < 1 or min(n_reference, n_current) < 1:
-        return 0.0
-    spread = 2 / (9 * degrees)
-    quantile = degrees * (1 - spread + CHANCE_SIGMAS * spread**0.5) ** 3
-    return float(quantile * (1 / n_reference + 1 / n_current))
+    random = np.random.default_rng(seed)
+    population = np.maximum(shares, 0.0) / shares.sum()
+    reference, current = (
+        np.maximum(random.multinomial(size, population, N_DRAWS) / size, SMALLEST_SHARE)
+        for size in (max(round(n_reference), 1), max(round(n_current), 1))
+    )
+    found = ((current - reference) * np.log(current / reference)).sum(axis=1)
+    return float(np.quantile(found, 1.0 - CHANCE))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When requests came and from whom.
+
+    Attributes:
+        week: [n] from 0.
+        user: [n] code of the shopper.
+    """
+
+    week: npt.NDArray[np.int64]
+    user: npt.NDArray[np.int64]
 
 
 def label_signals(questions: Questions) -> pd.DataFrame:
@@ -95,54 +138,74 @@ def label_signals(questions: Questions) -> pd.DataFrame:
 
 
 def with_label_bins(
-    reference: Mapping[str, Any], signals: pd.DataFrame, week: npt.NDArray[np.int64], n_bins: int
+    reference: Mapping[str, Any], signals: pd.DataFrame, asked: Asked, n_bins: int
 ) -> dict[str, Any]:
     """Return the reference with bins for the labels' signals of the test window.
 
     Args:
         reference: Contents of reports/testing/reference.json.
         signals: LABELS per request of the test window.
-        week: [n] of each request.
+        asked: When and by whom.
         n_bins: How many.
     """
     bins, weekly = dict(reference["bins"]), dict(reference["weekly_psi"])
+    sizes = dict(reference["effective_requests"])
     for name in signals.columns:
         values = signals[name].to_numpy(dtype=float)
         bins[name] = frozen_bins(values, n_bins)
         edges, shares = np.array(bins[name]["edges"]), np.array(bins[name]["shares"])
-        weekly[name] = max(psi(shares, bin_shares(values[week == w], edges)) for w in set(week))
-    return {**reference, "bins": bins, "weekly_psi": weekly}
+        weeks = (asked.week == week for week in np.unique(asked.week))
+        weekly[name] = max(psi(shares, bin_shares(values[week], edges)) for week in weeks)
+        sizes[name] = effective_size(values, edges, asked.user)
+    return {**reference, "bins": bins, "weekly_psi": weekly, "effective_requests": sizes}
 
 
 def drifts_of(
-    signals: pd.DataFrame, week: npt.NDArray[np.int64], reference: Mapping[str, Any]
+    signals: pd.DataFrame, asked: Asked, reference: Mapping[str, Any], seed: int
 ) -> tuple[Drift, ...]:
     """Return the drift of every signal that the reference has bins for.
 
     Args:
         signals: One column per signal, one row per request.
-        week: [n] of each request, from 0.
-        reference: `bins`, `weekly_psi` and `n_requests`.
+        asked: When and by whom.
+        reference: `bins`, `weekly_psi` and `effective_requests`.
+        seed: Of the draws that say how far chance goes.
     """
-    sizes = np.bincount(week)
-    found = []
-    for name in (name for name in KINDS if name in signals and name in reference["bins"]):
-        edges = np.array(reference["bins"][name]["edges"])
-        shares = np.array(reference["bins"][name]["shares"])
-        values = signals[name].to_numpy(dtype=float)
-        weekly = tuple(
-            psi(shares, bin_shares(values[week == w], edges)) if size else float("nan")
-            for w, size in enumerate(sizes)
+    return tuple(
+        _drift(name, signals[name].to_numpy(dtype=float), asked, reference, seed)
+        for name in KINDS
+        if name in signals and name in reference["bins"]
+    )
+
+
+def _drift(
+    name: str,
+    values: npt.NDArray[np.float64],
+    asked: Asked,
+    reference: Mapping[str, Any],
+    seed: int,
+) -> Drift:
+    bins = reference["bins"][name]
+    edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
+    n_reference = reference["effective_requests"][name]
+
+    def held(chosen: npt.NDArray[np.bool_]) -> tuple[float, float]:
+        if not chosen.any():
+            return float("nan"), float("nan")
+        n_current = effective_size(values[chosen], edges, asked.user[chosen])
+        return (
+            psi(shares, bin_shares(values[chosen], edges)),
+            chance_psi(shares, n_reference, n_current, seed),
         )
-        smallest = int(sizes[sizes > 0].min())
-        found.append(
-            Drift(
-                signal=name,
-                kind=KINDS[name],
-                psi=psi(shares, bin_shares(values, edges)),
-                weekly=weekly,
-                natural=float(reference["weekly_psi"].get(name, 0.0)),
-                chance=chance_psi(len(shares), int(reference["n_requests"]), smallest),
-            )
-        )
-    return tuple(found)
+
+    whole = held(np.ones(len(values), dtype=bool))
+    weeks = [held(asked.week == week) for week in range(int(asked.week.max(initial=-1)) + 1)]
+    return Drift(
+        signal=name,
+        kind=KINDS[name],
+        psi=whole[0],
+        weekly=tuple(found for found, _ in weeks),
+        natural=float(reference["weekly_psi"].get(name, 0.0)),
+        chance=whole[1],
+        weekly_chance=tuple(chance for _, chance in weeks),
+    )

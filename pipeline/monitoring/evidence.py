@@ -24,9 +24,11 @@ class Findings:
         unknown_item_fraction: Lines bought on items that the model does not know, in 0..1.
         unknown_user_fraction: Requests of shoppers that bought nothing before, in 0..1.
         volume_ratio: Baskets per day against the test window, 1 = as many.
-        failed_fraction: Requests without an answer, in 0..1.
+        failed_fraction: Calls of the service whose first attempt failed, in 0..1.
+        unanswered_fraction: Requests without an answer after all attempts, in 0..1.
         n_lost_events: Events that the service did not take.
-        is_fast: Whether answers came well within the service's time limit.
+        p99_ms: The service's own 99th percentile; None where it did not tell.
+        p99_limit_ms: What the plan allows.
     """
 
     metric: str
@@ -36,8 +38,10 @@ class Findings:
     unknown_user_fraction: float
     volume_ratio: float
     failed_fraction: float
+    unanswered_fraction: float
     n_lost_events: int
-    is_fast: bool
+    p99_ms: float | None
+    p99_limit_ms: float
 
 
 def state_of(found: Findings, params: MonitoringParams) -> State:
@@ -63,6 +67,11 @@ def has_volume(found: Findings, params: MonitoringParams) -> bool:
     return 1 / params.maximum_volume_ratio <= found.volume_ratio <= params.maximum_volume_ratio
 
 
+def is_fast(found: Findings) -> bool:
+    """Tell whether the service is known to answer as fast as planned."""
+    return found.p99_ms is not None and found.p99_ms <= found.p99_limit_ms
+
+
 def evidence_of(found: Findings, state: State, params: MonitoringParams) -> tuple[Evidence, ...]:
     """Return every number that the verdict rests on, beside its bound."""
     drifts = [_drift_evidence(found, kind, state, params) for kind in ("input", "output", "label")]
@@ -86,14 +95,21 @@ def evidence_of(found: Findings, state: State, params: MonitoringParams) -> tupl
             "failed_fraction",
             found.failed_fraction,
             params.maximum_failed_fraction,
-            note="requests without an answer",
+            note="calls of the service whose first attempt failed",
+        ),
+        _at_most(
+            "unanswered_fraction",
+            found.unanswered_fraction,
+            params.maximum_failed_fraction,
+            note="requests without an answer, however often they were tried",
         ),
         _at_most("lost_events", float(found.n_lost_events), 0.0, note="purchases not taken"),
         Evidence(
-            name="latency",
+            name="p99_latency_ms",
             value=None,
-            holds=found.is_fast,
-            note="measured: in the tracking store and reports/monitoring/latency.json",
+            bound=found.p99_limit_ms,
+            holds=is_fast(found),
+            note="by the service's own clock; see latency.json beside this page",
         ),
     )
 
@@ -107,15 +123,17 @@ def _quality_evidence(
 ) -> tuple[Evidence, ...]:
     if found.quality is None:
         return ()
-    q = found.quality
+    q, kept = found.quality, 1 - params.maximum_quality_loss_fraction
+    low, high = q.difference(kept)
     return (
         Evidence(
             name=found.metric,
             value=q.value,
-            bound=(1 - params.maximum_quality_loss_fraction) * q.reference,
+            bound=kept * q.reference,
             holds=state != "lost",
-            note=f"the upper end of [{q.low:.4f}, {q.high:.4f}] is held against "
-            f"{1 - params.maximum_quality_loss_fraction:.0%} of {q.reference:.4f} in testing",
+            note=f"the difference to {kept:.0%} of {q.reference:.4f} "
+            f"[{q.reference_low:.4f}, {q.reference_high:.4f}] in testing lies in "
+            f"[{low:+.4f}, {high:+.4f}], the errors of both estimates counted; a loss lies below 0",
         ),
     )
 
@@ -128,12 +146,13 @@ def _drift_evidence(
     drifts = [each for each in found.drifts if each.kind == kind]
     if not drifts:
         return None
-    worst = max(drifts, key=lambda each: each.worst / each.allowed(params.psi_alarm))
-    allowed = worst.allowed(limit)
+    held = limit if math.isfinite(limit) else params.psi_alarm
+    worst = max(drifts, key=lambda drift: drift.against(held)[0] / drift.against(held)[1])
+    value, allowed = worst.against(limit)
     return Evidence(
         name=f"{kind}_drift",
-        value=worst.worst,
+        value=value,
         bound=allowed if math.isfinite(allowed) else None,
-        holds=not worst.is_beyond(limit),
-        note=f"PSI of {worst.signal}, its worst week; quality is {state}",
+        holds=value <= allowed,
+        note=f"PSI of {worst.signal}, in the window or its worst week; quality is {state}",
     )

@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.monitoring.drift import Drift, drifts_of, label_signals, with_label_bins
-from pipeline.monitoring.quality import Quality, bootstrap_of, quality_of, values_of
+from pipeline.monitoring.drift import Asked, Drift, drifts_of, label_signals, with_label_bins
+from pipeline.monitoring.quality import (
+    Quality,
+    bootstrap_of,
+    expected_of,
+    quality_of,
+    user_codes,
+    values_of,
+)
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
 from pipeline.params import Params
@@ -47,6 +54,7 @@ class Known:
         testing: Contents of reports/testing/reference.json.
         vocabulary: Of the served model.
         params: All.
+        p99_limit_ms: What the plan allows a recommendation to take.
         stage_minutes: What the plan expects each stage to take.
     """
 
@@ -54,6 +62,7 @@ class Known:
     testing: dict[str, Any]
     vocabulary: Vocabulary
     params: Params
+    p99_limit_ms: float
     stage_minutes: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -90,7 +99,10 @@ class Known:
         return with_label_bins(
             self.testing,
             label_signals(self.questions(examples)),
-            week_numbers(examples, self.params.shop.windows().test_start),
+            Asked(
+                week_numbers(examples, self.params.shop.windows().test_start),
+                user_codes(examples),
+            ),
             n_bins=max((len(each["edges"]) for each in bins), default=1) + 1,
         )
 
@@ -141,14 +153,15 @@ def observe(traffic: Traffic, replies: Replies, known: Known) -> Observation:
     )
     values = values_of(replies.served, questions, known.k)
     bootstrap = bootstrap_of(questions, known.params.monitoring, known.params.shop.seed)
-    expected = known.testing["quality"]
+    expected = expected_of(known.testing, known.params.monitoring.confidence)
+    asked = Asked(week, user_codes(traffic.asking))
     return Observation(
         traffic=traffic,
         replies=replies,
         questions=questions,
         week=week,
         signals=signals,
-        drifts=drifts_of(signals, week, known.reference),
+        drifts=drifts_of(signals, asked, known.reference, known.params.shop.seed),
         quality=quality_of(values, bootstrap, expected),
         weekly=tuple(
             quality_of(values, bootstrap, expected, week == number)

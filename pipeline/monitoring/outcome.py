@@ -11,10 +11,10 @@ from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.quality import Quality
+from pipeline.monitoring.speed import Speed
 from pipeline.monitoring.traffic import DAYS_PER_WEEK, Traffic
 from pipeline.recommenders.recommender import SLOTS
 
-MILLISECONDS = 1e3
 COLUMNS = (
     "week", "start", "n", "recall", "low", "high", "ndcg", "hit_rate",
     "reference_recall", "reference_low", "reference_high",
@@ -22,11 +22,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def findings_of(seen: Observation, known: Known) -> Findings:
+def findings_of(seen: Observation, known: Known, speed: Speed | None) -> Findings:
     """Return what the verdict rests on."""
     replies = seen.replies
     metric = f"recall@{known.k}"
-    limit_ms = known.params.serving.timeout_seconds * MILLISECONDS
     return Findings(
         metric=metric,
         quality=seen.quality.get(metric),
@@ -34,9 +33,11 @@ def findings_of(seen: Observation, known: Known) -> Findings:
         unknown_item_fraction=unknown_items(seen.traffic, known),
         unknown_user_fraction=unknown_users(seen.traffic, known),
         volume_ratio=volume_ratio(seen.traffic, known),
-        failed_fraction=float(replies.failed.mean()),
+        failed_fraction=replies.calls.n_failed_first / max(replies.calls.n, 1),
+        unanswered_fraction=float(replies.failed.mean()),
         n_lost_events=replies.n_lost_events,
-        is_fast=latency_of(seen)["p99_ms"] <= limit_ms,
+        p99_ms=None if speed is None else speed.p99_ms,
+        p99_limit_ms=known.p99_limit_ms,
     )
 
 
@@ -59,13 +60,26 @@ def volume_ratio(traffic: Traffic, known: Known) -> float:
     return float(traffic.n_baskets / traffic.n_days / expected)
 
 
-def latency_of(seen: Observation) -> dict[str, float]:
-    """Return percentiles in ms as the client saw them, with all workers at work; 0 without any."""
+def latency_of(seen: Observation, speed: Speed | None) -> dict[str, float | None]:
+    """Return percentiles in ms: by the service's clock, and as the client saw them.
+
+    The client's are those of the replay with all workers at work; None is more than the service
+    counts, or nothing to count.
+    """
     values = seen.replies.latency_ms[~seen.replies.failed]
-    if not len(values):
-        return {"p50_ms": 0.0, "p99_ms": 0.0}
-    p50, p99 = np.quantile(values, [0.5, 0.99])
-    return {"p50_ms": float(p50), "p99_ms": float(p99)}
+    p50, p99 = np.quantile(values, [0.5, 0.99]) if len(values) else (None, None)
+    found = {"client_p50_ms": p50, "client_p99_ms": p99}
+    if speed is not None:
+        found |= {
+            "p50_ms": speed.quantile_ms(0.5),
+            "p99_ms": speed.p99_ms,
+            "n_looks": speed.n_looks,
+            "stolen_fraction": speed.stolen_fraction,
+        }
+    return {
+        name: None if value is None or np.isinf(value) else float(value)
+        for name, value in found.items()
+    }
 
 
 def metrics_of(seen: Observation, found: Findings, known: Known) -> dict[str, Any]:
@@ -95,6 +109,8 @@ def metrics_of(seen: Observation, found: Findings, known: Known) -> dict[str, An
         "unknown_user_fraction": found.unknown_user_fraction,
         "volume_ratio": found.volume_ratio,
         "failed_requests": int(seen.replies.failed.sum()),
+        "failed_first_attempts": seen.replies.calls.n_failed_first,
+        "failed_attempts": seen.replies.calls.n_failed_attempts,
         "lost_events": seen.replies.n_lost_events,
     }
 

@@ -7,15 +7,16 @@ Design choices:
   worker; they are kept by example, never by arrival.
 - Purchases wait until their shopper asks again, and then go out with all others that wait: the
   service knows the same at every request, with a tenth of the writes.
+- What fails is tried again, as any client would, and every failed attempt is counted: a shopper
+  whose page came at the third try has waited.
 - A service that no longer answers is not asked again: the rest counts as failed.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +26,19 @@ from pipeline.monitoring.traffic import Traffic
 from pipeline.recommenders.recommender import SLOTS, Recommendations
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import to_seconds
-from pipeline.serving.client import ServiceError
+from pipeline.serving.client import TRY_AGAIN, ServiceError, pause_seconds
 from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendRequest
 
 N_WORKERS = 2
 # Sent together at the latest: a body stays small and a write short.
 MAXIMUM_WAITING = 400
+# Of a request or of events that are sent, the first included.
+MAXIMUM_ATTEMPTS = 5
+T = TypeVar("T")
 
 
 class Service(Protocol):
-    """What answers: `pipeline.serving.client.Client`, or a double of it."""
+    """What answers: `pipeline.serving.client.Client` of one attempt, or a double of it."""
 
     def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Answer one request."""
@@ -44,6 +48,31 @@ class Service(Protocol):
         """Take events in."""
         ...
 
+    def metrics(self) -> str:
+        """Return the service's own numbers, as Prometheus reads them."""
+        ...
+
+
+@dataclass
+class Calls:
+    """How calls of the service went: requests, and events that were sent.
+
+    Attributes:
+        n: Calls; one that is tried again is one.
+        n_failed_first: Those whose first attempt failed.
+        n_failed_attempts: Failed attempts of all calls.
+    """
+
+    n: int = 0
+    n_failed_first: int = 0
+    n_failed_attempts: int = 0
+
+    def count(self, failed_attempts: int) -> None:
+        """Count one more call, of which so many attempts failed."""
+        self.n += 1
+        self.n_failed_first += failed_attempts > 0
+        self.n_failed_attempts += failed_attempts
+
 
 @dataclass(frozen=True)
 class Replies:
@@ -51,26 +80,18 @@ class Replies:
 
     Attributes:
         served: The lists; empty where the request failed.
-        failed: [n] whether there was no answer.
-        latency_ms: [n] as the client saw it, NaN where failed. Measured: no DVC output has it.
+        failed: [n] whether there was no answer, however often it was tried.
+        latency_ms: [n] as the client saw it, all attempts and pauses included; NaN where failed.
+            Measured: no DVC output has it.
         n_lost_events: Events that the service did not take.
+        calls: How often the first attempt failed, and how many attempts in all.
     """
 
     served: Recommendations
     failed: npt.NDArray[np.bool_]
     latency_ms: npt.NDArray[np.float64]
     n_lost_events: int
-
-
-@dataclass(frozen=True)
-class _Asking:
-    """One basket that asks: which example, who, when and where."""
-
-    row: int
-    user_id: str
-    at: datetime
-    cart: tuple[str, ...]
-    store_id: str | None
+    calls: Calls
 
 
 def replay(
@@ -92,23 +113,36 @@ def replay(
     """
     users = pd.Index(pd.concat([traffic.asking["user_id"], traffic.events["user_id"]]).unique())
     shares = [
-        _share(traffic, np.asarray(users[part::n_workers]))
+        _share(traffic, np.asarray(users[part::n_workers]), k)
         for part in range(min(n_workers, len(users)))
     ]
-    workers = [_Worker(service, k) for _ in shares]
+    workers = [_Worker(service) for _ in shares]
     with ThreadPoolExecutor(max(len(workers), 1), thread_name_prefix="shopper") as pool:
-        list(pool.map(lambda pair: pair[0].run(*pair[1]), zip(workers, shares, strict=True)))
+        list(pool.map(lambda pair: pair[0].run(pair[1]), zip(workers, shares, strict=True)))
     return _collect(workers, len(traffic.asking), vocabulary, k)
 
 
-def _share(traffic: Traffic, users: npt.NDArray[np.object_]) -> tuple[list[_Asking], pd.DataFrame]:
+class _Part(NamedTuple):
+    """The traffic of some shoppers: their requests, the row of each, and their events."""
+
+    rows: list[int]
+    requests: list[RecommendRequest]
+    events: pd.DataFrame
+
+
+def _share(traffic: Traffic, users: npt.NDArray[np.object_], k: int) -> _Part:
     asking = traffic.asking[traffic.asking["user_id"].isin(users)]
+    events = traffic.events[traffic.events["user_id"].isin(users)]
+    return _Part(asking.index.tolist(), recommend_requests(asking, k), events)
+
+
+def recommend_requests(asking: pd.DataFrame, k: int) -> list[RecommendRequest]:
+    """Return schemas.EXAMPLES as the endpoint is asked for them."""
     columns = (asking["user_id"], asking["timestamp"], asking["cart"], _stores(asking))
-    visits = [
-        _Asking(int(row), user, at.to_pydatetime(), tuple(cart), store)
-        for row, user, at, cart, store in zip(asking.index, *columns, strict=True)
+    return [
+        RecommendRequest(user_id=user, k=k, cart=list(cart), at=at.to_pydatetime(), store_id=store)
+        for user, at, cart, store in zip(*columns, strict=True)
     ]
-    return visits, traffic.events[traffic.events["user_id"].isin(users)]
 
 
 def _stores(frame: pd.DataFrame) -> list[str | None]:
@@ -120,28 +154,29 @@ def _stores(frame: pd.DataFrame) -> list[str | None]:
 class _Worker:
     """Goes through the time of some shoppers."""
 
-    def __init__(self, service: Service, k: int) -> None:
+    def __init__(self, service: Service) -> None:
         self.answers: dict[int, RecommendAnswer] = {}
         self.latency_ms: dict[int, float] = {}
         self.n_lost_events = 0
+        self.calls = Calls()
         self._service = service
-        self._k = k
         self._waiting: list[Event] = []
         self._unseen: set[str] = set()
         self._is_gone = False
 
-    def run(self, visits: list[_Asking], events: pd.DataFrame) -> None:
+    def run(self, part: _Part) -> None:
         """Ask and tell in time order; at the same moment, ask first."""
-        moments = to_seconds(events["timestamp"])
-        bought = events_of(events)
+        moments = to_seconds(part.events["timestamp"])
+        bought = events_of(part.events)
         done = 0
-        for visit in visits:
-            until = int(np.searchsorted(moments, visit.at.timestamp(), side="left"))
+        for row, request in zip(part.rows, part.requests, strict=True):
+            assert request.at is not None
+            until = int(np.searchsorted(moments, request.at.timestamp(), side="left"))
             self._tell(bought[done:until])
             done = until
-            if visit.user_id in self._unseen:
+            if request.user_id in self._unseen:
                 self._flush()
-            self._ask(visit)
+            self._ask(row, request)
         self._tell(bought[done:])
         self._flush()
 
@@ -154,32 +189,37 @@ class _Worker:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._unseen.clear()
-        if self._is_gone:
+        if waiting and self._call(lambda: (self._service.send(waiting),)) is None:
             self.n_lost_events += len(waiting)
-        elif waiting:
-            try:
-                self._service.send(waiting)
-            except ServiceError as error:
-                self.n_lost_events += len(waiting)
-                self._is_gone = error.status is None
 
-    def _ask(self, visit: _Asking) -> None:
-        if self._is_gone:
-            return
-        request = RecommendRequest(
-            user_id=visit.user_id,
-            k=self._k,
-            cart=list(visit.cart),
-            at=visit.at,
-            store_id=visit.store_id,
-        )
+    def _ask(self, row: int, request: RecommendRequest) -> None:
         started = time.perf_counter()
-        try:
-            self.answers[visit.row] = self._service.recommend(request)
-        except ServiceError as error:
-            self._is_gone = error.status is None
-        else:
-            self.latency_ms[visit.row] = (time.perf_counter() - started) * 1e3
+        answer = self._call(lambda: self._service.recommend(request))
+        if answer is not None:
+            self.answers[row] = answer
+            self.latency_ms[row] = (time.perf_counter() - started) * 1e3
+
+    def _call(self, call: Callable[[], T]) -> T | None:
+        """Return what a call came to, tried again where that may help; None where all failed.
+
+        A service that did not answer any attempt is gone: no later call is tried.
+        """
+        failed = 0
+        while not self._is_gone:
+            try:
+                answer = call()
+            except ServiceError as error:
+                failed += 1
+                may_help = error.status is None or error.status in TRY_AGAIN
+                if not may_help or failed == MAXIMUM_ATTEMPTS:
+                    self._is_gone = error.status is None
+                    break
+                time.sleep(pause_seconds(failed))
+            else:
+                self.calls.count(failed)
+                return answer
+        self.calls.count(max(failed, 1))
+        return None
 
 
 def events_of(events: pd.DataFrame) -> list[Event]:
@@ -222,4 +262,13 @@ def _collect(workers: list[_Worker], n: int, vocabulary: Vocabulary, k: int) -> 
             slots[row, :width] = [SLOTS.index(item.slot) for item in shown]
             latency[row], failed[row] = worker.latency_ms[row], False
     lost = sum(worker.n_lost_events for worker in workers)
-    return Replies(Recommendations(items, scores, slots), failed, latency, lost)
+    calls = _sum([worker.calls for worker in workers])
+    return Replies(Recommendations(items, scores, slots), failed, latency, lost, calls)
+
+
+def _sum(parts: Sequence[Calls]) -> Calls:
+    return Calls(
+        n=sum(part.n for part in parts),
+        n_failed_first=sum(part.n_failed_first for part in parts),
+        n_failed_attempts=sum(part.n_failed_attempts for part in parts),
+    )

@@ -45,14 +45,16 @@ def page(found: Watch, known: Known) -> Page:
         _quality_figure(found.weeks, known),
         f"recall@{k} of the lists that were served, once it was known what was bought, with "
         f"{known.params.monitoring.confidence:.0%} intervals by bootstrap over shoppers. The band "
-        "is the test estimate; below the dashed line an interval means a loss.",
+        "is the test estimate, the dashed line what may be lost of it. A loss is called where the "
+        "whole window lies below that line by more than the errors of both estimates together.",
     )
     made.table("Quality by week, in numbers", _quality_table(found.weeks))
     made.table(
         "Drift",
         _drift_table(found.seen.drifts, known.params.monitoring),
         "Population stability index against bins that were frozen in testing. It may go as far as "
-        "the threshold, as far as it went within the test window, and as far as chance takes it.",
+        "the threshold, as far as it went within the test window, and as far as chance takes as "
+        "many requests of as many shoppers.",
     )
     made.figure(
         "The signals that moved most",
@@ -168,6 +170,8 @@ def _facts(metrics: dict[str, Any], k: int, n_reference: int) -> dict[str, objec
         "share of popular items, for want of others": metrics["popular_share"],
         "lines on unknown items": metrics["unknown_item_fraction"],
         "requests of unknown shoppers": metrics["unknown_user_fraction"],
+        "calls whose first attempt failed": metrics["failed_first_attempts"],
+        "failed attempts in all": metrics["failed_attempts"],
         "requests without an answer": metrics["failed_requests"],
         "events not taken": metrics["lost_events"],
     }

@@ -1,5 +1,6 @@
 """The whole of monitoring: replay, observe, decide."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +11,25 @@ from typing import Any
 import pandas as pd
 
 from pipeline import artefacts
+from pipeline.errors import ArtefactError
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.observe import Known, Observation, Tables, observe
 from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metrics_of, weeks_of
-from pipeline.monitoring.replay import Replies, Service, replay
-from pipeline.monitoring.traffic import Traffic, traffic_of
+from pipeline.monitoring.replay import Replies, Service, recommend_requests, replay
+from pipeline.monitoring.speed import Speed, measure_speed
+from pipeline.monitoring.traffic import Traffic, sampled, traffic_of
 from pipeline.params import PARAMS_PATH, Params
 from pipeline.recommenders.tables import EVENT_COLUMNS
+from pipeline.serving.client import ServiceError
 from pipeline.verdicts import Evidence, Verdict
 
 READY_SECONDS = 90.0
 # Above the service's own limit, so that the service is the one that refuses.
 CLIENT_SECONDS = 5.0
+# Asked again at each look at a service that was slow.
+N_ASKED_AGAIN = 400
+
+log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Watch:
     metrics: dict[str, Any]
     weeks: pd.DataFrame
     seen: Observation | None
-    latency: dict[str, float]
+    latency: dict[str, float | None]
     verdict: Verdict
 
 
@@ -55,17 +63,36 @@ def read_known(params: Params) -> Known:
 
     champion = artefacts.CHAMPION.existing()
     verify_bundle(champion)
+    plan = read_plan()
     return Known(
         tables=Tables(
             examples=artefacts.read_table(artefacts.EXAMPLES),
             events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
             users=artefacts.read_table(artefacts.USERS),
         ),
-        testing=artefacts.read_json(artefacts.REFERENCE),
+        testing=_read_reference(),
         vocabulary=read_vocabulary(champion, read_description(champion)),
         params=params,
-        stage_minutes={cost.stage: cost.minutes for cost in read_plan().costs},
+        p99_limit_ms=plan.guardrails.p99_latency_ms,
+        stage_minutes={cost.stage: cost.minutes for cost in plan.costs},
     )
+
+
+def _read_reference() -> dict[str, Any]:
+    """Return what testing froze.
+
+    Raises:
+        ArtefactError: It is missing, or of a version that did not write down its errors.
+    """
+    reference: dict[str, Any] = artefacts.read_json(artefacts.REFERENCE)
+    missing = [name for name in ("confidence", "effective_requests") if name not in reference]
+    if missing:
+        raise ArtefactError(
+            f"Expected '{artefacts.REFERENCE.path}' with the errors of what it holds",
+            received=f"one without {', '.join(missing)}",
+            action="Write it anew: `uv run dvc repro testing`.",
+        )
+    return reference
 
 
 @contextmanager
@@ -87,7 +114,7 @@ def deployed_service() -> Iterator[Service]:
                 timeout_seconds=READY_SECONDS,
                 event_store=store,
             ) as running,
-            Client(running.url, timeout_seconds=CLIENT_SECONDS) as client,
+            Client(running.url, timeout_seconds=CLIENT_SECONDS, attempts=1) as client,
         ):
             yield client
 
@@ -101,18 +128,29 @@ def watch(known: Known) -> Watch:
         return nothing_to_replay(known)
     with deployed_service() as service:
         replies = replay(traffic, service, known.vocabulary, k=known.k)
-    return judge(traffic, replies, known)
+        speed = _speed_of(service, traffic, known)
+    return judge(traffic, replies, known, speed)
 
 
-def judge(traffic: Traffic, replies: Replies, known: Known) -> Watch:
-    """Return what the replies to this traffic mean."""
+def _speed_of(service: Service, traffic: Traffic, known: Known) -> Speed | None:
+    """Return how fast the service answered, None where it does not tell."""
+    again = recommend_requests(sampled(traffic.asking, N_ASKED_AGAIN), known.k)
+    try:
+        return measure_speed(service, again, known.p99_limit_ms)
+    except ServiceError as error:
+        log.warning("The service does not tell how fast it was: %s", error)
+        return None
+
+
+def judge(traffic: Traffic, replies: Replies, known: Known, speed: Speed | None) -> Watch:
+    """Return what the replies to this traffic, and how fast they came, mean."""
     seen = observe(traffic, replies, known)
-    found = findings_of(seen, known)
+    found = findings_of(seen, known, speed)
     return Watch(
         metrics=metrics_of(seen, found, known),
         weeks=weeks_of(seen, known),
         seen=seen,
-        latency=latency_of(seen),
+        latency=latency_of(seen, speed),
         verdict=decide(found, known.params.monitoring, known.stage_minutes),
     )
 

@@ -12,6 +12,7 @@ from pipeline.testing.signals import (
     INPUTS,
     OUTPUTS,
     bin_shares,
+    effective_size,
     frozen_bins,
     input_signals,
     output_signals,
@@ -30,7 +31,11 @@ def reference_of(
     k: int,
     explore_slots: int,
 ) -> dict[str, Any]:
-    """Return bins, their natural variation from week to week, and the quality to expect."""
+    """Return bins, how they vary by themselves, and the quality to expect with its interval.
+
+    `weekly_psi` is how far a week of the test window was from the whole; `effective_requests` how
+    many independent requests would move the bins as far by chance.
+    """
     questions, served = protocol.questions, protocol.answers[champion].served
     signals = pd.concat(
         [input_signals(questions.requests), output_signals(served, popularity)], axis=1
@@ -46,6 +51,13 @@ def reference_of(
         "weekly_psi": {
             name: _largest_psi(signals[name].to_numpy(), week, each) for name, each in bins.items()
         },
+        "effective_requests": {
+            name: effective_size(
+                signals[name].to_numpy(), np.array(each["edges"]), protocol.bootstrap.user
+            )
+            for name, each in bins.items()
+        },
+        "confidence": protocol.bootstrap.confidence,
         "quality": served_quality(protocol, champion, k),
     } | beyond_accuracy(served.items, popularity, k)
 

@@ -2,6 +2,9 @@
 
 Bins are cut once, from the test window, and kept as an artefact. A window of traffic is later
 counted into the same bins, so that a shift cannot hide in moving edges.
+
+Requests of one shopper are alike, so that a thousand requests of twenty shoppers tell hardly more
+than twenty would. `effective_size` says how many independent requests tell as much.
 """
 
 from typing import Any
@@ -16,6 +19,7 @@ from pipeline.recommenders.requests import Requests
 RECENT_DAYS = 28.0
 SMALLEST_SHARE = 1e-4
 BELOW = 1e-6
+CHANCE = 1e-3  # how seldom chance alone may look like drift
 INPUTS = ("hour", "weekday", "days_since_last", "recent_lines", "recent_baskets", "recent_price")
 OUTPUTS = ("top_share", "score_spread", "repeat_share", "mean_popularity")
 
@@ -88,6 +92,62 @@ def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
     ends = [known.min() - BELOW, known.max()]
     edges = np.unique(np.round([*ends, *inner], 6))
     return {"edges": edges.tolist(), "shares": bin_shares(values, edges).tolist()}
+
+
+def effective_size(
+    values: npt.NDArray[np.float64],
+    edges: npt.NDArray[np.float64],
+    user: npt.NDArray[np.int64],
+) -> float:
+    """Return how many independent requests move the bins' shares as far by chance as these do.
+
+    Shoppers are the units. The covariance of the shares over them makes the PSI a weighted sum of
+    chi-squares (Rao and Scott, 1981, doi:10.1080/01621459.1981.10477633), which exceeds with the
+    probability CHANCE what a scaled chi-square of the same mean and variance does (Satterthwaite,
+    1946, doi:10.2307/3002019). So many independent requests would exceed it as often. Between 1
+    and n; where all values are in one bin, the number of shoppers.
+
+    Args:
+        values: [n] of a signal.
+        edges: Of the frozen bins.
+        user: [n] code of the shopper of each request.
+
+    >>> values, edges, request = np.repeat([0.0, 1.0], 50), np.array([0.5]), np.arange(100)
+    >>> [round(effective_size(values, edges, request // n)) for n in (1, 5)]
+    [99, 19]
+    """
+    counts = _bin_counts(values, edges, user)
+    n_users, n = len(counts), counts.sum()
+    shares = counts.sum(axis=0) / max(n, 1)
+    is_filled = shares > 0
+    degrees = int(is_filled.sum()) - 1
+    if n_users < 2 or degrees < 1:  # noqa: PLR2004  one shopper, or one bin, shows no variance
+        return float(max(n_users, 1))
+    off = (counts - np.outer(counts.sum(axis=1), shares))[:, is_filled] / n
+    off *= np.sqrt(n_users / (n_users - 1) / shares[is_filled])
+    covariance = off.T @ off
+    mean, square = float(np.trace(covariance)), float((covariance**2).sum())
+    tail = square / mean * _chi_square_tail(mean**2 / square)
+    return float(np.clip(_chi_square_tail(degrees) / tail, 1.0, n))
+
+
+def _bin_counts(
+    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], user: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return [n_users, n_bins] how many requests of each shopper are in each bin."""
+    place = np.searchsorted(edges, values, side="left")
+    place[np.isnan(values)] = len(edges) + 1
+    code = np.unique(user, return_inverse=True)[1]
+    shape = int(code.max(initial=-1)) + 1, len(edges) + 2
+    flat = np.bincount(code * shape[1] + place, minlength=shape[0] * shape[1])
+    return np.asarray(flat.reshape(shape), dtype=np.int64)
+
+
+def _chi_square_tail(degrees: float) -> float:
+    """Return what a chi-square exceeds with the probability CHANCE."""
+    from scipy.special import gammaincinv
+
+    return 2.0 * float(gammaincinv(degrees / 2.0, 1.0 - CHANCE))
 
 
 def bin_shares(

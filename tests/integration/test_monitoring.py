@@ -12,22 +12,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from pipeline import artefacts
 from pipeline.errors import ArtefactError
 from pipeline.monitoring import faults, report, watch
 from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.observe import Known, Tables
-from pipeline.monitoring.quality import values_of
+from pipeline.monitoring.quality import user_codes, values_of
 from pipeline.monitoring.replay import Replies, replay
+from pipeline.monitoring.speed import read_speed
 from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
 from pipeline.params import MonitoringParams, Params, read_params
 from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.serving.client import ServiceError
 from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.telemetry.metrics import SECONDS
 from pipeline.testing.signals import (
     INPUTS,
     OUTPUTS,
     bin_shares,
+    effective_size,
     frozen_bins,
     input_signals,
     output_signals,
@@ -91,20 +96,55 @@ class Counting:
                 moment = event.timestamp.timestamp()
                 self._bought[event.user_id].append((moment, event.item_id))
 
+    def metrics(self) -> str:
+        return histogram(0.008)
+
+
+def histogram(seconds: float) -> str:
+    """A hundred answers that took so long, as the endpoint tells them."""
+    registry = CollectorRegistry()
+    names = ("evergreen_request_seconds", "Seconds.", ["route"])
+    series = Histogram(*names, registry=registry, buckets=SECONDS).labels(route="/recommend")
+    for _ in range(100):
+        series.observe(seconds)
+    return generate_latest(registry).decode()
+
+
+class Flaky(Counting):
+    """Its answer to one request in a hundred comes at the second attempt."""
+
+    def __init__(self, events: pd.DataFrame) -> None:
+        super().__init__(events)
+        self._n_asked = 0
+
+    def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        with self._lock:
+            self._n_asked += 1
+            fails = self._n_asked % 100 == 0
+        if fails:
+            error = ServiceError("An answer", received="none", action="Wait.")
+            error.status = 503
+            raise error
+        return super().recommend(request)
+
 
 @dataclass(frozen=True)
 class Shop:
     known: Known
 
     def watch(
-        self, tables: Tables, damage: Callable[[Replies], Replies] = lambda replies: replies
+        self,
+        tables: Tables,
+        damage: Callable[[Replies], Replies] = lambda replies: replies,
+        kind: type[Counting] = Counting,
+        seconds: float = 0.008,
     ) -> watch.Watch:
         known = replace(self.known, tables=tables)
         params, start = known.params, known.params.shop.windows().as_of
         traffic = traffic_of(tables.examples, tables.events, params.monitoring, params.shop)
-        service = Counting(tables.events[tables.events["timestamp"] < start])
+        service = kind(tables.events[tables.events["timestamp"] < start])
         replies = replay(traffic, service, known.vocabulary, k=K)
-        return watch.judge(traffic, damage(replies), known)
+        return watch.judge(traffic, damage(replies), known, read_speed(histogram(seconds)))
 
 
 def make_events(params: Params) -> pd.DataFrame:
@@ -158,7 +198,13 @@ def make_reference(known: Known) -> Known:
     values = {name: float(v.mean()) for name, v in values_of(served, questions, K).items()}
     weekly = {name: _largest(signals[name].to_numpy(), week, bins[name]) for name in bins}
     quality = values | {"interval": {name: [v * 0.97, v * 1.03] for name, v in values.items()}}
+    user = user_codes(order)
+    sizes = {
+        name: effective_size(signals[name].to_numpy(), np.array(bins[name]["edges"]), user)
+        for name in bins
+    }
     found = {"k": K, "n_requests": len(order), "bins": bins, "weekly_psi": weekly}
+    found |= {"effective_requests": sizes, "confidence": 0.95}
     return replace(known, testing=found | {"quality": quality, f"coverage@{K}": 0.5})
 
 
@@ -175,7 +221,7 @@ def shop() -> Shop:
     users = pd.DataFrame({"user_id": sorted(events["user_id"].unique()), "age": "35-44"})
     tables = Tables(make_examples(events, params), events, users)
     vocabulary = Vocabulary(tuple(f"i{item:03d}" for item in range(N_ITEMS)))
-    return Shop(make_reference(Known(tables, {"k": K}, vocabulary, params)))
+    return Shop(make_reference(Known(tables, {"k": K}, vocabulary, params, p99_limit_ms=40.0)))
 
 
 def test_sound_production_goes_on(shop: Shop) -> None:
@@ -240,6 +286,22 @@ def test_a_damaged_model_is_found(shop: Shop) -> None:
     )
 
 
+def test_a_service_slower_than_planned_is_found(shop: Shop) -> None:
+    found = shop.watch(shop.known.tables, seconds=0.05)
+    assert (found.verdict.status, found.verdict.target_phase) == ("return", "deployment")
+    assert "40 ms were planned" in found.verdict.cause
+    assert [e.name for e in found.verdict.failing] == ["p99_latency_ms"]
+
+
+def test_a_service_whose_answers_come_at_the_second_attempt_is_found(shop: Shop) -> None:
+    found = shop.watch(shop.known.tables, kind=Flaky)
+    assert found.metrics["failed_requests"] == 0
+    assert found.metrics["failed_first_attempts"] == found.metrics["n_requests"] // 99
+    assert found.verdict.target_phase == "deployment"
+    assert "of the calls failed at first" in found.verdict.cause
+    assert [e.name for e in found.verdict.failing] == ["failed_fraction"]
+
+
 def test_two_runs_write_the_same_bytes(shop: Shop, tmp_path: Path) -> None:
     first, second = (shop.watch(shop.known.tables) for _ in range(2))
     for name, found in (("a", first), ("b", second)):
@@ -253,7 +315,9 @@ def test_two_runs_write_the_same_bytes(shop: Shop, tmp_path: Path) -> None:
 
 def test_nothing_measured_enters_what_is_written(shop: Shop) -> None:
     found = shop.watch(shop.known.tables)
-    assert set(found.latency) == {"p50_ms", "p99_ms"}
+    assert set(found.latency) == {
+        "client_p50_ms", "client_p99_ms", "p50_ms", "p99_ms", "n_looks", "stolen_fraction"
+    }  # fmt: skip
     assert "latency" not in found.metrics
 
 

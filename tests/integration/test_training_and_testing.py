@@ -158,6 +158,8 @@ def test_the_reference_has_bins_whose_shares_add_up(tested: Path) -> None:
         assert sum(bins["shares"]) == pytest.approx(1.0, abs=1e-6)
         assert bins["edges"] == sorted(bins["edges"])
         assert reference["weekly_psi"][name] >= 0
+        assert 1 <= reference["effective_requests"][name] <= reference["n_requests"]
+    assert reference["confidence"] == 0.95
     assert reference["quality"]["recall@10"] > 0.6
 
 

@@ -24,9 +24,9 @@ PARAMS = MonitoringParams(
     bootstrap_samples=100,
 )
 # 90 % of 0.20 is 0.18.
-KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900)
-UNSURE = Quality(0.18, 0.17, 0.19, 0.20, 100)
-LOST = Quality(0.15, 0.14, 0.16, 0.20, 900)
+KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900, 0.19, 0.21)
+UNSURE = Quality(0.18, 0.17, 0.19, 0.20, 100, 0.19, 0.21)
+LOST = Quality(0.15, 0.14, 0.16, 0.20, 900, 0.19, 0.21)
 SOUND = Findings(
     metric="recall@10",
     quality=KEPT,
@@ -35,22 +35,26 @@ SOUND = Findings(
     unknown_user_fraction=0.0,
     volume_ratio=1.0,
     failed_fraction=0.0,
+    unanswered_fraction=0.0,
     n_lost_events=0,
-    is_fast=True,
+    p99_ms=12.0,
+    p99_limit_ms=40.0,
 )
 
 
 def drifts(**psi: float) -> tuple[Drift, ...]:
     return tuple(
-        Drift(signal, KINDS[signal], value, (value,), natural=0.02, chance=0.01)
+        Drift(signal, KINDS[signal], value, (value,), 0.02, chance=0.01, weekly_chance=(0.01,))
         for signal, value in psi.items()
     )
 
 
 CASES = {
-    "a service that fails": (replace(SOUND, failed_fraction=0.5), "deployment"),
+    "a service that fails at first": (replace(SOUND, failed_fraction=0.5), "deployment"),
+    "a service that does not answer": (replace(SOUND, unanswered_fraction=0.5), "deployment"),
     "a service that loses events": (replace(SOUND, n_lost_events=1), "deployment"),
-    "a slow service": (replace(SOUND, is_fast=False), "deployment"),
+    "a slow service": (replace(SOUND, p99_ms=40.1), "deployment"),
+    "a service that does not tell how long it took": (replace(SOUND, p99_ms=None), "deployment"),
     "a surge of unknown items": (replace(SOUND, unknown_item_fraction=0.3), "collection"),
     "half of the baskets gone": (replace(SOUND, volume_ratio=0.4), "collection"),
     "three times the baskets": (replace(SOUND, volume_ratio=3.0), "collection"),
@@ -112,7 +116,7 @@ def test_drift_without_a_loss_goes_on_with_a_warning() -> None:
 
 
 def test_drift_within_the_reference_s_own_variation_is_no_alarm() -> None:
-    usual = Drift("recent_lines", "input", 0.4, (0.4,), natural=0.6, chance=0.01)
+    usual = Drift("recent_lines", "input", 0.4, (0.4,), 0.6, chance=0.01, weekly_chance=(0.01,))
     verdict = decide(replace(SOUND, quality=LOST, drifts=(usual,)), PARAMS)
     assert "concept drift" in verdict.cause
 
@@ -134,7 +138,23 @@ def test_the_evidence_of_quality_is_the_mean_beside_what_may_be_lost() -> None:
     assert first.bound == pytest.approx(0.18)
 
 
-def test_latency_is_judged_without_its_number() -> None:
-    evidence = {e.name: e for e in decide(replace(SOUND, is_fast=False), PARAMS).evidence}
-    assert evidence["latency"].value is None
-    assert not evidence["latency"].holds
+def test_a_loss_within_the_error_of_the_test_estimate_is_none() -> None:
+    # 0.17 [0.162, 0.178] lies below 0.18; with a test estimate of [0.19, 0.21] it may be 0.171.
+    found = replace(SOUND, quality=Quality(0.17, 0.162, 0.178, 0.20, 900, 0.19, 0.21))
+    assert decide(found, PARAMS).status == "proceed"
+    exact = replace(SOUND, quality=Quality(0.17, 0.162, 0.178, 0.20, 900, 0.20, 0.20))
+    assert decide(exact, PARAMS).status == "return"
+
+
+@pytest.mark.parametrize("p99_ms", [39.9, 40.0, 40.1])
+def test_latency_is_held_against_the_plan_and_told_only_when_it_fails(p99_ms: float) -> None:
+    holds = p99_ms <= 40.0
+    verdict = decide(replace(SOUND, p99_ms=p99_ms), PARAMS)
+    evidence = {e.name: e for e in verdict.evidence}["p99_latency_ms"]
+    assert (evidence.value, evidence.bound, evidence.holds) == (None, 40.0, holds)
+    assert ("p99 40.1 ms, 40 ms were planned" in verdict.cause) == (not holds)
+
+
+def test_the_cause_names_what_failed() -> None:
+    cause = decide(replace(SOUND, failed_fraction=0.02, n_lost_events=3), PARAMS).cause
+    assert "2.0% of the calls failed at first, 3 events were not taken" in cause

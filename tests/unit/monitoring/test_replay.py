@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.monitoring.replay import replay
+from pipeline.monitoring import replay as replaying
+from pipeline.monitoring.replay import MAXIMUM_ATTEMPTS, replay
 from pipeline.monitoring.traffic import Traffic
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
@@ -19,12 +20,15 @@ VOCABULARY = Vocabulary(("a", "b", "c"))
 class Diary:
     """A service that answers with what it was told of the shopper, in the order of telling."""
 
-    def __init__(self, fail_on: str = "", status: int | None = 500) -> None:
+    def __init__(
+        self, fail_on: str = "", status: int | None = 500, n_failures: int | None = None
+    ) -> None:
         self.told: list[Event] = []
         self.asked: list[RecommendRequest] = []
         self.n_posts = 0
         self._fail_on = fail_on
         self._status = status
+        self._n_failures = n_failures
         self._lock = threading.Lock()
 
     def recommend(self, request: RecommendRequest) -> RecommendAnswer:
@@ -32,7 +36,7 @@ class Diary:
             self.asked.append(request)
             known = [e.item_id for e in self.told if e.user_id == request.user_id]
         if request.user_id == self._fail_on:
-            raise self._error()
+            self._fail()
         items = [
             RecommendedItem(
                 item_id=name, title="", rank=rank, score=-rank, slot="explore", reasons=[]
@@ -43,15 +47,28 @@ class Diary:
 
     def send(self, events: Sequence[Event]) -> None:
         if self._fail_on == "events":
-            raise self._error()
+            self._fail()
         with self._lock:
             self.told.extend(events)
             self.n_posts += 1
 
-    def _error(self) -> ServiceError:
+    def metrics(self) -> str:
+        return ""
+
+    def _fail(self) -> None:
+        """Raise, as often as said or always."""
+        if self._n_failures is not None:
+            if self._n_failures == 0:
+                return
+            self._n_failures -= 1
         error = ServiceError("An answer", received="none", action="Wait.")
         error.status = self._status
-        return error
+        raise error
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "pause_seconds", lambda _attempt: 0.0)
 
 
 def moments(hours: list[int]) -> pd.Series:
@@ -126,14 +143,42 @@ def test_a_refused_request_is_counted_and_the_others_go_on() -> None:
     assert np.isnan(found.latency_ms).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("status", [429, 503, None])
+def test_every_failed_attempt_is_counted_though_a_later_one_is_answered(status: int | None) -> None:
+    diary = Diary(fail_on="u", status=status, n_failures=2)
+    found = replay(traffic([("u", 1), ("u", 2), ("v", 3)], []), diary, VOCABULARY, k=1)
+    assert not found.failed.any()
+    assert (found.calls.n, found.calls.n_failed_first, found.calls.n_failed_attempts) == (3, 1, 2)
+
+
+def test_an_attempt_to_send_events_that_fails_is_counted_too() -> None:
+    found = replay(
+        traffic([("u", 2)], [("u", "a", 1)]), Diary("events", 503, n_failures=1), VOCABULARY, k=1
+    )
+    assert found.n_lost_events == 0
+    assert (found.calls.n, found.calls.n_failed_first) == (2, 1)
+
+
+def test_calls_that_are_answered_at_once_have_no_failed_attempt() -> None:
+    found = replay(traffic([("u", 2)], [("u", "a", 1)]), Diary(), VOCABULARY, k=1)
+    assert (found.calls.n, found.calls.n_failed_first, found.calls.n_failed_attempts) == (2, 0, 0)
+
+
+def test_what_cannot_help_is_not_tried_again() -> None:
+    diary = Diary(fail_on="u", status=422)
+    replay(traffic([("u", 1)], []), diary, VOCABULARY, k=1)
+    assert len(diary.asked) == 1
+
+
 def test_a_service_that_is_gone_is_not_asked_again() -> None:
     diary = Diary(fail_on="u", status=None)
     found = replay(
         traffic([("u", 1), ("v", 2)], [("v", "a", 3)]), diary, VOCABULARY, k=1, n_workers=1
     )
-    assert len(diary.asked) == 1
+    assert len(diary.asked) == MAXIMUM_ATTEMPTS
     assert found.failed.all()
     assert found.n_lost_events == 1
+    assert (found.calls.n, found.calls.n_failed_first) == (3, 3)
 
 
 def test_events_that_were_not_taken_are_counted() -> None:
