@@ -108,7 +108,7 @@ EVENTS = Table(
         Column("quantity", pa.float64(), "units bought", minimum=0),
         Column("price", pa.float64(), "unit price paid, in the shop's currency", minimum=0),
         Column("discount", pa.float64(), "taken off the shelf price, per line", minimum=0),
-        _id("basket_id", "purchases paid together", optional=True),
+        _id("basket_id", "purchases paid together; see pipeline/baskets.py"),
         _id("session_id", "one visit to the site", optional=True),
         _id("store_id", "where", optional=True),
         Column("source", pa.string(), "which source delivered the row"),

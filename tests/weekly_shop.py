@@ -110,7 +110,7 @@ def labelled(
 ) -> Labelled:
     """Return the labelled set of the shop."""
     params = labeling(**changes)
-    found = gather(basket_lines(purchases, params, "UTC"), offers(), shop(), params)
+    found = gather(basket_lines(purchases, params), offers(), shop(), params)
     dropped = np.zeros(len(found.lines), dtype=bool)
     if decisions is not None:
         dropped = lines_that(resolve(decisions, found), found)

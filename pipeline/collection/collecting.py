@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline import artefacts, schemas
 from pipeline.artefacts import sha256
 from pipeline.atomic import restore, whole_folder
+from pipeline.baskets import with_baskets
 from pipeline.collection.forgotten import LeftOut, without_forgotten
 from pipeline.collection.manifest import (
     Checked,
@@ -23,7 +24,7 @@ from pipeline.collection.manifest import (
     is_intact,
     read_manifest,
 )
-from pipeline.collection.months import Feed, Places, collect_months, split
+from pipeline.collection.months import Feed, Places, collect_months, count_baskets, split
 from pipeline.collection.partitions import (
     CODE_VERSION,
     content_hashes,
@@ -158,7 +159,8 @@ def _is_intact(manifest: Manifest) -> bool:
 
 def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs: str) -> Outcome:
     source, limit = job.source, job.params.maximum_failure_fraction
-    events = materialise(tagged_events(source.events, source.items, job.params))
+    baskets = with_baskets(source.events, job.shop.timezone, source.ends)
+    events = materialise(tagged_events(baskets, source.items, job.params))
     feed = _feed(events, schemas.EVENTS, source.ends, job)
     months, n_reused = collect_months(
         feed, earlier.events, job.places("events"), job.validator, limit
@@ -216,9 +218,12 @@ def _counts_after_departments(events: "Table") -> dict[str, int]:
     counts = kept.aggregate(
         n_users_after_departments=kept.user_id.nunique(),
         n_items_after_departments=kept.item_id.nunique(),
-        n_baskets_after_departments=kept.basket_id.nunique(),
     )
-    return dict(counts.to_pyarrow().to_pylist()[0])
+    baskets = kept.select("user_id", "basket_id").dropna("basket_id").distinct().count()
+    return {
+        **counts.to_pyarrow().to_pylist()[0],
+        "n_baskets_after_departments": baskets.to_pyarrow().as_py(),
+    }
 
 
 def read_events(folder: Path) -> pa.Table:
@@ -245,7 +250,7 @@ def _totals(events: pa.Table, job: Job) -> dict[str, Any]:
     return {
         "n_users": pc.count_distinct(events["user_id"]).as_py(),
         "n_items": pc.count_distinct(events["item_id"]).as_py(),
-        "n_baskets": pc.count_distinct(events["basket_id"], mode="only_valid").as_py(),
+        "n_baskets": count_baskets(events),
         "first": f"{span['min'].astimezone(zone):%Y-%m-%d}",
         "last": f"{span['max'].astimezone(zone):%Y-%m-%d}",
     }

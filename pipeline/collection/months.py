@@ -165,12 +165,15 @@ def split(table: pa.Table, reasons: dict[int, str]) -> tuple[pa.Table, pa.Table]
 
 
 def _activity(table: pa.Table) -> dict[str, int]:
-    """Return how many users and baskets there are, for tables that know them."""
+    """Return how many users and baskets there are, for a table that knows them."""
     import pyarrow.compute as pc
 
-    names = {"n_users": "user_id", "n_baskets": "basket_id"}
-    return {
-        count: int(pc.count_distinct(table[column]).as_py())
-        for count, column in names.items()
-        if column in table.column_names
-    }
+    if "basket_id" not in table.column_names:
+        return {}
+    n_users = int(pc.count_distinct(table["user_id"]).as_py())
+    return {"n_users": n_users, "n_baskets": count_baskets(table)}
+
+
+def count_baskets(events: pa.Table) -> int:
+    """Return how many baskets there are: one name may stand for baskets of several users."""
+    return len(events.group_by(["user_id", "basket_id"]).aggregate([]))

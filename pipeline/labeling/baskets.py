@@ -2,8 +2,8 @@
 
 Design choices:
 
-- A basket is what was paid together. Views and carts that count belong to the basket of their
-  session, or else to the session; without either, a user's local day is the basket.
+- A basket is what collection says (pipeline/baskets.py): what was paid together, and the views and
+  carts of the same visit, where they count.
 - A return cancels the latest purchase of that item by that user, if it comes within the horizon
   and before the label window closes. Later returns are not yet known then.
 - History is not labels: what is cancelled or dropped here was still bought.
@@ -19,22 +19,21 @@ from pipeline.labeling.windows import Window
 from pipeline.params import LabelingParams
 
 LINE_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
-LINE_COLUMNS += ["session_id", "store_id", "source"]
+LINE_COLUMNS += ["store_id", "source"]
 
 
-def basket_lines(events: pd.DataFrame, params: LabelingParams, timezone: str) -> pd.DataFrame:
+def basket_lines(events: pd.DataFrame, params: LabelingParams) -> pd.DataFrame:
     """Return one row per basket and item of the events that count, ordered by basket and item.
 
     Args:
         events: schemas.EVENTS.
         params: What each event type weighs.
-        timezone: The shop's.
 
     Returns:
         user_id, basket_id, item_id, timestamp (first), weight (largest), quantity and value
         (sums over purchases), n_purchases, store_id (of the first), returned_at (NaT if kept).
     """
-    counted = counted_events(events, params, timezone)
+    counted = counted_events(events, params)
     bought = counted["event_type"] == "purchase"
     counted = counted.assign(
         value=(counted["quantity"] * counted["price"]).where(bought, 0.0),
@@ -54,25 +53,10 @@ def basket_lines(events: pd.DataFrame, params: LabelingParams, timezone: str) ->
     return lines.assign(returned_at=_returned_at(lines, events, params))
 
 
-def counted_events(events: pd.DataFrame, params: LabelingParams, timezone: str) -> pd.DataFrame:
-    """Return the events that count as wanted, each with its `weight` and a basket."""
+def counted_events(events: pd.DataFrame, params: LabelingParams) -> pd.DataFrame:
+    """Return the events that count as wanted, each with its `weight`."""
     weight = events["event_type"].map(params.event_weights).fillna(0.0).astype("float64")
-    counted = events.assign(weight=weight)[weight > 0]
-    return counted.assign(basket_id=_basket_ids(counted, timezone))
-
-
-def _basket_ids(events: pd.DataFrame, timezone: str) -> pd.Series:
-    """Return a basket per event: its own, its session's, the session, or the user's day."""
-    own = events["basket_id"].astype("object")
-    if own.notna().all():
-        return events["basket_id"].astype("str")
-    day = events["timestamp"].dt.tz_convert(timezone).dt.strftime("%Y-%m-%d").astype("object")
-    session = events["session_id"].astype("object")
-    with_both = events[own.notna() & session.notna()].sort_values(["timestamp", "basket_id"])
-    paid = with_both.drop_duplicates(["user_id", "session_id"]).set_index(["user_id", "session_id"])
-    visits = pd.MultiIndex.from_arrays([events["user_id"].astype("object"), session])
-    of_session = pd.Series(paid["basket_id"].reindex(visits).to_numpy(), index=events.index)
-    return own.fillna(of_session).fillna(session).fillna(day).astype("str")
+    return events.assign(weight=weight)[weight > 0]
 
 
 def _returned_at(lines: pd.DataFrame, events: pd.DataFrame, params: LabelingParams) -> pd.Series:

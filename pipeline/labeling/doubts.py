@@ -45,7 +45,7 @@ def find_doubts(
         _duplicates(found, params),
         _automated(found, params, timezone),
         _zero_value(found),
-        _conflicts(found, events, params, timezone),
+        _conflicts(found, events, params),
     ]
     doubts = pd.concat([part for part in parts if len(part)] or parts[:1])
     return doubts.sort_values(COLUMNS, ignore_index=True)
@@ -136,12 +136,10 @@ def _zero_value(found: Baskets) -> pd.DataFrame:
     return _doubts(free["basket"], "zero value", evidence, free["item_id"])
 
 
-def _conflicts(
-    found: Baskets, events: pd.DataFrame, params: LabelingParams, timezone: str
-) -> pd.DataFrame:
+def _conflicts(found: Baskets, events: pd.DataFrame, params: LabelingParams) -> pd.DataFrame:
     if events["source"].nunique() < 2:  # noqa: PLR2004  one source cannot contradict itself
         return _doubts(pd.Series(dtype="int64"), "conflicting sources", [])
-    bought = counted_events(events, params, timezone)
+    bought = counted_events(events, params)
     bought = bought[bought["event_type"] == "purchase"]
     bought = bought.assign(value=bought["quantity"] * bought["price"])
     keys = ["user_id", "basket_id", "item_id"]

@@ -84,7 +84,7 @@ def examine(
     Raises:
         DataQualityError: The windows reach beyond the data, or one holds no basket.
     """
-    lines = basket_lines(tables.events, params, shop.timezone)
+    lines = basket_lines(tables.events, params)
     found = gather(lines, tables.offers, shop, params)
     decided = resolve(decisions, found)
     warn_of(without_effect(decided))

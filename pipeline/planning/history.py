@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.baskets import with_baskets
 from pipeline.earlier import EarlierLines
 from pipeline.engine import fetch
 from pipeline.errors import DataQualityError
@@ -99,7 +100,7 @@ def read_history(source: Source, params: Params) -> History:
         )
     items = fetch(source.items.select("item_id", "type").distinct(on="item_id", keep="first"))
     until = microseconds(params.shop.windows().validation_start)
-    history = build_history(rows, items, params.shop.timezone, until)
+    history = build_history(rows, items, until)
     return replace(history, maximum_lines=params.shop.maximum_user_lines)
 
 
@@ -111,9 +112,9 @@ def _counted(source: Source, params: Params) -> "Table":
     counted = [name for name, weight in weights.items() if weight > 0]
     end = params.shop.windows().test_start.replace(tzinfo=None)
     listed = source.items.select("item_id", "department").distinct(on="item_id", keep="first")
-    events = source.events
+    events = with_baskets(source.events, params.shop.timezone, source.ends)
     events = events.filter(
-        *(_is_id(events[name]) for name in ("user_id", "item_id")),
+        *(_is_id(events[name]) for name in ("user_id", "item_id", "basket_id")),
         events.event_type.isin(counted),
         events.timestamp < ibis.literal(end, "timestamp(6)"),
         events.quantity <= params.collection.maximum_quantity,
@@ -122,27 +123,25 @@ def _counted(source: Source, params: Params) -> "Table":
     joined = events.left_join(listed, "item_id").drop("item_id_right")
     dropped = joined.department.isin(params.collection.dropped_departments)
     kept = joined.filter(~ibis.coalesce(dropped, ibis.literal(value=False)))
-    basket = ibis.coalesce(kept.basket_id, kept.session_id)
-    return kept.select("user_id", "item_id", "timestamp", basket_id=basket)
+    return kept.select("user_id", "item_id", "timestamp", "basket_id")
 
 
 def _is_id(column: "StringColumn") -> "BooleanValue":
     return column.notnull() & ~column.re_search(NOT_AN_ID)
 
 
-def build_history(rows: pa.Table, items: pa.Table, timezone: str, until: int) -> History:
+def build_history(rows: pa.Table, items: pa.Table, until: int) -> History:
     """Return `rows` as sorted arrays.
 
     Args:
-        rows: user_id, item_id, timestamp and basket_id (null: the user's local day is the basket).
+        rows: user_id, item_id, timestamp and basket_id.
         items: item_id and type.
-        timezone: The shop's.
         until: Items are numbered by their popularity before this moment.
     """
     user, user_ids = _encode(rows["user_id"])
     item, item_ids = _encode(rows["item_id"])
     time = rows["timestamp"].cast(pa.int64()).to_numpy()
-    name, names = _encode(_basket_names(rows, timezone))
+    name, names = _encode(rows["basket_id"])
     pairs, basket = np.unique(user * len(names) + name, return_inverse=True)
     starts = np.full(len(pairs), np.iinfo(np.int64).max)
     np.minimum.at(starts, basket, time)
@@ -179,15 +178,6 @@ def _encode(column: pa.ChunkedArray) -> tuple[Ints, Strings]:
     order = np.argsort(values)
     place = np.argsort(order)
     return place[encoded.indices.to_numpy()].astype(np.int64), values[order]
-
-
-def _basket_names(rows: pa.Table, timezone: str) -> pa.ChunkedArray:
-    import pyarrow.compute as pc
-
-    if rows["basket_id"].null_count == 0:
-        return rows["basket_id"]
-    local = rows["timestamp"].cast(pa.timestamp("us", tz=timezone))
-    return pc.coalesce(rows["basket_id"], pc.strftime(local, format="%Y-%m-%d"))
 
 
 def _by_popularity(sold: Ints, n_items: int) -> Ints:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.earlier import EarlierLines
+from pipeline.errors import SchemaError
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Ints, Vocabulary
 from pipeline.recommenders.wall_clock import Seconds, hours_of_week, to_seconds
 
@@ -99,8 +100,8 @@ def build_histories(
 ) -> Histories:
     """Return the purchases in `events` (columns of schemas.EVENTS) in the layout of `Histories`.
 
-    Lines of one item in one basket become one. Purchases without a basket count as one basket
-    per moment. Items that are not in the vocabulary are left out; their baskets still count.
+    Lines of one item in one basket become one. Items that are not in the vocabulary are left out;
+    their baskets still count.
 
     Args:
         events: All of them.
@@ -110,7 +111,7 @@ def build_histories(
     bought = events[events["event_type"] == "purchase"]
     users, user_ids = pd.factorize(bought["user_id"], sort=True)
     seconds = to_seconds(bought["timestamp"])
-    basket = _basket_codes(bought, users, seconds)
+    basket = _basket_codes(bought, users)
     began = np.full(basket.max(initial=-1) + 1, np.inf)
     np.minimum.at(began, basket, seconds)
     store, store_ids = _store_codes(bought)
@@ -157,17 +158,17 @@ def _store_codes(bought: pd.DataFrame) -> tuple[Ints, tuple[str, ...]]:
     return (codes + 1).astype(np.int32), tuple(str(name) for name in names)
 
 
-def _basket_codes(bought: pd.DataFrame, users: Longs, seconds: Seconds) -> Longs:
-    """Return one code per user and basket id, or per user and moment where there is no id."""
-    alone = bought["basket_id"].isna().to_numpy()
+def _basket_codes(bought: pd.DataFrame, users: Longs) -> Longs:
+    """Return one code per user and basket id."""
     ids = pd.factorize(bought["basket_id"])[0].astype(np.int64)
+    if (ids < 0).any():
+        raise SchemaError(
+            "Every purchase needs a basket_id; collection gives it one",
+            received=f"{int((ids < 0).sum())} purchases without one",
+            action="Run `uv run dvc repro collection`.",
+        )
     pairs = ids * (int(users.max(initial=0)) + 1) + users
-    known = np.asarray(pd.factorize(pairs)[0], dtype=np.int64)
-    if not alone.any():
-        return known
-    moments = pd.DataFrame({"user": users, "second": seconds})[alone]
-    known[alone] = known.max(initial=-1) + 1 + moments.groupby(["user", "second"]).ngroup()
-    return known
+    return np.asarray(pd.factorize(pairs)[0], dtype=np.int64)
 
 
 def _numbers_of(lines: pd.DataFrame) -> Longs:

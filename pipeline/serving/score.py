@@ -32,7 +32,7 @@ from pipeline.params import read_params
 from pipeline.releases.place import Place
 from pipeline.releases.watch import first_bundle
 from pipeline.serving.score_formats import SCHEMA, WRITERS, writer_of
-from pipeline.shelf.answering import Answering, Asked, as_of_moment
+from pipeline.shelf.answering import Answering, Asked, as_of_moment, zone_of
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.overlay import read_overlay
 from pipeline.shelf.payloads import RecommendedItem, RecommendRequest, parse_recommend
@@ -96,7 +96,8 @@ def _load() -> tuple[Answering, AbstractSet[int], SuppressionList]:
     bundle = first_bundle(place, load_bundle)
     store = EventStore(store_of(os.environ, params.event_store))
     vocabulary = bundle.recommender.vocabulary
-    overlay = read_overlay(store, vocabulary, as_of_moment(bundle.manifest))
+    manifest = bundle.manifest
+    overlay = read_overlay(store, vocabulary, as_of_moment(manifest), zone_of(manifest))
     blocked = Availability(store, vocabulary).blocked
     store.close()
     return Answering(bundle, overlay, params), blocked, store.suppressed

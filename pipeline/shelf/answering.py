@@ -276,5 +276,10 @@ def as_of_moment(manifest: dict[str, Any]) -> datetime:
     '2017-12-04T05:00:00+00:00'
     """
     moment = datetime.fromisoformat(str(manifest["as_of"]))
-    zone = ZoneInfo(str(manifest["timezone"]))
+    zone = zone_of(manifest)
     return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+
+
+def zone_of(manifest: dict[str, Any]) -> ZoneInfo:
+    """Return the time zone of the shop that a bundle was made for."""
+    return ZoneInfo(str(manifest["timezone"]))

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from pipeline.baskets import basket_of
 from pipeline.event_store.store import EventStore, StoredEvent
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY, Vocabulary
@@ -32,7 +34,7 @@ class Seen:
     kind: str
     quantity: float
     price: float
-    basket: str | None
+    basket: str
     store: str | None
 
 
@@ -123,6 +125,7 @@ class Overlay:
 
     vocabulary: Vocabulary
     since: float
+    zone: ZoneInfo
     _timelines: dict[str, Timeline] = field(default_factory=dict)
     _ids: dict[str, set[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -138,7 +141,7 @@ class Overlay:
                 grouped[event.user_id].append(event)
         for user_id, new in grouped.items():
             items = self.vocabulary.encode([event.item_id for event in new]).tolist()
-            seen = [_seen(event, item) for event, item in zip(new, items, strict=True)]
+            seen = [_seen(event, item, self.zone) for event, item in zip(new, items, strict=True)]
             with self._lock:
                 self._put(user_id, seen)
 
@@ -180,18 +183,20 @@ class Overlay:
         return sum(timeline.length for timeline in self._timelines.values())
 
 
-def read_overlay(store: EventStore, vocabulary: Vocabulary, as_of: datetime) -> Overlay:
-    """Return what the store knows since `as_of`.
+def read_overlay(
+    store: EventStore, vocabulary: Vocabulary, as_of: datetime, zone: ZoneInfo
+) -> Overlay:
+    """Return what the store knows since `as_of`; `zone` is the shop's.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    overlay = Overlay(vocabulary, since=as_of.timestamp())
+    overlay = Overlay(vocabulary, since=as_of.timestamp(), zone=zone)
     overlay.extend(store.events_since(as_of))
     return overlay
 
 
-def _seen(event: StoredEvent, item: int) -> Seen:
+def _seen(event: StoredEvent, item: int, zone: ZoneInfo) -> Seen:
     return Seen(
         event_id=event.event_id,
         time=event.timestamp.timestamp(),
@@ -199,7 +204,7 @@ def _seen(event: StoredEvent, item: int) -> Seen:
         kind=event.event_type,
         quantity=event.quantity,
         price=event.price,
-        basket=event.basket_id,
+        basket=basket_of(event.basket_id, event.session_id, event.timestamp, zone),
         store=event.store_id,
     )
 

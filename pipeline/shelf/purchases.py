@@ -15,15 +15,12 @@ from pipeline.shelf.overlay import Seen
 
 
 class NewPurchases:
-    """Baskets numbered in time order, one line per item of each.
-
-    Purchases without a basket count as one basket per moment. A basket of unknown items counts.
-    """
+    """Baskets numbered in time order, one line per item of each; a basket of unknown items counts."""
 
     def __init__(self, histories: Histories) -> None:
         """Begin without any; `histories` know the codes of the stores."""
         self._histories = histories
-        self._baskets: dict[str | float, int] = {}
+        self._baskets: dict[str, int] = {}
         self._in_time_order: list[int] = []
         self._number, self._began, self._store = array("i"), array("d"), array("i")
         self._lines: dict[tuple[int, int], int] = {}
@@ -73,8 +70,7 @@ class NewPurchases:
         return line
 
     def _basket_of(self, event: Seen) -> int:
-        key = event.time if event.basket is None else event.basket
-        basket = self._baskets.setdefault(key, len(self._began))
+        basket = self._baskets.setdefault(event.basket, len(self._began))
         if basket == len(self._began):
             self._number.append(len(self._in_time_order))
             self._began.append(event.time)

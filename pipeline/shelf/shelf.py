@@ -13,7 +13,7 @@ from pipeline.event_store.tables import StoredEvent
 from pipeline.params import ServingParams
 from pipeline.recommenders.recommender import SLOTS
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
-from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment
+from pipeline.shelf.answering import Answering, Asked, ModelBundle, as_of_moment, zone_of
 from pipeline.shelf.availability import Availability
 from pipeline.shelf.common import Common
 from pipeline.shelf.explaining import ExplainAnswer, explanation_of
@@ -72,7 +72,7 @@ class Shelf:
         self._store = store
         vocabulary = bundle.recommender.vocabulary
         as_of = as_of_moment(bundle.manifest)
-        self._overlay = Overlay(vocabulary, since=as_of.timestamp())
+        self._overlay = Overlay(vocabulary, since=as_of.timestamp(), zone=zone_of(bundle.manifest))
         self.answering = Answering(bundle, self._overlay, params)
         self.version = self.answering.version
         self.availability = Availability(store, vocabulary)

@@ -7,7 +7,7 @@ from tests.weekly_shop import event, frame, labeling, moment
 
 
 def lines(events: pd.DataFrame, **changes: object) -> pd.DataFrame:
-    return basket_lines(events, labeling(**changes), "UTC")
+    return basket_lines(events, labeling(**changes))
 
 
 def test_the_same_item_twice_in_a_basket_is_one_line() -> None:
@@ -20,24 +20,6 @@ def test_the_same_item_twice_in_a_basket_is_one_line() -> None:
     assert found[["quantity", "value", "n_purchases", "weight"]].to_numpy().tolist() == [
         [3.0, 10.0, 2.0, 1.0]
     ]
-
-
-def test_events_without_a_basket_belong_to_their_session_and_else_to_the_day() -> None:
-    found = lines(
-        frame(
-            event("ann", "tea", "2024-01-01T09:00", None, event_type="cart", session_id="s1"),
-            event("ann", "milk", "2024-01-01T10:00", "b1", session_id="s1"),
-            event("ann", "rice", "2024-01-01T11:00", None, session_id="s2"),
-            event("ann", "salt", "2024-01-01T12:00", None),
-        ),
-        event_weights={"cart": 0.5, "purchase": 1.0},
-    )
-    assert dict(zip(found["item_id"], found["basket_id"], strict=True)) == {
-        "tea": "b1",
-        "milk": "b1",
-        "rice": "s2",
-        "salt": "2024-01-01",
-    }
 
 
 def test_earlier_baskets_are_those_that_began_strictly_before() -> None:

@@ -20,7 +20,7 @@ def moment(day: float) -> int:
     return microseconds(START + timedelta(days=day))
 
 
-def history(*lines: tuple[str, str, float, str | None], timezone: str = "UTC") -> History:
+def history(*lines: tuple[str, str, float, str]) -> History:
     """Lines (user, item, day, basket) of a shop whose items have types t1 (a, b) and t2 (c)."""
     users, items, days, baskets = zip(*lines, strict=True)
     rows = pa.table(
@@ -34,7 +34,7 @@ def history(*lines: tuple[str, str, float, str | None], timezone: str = "UTC") -
         }
     )
     types = pa.table({"item_id": ["a", "b", "c"], "type": ["t1", "t1", "t2"]})
-    return build_history(rows, types, timezone, moment(1000))
+    return build_history(rows, types, moment(1000))
 
 
 def names(found: History, numbers: np.ndarray) -> list[str]:
@@ -74,13 +74,6 @@ def test_an_item_counts_once_per_basket_at_the_baskets_first_moment() -> None:
 
 def test_the_same_basket_id_of_two_users_is_two_baskets() -> None:
     assert len(history(("u", "a", 0, "1"), ("v", "a", 0, "1")).basket_user) == 2
-
-
-def test_without_basket_ids_the_local_day_is_the_basket() -> None:
-    late, early = 0.1, 0.9  # 02:24 and 21:36 UTC: in New York 31 December and 1 January
-    lines = (("u", "a", late, None), ("u", "b", early, None))
-    assert len(history(*lines).basket_user) == 1
-    assert len(history(*lines, timezone="America/New_York").basket_user) == 2
 
 
 def test_requests_have_enough_earlier_baskets() -> None:

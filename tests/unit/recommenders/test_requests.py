@@ -28,10 +28,10 @@ ROWS = [
     ("ann", "caviar", "2024-01-03T09:00Z", "purchase", 1.0, 90.0, "a2"),
     ("ann", "tea", "2024-01-05T09:30Z", "purchase", 1.0, 4.0, "a3"),
     ("ann", "milk", "2024-01-05T09:00Z", "purchase", 1.0, 2.0, "a3"),
-    ("bob", "tea", "2024-01-04T10:00Z", "purchase", 1.0, 4.0, None),
-    ("bob", "tea", "2024-01-02T10:00Z", "purchase", 2.0, 4.0, None),
-    ("bob", "bread", "2024-01-02T10:00Z", "purchase", 1.0, 3.0, None),
-    ("cid", "tea", "2024-01-02T10:00Z", "view", 0.0, 0.0, None),
+    ("bob", "tea", "2024-01-04T10:00Z", "purchase", 1.0, 4.0, "b2"),
+    ("bob", "tea", "2024-01-02T10:00Z", "purchase", 2.0, 4.0, "b1"),
+    ("bob", "bread", "2024-01-02T10:00Z", "purchase", 1.0, 3.0, "b1"),
+    ("cid", "tea", "2024-01-02T10:00Z", "view", 0.0, 0.0, "c1"),
 ]
 
 

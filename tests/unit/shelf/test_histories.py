@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -60,11 +61,17 @@ def some_events(seed: int, n: int) -> pd.DataFrame:
     return events.assign(basket_id=events["basket_id"].mask(alone))
 
 
+def with_days(events: pd.DataFrame) -> pd.DataFrame:
+    """What collection makes of purchases without a basket: the shop's day is theirs."""
+    days = events["timestamp"].dt.tz_convert(ZONE).dt.strftime("%Y-%m-%d")
+    return events.assign(basket_id=events["basket_id"].fillna(days))
+
+
 def builder_of(
     events: pd.DataFrame, attributes: pd.DataFrame | None = None
 ) -> tuple[RequestBuilder, Overlay]:
     histories = build_histories(events[events["timestamp"] < AS_OF], VOCABULARY)
-    overlay = Overlay(VOCABULARY, since=AS_OF.timestamp())
+    overlay = Overlay(VOCABULARY, since=AS_OF.timestamp(), zone=ZoneInfo(ZONE))
     codes = pd.DataFrame(index=pd.Index([], dtype=str)) if attributes is None else attributes
     builder = RequestBuilder(
         histories, codes, overlay, timezone=ZONE, cart_hours=24, viewed_minutes=60
@@ -94,7 +101,7 @@ def test_a_live_request_equals_the_one_that_training_builds(seed: int, days: flo
         part = later.iloc[start : start + 7]
         overlay.extend(stored(start + i, row) for i, row in enumerate(part.itertuples(index=False)))
     moment = AS_OF + timedelta(days=days)
-    everything = build_histories(events, VOCABULARY)
+    everything = build_histories(with_days(events[events["timestamp"] < moment]), VOCABULARY)
     for user_id in ("ann", "bob", "cat", "nobody"):
         expected = build_requests(
             everything,
