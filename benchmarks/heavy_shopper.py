@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def serving(n_lines: int) -> dict[str, Any]:
     known = tiny_shop.events()
     vocabulary = Vocabulary(tuple(sorted(known["item_id"].unique())))
     histories = build_histories(known, vocabulary, **_cap(build_histories))
-    overlay = Overlay(vocabulary, since=tiny_shop.START.timestamp())
+    overlay = Overlay(vocabulary, since=tiny_shop.START.timestamp(), zone=ZoneInfo("UTC"))
     codes = pd.DataFrame(index=pd.Index([], dtype=str))
     builder = RequestBuilder(
         histories, codes, overlay, timezone="UTC", cart_hours=24, viewed_minutes=60

@@ -15,7 +15,7 @@ from pipeline.shelf.overlay import Seen
 
 
 class NewPurchases:
-    """Baskets numbered in time order, one line per item of each; a basket of unknown items counts."""
+    """Baskets numbered in time order, one line per item; a basket of unknown items counts."""
 
     def __init__(self, histories: Histories) -> None:
         """Begin without any; `histories` know the codes of the stores."""
