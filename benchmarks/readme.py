@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline.gates import acceptance_of
+from pipeline.gates import acceptance_of, check_gate
 from pipeline.verdicts import PHASES, Verdict
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -234,7 +234,12 @@ def _node(x: float, y: float, verdict: Verdict) -> str:
 
 
 def main() -> None:
-    """Rewrite the measured parts of the README, and docs/endpoint.md."""
+    """Rewrite the measured parts of the README, and docs/endpoint.md.
+
+    Raises:
+        GateError: Testing did not let the model that it measured go on.
+    """
+    check_gate("the README", "testing")
     parts = {
         "quality-rolling": quality_table("rolling"),
         "quality-first-basket": quality_table("first_basket"),
