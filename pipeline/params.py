@@ -80,6 +80,12 @@ class GuardrailParams(Section):
     maximum_fairness_gap: float = Field(ge=0, le=1)
 
 
+class BudgetParams(Section):
+    """Whether a cycle that costs more than its guardrails is stopped, or warned of."""
+
+    hard: bool
+
+
 class PlanningParams(Section):
     """Objective, target, guardrails, and how much data is enough."""
 
@@ -88,6 +94,7 @@ class PlanningParams(Section):
     minimum_gain: float = Field(ge=0)
     target_headroom_fraction: float = Field(ge=0, le=1)
     guardrails: GuardrailParams
+    budget: BudgetParams
     minimum_users: int = Field(ge=1)
     minimum_baskets_per_user: float = Field(ge=0)
     minimum_history_days: int = Field(ge=1)
@@ -142,7 +149,7 @@ class LabelingParams(Section):
     train_windows: int = Field(ge=1)
     train_window_days: int = Field(ge=1)
     train_examples_per_user_window: int = Field(ge=1)
-    test_examples_per_user_window: int = Field(ge=1)
+    maximum_user_baskets: int = Field(ge=1)
     horizon_days: int = Field(ge=1)
     cart_fraction: float = Field(ge=0, le=1)
     n_negatives: int = Field(ge=1)

@@ -25,6 +25,7 @@ from pipeline.artefacts import write_verdict
 from pipeline.errors import EvergreenError
 from pipeline.gates import Acceptance, check_gate, may_go_on
 from pipeline.params import Params, read_params
+from pipeline.stage_cost import measured_cost
 from pipeline.tracking import Run, tracked_phase
 from pipeline.verdicts import Phase, Verdict
 
@@ -130,7 +131,10 @@ def part(
 
             def run_part(params: Params) -> int:
                 accepted = check_gate(module, after)
-                with tracked_phase(phase, params, name) as run:
+                with (
+                    tracked_phase(phase, params, name) as run,
+                    measured_cost(f"{module}@{name}", run),
+                ):
                     _note(accepted, run)
                     function(name, params, run)
                 return 0
@@ -145,7 +149,7 @@ def part(
 def _run(phase: Phase, after: Phase | None, function: Callable[[Params, Run], Verdict]) -> int:
     def run_phase(params: Params) -> int:
         accepted = check_gate(phase, after)
-        with tracked_phase(phase, params) as run:
+        with tracked_phase(phase, params) as run, measured_cost(phase, run):
             _note(accepted, run)
             verdict = function(params, run)
             write_verdict(verdict)

@@ -18,6 +18,7 @@ REASONS = {
     "bulk": ("keep", "larger than almost all baskets: for a household, or for a business?"),
     "duplicate": ("drop", "the same items by the same shopper minutes before"),
     "automated": ("drop", "a rhythm or a number of baskets that no household has"),
+    "heavy account": ("drop", "more purchases than any household has: a guest, or a reseller?"),
     "zero value": ("keep", "nothing was paid: a gift, or an error of the till?"),
     "conflicting sources": ("drop", "sources tell of different quantities or prices"),
 }
@@ -27,7 +28,11 @@ COLUMNS = ["basket", "item_id", "reason", "evidence"]
 
 
 def find_doubts(
-    found: Baskets, events: pd.DataFrame, params: LabelingParams, timezone: str
+    found: Baskets,
+    events: pd.DataFrame,
+    params: LabelingParams,
+    timezone: str,
+    maximum_user_lines: int | None = None,
 ) -> pd.DataFrame:
     """Return one row per doubt, ordered by basket, item and reason.
 
@@ -36,6 +41,7 @@ def find_doubts(
         events: schemas.EVENTS, for what each source says.
         params: Where doubt begins.
         timezone: The shop's: a busy day is a local one.
+        maximum_user_lines: An account with more lines is doubtful as a whole; None for none.
 
     Returns:
         basket (position), item_id ("" for the whole basket), reason, evidence.
@@ -44,6 +50,7 @@ def find_doubts(
         _bulk(found, params),
         _duplicates(found, params),
         _automated(found, params, timezone),
+        _heavy(found, maximum_user_lines),
         _zero_value(found),
         _conflicts(found, events, params),
     ]
@@ -128,6 +135,14 @@ def evenly_spaced(bought: pd.DataFrame, params: LabelingParams) -> pd.Series:
         for count, value in zip(rhythm["count"].reindex(even.index), even, strict=True)
     ]
     return pd.Series(shown, index=even.index, dtype="object")
+
+
+def _heavy(found: Baskets, maximum: int | None) -> pd.DataFrame:
+    """Return the baskets inside the windows of accounts with more lines than `maximum`."""
+    lines = found.baskets.groupby("user_id")["n_items"].transform("sum")
+    doubtful = (lines > (np.inf if maximum is None else maximum)) & (found.baskets["window"] >= 0)
+    evidence = [f"the account bought {n:,} lines" for n in lines[doubtful]]
+    return _doubts(found.baskets["basket"][doubtful], "heavy account", evidence)
 
 
 def _zero_value(found: Baskets) -> pd.DataFrame:

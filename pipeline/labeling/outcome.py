@@ -90,7 +90,7 @@ def examine(
     warn_of(without_effect(decided))
     dropped = lines_that(decided[decided["decision"] == "drop"], found)
     labelled = label(found, tables.offers, dropped, shop, params)
-    doubts = find_doubts(found, tables.events, params, shop.timezone)
+    doubts = find_doubts(found, tables.events, params, shop.timezone, shop.maximum_user_lines)
     waiting = undecided(doubts, decided)
     balances = balance(labelled, tables.items, params.minimum_earlier_baskets)
     counts = audit(labelled, doubts, waiting, tables.items, params.bulk_quantile)

@@ -2,7 +2,7 @@
 
 - `rolling`: at the start of a basket. Of training a few per user and window, drawn by hash; of
   validation, test and production all, but of an account with more baskets than any household has
-  only so many, drawn in the same way.
+  as few as of training.
 - `first_basket`: at the cut-off, for the user's first basket after it within the horizon: when
   and where it will be is not known.
 """
@@ -47,9 +47,10 @@ def rolling(
     enough = baskets["n_earlier_baskets"] >= params.minimum_earlier_baskets
     chosen = baskets[(baskets["window"] >= 0) & baskets["wanted"] & enough]
     training = np.array([w.split == "train" for w in windows])[chosen["window"]]
-    drawn = _draw(chosen[training], params.train_examples_per_user_window, seed)
-    others = _at_most(chosen[~training], params.test_examples_per_user_window, seed)
-    kept = pd.concat([drawn, others])
+    size = chosen.groupby(["user_id", "window"])["basket"].transform("size")
+    few = training | (size > params.maximum_user_baskets).to_numpy()
+    drawn = _draw(chosen[few], params.train_examples_per_user_window, seed)
+    kept = pd.concat([drawn, chosen[~few]])
     return _examples("rolling", kept, windows, kept["timestamp"])
 
 
@@ -58,14 +59,6 @@ def _draw(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     shuffled = baskets.assign(draw=uniform(seed, "training basket", users, ids))
     shuffled = shuffled.sort_values(["user_id", "window", "draw", "basket_id"], kind="stable")
     return shuffled.groupby(["user_id", "window"], sort=False).head(n)
-
-
-def _at_most(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """Return all baskets in their order, of a user with more than `n` in a window `n` of them."""
-    size = baskets.groupby(["user_id", "window"])["basket"].transform("size")
-    if not (size > n).any():
-        return baskets
-    return pd.concat([baskets[size <= n], _draw(baskets[size > n], n, seed)]).sort_index()
 
 
 def first_basket(

@@ -1,7 +1,7 @@
 """Lifecycle: how the circle stands, phase by phase, and what a person accepts of it.
 
 Reads:  reports/<phase>/verdict.json and data/accepted/<phase>.jsonl of every phase; dvc.lock and
-        what it names
+        what it names; for `estimates` the plan, the test metrics and reports/costs
 Writes: data/accepted/<phase>.jsonl, by `accept`
 """
 
@@ -59,6 +59,17 @@ def accept_verdict(arguments: argparse.Namespace) -> str:
     )
 
 
+def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as every command
+    """Return what planning estimated beside what happened."""
+    from pipeline import artefacts
+    from pipeline.lifecycle import estimates
+    from pipeline.planning.plan import read_plan
+
+    plan, tested = read_plan(), artefacts.TEST_METRICS
+    metrics = artefacts.read_json(tested) if tested.path.exists() else None
+    return estimates.as_text([*estimates.cost_rows(plan), *estimates.quality_rows(plan, metrics)])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.lifecycle",
@@ -75,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("phase", choices=PHASES, help="whose verdict", metavar="phase")
     accept.add_argument("--because", required=True, help="why; it is kept in git", metavar="REASON")
     accept.set_defaults(run=accept_verdict)
+    words = "what planning estimated beside what the phases took here and what the model reached"
+    estimates = commands.add_parser("estimates", help=words, description=f"Show {words}.")
+    estimates.set_defaults(run=show_estimates)
     return parser
 
 

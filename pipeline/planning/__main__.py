@@ -2,8 +2,8 @@
 
 Reads:  what collection.source names (files, or the installed Complete Journey package), up to
         the test window
-Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inventory, which is
-        no result, in reports/planning/latency.json
+Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inventory and speed,
+        which are no result, in reports/planning/latency.json
 """
 
 from pipeline import artefacts
@@ -16,15 +16,17 @@ from pipeline.verdicts import Verdict
 @stage("planning", after=None)
 def main(params: Params, run: Run) -> Verdict:
     """Plan, judge, and tell a manager."""
-    from pipeline.planning.machine import INVENTORY_PATH, inventory, warn_if_small
+    from pipeline.planning.machine import INVENTORY_PATH, calibrated, inventory, warn_if_small
     from pipeline.planning.page import page
     from pipeline.planning.planning import make_plan
+    from pipeline.planning.probe import slowness
     from pipeline.planning.viability import verdict
     from pipeline.sources import open_source
 
     machine = inventory()
     plan = make_plan(open_source(params.collection, params.shop), params)
-    conclusion = verdict(plan, params.planning)
+    machine = calibrated(machine, plan, slowness(machine.cores))
+    conclusion = verdict(plan, params.planning, machine.slowness)
     artefacts.write_json(plan.model_dump(mode="json"), artefacts.PLAN.path)
     page(plan, conclusion).write(artefacts.page("planning").path)
     artefacts.write_json(machine.model_dump(), INVENTORY_PATH)

@@ -1,5 +1,7 @@
 """What each stage will cost, by a straight line through what was measured on two cores.
 
+That machine is the reference: probe.py says how many times longer another one takes.
+
 seconds = start + lines x millions of event rows + others x millions of other rows
           + users x thousands of users
 GiB     = base + lines_gib x millions of event rows + items_gib x hundred thousands of items

@@ -76,17 +76,22 @@ class Requests:
 
 
 def requests_between(
-    history: History, start: int, minimum_earlier: int, maximum: int | None = None
+    history: History, start: int, minimum_earlier: int, heavy: tuple[int, int] | None = None
 ) -> Requests:
     """Return the baskets that begin at `start` or later, of users with enough earlier ones.
 
-    Of a user with more than `maximum` of them, only so many, evenly over time.
+    Args:
+        history: All lines.
+        start: Microseconds.
+        minimum_earlier: How many earlier baskets are enough.
+        heavy: More baskets than any household has, and how many of such a user's are chosen, evenly
+            over time. None for all.
     """
     inside = history.basket_time >= start
     warm = inside & (history.basket_order >= minimum_earlier)
     chosen = np.flatnonzero(warm if warm.any() else inside)
-    if maximum is not None:
-        chosen = chosen[_evenly(history.basket_user[chosen], maximum)]
+    if heavy is not None:
+        chosen = chosen[_evenly(history.basket_user[chosen], *heavy)]
     place = np.full(len(history.basket_user), -1)
     place[chosen] = np.arange(len(chosen))
     rows = place[history.basket]
@@ -100,15 +105,15 @@ def requests_between(
     )
 
 
-def _evenly(user: Ints, maximum: int) -> npt.NDArray[np.bool_]:
-    """Return which of the baskets, ordered by user and time, are among `maximum` of their user.
+def _evenly(user: Ints, maximum: int, few: int) -> npt.NDArray[np.bool_]:
+    """Return which baskets, ordered by user and time, count: `few` of who has above `maximum`.
 
-    >>> _evenly(np.array([0, 0, 1, 1, 1, 1]), 2).tolist()
-    [True, True, False, True, False, True]
+    >>> _evenly(np.array([0, 0, 0, 1, 1, 1, 1]), 3, 2).tolist()
+    [True, True, True, False, True, False, True]
     """
     n = np.bincount(user)[user]
     place = np.arange(len(user)) - np.searchsorted(user, user)
-    step = np.minimum(maximum, n)
+    step = np.where(n > maximum, few, n)
     return np.asarray((place + 1) * step // n > place * step // n)
 
 

@@ -16,7 +16,11 @@ GIB = 2**30
 
 
 class Machine(BaseModel):
-    """Cores, memory and free disk of where the pipeline runs."""
+    """Cores, memory and free disk of where the pipeline runs, and how fast it is.
+
+    `slowness` is how many times longer a phase takes than on the reference machine of costs.py,
+    `cycle_minutes` what a cycle of this plan is then expected to take here.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,6 +28,8 @@ class Machine(BaseModel):
     memory_gib: float
     available_memory_gib: float
     free_disk_gib: float
+    slowness: float = 1.0
+    cycle_minutes: float | None = None
 
 
 def inventory() -> Machine:
@@ -37,6 +43,20 @@ def inventory() -> Machine:
         available_memory_gib=round(memory.available / GIB, 2),
         free_disk_gib=round(shutil.disk_usage(Path.cwd()).free / GIB, 2),
     )
+
+
+def calibrated(machine: Machine, plan: Plan, slowness: float) -> Machine:
+    """Return the machine with its speed; log what a cycle is expected to take on it."""
+    minutes, limit = plan.minutes() * slowness, plan.guardrails.cycle_minutes
+    level = logging.WARNING if minutes > limit else logging.INFO
+    log.log(
+        level,
+        "A cycle is expected to take %.1f minutes on this machine (%.1f on the reference machine, "
+        "times %.2f); planning.guardrails.cycle_minutes is %g.",
+        *(minutes, plan.minutes(), slowness, limit),
+    )
+    update = {"slowness": round(slowness, 3), "cycle_minutes": round(minutes, 2)}
+    return machine.model_copy(update=update)
 
 
 def _all_cores() -> int:

@@ -158,8 +158,9 @@ def _costs(view: Page, plan: Plan) -> None:
                 "GiB": [round(c.memory_gib, 1) for c in plan.costs] + [round(plan.memory_gib(), 1)],
             }
         ),
-        "Estimated for two cores from the size of the source; pipeline/planning/costs.py has the "
-        "formula.",
+        "Estimated for the reference machine of two cores from the size of the source "
+        "(pipeline/planning/costs.py). `uv run python -m pipeline.lifecycle estimates` compares "
+        "it with what the phases then took.",
     )
 
 

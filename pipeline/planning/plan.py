@@ -45,6 +45,14 @@ class Missing(Part):
     switched_off: str
 
 
+class HeavyAccount(Part):
+    """An account with more purchase lines than shop.maximum_user_lines; nothing says whose."""
+
+    n_lines: int
+    n_baskets: int
+    line_fraction: float
+
+
 class Profile(Part):
     """What the source holds.
 
@@ -69,6 +77,7 @@ class Profile(Part):
     sparsity: float
     event_types: tuple[str, ...]
     missing: tuple[Missing, ...]
+    heavy_accounts: tuple[HeavyAccount, ...] = ()
 
 
 class Baseline(Estimate):
@@ -123,7 +132,7 @@ class LearningCurve(Part):
 
 
 class StageCost(Part):
-    """What a stage is expected to cost on two cores."""
+    """What a stage is expected to cost on the reference machine of two cores."""
 
     stage: Phase
     minutes: float

@@ -20,6 +20,7 @@ from pipeline.planning.counting import (
 from pipeline.planning.curves import learning_curves
 from pipeline.planning.estimates import Resampling
 from pipeline.planning.history import History, Ints, microseconds, read_history
+from pipeline.planning.outliers import name_heavy_accounts
 from pipeline.planning.plan import Baseline, Estimate, Plan, Target, Viability
 from pipeline.planning.policy import label_policy
 from pipeline.planning.profile import profile
@@ -53,7 +54,7 @@ def make_plan(source: Source, params: Params) -> Plan:
         history,
         until,
         params.labeling.minimum_earlier_baskets,
-        params.labeling.test_examples_per_user_window,
+        (params.labeling.maximum_user_baskets, params.labeling.train_examples_per_user_window),
     )
     _check_windows(history, requests, until, params)
     draw = Resampling(
@@ -66,6 +67,7 @@ def make_plan(source: Source, params: Params) -> Plan:
     best = max(methods[1:], key=lambda method: method.values.mean())
     assert best.way is not None
     about = profile(source, history, params)
+    name_heavy_accounts(history)
     metric, n_explore = params.planning.primary_metric, params.planning.explore_catalogue
     curves = learning_curves(history, requests, (best.way, best.own), params, draw)
     plan = Plan(

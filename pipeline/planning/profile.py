@@ -10,6 +10,7 @@ from pipeline.engine import fetch
 from pipeline.params import Params
 from pipeline.planning.estimates import rounded
 from pipeline.planning.history import History
+from pipeline.planning.outliers import heavy_accounts
 from pipeline.planning.plan import Missing, Profile
 from pipeline.planning.reach import repeat_fractions
 from pipeline.sources import Source
@@ -57,6 +58,7 @@ def profile(source: Source, history: History, params: Params) -> Profile:
         sparsity=rounded(1 - pairs / (n_users * n_items)),
         event_types=tuple(sorted(found["types"])),
         missing=_missing(found, source, n_known_users=len(users)),
+        heavy_accounts=heavy_accounts(history),
     )
 
 

@@ -1,64 +1,116 @@
 """Is it worth it? Each number beside its bound, and what it would take where one fails."""
 
 import math
+from collections.abc import Iterable
 
 from pipeline.params import PlanningParams
 from pipeline.planning.plan import Baseline, Plan
 from pipeline.planning.reach import EXPLORE
 from pipeline.verdicts import Evidence, Verdict, failing
 
+SHOWN = 5
 
-def verdict(plan: Plan, params: PlanningParams) -> Verdict:
-    """Return `proceed` when every bound holds, else `stop` with what it would take."""
-    evidence = evidence_of(plan, params)
+
+def verdict(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> Verdict:
+    """Return `proceed` when every bound that gates holds, else `stop` with what it would take.
+
+    Args:
+        plan: What was found.
+        params: The bounds.
+        slowness: How many times longer the phases take here than planned; only a hard budget asks.
+    """
+    evidence = evidence_of(plan, params, slowness)
     broken = [item.name for item in failing(evidence)]
     gain = plan.viability.gain
     if broken:
         return Verdict(
             phase="planning",
             status="stop",
-            cause="Going on is not worth it. Out of bounds: "
-            + ", ".join(name.replace("_", " ") for name in broken),
+            cause=f"Going on is not worth it. Out of bounds: {_names(broken)}",
             evidence=evidence,
-            action=" ".join(plan.viability.needs),
+            action=" ".join(needs(plan, params, slowness)),
         )
+    warnings = [item.name for item in evidence if not item.holds]
     return Verdict(
         phase="planning",
         status="proceed",
         cause=f"What shoppers bought before predicts their next basket: {plan.primary_metric} "
         f"{plan.baseline.value:.3f} by counting, {gain.value:.3f} more than the popular list "
-        f"({gain.low:.3f} to {gain.high:.3f}). A model should reach {plan.target.value:.3f}",
+        f"({gain.low:.3f} to {gain.high:.3f}). A model should reach {plan.target.value:.3f}"
+        + (f". Warnings: {_names(warnings)}" if warnings else ""),
         evidence=evidence,
         cost_minutes=round(plan.minutes(), 2),
         gain=round(plan.target.value - plan.baseline.value, 6),
     )
 
 
-def evidence_of(plan: Plan, params: PlanningParams) -> tuple[Evidence, ...]:
-    """Return every number that decides, with its bound."""
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
+def evidence_of(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[Evidence, ...]:
+    """Return every number beside its bound.
+
+    Whether the data are enough is for the gain's interval to say. How many users, baskets and days
+    there are, and how wide the interval is by itself, warns. So does a cost over budget, unless
+    the budget is hard.
+    """
     found, gain = plan.profile, plan.viability.gain
     best_possible = next(row for row in plan.ceiling if row.name == EXPLORE).best_metric
     wanted = popular(plan).value + params.minimum_gain
     width, limit = gain.half_width(), interval_limit(plan, params)
     return (
-        _at_least("users", found.n_users, params.minimum_users),
-        _at_least("baskets_per_user", found.baskets_per_user, params.minimum_baskets_per_user),
-        _at_least("history_days", found.history_days, params.minimum_history_days),
         _at_least(
             "gain_lower_bound",
             gain.low,
             params.minimum_gain,
-            f"{plan.baseline.name}: {gain.value:+.4f}, interval {gain.low:.4f} to {gain.high:.4f}",
+            note=f"{plan.baseline.name}: {gain.value:+.4f}, interval {gain.low:.4f} to "
+            f"{gain.high:.4f}",
         ),
-        _at_most("gain_half_width", round(width, 6), limit, "half of the gain's interval"),
         _at_least(
             "reachable_ceiling",
             best_possible,
             round(wanted, 6),
-            "a perfect ranking of all candidates; bound: popular plus the minimum gain",
+            note="a perfect ranking of all candidates; bound: popular plus the minimum gain",
         ),
-        _at_most("cycle_minutes", round(plan.minutes(), 2), params.guardrails.cycle_minutes),
-        _at_most("memory_gib", round(plan.memory_gib(), 2), params.guardrails.training_memory_gib),
+        _at_least(
+            "training_windows",
+            plan.label_policy.train_windows,
+            1,
+            note="that open after the first event and close before validation",
+        ),
+        _at_least("users", found.n_users, params.minimum_users, gates=False),
+        _at_least(
+            "baskets_per_user", found.baskets_per_user, params.minimum_baskets_per_user, gates=False
+        ),
+        _at_least("history_days", found.history_days, params.minimum_history_days, gates=False),
+        _at_most(
+            "gain_half_width",
+            round(width, 6),
+            limit,
+            note="half of the gain's interval",
+            gates=False,
+        ),
+        *_costs(plan, params, slowness),
+        _heavy(plan),
+    )
+
+
+def _costs(plan: Plan, params: PlanningParams, slowness: float) -> tuple[Evidence, Evidence]:
+    """Return the cost of a cycle: at the reference speed, or under a hard budget on this machine.
+
+    A verdict is the same on all machines but under a hard budget, and there it is so to the minute.
+    """
+    hard = params.budget.hard
+    minutes, note = round(plan.minutes(), 2), "on the reference machine of two cores"
+    if hard:
+        note = f"on this machine; {minutes:g} {note}"
+        minutes = math.ceil(plan.minutes() * slowness)
+    limits = params.guardrails
+    memory = round(plan.memory_gib(), 2)
+    return (
+        _at_most("cycle_minutes", minutes, limits.cycle_minutes, note=note, gates=hard),
+        _at_most("memory_gib", memory, limits.training_memory_gib, gates=hard),
     )
 
 
@@ -72,9 +124,9 @@ def interval_limit(plan: Plan, params: PlanningParams) -> float:
     return params.minimum_gain or max(plan.viability.gain.value, 0.0)
 
 
-def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
-    """Return what it would take to become viable, a sentence each; nothing when it is."""
-    broken = {item.name for item in evidence_of(plan, params) if not item.holds}
+def needs(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[str, ...]:
+    """Return what it would take to meet every bound, a sentence each; nothing when all hold."""
+    broken = {item.name for item in evidence_of(plan, params, slowness) if not item.holds}
     found = plan.profile
     sentences = []
     users = users_needed(plan, params)
@@ -89,6 +141,8 @@ def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
         sentences.append(f"About {math.ceil(longer):,} more weeks at the present pace of visits.")
     if "history_days" in broken:
         sentences.append(f"{params.minimum_history_days - found.history_days} more days of data.")
+    if "training_windows" in broken:
+        sentences.append("A later shop.as_of, or data that begin before the first training window.")
     if plan.viability.gain.high < params.minimum_gain:
         sentences.append(_about_gain(plan, params))
     if "reachable_ceiling" in broken:
@@ -98,7 +152,8 @@ def needs(plan: Plan, params: PlanningParams) -> tuple[str, ...]:
         )
     if "cycle_minutes" in broken or "memory_gib" in broken:
         sentences.append(
-            f"A larger budget than planning.guardrails: about {plan.minutes():.0f} minutes and "
+            f"A larger budget than planning.guardrails: about {plan.minutes() * slowness:.0f} "
+            "minutes and "
             f"{plan.memory_gib():.1f} GiB, or fewer training windows."
         )
     return tuple(sentences)
@@ -137,9 +192,32 @@ def _about_gain(plan: Plan, params: PlanningParams) -> str:
     )
 
 
-def _at_least(name: str, value: float, bound: float, note: str = "") -> Evidence:
-    return Evidence(name=name, value=value, bound=bound, holds=value >= bound, note=note)
+def _heavy(plan: Plan) -> Evidence:
+    """Warn of accounts that are no household; they are capped, so they stop nothing."""
+    accounts = plan.profile.heavy_accounts
+    note = "; ".join(
+        f"{a.n_lines:,} lines in {a.n_baskets:,} baskets, {a.line_fraction:.1%} of all"
+        for a in accounts[:SHOWN]
+    )
+    return Evidence(
+        name="heavy_accounts",
+        value=len(accounts),
+        bound=0,
+        holds=not accounts,
+        gates=False,
+        note=note and f"{note}: a guest's or a reseller's? The log of planning names them",
+    )
 
 
-def _at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:
-    return Evidence(name=name, value=value, bound=bound, holds=value <= bound, note=note)
+def _at_least(
+    name: str, value: float, bound: float, *, note: str = "", gates: bool = True
+) -> Evidence:
+    holds = value >= bound
+    return Evidence(name=name, value=value, bound=bound, holds=holds, note=note, gates=gates)
+
+
+def _at_most(
+    name: str, value: float, bound: float, *, note: str = "", gates: bool = True
+) -> Evidence:
+    holds = value <= bound
+    return Evidence(name=name, value=value, bound=bound, holds=holds, note=note, gates=gates)

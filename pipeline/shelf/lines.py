@@ -12,9 +12,7 @@ from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.vocabulary import Ints
 from pipeline.recommenders.wall_clock import hours_of_week
 from pipeline.shelf.overlay import Past, Seen
-from pipeline.shelf.purchases import NewPurchases
-
-LOOKED_AT = 2  # times the lines that count: so many of the latest to arrive are looked through
+from pipeline.shelf.purchases import SPARE, NewPurchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class Merged:
         self._known = known
         self._timezone = timezone
         self._maximum = histories.maximum_lines
-        self._looked_at = None if self._maximum is None else LOOKED_AT * self._maximum
+        self._most = None if self._maximum is None else SPARE * self._maximum
         self._purchases = NewPurchases(histories)
         self._arrived: list[Seen] = []
         self._n_arrived = 0
@@ -83,13 +81,13 @@ class Merged:
     def read(self, past: Past) -> None:
         """Take in what `past` holds, all of it at once; of very much the latest purchases."""
         self._arrived, self._n_arrived = past.timeline.arrived, past.timeline.length
-        self._take(past.purchases(self._looked_at))
+        self._take(past.purchases(self._most))
 
     def follow(self, past: Past) -> bool:
         """Take in what is new; return False when that must be read from the beginning."""
         arrived, length = past.timeline.arrived, past.timeline.length
         n_new = length - self._n_arrived
-        if arrived is not self._arrived or n_new < 0 or n_new > (self._looked_at or length):
+        if arrived is not self._arrived or n_new < 0 or n_new > (self._most or length):
             return False
         new = [event for event in arrived[self._n_arrived : length] if event.kind == "purchase"]
         self._n_arrived = length
@@ -99,7 +97,7 @@ class Merged:
 
     def _take(self, purchases: list[Seen]) -> None:
         self._purchases.add(purchases)
-        found = self._purchases.latest(self._looked_at)
+        found = self._purchases.columns()
         first = int(self._known.basket.max()) + 1 if len(self._known) else 0
         new = Lines(
             item=found["item"],

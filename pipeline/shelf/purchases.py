@@ -6,19 +6,23 @@ What an event costs does not depend on how many came before it, but for those th
 
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.recommenders.histories import Histories
 from pipeline.recommenders.vocabulary import OUT_OF_VOCABULARY
 from pipeline.shelf.overlay import Seen
+
+SPARE = 2  # times the lines that count are held before the old ones are let go
 
 
 class NewPurchases:
     """Baskets numbered in time order, one line per item; a basket of unknown items counts."""
 
     def __init__(self, histories: Histories) -> None:
-        """Begin without any; `histories` know the codes of the stores."""
+        """Begin without any; `histories` know the stores and how many lines count."""
         self._histories = histories
         self._baskets: dict[str, int] = {}
         self._in_time_order: list[int] = []
@@ -37,28 +41,38 @@ class NewPurchases:
                 line = self._line_of(basket, event.item)
                 self._units[line] += event.quantity
                 self._paid[line] += event.quantity * event.price
+        maximum = self._histories.maximum_lines
+        if maximum is not None and len(self._item) > SPARE * maximum:
+            self._forget_old_lines(maximum)
 
-    def latest(self, n: int | None) -> dict[str, np.ndarray]:
-        """Return the last `n` lines in the order in which they came, None for all: the columns.
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the lines in the order in which they came.
 
         Returns:
             item, time, basket (number from 0), store, units, paid.
         """
-        start = max(len(self._item) - n, 0) if n is not None else 0
-        columns = (self._basket, self._item, self._units, self._paid)
-        basket, item, units, paid = (np.array(column[start:]) for column in columns)
         number, began, store = (
-            np.frombuffer(column, dtype=column.typecode)[basket]
+            _view(column)[_view(self._basket)]
             for column in (self._number, self._began, self._store)
         )
         return {
-            "item": item,
+            "item": np.array(self._item),
             "time": began,
             "basket": number,
             "store": store,
-            "units": units,
-            "paid": paid,
+            "units": np.array(self._units),
+            "paid": np.array(self._paid),
         }
+
+    def _forget_old_lines(self, maximum: int) -> None:
+        """Keep the newest lines; their baskets still count."""
+        number, item = _view(self._number)[_view(self._basket)], np.array(self._item)
+        newest = np.sort(np.lexsort((item, number))[-maximum:])
+        for name in ("_basket", "_item", "_units", "_paid"):
+            column = getattr(self, name)
+            setattr(self, name, array(column.typecode, np.array(column)[newest].tobytes()))
+        pairs = zip(self._basket, self._item, strict=True)
+        self._lines = {pair: place for place, pair in enumerate(pairs)}
 
     def _line_of(self, basket: int, item: int) -> int:
         line = self._lines.setdefault((basket, item), len(self._item))
@@ -90,3 +104,8 @@ class NewPurchases:
             order[place], self._number[later] = later, place
             place -= 1
         order[place], self._number[basket] = basket, place
+
+
+def _view(column: "array[Any]") -> npt.NDArray[Any]:
+    """Return the values without a copy; while it lives the column cannot grow."""
+    return np.frombuffer(column, dtype=column.typecode)

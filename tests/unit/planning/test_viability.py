@@ -1,19 +1,23 @@
+import math
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import artefacts
 from pipeline.errors import ArtefactError
 from pipeline.params import Params, read_params
+from pipeline.planning import probe
 from pipeline.planning.costs import stage_costs
 from pipeline.planning.counting import requests_between
-from pipeline.planning.machine import inventory, warn_if_small
+from pipeline.planning.machine import calibrated, inventory, warn_if_small
 from pipeline.planning.page import page
 from pipeline.planning.plan import (
     Baseline,
     CurvePoint,
     Estimate,
+    HeavyAccount,
     LabelPolicy,
     LearningCurve,
     Plan,
@@ -124,11 +128,20 @@ def plan(
 
 
 def failing(found: Plan, params: Params) -> list[str]:
+    """The names of what stops."""
     conclusion = verdict(found, params.planning)
-    assert conclusion.status == (
-        "stop" if any(not e.holds for e in conclusion.evidence) else "proceed"
-    )
-    return [item.name for item in conclusion.evidence if not item.holds]
+    assert conclusion.status == ("stop" if conclusion.failing else "proceed")
+    return [item.name for item in conclusion.failing]
+
+
+def warned_of(found: Plan, params: Params) -> list[str]:
+    return [item.name for item in verdict(found, params.planning).warnings]
+
+
+def with_budget(params: Params, *, hard: bool) -> Params:
+    budget = params.planning.budget.model_copy(update={"hard": hard})
+    planning = params.planning.model_copy(update={"budget": budget})
+    return params.model_copy(update={"planning": planning})
 
 
 def test_a_plan_within_all_bounds_goes_on(params: Params) -> None:
@@ -149,18 +162,35 @@ def test_a_plan_within_all_bounds_goes_on(params: Params) -> None:
         (profile(days=80), "history_days", "4 more days of data"),
     ],
 )
-def test_each_shortage_stops_and_names_its_price(
+def test_each_shortage_warns_and_names_its_price(
     params: Params, about: Profile, name: str, words: str
 ) -> None:
     found = plan(params, about=about)
-    assert failing(found, params) == [name]
+    assert failing(found, params) == []
+    assert warned_of(found, params) == [name]
+    assert f"Warnings: {name.replace('_', ' ')}" in verdict(found, params.planning).cause
     assert words in " ".join(needs(found, params.planning))
+
+
+def test_few_users_stop_only_when_their_interval_says_nothing(params: Params) -> None:
+    few = profile(n_users=12)
+    assert failing(plan(params, gain=(0.2, 0.12, 0.28), about=few), params) == []
+    assert failing(plan(params, gain=(0.2, 0.04, 0.36), about=few), params) == ["gain_lower_bound"]
+
+
+def test_history_that_leaves_no_training_window_stops(params: Params) -> None:
+    found = plan(params)
+    policy = found.label_policy.model_copy(update={"train_windows": 0})
+    none = found.model_copy(update={"label_policy": policy})
+    assert failing(none, params) == ["training_windows"]
+    assert "A later shop.as_of" in str(verdict(none, params.planning).action)
 
 
 def test_a_wide_interval_asks_for_users_by_the_root(params: Params) -> None:
     # half width .08 must become .05: 400 x (.08/.05)^2 = 1024
     found = plan(params, gain=(0.2, 0.12, 0.28))
-    assert failing(found, params) == ["gain_half_width"]
+    assert failing(found, params) == []
+    assert warned_of(found, params) == ["gain_half_width"]
     assert users_needed(found, params.planning) == 1024
 
 
@@ -187,10 +217,41 @@ def test_too_small_a_gain_asks_the_learning_curve(
     assert words in " ".join(needs(found, params.planning))
 
 
-def test_a_cycle_beyond_the_budget_stops(params: Params) -> None:
+def test_a_cycle_beyond_the_budget_warns_and_under_a_hard_budget_stops(params: Params) -> None:
     found = plan(params, about=profile(n_users=50_000))
-    assert failing(found, params) == ["cycle_minutes"]
+    assert (failing(found, params), warned_of(found, params)) == ([], ["cycle_minutes"])
     assert "planning.guardrails" in " ".join(needs(found, params.planning))
+    hard = with_budget(params, hard=True)
+    assert (failing(found, hard), warned_of(found, hard)) == (["cycle_minutes"], [])
+
+
+def test_memory_beyond_the_budget_warns_and_under_a_hard_budget_stops(params: Params) -> None:
+    found = plan(params)
+    large = tuple(cost.model_copy(update={"memory_gib": 9.0}) for cost in found.costs)
+    found = found.model_copy(update={"costs": large})
+    assert (failing(found, params), warned_of(found, params)) == ([], ["memory_gib"])
+    assert failing(found, with_budget(params, hard=True)) == ["memory_gib"]
+
+
+def test_only_a_hard_budget_asks_how_fast_this_machine_is(params: Params) -> None:
+    found = plan(params)  # under the 12 minutes, and over them three times as slow
+    assert 4 < found.minutes() < 12
+    soft = verdict(found, params.planning, slowness=3.0)
+    assert soft == verdict(found, params.planning)
+    assert soft.status == "proceed"
+    strict = verdict(found, with_budget(params, hard=True).planning, slowness=3.0)
+    assert strict.status == "stop"
+    (cost,) = strict.failing
+    assert (cost.name, cost.value) == ("cycle_minutes", math.ceil(3 * found.minutes()))
+    assert f"about {3 * found.minutes():.0f} minutes" in str(strict.action)
+
+
+def test_a_heavy_account_is_an_amber_number_and_no_stop(params: Params) -> None:
+    account = HeavyAccount(n_lines=100_000, n_baskets=4_000, line_fraction=0.9)
+    found = plan(params, about=profile().model_copy(update={"heavy_accounts": (account,)}))
+    assert (failing(found, params), warned_of(found, params)) == ([], ["heavy_accounts"])
+    (warning,) = verdict(found, params.planning).warnings
+    assert warning.note.startswith("100,000 lines in 4,000 baskets, 90.0% of all")
 
 
 def test_costs_are_linear_in_the_size_of_the_source(params: Params) -> None:
@@ -248,6 +309,33 @@ def test_a_machine_that_is_too_small_is_a_warning(
     assert not warn_if_small(here.model_copy(update={"available_memory_gib": 0.5}), plan(params))
     assert "0.5 GiB are free" in caplog.text
     assert warn_if_small(here.model_copy(update={"available_memory_gib": 99.0}), plan(params))
+
+
+def test_work_three_times_as_slow_makes_the_minutes_three_times_as_many(
+    params: Params, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(np.cumsum(np.tile([1.0, 3 * probe.REFERENCE_SECONDS], probe.TRIES)))
+    monkeypatch.setattr("time.thread_time", lambda: float(next(clock)))
+    slow = probe.slowness(2, work=lambda: None)
+    assert slow == pytest.approx(3.0)
+    found, here = plan(params), inventory()
+    with caplog.at_level("INFO"):
+        minutes = calibrated(here, found, slow).cycle_minutes
+    assert minutes == pytest.approx(3 * found.minutes(), abs=0.01)
+    assert f"expected to take {minutes:.1f} minutes" in caplog.text
+    assert caplog.records[-1].levelname == "WARNING"  # 12 minutes are the guardrail
+
+
+def test_one_core_is_twice_as_slow_as_two_and_more_are_no_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(np.cumsum(np.tile([1.0, probe.REFERENCE_SECONDS], 3 * probe.TRIES)))
+    monkeypatch.setattr("time.thread_time", lambda: float(next(clock)))
+    assert [probe.slowness(n, work=lambda: None) for n in (1, 2, 16)] == pytest.approx([2, 1, 1])
+
+
+def test_the_reference_work_is_the_same_each_time() -> None:
+    assert probe.reference_work() == probe.reference_work()
 
 
 def test_events_that_weigh_nothing_are_told(params: Params) -> None:

@@ -15,7 +15,8 @@ from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import Requests, build_requests
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.shelf.histories import RequestBuilder
-from pipeline.shelf.overlay import Overlay
+from pipeline.shelf.overlay import RECENT_EVENTS, Overlay, Past
+from pipeline.shelf.purchases import NewPurchases
 from tests.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
 
 ZONE = "America/New_York"
@@ -68,9 +69,12 @@ def with_days(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def builder_of(
-    events: pd.DataFrame, attributes: pd.DataFrame | None = None
+    events: pd.DataFrame,
+    attributes: pd.DataFrame | None = None,
+    maximum_lines: int | None = None,
 ) -> tuple[RequestBuilder, Overlay]:
-    histories = build_histories(events[events["timestamp"] < AS_OF], VOCABULARY)
+    known = events[events["timestamp"] < AS_OF]
+    histories = build_histories(known, VOCABULARY, maximum_lines=maximum_lines)
     overlay = Overlay(VOCABULARY, since=AS_OF.timestamp(), zone=ZoneInfo(ZONE))
     codes = pd.DataFrame(index=pd.Index([], dtype=str)) if attributes is None else attributes
     builder = RequestBuilder(
@@ -203,3 +207,105 @@ def test_what_was_worked_out_of_forgotten_events_is_lost() -> None:
     builder.drop(forgotten)
     assert_equal(built(builder, "ann", at(5).timestamp()), before)
     assert not builder._lines._merged
+
+
+MAXIMUM = 30
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("days", [-10.25, 0, 0.5, 7.3, 60])
+def test_a_live_request_of_a_heavy_account_equals_the_one_that_training_builds(
+    seed: int, days: float
+) -> None:
+    events = some_events(seed, 900)
+    known = events[events["timestamp"] < AS_OF]
+    builder, overlay = builder_of(events, maximum_lines=MAXIMUM)
+    assert len(known) > 3 * MAXIMUM
+    everything = build_histories(events, VOCABULARY, maximum_lines=MAXIMUM)
+    later = events[events["timestamp"] >= AS_OF].sample(frac=1, random_state=seed)
+    moment = AS_OF + timedelta(days=days)
+    for start in range(0, len(later), 50):  # it is asked in between, so lines are grown
+        part = later.iloc[start : start + 50]
+        overlay.extend(stored(start + i, row) for i, row in enumerate(part.itertuples(index=False)))
+        for user_id in ("ann", "bob", "cat"):
+            built(builder, user_id, builder.moment(user_id, 0.0))
+    for user_id in ("ann", "bob", "cat"):
+        expected = build_requests(everything, [user_id], [moment], timezone=ZONE)
+        found = built(builder, user_id, moment.timestamp())
+        assert len(found.item) == MAXIMUM
+        assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("n_before", [1_000, 20_000])
+def test_an_event_and_a_request_touch_what_is_new_whatever_came_before(
+    n_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder, overlay = builder_of(some_events(0, 60), maximum_lines=MAXIMUM)
+    overlay.extend(purchase(number) for number in range(n_before))
+    moment = AS_OF.timestamp() + n_before + 0.5
+    assert len(built(builder, "ann", moment).item) == MAXIMUM
+    first = overlay.before("ann", moment)
+    added: list[int] = []
+    looked_at: list[int] = []
+    add, since = NewPurchases.add, Past.since
+
+    def count_added(self: NewPurchases, purchases: Any) -> None:
+        added.append(len(purchases))
+        add(self, purchases)
+
+    def count_looked_at(self: Past, after: float) -> Any:
+        found = since(self, after)
+        looked_at.append(len(found))
+        return found
+
+    monkeypatch.setattr(NewPurchases, "add", count_added)
+    monkeypatch.setattr(Past, "since", count_looked_at)
+    overlay.extend([purchase(n_before)])
+    second = overlay.before("ann", moment + 1)
+    assert second.timeline.ordered is first.timeline.ordered  # put behind, not made anew
+    assert len(built(builder, "ann", moment + 1).item) == MAXIMUM
+    assert added == [1]
+    assert len(built(builder, "ann", moment + 1).item) == MAXIMUM
+    assert added == [1]
+    assert max(looked_at) <= RECENT_EVENTS
+
+
+def purchase(number: int) -> StoredEvent:
+    """One basket a second after `as_of`."""
+    row = pd.Series(
+        {
+            "user_id": "ann",
+            "item_id": ITEMS[number % len(ITEMS)],
+            "timestamp": pd.Timestamp(AS_OF) + pd.Timedelta(seconds=number),
+            "event_type": "purchase",
+            "quantity": 1.0,
+            "price": 1.0,
+            "basket_id": None,
+        }
+    )
+    return stored(number, row)
+
+
+def test_pasts_are_compared_without_a_look_at_their_events() -> None:
+    _, overlay = builder_of(some_events(0, 60))
+    overlay.extend([purchase(0), purchase(1)])
+    moment = AS_OF.timestamp() + 1.5
+    before = overlay.before("ann", moment)
+    assert before == overlay.before("ann", moment + 1)
+    assert before != overlay.before("ann", moment - 1)
+    overlay.extend([purchase(1)])  # again: nothing new
+    assert before == overlay.before("ann", moment)
+    overlay.extend([purchase(2)])
+    assert before != overlay.before("ann", moment)
+    overlay.extend([seen("view", "milk", 0)])
+    assert [event.kind for event in overlay.before("ann", np.inf)][-1] == "view"
+
+
+def test_a_late_event_takes_its_place_in_time() -> None:
+    _, overlay = builder_of(some_events(0, 60))
+    overlay.extend([purchase(number) for number in (5, 1, 3)])
+    first = overlay.before("ann", np.inf)
+    overlay.extend([purchase(2)])
+    times = [event.time - AS_OF.timestamp() for event in overlay.before("ann", np.inf)]
+    assert times == [1, 2, 3, 5]
+    assert [event.time - AS_OF.timestamp() for event in first] == [1, 3, 5]  # as it was
