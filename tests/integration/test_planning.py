@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.heavy_shopper import GUEST, guest_events
+from pipeline import artefacts
 from pipeline.planning.__main__ import main
 from pipeline.planning.plan import read_plan
 from tests import tiny_shop
@@ -75,6 +77,37 @@ def test_one_user_is_not_worth_it(shop_folder: Path) -> None:
     assert evidence["users"]["value"] == 1
     assert not evidence["users"]["holds"]
     assert "more users" in verdict["action"]
+
+
+def test_a_heavy_account_is_named_and_stops_nothing(
+    shop_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([]) == 0
+    before = read_plan()
+    keep_events(shop_folder, pd.concat([tiny_shop.events(), guest_events(60_000)]))
+    assert main([]) == 0
+    (account,) = read_plan().profile.heavy_accounts
+    assert account.line_fraction > 0.8
+    assert read_plan().baseline.value == pytest.approx(before.baseline.value, abs=0.02)
+    verdict = artefacts.read_verdict("planning")
+    assert [item.name for item in verdict.warnings] == ["heavy_accounts"]
+    assert f"The account '{GUEST}' holds" in caplog.text
+    for name in OUTPUTS:
+        assert GUEST not in (Path("reports/planning") / name).read_text(encoding="utf-8").split()
+
+
+@pytest.mark.parametrize(("hard", "expected"), [(False, 0), (True, 1)])
+def test_a_cycle_over_budget_is_amber_and_under_a_hard_budget_red(
+    shop_folder: Path, *, hard: bool, expected: int
+) -> None:
+    values = tiny_shop.params()
+    values["planning"]["guardrails"]["cycle_minutes"] = 0.5
+    values["planning"]["budget"]["hard"] = hard
+    tiny_shop.write_params(shop_folder / "params.yaml", values)
+    assert main([]) == expected
+    verdict = artefacts.read_verdict("planning")
+    over = verdict.failing if hard else verdict.warnings
+    assert [item.name for item in over] == ["cycle_minutes"]
 
 
 def test_shoppers_without_habits_are_not_worth_a_model(shop_folder: Path) -> None:

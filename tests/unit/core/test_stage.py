@@ -8,7 +8,8 @@ import pytest
 from pipeline import artefacts
 from pipeline.errors import SourceError
 from pipeline.params import Params
-from pipeline.stage import stage
+from pipeline.stage import part, stage
+from pipeline.stage_cost import COSTS
 from pipeline.tracking import Run
 from pipeline.verdicts import PHASES, Evidence, Verdict
 from tests import tiny_shop
@@ -45,6 +46,45 @@ def test_a_verdict_that_stops_exits_with_1_and_is_kept(shop_folder: Path) -> Non
 
     assert main([]) == 1
     assert artefacts.read_verdict("planning").status == "stop"
+
+
+def test_what_a_stage_took_is_recorded_beside_its_results(shop_folder: Path) -> None:
+    no_store(shop_folder)
+
+    @stage("testing")
+    def main(params: Params, run: Run) -> Verdict:
+        time.sleep(0.3)
+        held = bytearray(2**20)
+        return Verdict(phase="testing", status="proceed", cause=f"{len(held)} bytes were held.")
+
+    assert main([]) == 0
+    cost = artefacts.read_json(artefacts.Artefact(COSTS / "testing" / "latency.json", "testing"))
+    assert 0.3 / 60 <= cost["minutes"] < 5
+    assert 0.01 < cost["memory_gib"] < 50
+    assert cost["processor_minutes"] > 0
+    assert not (COSTS / "planning").exists()
+
+
+def test_what_a_part_of_a_phase_took_is_recorded_under_its_name(shop_folder: Path) -> None:
+    no_store(shop_folder)
+
+    @part("training", "families")
+    def main(name: str, params: Params, run: Run) -> None:
+        assert name == "mlp"
+
+    assert main(["mlp"]) == 0
+    assert (COSTS / "families@mlp" / "latency.json").exists()
+
+
+def test_of_a_stage_that_fails_no_cost_is_recorded(shop_folder: Path) -> None:
+    no_store(shop_folder)
+
+    @stage("collection")
+    def main(params: Params, run: Run) -> Verdict:
+        raise SourceError("A file was wanted", received="nothing", action="Put it there.")
+
+    assert main([]) == 1
+    assert not COSTS.exists()
 
 
 def test_an_expected_error_is_one_sentence_and_1(

@@ -78,7 +78,8 @@ def test_histories_survive_the_parquet_file(tmp_path: Path) -> None:
     )
     histories = build_histories(events, Vocabulary(("milk", "tea")))
     table = bundle._history_table(histories)
-    again = bundle._histories_of(table)
+    again = bundle._histories_of(table, 5_000)
+    assert again.maximum_lines == 5_000
     assert again.user_ids == ("a", "b")
     for name in ("row_splits", "item", "time", "basket", "quantity", "price"):
         np.testing.assert_array_equal(getattr(again, name), getattr(histories, name))

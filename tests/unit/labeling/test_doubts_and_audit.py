@@ -65,6 +65,17 @@ def test_baskets_at_even_intervals_look_automated() -> None:
     assert doubts_of(events(), automated_minimum_baskets=8) == []
 
 
+def test_an_account_with_more_lines_than_any_household_is_doubtful_in_every_window() -> None:
+    more = [event("ann", "tea", f"2024-02-07T{hour}:00", f"x{hour}") for hour in (10, 12)]
+    found = labelled(events(*more), **CALM).source
+    heavy = find_doubts(found, events(*more), labeling(**CALM), "UTC", maximum_user_lines=15)
+    assert set(heavy["reason"]) == {"heavy account"}
+    baskets = found.baskets.loc[heavy["basket"]]
+    assert set(baskets["user_id"]) == {"ann"}  # 16 lines; Bob has 14
+    assert len(baskets) == 7  # from 15 January on: five Tuesdays and two more
+    assert find_doubts(found, events(*more), labeling(**CALM), "UTC", 16).empty
+
+
 def test_a_line_that_cost_nothing_is_doubtful_by_itself() -> None:
     free = event("ann", "tea", "2024-01-30T10:00", "ann-01-30", price=0.0)
     assert doubts_of(events(free)) == [("ann-01-30", "tea", "zero value")]

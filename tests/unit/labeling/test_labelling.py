@@ -65,6 +65,17 @@ def test_training_draws_a_few_baskets_per_shopper_and_window() -> None:
     assert counts == {("ann", 0): 2, ("ann", 1): 1, ("bob", 0): 1, ("bob", 1): 1}
 
 
+def test_of_an_account_above_the_maximum_as_few_baskets_are_asked_as_in_training() -> None:
+    more = [event("ann", "tea", f"2024-02-0{day}T10:00", f"x{day}") for day in (7, 8, 9)]
+    limits = {"train_examples_per_user_window": 2, "maximum_user_baskets": 3}
+    rows = labelled(events(*more), **limits).rows
+    tested = rows[(rows["split"] == "test") & (rows["protocol"] == "rolling")]
+    assert tested.groupby("user_id").size().to_dict() == {"ann": 2, "bob": 1}  # of four, and one
+    whole = labelled(events(*more), **limits | {"maximum_user_baskets": 4}).rows
+    tested = whole[(whole["split"] == "test") & (whole["protocol"] == "rolling")]
+    assert tested.groupby("user_id").size().to_dict() == {"ann": 4, "bob": 1}
+
+
 def test_the_draw_does_not_depend_on_the_order_of_the_events() -> None:
     shuffled = events().sample(frac=1.0, random_state=3)
     assert labelled(shuffled).table().equals(labelled(events()).table())
