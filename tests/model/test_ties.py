@@ -141,9 +141,7 @@ def test_planning_counts_as_numpy_sorts(days):
     rows = pd.concat([events, last]).drop(columns=["event_type", "quantity", "price"])
     types = pa.table({"item_id": sorted(sold.index), "type": ["t"] * len(sold)})
     until = int(NOW.timestamp() * 1e6)
-    history = build_history(
-        pa.Table.from_pandas(rows, preserve_index=False), types, until + 1
-    )
+    history = build_history(pa.Table.from_pandas(rows, preserve_index=False), types, until + 1)
     requests = requests_between(history, until, 0)
     (lists,) = personal_lists(history, requests, [Counting(days)])
     # planning numbers items by falling sales, the last baskets included, then by id

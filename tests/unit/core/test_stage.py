@@ -51,7 +51,7 @@ def test_a_verdict_that_stops_exits_with_1_and_is_kept(shop_folder: Path) -> Non
 def test_what_a_stage_took_is_recorded_beside_its_results(shop_folder: Path) -> None:
     no_store(shop_folder)
 
-    @stage("testing")
+    @stage("testing", after=None)
     def main(params: Params, run: Run) -> Verdict:
         time.sleep(0.3)
         held = bytearray(2**20)
@@ -68,7 +68,7 @@ def test_what_a_stage_took_is_recorded_beside_its_results(shop_folder: Path) -> 
 def test_what_a_part_of_a_phase_took_is_recorded_under_its_name(shop_folder: Path) -> None:
     no_store(shop_folder)
 
-    @part("training", "families")
+    @part("training", "families", after=None)
     def main(name: str, params: Params, run: Run) -> None:
         assert name == "mlp"
 
@@ -79,7 +79,7 @@ def test_what_a_part_of_a_phase_took_is_recorded_under_its_name(shop_folder: Pat
 def test_of_a_stage_that_fails_no_cost_is_recorded(shop_folder: Path) -> None:
     no_store(shop_folder)
 
-    @stage("collection")
+    @stage("collection", after=None)
     def main(params: Params, run: Run) -> Verdict:
         raise SourceError("A file was wanted", received="nothing", action="Put it there.")
 

@@ -221,9 +221,11 @@ def test_a_live_request_of_a_heavy_account_equals_the_one_that_training_builds(
     known = events[events["timestamp"] < AS_OF]
     builder, overlay = builder_of(events, maximum_lines=MAXIMUM)
     assert len(known) > 3 * MAXIMUM
-    everything = build_histories(events, VOCABULARY, maximum_lines=MAXIMUM)
     later = events[events["timestamp"] >= AS_OF].sample(frac=1, random_state=seed)
     moment = AS_OF + timedelta(days=days)
+    everything = build_histories(
+        with_days(events[events["timestamp"] < moment]), VOCABULARY, maximum_lines=MAXIMUM
+    )
     for start in range(0, len(later), 50):  # it is asked in between, so lines are grown
         part = later.iloc[start : start + 50]
         overlay.extend(stored(start + i, row) for i, row in enumerate(part.itertuples(index=False)))
@@ -280,7 +282,7 @@ def purchase(number: int) -> StoredEvent:
             "event_type": "purchase",
             "quantity": 1.0,
             "price": 1.0,
-            "basket_id": None,
+            "basket_id": f"basket-{number}",
         }
     )
     return stored(number, row)
