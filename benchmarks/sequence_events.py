@@ -204,6 +204,8 @@ def _no_offers() -> pd.DataFrame:
             "ends": moments,
             "kind": pd.Series([], dtype=str),
             "store_fraction": pd.Series([], dtype=float),
+            "audience": pd.Series([], dtype=str),
+            "audience_fraction": pd.Series([], dtype=float),
         }
     )
 

@@ -141,8 +141,17 @@ OFFERS = Table(
         Column("ends", TIMESTAMP, "first moment after the offer"),
         Column("kind", pa.string(), "how it is promoted", values=OFFER_KINDS),
         Column("store_fraction", pa.float64(), "share of stores", minimum=0, maximum=1),
-        _id("store_id", "one store, null = chain", optional=True),
+        _id("store_id", "one store, null = chain; collection counts stores", optional=True),
         Column("audience", pa.string(), "campaign, null = all", nullable=True, optional=True),
+        Column(
+            "audience_fraction",
+            pa.float64(),
+            "share of shoppers that the audience is, null = not known",
+            nullable=True,
+            optional=True,
+            minimum=0,
+            maximum=1,
+        ),
     ),
 )
 EXAMPLES = Table(

@@ -107,6 +107,11 @@ def offers() -> pd.DataFrame:
     )
 
 
+def clean_offers() -> pd.DataFrame:
+    """The same as collection keeps them: everyone is meant."""
+    return offers().assign(audience=None, audience_fraction=np.nan)
+
+
 def write_source(folder: Path) -> None:
     """Write the shop's tables as Parquet files, as a retailer would hand them over."""
     folder.mkdir(parents=True, exist_ok=True)

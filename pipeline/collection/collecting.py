@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -39,6 +39,7 @@ from pipeline.collection.quality import (
 )
 from pipeline.collection.raw_checks import check_raw
 from pipeline.collection.rules import tagged_events, tagged_offers
+from pipeline.collection.stores import with_store_shares
 from pipeline.collection.tables import complete_items, complete_users, described_again
 from pipeline.engine import fetch, materialise
 from pipeline.errors import SourceError
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
 
 CLEAN = artefacts.CLEAN_MANIFEST.path.parent
 QUARANTINE = artefacts.QUARANTINE.path
-FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)
+PLANNED_AHEAD = timedelta(days=366)
+"""Offers that start later than this after the source ends lie in its last month."""
 NOTE = "Rows that broke an expectation, by table and month, with the reasons. Empty is good news.\n"
 
 log = logging.getLogger("evergreen")
@@ -166,8 +168,9 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
         feed, earlier.events, job.places("events"), job.validator, limit
     )
     counts = _counts_after_departments(events)
-    offers = materialise(tagged_offers(source.offers, source.items, source.events, job.params))
-    feed = _feed(offers, schemas.OFFERS, FOR_EVER, job)
+    tagged = materialise(tagged_offers(source.offers, source.items, source.events, job.params))
+    offers = materialise(with_store_shares(tagged, source.events))
+    feed = _feed(offers, schemas.OFFERS, source.ends + PLANNED_AHEAD, job)
     offer_months, n_reused_offers = collect_months(
         feed, earlier.offers, job.places("offers"), job.validator, limit
     )
@@ -183,7 +186,12 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
         offers=offer_months,
         whole=whole,
         files=files,
-        totals=Totals(**_totals(clean, job), **counts, **described),
+        totals=Totals(
+            **_totals(clean, job),
+            **counts,
+            **described,
+            n_offers_of_unknown_reach=_count_unknown_reach(offers),
+        ),
     )
     return Outcome(manifest, n_reused + n_reused_offers)
 
@@ -224,6 +232,12 @@ def _counts_after_departments(events: "Table") -> dict[str, int]:
         **counts.to_pyarrow().to_pylist()[0],
         "n_baskets_after_departments": baskets.to_pyarrow().as_py(),
     }
+
+
+def _count_unknown_reach(offers: "Table") -> int:
+    """Return how many offers are made to an audience whose share of the shoppers is not known."""
+    is_unknown = offers.audience.notnull() & offers.audience_fraction.isnull()
+    return int(offers.filter(offers.rule.isnull() & is_unknown).count().to_pyarrow().as_py())
 
 
 def read_events(folder: Path) -> pa.Table:

@@ -56,6 +56,7 @@ class Totals(Record):
     n_catalogue: int
     n_unknown_items: int
     n_known_users: int
+    n_offers_of_unknown_reach: int
     first: str
     last: str
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 CODE_VERSION = 2
 """Raise it when the code that makes clean rows changes: every partition is then made anew."""
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""What claims to be older lies in this month: no partition per month since the year 1."""
+
 PRIMES = (2_147_483_647, 998_244_353)
 
 
@@ -51,7 +54,8 @@ def with_partition(table: "Table", column: str, ends: datetime, shop: ShopParams
     first, last = bounds["first"][0].as_py(), bounds["last"][0].as_py()
     if first is None:
         return table.mutate(partition=ibis.literal("none"))
-    months = months_between(first.replace(tzinfo=UTC), last.replace(tzinfo=UTC), shop)
+    first, last = (max(moment.replace(tzinfo=UTC), EARLIEST) for moment in (first, last))
+    months = months_between(first, last, shop)
     names = list(months)
     starts = [ibis.literal(_naive(start), "timestamp(6)") for start in months.values()]
     branches = [(time < start, name) for start, name in zip(starts[1:], names[:-1], strict=True)]

@@ -162,6 +162,9 @@ def page(found: Report, conclusion: Verdict) -> Page:
             "items in the catalogue": totals["n_catalogue"],
             "sold items that the catalogue does not list": totals["n_unknown_items"],
             "baskets": totals["n_baskets"],
+            "offers to an audience of unknown size, which the model leaves out": totals[
+                "n_offers_of_unknown_reach"
+            ],
             "first and last day": f"{totals['first']} to {totals['last']}",
             "after departments alone": f"{totals['n_users_after_departments']:,} users, "
             f"{totals['n_items_after_departments']:,} items, "

@@ -29,6 +29,10 @@ PRIOR_REPEAT, PRIOR_USERS = 0.3, 5.0
 DEFAULT_GAP_DAYS, DEFAULT_PRICE = 40.0, 1.0
 WEEK = 7 * DAY
 EPOCH_MONDAY = 4 * DAY  # 1970-01-05
+BEFORE_FIRST_SALE = 2 * WEEK  # a request looks one week back
+AFTER_CUTOFF = (
+    26 * WEEK
+)  # a model that is not learnt again for half a year knows no offers any more
 
 
 @dataclass(frozen=True)
@@ -108,16 +112,25 @@ def _medians(
     return found
 
 
-def offer_weeks(offers: pd.DataFrame, items: pd.Series, timezone: str) -> OfferWeeks:
+def offer_weeks(
+    offers: pd.DataFrame, items: pd.Series, timezone: str, *, first_sale: float, cutoff: float
+) -> OfferWeeks:
     """Return the offers by week; a week counts as promoted when the offer covers its middle.
+
+    Only the weeks around the data count, whatever an offer's dates say: see BEFORE_FIRST_SALE and
+    AFTER_CUTOFF. An offer to a part of the shoppers counts by their share too; where that is not
+    known it does not count.
 
     Args:
         offers: schemas.OFFERS.
         items: Item ids in vocabulary order.
         timezone: The shop's.
+        first_sale: Seconds since 1970.
+        cutoff: Seconds since 1970; the first moment that is unknown.
     """
     index = pd.Series(np.arange(1, len(items) + 1), index=items.to_numpy())
-    known = offers[offers["item_id"].isin(index.index)]
+    known = _within(offers, first_sale - BEFORE_FIRST_SALE, cutoff + AFTER_CUTOFF)
+    known = known[known["item_id"].isin(index.index)]
     if not len(known):
         return OfferWeeks(0, np.zeros((2, len(items) + 1, len(KINDS)), dtype=np.uint8))
     first, last = _weeks_of(known, timezone)
@@ -125,12 +138,29 @@ def offer_weeks(offers: pd.DataFrame, items: pd.Series, timezone: str) -> OfferW
     table = np.zeros((n_weeks + 2, len(items) + 1, len(KINDS)), dtype=np.uint8)
     position = index.reindex(known["item_id"]).to_numpy()
     kind = known["kind"].map({name: at for at, name in enumerate(KINDS)}).to_numpy()
-    share = np.ceil(known["store_fraction"].to_numpy() * 255).astype(np.uint8)
+    share = np.ceil(known["store_fraction"].to_numpy() * _reach(known) * 255).astype(np.uint8)
     for step in range(int((last - first).max())):
         running = first + step < last
         place = ((first + step - first.min() + 1)[running], position[running], kind[running])
         np.maximum.at(table, place, share[running])
     return OfferWeeks(int(first.min()), table)
+
+
+def _within(offers: pd.DataFrame, since: float, until: float) -> pd.DataFrame:
+    """Return the offers that run between two moments, cut to the time between them."""
+    since, until = (
+        pd.Timestamp(moment, unit="s", tz="UTC").as_unit("us") for moment in (since, until)
+    )
+    running = offers[(offers["ends"] > since) & (offers["starts"] < until)]
+    return running.assign(
+        starts=running["starts"].clip(lower=since), ends=running["ends"].clip(upper=until)
+    )
+
+
+def _reach(offers: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return the share of shoppers that each offer is made to."""
+    everybody = offers["audience"].isna().astype("float64")
+    return offers["audience_fraction"].astype("float64").fillna(everybody).to_numpy()
 
 
 def _weeks_of(

@@ -228,11 +228,12 @@ def telling(why: Mapping[str, float]) -> list[str]:
 
 
 def _offer(facts: Mapping[str, float]) -> Reason | None:
-    """Tell the first offer that runs; in how many stores is said when it is not most of them."""
+    """Tell the first offer that runs, and if it is not for most shoppers or in most stores."""
     for name, sentence in OFFERS.items():
         share = facts.get(name, 0.0)
         if share > 0:
-            return Reason("offers", sentence if share > MOSTLY else f"{sentence} in some stores")
+            part = "for some shoppers" if name.startswith("coupon") else "in some stores"
+            return Reason("offers", sentence if share > MOSTLY else f"{sentence} {part}")
     return None
 
 

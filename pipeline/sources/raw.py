@@ -92,4 +92,4 @@ TABLES = (
     ),
 )
 RAW = {table.name: table for table in TABLES}
-NOT_MAPPED = ("campaigns", "coupon_redemptions")
+NOT_MAPPED = ("coupon_redemptions",)

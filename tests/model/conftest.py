@@ -61,7 +61,7 @@ def make_shop(events: pd.DataFrame, cutoff: pd.Timestamp) -> Shop:
         events=events,
         items=tiny_shop.items(),
         users=tiny_shop.users(),
-        offers=tiny_shop.offers(),
+        offers=tiny_shop.clean_offers(),
         train=examples(events, TRAIN_WEEKS, "train"),
         validation=examples(events, VALIDATION_WEEKS, "validation"),
     )

@@ -90,7 +90,7 @@ def make_shop(bought: pd.DataFrame, *, validate: bool = True) -> Shop:
         events=bought,
         items=pd.DataFrame({"item_id": [name_of(n) for n in range(N_ITEMS)]}),
         users=pd.DataFrame({"user_id": pd.Series([], dtype=str)}),
-        offers=tiny_shop.offers(),
+        offers=tiny_shop.clean_offers(),
         train=examples(bought, range(6, VALIDATION_DAY), 6),
         validation=validation if validate else validation.iloc[:0],
     )

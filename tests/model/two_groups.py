@@ -95,7 +95,7 @@ def shop(lines: pd.DataFrame | None = None) -> Shop:
         events=lines,
         items=pd.DataFrame({"item_id": ids, "department": blank, "category": blank, "type": blank}),
         users=pd.DataFrame({"user_id": sorted(lines["user_id"].unique())}),
-        offers=tiny_shop.offers().iloc[:0],
+        offers=tiny_shop.clean_offers().iloc[:0],
         train=every[every["split"] == "train"],
         validation=every[every["split"] == "validation"],
     )

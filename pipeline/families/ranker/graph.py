@@ -132,7 +132,13 @@ def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:
     category_code, n_categories = classes_of(shop.items, "category")
     return ItemTables(
         state=item_state(shop.histories, len(shop.vocabulary), cutoff, popular_days=popular_days),
-        offers=offer_weeks(shop.offers, shop.items["item_id"], shop.timezone),
+        offers=offer_weeks(
+            shop.offers,
+            shop.items["item_id"],
+            shop.timezone,
+            first_sale=float(shop.histories.time.min()),
+            cutoff=shop.cutoff,
+        ),
         type_code=type_code,
         category_code=category_code,
         n_types=n_types,

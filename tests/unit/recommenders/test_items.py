@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.items import STATE, ItemState, classes_of, item_state, offer_weeks
+from pipeline.recommenders.items import (
+    STATE,
+    ItemState,
+    OfferWeeks,
+    classes_of,
+    item_state,
+    offer_weeks,
+)
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import DAY
 
@@ -81,8 +88,16 @@ def test_an_item_that_never_sold_before_the_cutoff_has_no_popularity() -> None:
 def offers(*rows: tuple[str, str, str, str, float]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["item_id", "starts", "ends", "kind", "store_fraction"])
     for name in ("starts", "ends"):
-        frame[name] = pd.to_datetime(frame[name], utc=True)
-    return frame
+        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype(
+            "datetime64[us, UTC]"
+        )
+    return frame.assign(audience=None, audience_fraction=np.nan)
+
+
+def weeks(found: pd.DataFrame, timezone: str = "UTC", cutoff: str = "2024-02-01") -> OfferWeeks:
+    """The calendar of a shop whose first sale was on the first of January 2024."""
+    first, known = (pd.Timestamp(day, tz="UTC").timestamp() for day in ("2024-01-01", cutoff))
+    return offer_weeks(found, ITEMS, timezone, first_sale=first, cutoff=known)
 
 
 ITEMS = pd.Series(["apple", "beer"])
@@ -90,7 +105,7 @@ MAILER, DISPLAY, COUPON = range(3)
 
 
 def test_an_offer_of_a_week_is_in_that_week_only() -> None:
-    found = offer_weeks(offers(("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)), ITEMS, "UTC")
+    found = weeks(offers(("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)))
     assert found.first_week == WEEK_OF_JANUARY_1_2024
     assert found.table.shape == (3, 3, 4)
     assert found.table[:, APPLE, MAILER].tolist() == [0, 255, 0]
@@ -98,7 +113,7 @@ def test_an_offer_of_a_week_is_in_that_week_only() -> None:
 
 
 def test_a_week_counts_when_the_offer_covers_its_middle() -> None:
-    found = offer_weeks(
+    found = weeks(
         offers(
             ("apple", "2024-01-01", "2024-01-08", "mailer", 1.0),
             ("beer", "2024-01-10", "2024-01-24", "display", 0.5),  # Wednesday to Wednesday
@@ -110,8 +125,6 @@ def test_a_week_counts_when_the_offer_covers_its_middle() -> None:
                 0.1,
             ),  # covers no middle: its first week
         ),
-        ITEMS,
-        "UTC",
     )
     assert found.table[:, APPLE, MAILER].tolist() == [0, 255, 0, 0, 0]
     assert found.table[:, BEER, DISPLAY].tolist() == [0, 0, 128, 128, 0]
@@ -122,21 +135,56 @@ def test_of_overlapping_offers_the_wider_counts() -> None:
     wide = ("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)
     narrow = ("apple", "2024-01-01", "2024-01-08", "mailer", 0.2)
     for rows in ((wide, narrow), (narrow, wide)):
-        assert offer_weeks(offers(*rows), ITEMS, "UTC").table[1, APPLE, MAILER] == 255
+        assert weeks(offers(*rows)).table[1, APPLE, MAILER] == 255
 
 
 def test_weeks_are_the_shops_own() -> None:
     # Friday noon in UTC is the middle of the week that starts and ends a day late
     row = ("apple", "2024-01-04T18:00Z", "2024-01-05T18:00Z", "mailer", 1.0)
     short = ("apple", "2024-01-08T02:00Z", "2024-01-08T04:00Z", "coupon", 1.0)  # Sunday there
-    found = offer_weeks(offers(row, short), ITEMS, "America/New_York")
+    found = weeks(offers(row, short), "America/New_York")
     assert found.first_week == WEEK_OF_JANUARY_1_2024
     assert found.table[:, APPLE, COUPON].tolist() == [0, 255, 0]
-    assert offer_weeks(offers(short), ITEMS, "UTC").first_week == WEEK_OF_JANUARY_1_2024 + 1
+    assert weeks(offers(short)).first_week == WEEK_OF_JANUARY_1_2024 + 1
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_an_offer_without_an_end_adds_nothing_beyond_the_window(timezone: str) -> None:
+    planned = (
+        "beer",
+        "2024-01-01",
+        "2024-08-01",
+        "mailer",
+        1.0,
+    )  # cut half a year after the cut-off
+    usual = ("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)
+    ever = ("apple", "0001-01-01", "9999-12-31T23:00:00Z", "coupon", 1.0)
+    new_year = ("beer", "9998-01-01", "9999-01-01", "coupon", 1.0)
+    plain = weeks(offers(planned, usual), timezone)
+    found = weeks(offers(planned, usual, ever, new_year), timezone)
+    assert found.table.shape[0] == plain.table.shape[0] + 2  # and the two weeks before the data
+    assert found.table.shape[0] <= 2 + (14 + 31 + 26 * 7) / 7 + 1
+    assert (found.table[1:-1, APPLE, COUPON] == 255).all()
+    assert not found.table[:, BEER, COUPON].any()
+    assert (found.table[2:, :, MAILER] == plain.table[:, :, MAILER]).all()
+
+
+def test_an_offer_counts_by_the_share_of_shoppers_that_it_is_made_to() -> None:
+    row = ("apple", "2024-01-01", "2024-01-08", "coupon", 1.0)
+    every = offers(row, row, row, row)
+    every["audience"] = [None, "few", "half", "unknown"]
+    every["audience_fraction"] = [np.nan, 0.1, 0.5, np.nan]
+    shares = [
+        int(weeks(every.iloc[n : n + 1]).table[:, APPLE, COUPON].max(initial=0)) for n in range(4)
+    ]
+    assert shares == [255, 26, 128, 0]
+    both = offers(("apple", "2024-01-01", "2024-01-08", "coupon", 0.5))
+    both = both.assign(audience="half", audience_fraction=0.5)
+    assert weeks(both).table[1, APPLE, COUPON] == 64  # a quarter
 
 
 def test_no_offer_of_a_known_item_is_an_empty_calendar() -> None:
-    found = offer_weeks(offers(("caviar", "2024-01-01", "2024-01-08", "mailer", 1.0)), ITEMS, "UTC")
+    found = weeks(offers(("caviar", "2024-01-01", "2024-01-08", "mailer", 1.0)))
     assert found.table.shape == (2, 3, 4)
     assert not found.table.any()
 
