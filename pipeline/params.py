@@ -4,7 +4,7 @@ A stage's functions receive only their own section and the `ShopParams`.
 """
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -112,18 +112,32 @@ class TableSource(Section):
     file: str
     columns: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("file")
+    @classmethod
+    def _is_tracked(cls, file: str) -> str:
+        """Refuse what lies outside `collection.source.path`: DVC would not see it change."""
+        path = PurePosixPath(file)
+        if path.is_absolute() or ".." in path.parts:
+            message = (
+                "the file must lie in the folder collection.source.path; link or copy it there"
+            )
+            raise ValueError(message)
+        return file
+
 
 class SourceParams(Section):
     """Where raw data comes from.
 
     `completejourney` is the retailer's year that installs with the project. `files` reads Parquet
-    or CSV files under `path`; `tables` names them and maps the contract's columns to theirs.
+    or CSV files under `path`; `tables` names them and maps the contract's columns to theirs. `path`
+    is a dependency of planning and collection in dvc.yaml, so it must be given: DVC reads the
+    folder wherever it is, through links too, and runs both again when something in it changes.
     `ends` is the first local day that the files do not cover: a later event is an error. Without
     it, what lies more than a year after `shop.as_of` is.
     """
 
     kind: Literal["completejourney", "files"]
-    path: str | None = None
+    path: str
     timestamps_are: Literal["utc", "local"] = "utc"
     ends: date | None = Field(default=None, strict=False)
     tables: dict[Literal["events", "items", "users", "offers"], TableSource] = Field(

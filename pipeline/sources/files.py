@@ -76,11 +76,11 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
 
 
 def _paths(source: SourceParams) -> dict[Name, Path]:
-    if source.path is None or "events" not in source.tables:
+    if "events" not in source.tables:
         raise SourceError(
-            "collection.source needs `path` and `tables.events` for kind 'files'",
-            received=f"path: {source.path}, tables: {sorted(source.tables)}",
-            action="Name the folder and the events file; see docs/own-data.md.",
+            "collection.source needs `tables.events` for kind 'files'",
+            received=f"tables: {sorted(source.tables)}",
+            action="Name the events file; see docs/own-data.md.",
         )
     return {name: Path(source.path) / table.file for name, table in source.tables.items()}
 

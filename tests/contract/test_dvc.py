@@ -1,7 +1,10 @@
 """dvc.yaml says exactly what each stage depends on, and where it writes."""
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +13,14 @@ from ruamel.yaml import YAML
 from pipeline import artefacts
 from pipeline.params import Params
 from pipeline.verdicts import HEADLINES, PHASES
+from tests import tiny_shop
 from tests.tiny_shop import PROJECT
 
 PIPELINE = YAML(typ="safe", pure=True).load((PROJECT / "dvc.yaml").read_text())
 STAGES = PIPELINE["stages"]
 # The Bento that deployment builds and monitoring starts carries the endpoint's code with it.
+SOURCE = "${collection.source.path}"
+DVC = str(Path(sys.executable).parent / "dvc")
 CARRIED = {
     "deployment": "pipeline/serving/__init__.py",
     "monitoring": "pipeline/serving/__init__.py",
@@ -132,7 +138,7 @@ def test_every_artefact_is_an_output_of_its_stage(stage: str) -> None:
 def test_inputs_are_outputs_of_an_earlier_stage(stage: str) -> None:
     earlier = list(STAGES)[: list(STAGES).index(stage)]
     made = [out for name in earlier for kind in ("outs", "metrics") for out in outputs(name, kind)]
-    given = ("data/source", "data/reviewed", "data/suppressed", "data/accepted")
+    given = (SOURCE, "data/reviewed", "data/suppressed", "data/accepted")
     for dep in STAGES[stage]["deps"]:
         is_given = any(is_within(dep, place) for place in given)
         if dep.split("/")[0] != "pipeline" and not is_given:
@@ -223,3 +229,34 @@ def test_every_plot_names_columns_of_an_output_and_a_template() -> None:
         named = {plot["x"], *([columns] if isinstance(columns, str) else columns)}
         fields = set(re.findall(r'"field": "([a-z_]+)"', template.read_text(encoding="utf-8")))
         assert named | (fields - {"rev", "field"}) <= set(header), plot
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["elsewhere", "linked", "data/source"])
+def test_a_change_of_the_source_anywhere_is_a_change_of_what_reads_it(
+    tmp_path: Path, place: str
+) -> None:
+    """DVC itself, with the project's dependencies on the source and commands that do nothing."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    folder = {"elsewhere": elsewhere, "linked": elsewhere}.get(place, project / place)
+    folder.mkdir(parents=True)
+    project.mkdir(exist_ok=True)
+    (project / "linked").symlink_to(elsewhere)
+    (folder / "events.csv").write_text("a")
+    values = tiny_shop.params(source=str(elsewhere) if place == "elsewhere" else place)
+    tiny_shop.write_params(project / "params.yaml", values)
+    readers = [name for name in STAGES if SOURCE in STAGES[name]["deps"]]
+    stages = {name: {"cmd": "echo", "deps": [SOURCE]} for name in readers}
+    (project / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    for command in (("init", "--no-scm", "--quiet"), ("repro", "--quiet")):
+        subprocess.run([DVC, *command], cwd=project, check=True, capture_output=True)
+    assert changed(project) == set()
+    (folder / "events.csv").write_text("b")
+    assert changed(project) == {"planning", "collection"} == set(readers)
+
+
+def changed(project: Path) -> set[str]:
+    done = subprocess.run(
+        [DVC, "status", "--json"], cwd=project, check=True, capture_output=True, text=True
+    )
+    return set(json.loads(done.stdout))

@@ -48,6 +48,9 @@ def test_daylight_saving_moves_midnight_in_utc(tmp_path: Path) -> None:
         ("shop.seed", 1.5, "shop.seed"),
         ("testing.cutoffs", [], "testing.cutoffs"),
         ("collection.source.kind", "ftp", "collection.source.kind"),
+        ("collection.source.path", None, "collection.source.path"),
+        ("collection.source.tables", {"events": {"file": "../sales.csv"}}, "link or copy it"),
+        ("collection.source.tables", {"events": {"file": "/sales.csv"}}, "link or copy it"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, key: str, value: Any, named: str) -> None:
