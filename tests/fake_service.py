@@ -56,7 +56,9 @@ class FakeService:
 
     async def local(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The endpoint as if it listened on loopback, for clients that make another name up."""
-        await self.front({**scope, "server": ("127.0.0.1", 3000)}, receive, send)
+        headers = [pair for pair in scope["headers"] if pair[0] != b"host"]
+        named = {"server": ("127.0.0.1", 3000), "headers": [*headers, (b"host", b"127.0.0.1:3000")]}
+        await self.front({**scope, **named}, receive, send)
 
     def close(self) -> None:
         self.backend.close()

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.schemas import ID_LENGTH, ID_PATTERN
 from pipeline.shelf.operations import operation, parameter, plain
 from pipeline.storefront.payloads import (
     ProductsAnswer,
@@ -25,12 +26,14 @@ ERRORS = {
     "422": "The question is not what was wanted.",
     "503": "Not now: try again after the seconds in Retry-After.",
 }
-TEXT = {"type": "string", "maxLength": 128}
+ID = {"type": "string", "maxLength": ID_LENGTH, "pattern": ID_PATTERN}
+# The beginning of an id; of none, all are meant.
+START = {"type": "string", "maxLength": ID_LENGTH, "pattern": f"^$|{ID_PATTERN[:-1]} *$"}
 
 
 def storefront_paths() -> dict[str, Any]:
     """Return the paths of the pages and of what they read."""
-    items = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 200}
+    items = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 200}
     absent = {code: ERRORS[code] for code in ("404", "503")}
     return {
         "/": {
@@ -69,7 +72,7 @@ def storefront_paths() -> dict[str, Any]:
                 ERRORS,
                 parameters=[
                     parameter(
-                        "query", "query", TEXT, "How the id begins; some of every kind if absent."
+                        "query", "query", START, "How the id begins; some of every kind if absent."
                     )
                 ],
             )
@@ -80,7 +83,7 @@ def storefront_paths() -> dict[str, Any]:
                 "What is known of a shopper: the last baskets, the cart, what was just looked at.",
                 ShopperAnswer,
                 ERRORS,
-                parameters=[parameter("user_id", "path", {**TEXT, "minLength": 1}, required=True)],
+                parameters=[parameter("user_id", "path", ID, required=True)],
             )
         },
     }

@@ -79,28 +79,35 @@ def _items(request: Request) -> Response:
 
 
 def _find(request: Request) -> Response:
-    query = _checked_id(request.query_params.get("query", ""))
+    query = request.query_params.get("query", "")
+    if query:  # the beginning of an id may end in a space
+        _check_id(query, query.rstrip(" "))
     shoppers = _shoppers(request)
     found = shoppers.find(query, datetime.now(UTC))
     return _json(ShoppersAnswer(n_shoppers=len(shoppers), shoppers=found))
 
 
 def _history(request: Request) -> Response:
-    user_id = _checked_id(request.path_params["user_id"])
+    user_id = request.path_params["user_id"]
     if not user_id:
         raise HTTPException(404)
+    _check_id(user_id, user_id)
     return _json(_shoppers(request).history(user_id, datetime.now(UTC)))
 
 
-def _checked_id(text: str) -> str:
-    """Return an id, the beginning of one, or nothing."""
-    if text and not is_id(text.rstrip(" ")):
+def _check_id(text: str, rule: str) -> None:
+    """Check that what must follow the rule of ids does.
+
+    Args:
+        text: What came.
+        rule: The part of it that must be an id.
+    """
+    if not is_id(rule):
         raise RequestError(
             f"A shopper's id must {ID_RULE}",
             received=f"{len(text)} characters",
             action="Correct the id.",
         )
-    return text
 
 
 def _backend(request: Request) -> Any:

@@ -1,20 +1,50 @@
 """The endpoint answers whatever its document allows, and refuses whatever it does not."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import schemathesis
 
-from benchmarks.fuzz import fuzz
+from benchmarks.fuzz import DOCUMENT, Existing, answered, fuzz, numbers_of
+from tests.fake_bundle import ITEMS
 from tests.fake_service import fake_service
 
 
 @pytest.mark.slow
 def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path) -> None:
     service = fake_service(tmp_path)
-    found = fuzz(service.local, 200)
+    users = ("ann", "bob")
+    existing = Existing(ITEMS, users, answered(service.http(), users))
+    found = fuzz(schemathesis.openapi.from_asgi(DOCUMENT, service.local), 300, existing)
     service.close()
-    assert found.n_cases >= 200
+    numbers = numbers_of(found, "a service in memory")
+    assert found.n_cases >= 300
     assert found.n_5xx == 0
     assert not found.failures
-    kinds = {(kind, status) for route, kind, status in found.statuses if route.startswith("POST")}
-    assert {("positive", 200), ("positive", 201), ("negative", 422)} <= kinds
+    assert numbers["switched_off"] == 0
+    counts = numbers["by_route"]
+    assert all(routes.get("valid, answered", 0) > 0 for routes in counts.values()), counts
+    assert all(
+        routes.get("invalid, refused", 0) > 0
+        for route, routes in counts.items()
+        if route.startswith("POST")
+    ), counts
+    assert numbers["valid_answered"] > 0.3 * found.n_cases
+    told = ("valid_answered", "refused", "unknown_ids", "switched_off")
+    others = sum(
+        n for routes in counts.values() for name, n in routes.items() if name == "invalid, answered"
+    )
+    assert sum(numbers[name] for name in told) + others == found.n_cases
+
+
+def test_existing_names_go_wherever_something_is_named() -> None:
+    case = SimpleNamespace(
+        path_parameters={"item_id": "x"},
+        query={"k": 3, "id": ["x", "y"]},
+        body={"user_id": "x", "cart": ["x"], "k": 5, "at": "2017-12-04"},
+    )
+    Existing(("tea", "jam"), ("ann",), ("r1",)).put_into(case, 0)
+    assert case.path_parameters == {"item_id": "tea"}
+    assert case.query == {"k": 3, "id": ["tea", "jam"]}
+    assert case.body == {"user_id": "ann", "cart": ["tea"], "k": 5, "at": "2017-12-04"}
