@@ -176,7 +176,7 @@ class Overlay:
     def user_ids(self) -> tuple[str, ...]:
         """Return the shoppers who did something since."""
         with self._lock:
-            return tuple(self._events)
+            return tuple(self._timelines)
 
     def __len__(self) -> int:
         """Return the number of events."""
