@@ -3,8 +3,9 @@
     python -m benchmarks.quality                       all methods, three cut-offs
     python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
     python -m benchmarks.quality --table               docs/quality.md from the results
+    python -m benchmarks.quality --collect --keep      rows that were not measured again stay
 
-Both protocols, products and product types, intervals by bootstrap over users, and the paired
+Every protocol, products and product types, intervals by bootstrap over users, and the paired
 difference of the default against each method. Each method at each cut-off runs in a process of
 its own. What is done is kept in --scratch and not done again while the code, the parameters and the
 data that decide it stay the same. Peers come from the dependency group `bench`.
@@ -22,25 +23,28 @@ from typing import Any
 from benchmarks.machine import RESULTS, write_result
 from benchmarks.own_process import PROJECT, Measurement, digest_of
 from benchmarks.peers.methods import BASKET_PEERS, COUNTING, MATRIX_PEERS, method_names, sources_of
+from benchmarks.peers.results import CUTOFFS, read_cell, summarise, with_earlier
 from benchmarks.peers.table import quality_page
 from pipeline.params import Params, read_params
 
-CUTOFFS = ("2017-10-09", "2017-11-06", "2017-12-04")
 PAGE = PROJECT / "docs" / "quality.md"
 HOW = (
     "At each cut-off T every method learns from all labelled windows before T and is asked about "
     "the 28 days from T on. First basket: each user's first basket, history before T. Rolling: "
-    "every basket, history up to its own start; fitted parts stay as of T. Users with at least 3 "
+    "every basket, history up to its own start; fitted parts stay as of T; once with the hour, the "
+    "weekday and the store of the basket known, once with them withheld. Users with at least 3 "
     "earlier baskets; all truth items count, unknown ones too; the whole catalogue is ranked. "
     "Intervals: 95 %, bootstrap over users."
 )
 
 
-def measurement(name: str, day: str, scratch: Path, params: Params) -> Measurement:
+def measurement(
+    name: str, day: str, scratch: Path, params: Params, epochs: Sequence[str] = ()
+) -> Measurement:
     """Return the measurement of a method at a cut-off."""
     return Measurement(
         label=f"{day} {name}",
-        module=("benchmarks.peers.run", name, day, "."),
+        module=("benchmarks.peers.run", name, day, ".", *epochs),
         folder=scratch / day / name,
         key=key_of(name, params),
     )
@@ -74,8 +78,6 @@ def default_of(params: Params, chosen: str | None) -> str:
 
 def collect(scratch: Path, names: Sequence[str], params: Params, default: str) -> dict[str, Any]:
     """Return quality.json from all results in `scratch` that are still true."""
-    from benchmarks.peers.results import read_cell, summarise
-
     known = {
         (name, day): measurement(name, day, scratch, params) for name in names for day in CUTOFFS
     }
@@ -99,10 +101,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--cutoffs", nargs="+", default=CUTOFFS, choices=CUTOFFS)
+    parser.add_argument(
+        "--epochs",
+        nargs="+",
+        default=(),
+        metavar="PART=N",
+        help="how long families train, as `network=2 explore=1`, not chosen at each cut-off",
+    )
     parser.add_argument("--default", help="which method is compared with each other one")
     scratch = Path(tempfile.gettempdir()) / "evergreen-quality"
     parser.add_argument("--scratch", type=Path, default=scratch, help="where results are kept")
     parser.add_argument("--collect", action="store_true", help="measure nothing, write results")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep earlier rows of methods not measured again"
+    )
     parser.add_argument("--table", action="store_true", help="write docs/quality.md from results")
     asked = parser.parse_args(argv)
     if asked.table:
@@ -116,9 +128,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         for day in asked.cutoffs:
             date.fromisoformat(day)
             for name in names:
-                measurement(name, day, asked.scratch, params).run()
+                measurement(name, day, asked.scratch, params, asked.epochs).run()
     known = tuple(dict.fromkeys([*every, *names]))
     result = collect(asked.scratch, known, params, default)
+    if asked.keep:
+        earlier = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
+        result = with_earlier(result, earlier)
     print(f"wrote {write_result('quality', result)}")
     write_page()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.gates import acceptance_of, check_gate
+from pipeline.testing.protocols import KNOWN, TITLES, WITHOUT_CONTEXT
 from pipeline.verdicts import PHASES, Verdict
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -26,9 +27,11 @@ def read(path: str) -> Any:
 
 
 def quality_table(protocol: str) -> str:
-    """Return the champion against every baseline as a Markdown table."""
+    """Return what is known, and the champion against every baseline as a Markdown table."""
     metrics = read("reports/testing/metrics.json")
     rows = [
+        f"{TITLES[protocol].capitalize()}. {KNOWN[protocol]}",
+        "",
         "| method | " + " | ".join(NAMES.values()) + " | recall@10: champion minus method |",
         "|---|---|---|---|---|",
         f"| **{metrics['champion']}** | {_cells(metrics[protocol])} | |",
@@ -242,6 +245,7 @@ def main() -> None:
     check_gate("the README", "testing")
     parts = {
         "quality-rolling": quality_table("rolling"),
+        "quality-without-context": quality_table(WITHOUT_CONTEXT),
         "quality-first-basket": quality_table("first_basket"),
         "budgets": budget_table(),
     }

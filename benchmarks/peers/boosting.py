@@ -1,39 +1,46 @@
-"""LightGBM's lambdarank on our features and our candidates: what each shopper bought before.
+"""LightGBM on the inputs of the Keras ranker: what each shopper bought before, ranked by trees.
 
-It sees the same numbers as the Keras ranker: the features and the ages of the last purchases, from
-the same extractor, of the same examples. Rows are handed over in parts, so that half precision in
-memory need not be doubled.
+It sees the same numbers from the same extractor, of the same examples: the features, the ages of
+the last purchases, and the product type as a categorical feature, where the network has an
+embedding. It learns from and ranks every product that a shopper bought before; the network's
+lists are capped. Its settings come from a search of its own on validation (`boosting_search`).
+Rows wait on disk and are handed over in parts, so that memory holds them once.
 
 References:
     Ke et al., 2017, "LightGBM"; Burges, 2010, "From RankNet to LambdaRank to LambdaMART".
+    Bruch et al., 2019, arXiv:1911.09798 (rank_xendcg).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from benchmarks.peers.peer import Lists, Peer, popularity_of
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.families.ranker.features import GROUPS, NAMES
-from pipeline.families.ranker.fitting import training_pairs
+from pipeline.families.ranker.features import GROUPS, NAMES, RANK
+from pipeline.families.ranker.fitting import window_pairs
 from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
 from pipeline.params import FamiliesParams
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.shop import Shop
 from pipeline.testing.measure import Questions
 
 N_TREES = 150
+LIST_LENGTH: int | None = None  # products in a training list, the strongest; all are ranked
 SETTINGS: dict[str, Any] = {
     "objective": "lambdarank",
     "learning_rate": 0.1,
     "num_leaves": 63,
     "min_data_in_leaf": 200,
     "lambdarank_truncation_level": 30,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbose": -1,
 }
+FIXED: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
 PART = 100_000
+PER_PAIR = ("features", "ages", "kind", "item", "row", "wanted")
 
 
 def fit_boosting(
@@ -47,19 +54,21 @@ def fit_boosting(
         seed: Of LightGBM.
         without: Groups of features that are left out.
     """
-    graph = RankerGraph(
-        tables_of(shop, shop.cutoff, params.popular_days), params.ranker, code_counts(shop), seed
-    )
-    hidden = {name for group in without for name in GROUPS[group]}
-    columns = np.array([at for at, name in enumerate(NAMES) if name not in hidden])
-    booster = train_booster(training_pairs(shop, graph, params), columns, seed)
+    graph, columns = graph_of(shop, params, seed), columns_without(without)
+    with TemporaryDirectory() as folder:
+        pairs = [
+            spilled(useful(window), Path(folder) / f"{at}")
+            for at, window in enumerate(window_pairs(shop, graph, params, LIST_LENGTH))
+        ]
+        booster = train_booster(pairs, columns, seed)
     extract = extractor(graph, params.ranker.n_ages)
 
     def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
         labels = Labels.of(questions.examples, shop)
         asked = own_pairs(questions.requests, labels, extract)
         scores = [booster.predict(part) for part in _parts(asked, columns)]
-        every = best_pairs(np.concatenate(scores), asked, k)
+        ties = ties_of(asked, questions.requests, popularity)
+        every = best_pairs(np.concatenate(scores), asked, k, ties)
         popular = np.argsort(-popularity, kind="stable")[: 20 * k].astype(np.int32)
         return every, _not_own(popular, asked, k)
 
@@ -67,19 +76,51 @@ def fit_boosting(
     return Peer(popularity, lists)
 
 
-def train_booster(pairs: OwnPairs, columns: np.ndarray, seed: int) -> Any:
-    """Return LightGBM fitted on these columns of the features, and on the ages."""
+def graph_of(shop: Shop, params: FamiliesParams, seed: int) -> RankerGraph:
+    """Return the ranker's graph at the shop's cut-off, which computes the features."""
+    tables = tables_of(shop, shop.cutoff, params.popular_days)
+    return RankerGraph(tables, params.ranker, code_counts(shop), seed)
+
+
+def columns_without(groups: Sequence[str]) -> np.ndarray:
+    """Return the columns of the features that are in none of these groups."""
+    hidden = {name for group in groups for name in GROUPS[group]}
+    return np.array([at for at, name in enumerate(NAMES) if name not in hidden])
+
+
+def train_booster(pairs: Sequence[OwnPairs], columns: np.ndarray, seed: int) -> Any:
+    """Return LightGBM fitted on these columns of the features, on the ages and on the types."""
     import lightgbm
 
-    pairs = useful(pairs)
-    data = lightgbm.Dataset(
-        _rows(pairs, columns),
-        label=(pairs.wanted > 0).astype(np.float32),
-        group=np.bincount(pairs.row, minlength=pairs.n),
+    settings = {**FIXED, **SETTINGS, "seed": seed}
+    return lightgbm.train(settings, dataset(pairs, columns), num_boost_round=N_TREES)
+
+
+def dataset(pairs: Sequence[OwnPairs], columns: np.ndarray, reference: Any = None) -> Any:
+    """Return the pairs, which lie behind each other, binned as LightGBM wants them.
+
+    Args:
+        pairs: By window.
+        columns: Of the features.
+        reference: A data set whose bins are used; None for bins of its own.
+    """
+    import lightgbm
+
+    return lightgbm.Dataset(
+        [_rows(part, columns) for part in pairs],
+        label=np.concatenate([part.wanted > 0 for part in pairs]).astype(np.float32),
+        group=np.concatenate([np.bincount(part.row, minlength=part.n) for part in pairs]),
+        reference=reference,
+        categorical_feature=[_kind_column(pairs[0], columns)],
         params={"verbose": -1},
     ).construct()
-    del pairs
-    return lightgbm.train({**SETTINGS, "seed": seed}, data, num_boost_round=N_TREES)
+
+
+def strongest(pairs: OwnPairs, length: int) -> OwnPairs:
+    """Return the `length` strongest candidates of each request, as `own_pairs` with a limit."""
+    mine = np.expm1(pairs.features[:, RANK].astype(np.float32)) < length
+    kept = {name: getattr(pairs, name)[mine] for name in PER_PAIR}
+    return replace(pairs, **kept)
 
 
 def useful(pairs: OwnPairs) -> OwnPairs:
@@ -88,15 +129,39 @@ def useful(pairs: OwnPairs) -> OwnPairs:
     return pairs.of_requests(hits > 0)
 
 
-def best_pairs(scores: np.ndarray, pairs: OwnPairs, k: int) -> Lists:
-    """Return [n, k] the items of each request by falling score, 0 where there are no more."""
-    order = np.lexsort((-scores, pairs.row))
+def spilled(pairs: OwnPairs, folder: Path) -> OwnPairs:
+    """Return the same pairs with their features and ages in files of a new folder."""
+    folder.mkdir()
+    kept = {}
+    for name in ("features", "ages"):
+        np.save(folder / f"{name}.npy", getattr(pairs, name))
+        kept[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+    return replace(pairs, **kept)
+
+
+def best_pairs(scores: np.ndarray, pairs: OwnPairs, k: int, ties: np.ndarray) -> Lists:
+    """Return [n, k] the items of each request by falling score, 0 where there are no more.
+
+    Among equal scores, which trees have many of, the lowest of `ties` [n_pairs] comes first.
+    """
+    order = np.lexsort((ties, -scores, pairs.row))
     row = pairs.row[order]
     rank = np.arange(len(row)) - np.searchsorted(row, np.arange(pairs.n))[row]
     top = rank < k
     found = np.zeros((pairs.n, k), dtype=np.int32)
     found[row[top], rank[top]] = pairs.item[order][top]
     return found
+
+
+def ties_of(pairs: OwnPairs, requests: Requests, popularity: np.ndarray) -> np.ndarray:
+    """Return [n_pairs] what comes first among equals: recent, then popular, then by id."""
+    n_items = len(popularity)
+    line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
+    lines = line_row * n_items + requests.item  # ascending; an item's latest purchase comes first
+    first = np.searchsorted(lines, pairs.row.astype(np.int64) * n_items + pairs.item)
+    place = np.empty(n_items, dtype=np.int64)
+    place[np.lexsort((np.arange(n_items), -popularity))] = np.arange(n_items)
+    return requests.baskets_ago[first] * np.int64(n_items) + place[pairs.item]
 
 
 def _not_own(popular: Lists, pairs: OwnPairs, k: int) -> Lists:
@@ -109,10 +174,16 @@ def _not_own(popular: Lists, pairs: OwnPairs, k: int) -> Lists:
     return np.where(np.take_along_axis(kept, place, axis=1), popular[place], 0).astype(np.int32)
 
 
+def _kind_column(pairs: OwnPairs, columns: np.ndarray) -> int:
+    """Return which column of a row is the product type: the last."""
+    return len(columns) + pairs.ages.shape[1]
+
+
 def _table(pairs: OwnPairs, lines: Any, columns: np.ndarray) -> np.ndarray:
     features = pairs.features[lines].astype(np.float64)
     ages = pairs.ages[lines].astype(np.float64)
-    return np.concatenate([features[..., columns], ages], axis=-1)
+    kind = pairs.kind[lines][..., np.newaxis].astype(np.float64)
+    return np.concatenate([features[..., columns], ages, kind], axis=-1)
 
 
 def _parts(pairs: OwnPairs, columns: np.ndarray) -> Iterator[np.ndarray]:

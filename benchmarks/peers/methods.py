@@ -1,18 +1,23 @@
 """Every method that is measured: its name, how it is fitted at a cut-off, and what that needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.own_process import PROJECT
+from pipeline import artefacts
 from pipeline.errors import TrainingError
 from pipeline.families.names import BASELINES, FAMILIES
-from pipeline.params import Params
+from pipeline.params import FamiliesParams, Params
+from pipeline.recommenders.saved import load_recommender, read_description
 from pipeline.testing.measure import Answers, Questions
 
 if TYPE_CHECKING:
     from benchmarks.peers.moment import Moment
+    from pipeline.recommenders.saved import GraphRecommender
 
 SHORTER_DECAY_DAYS = 60.0
 BASKET_PEERS = ("cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top")
@@ -70,8 +75,16 @@ def sources_of(name: str) -> tuple[str, ...]:
     return (*SOURCES, "pipeline/families")
 
 
-def fit_method(name: str, moment: "Moment", params: Params) -> FittedMethod:
+def fit_method(
+    name: str, moment: "Moment", params: Params, epochs: Mapping[str, int] | None = None
+) -> FittedMethod:
     """Return the method `name`, fitted on what is known at the cut-off.
+
+    Args:
+        name: Which.
+        moment: The cut-off.
+        params: Of everything.
+        epochs: How long the parts of a family train; None to choose that on the last window.
 
     Raises:
         TrainingError: There is no such method, or its package is not installed.
@@ -95,8 +108,9 @@ def fit_method(name: str, moment: "Moment", params: Params) -> FittedMethod:
 
         peer = boosting.fit_boosting(shop, params.families, seed=seed, without=BOOSTING[name])
         notes = {"settings": boosting.SETTINGS, "trees": boosting.N_TREES}
+        notes |= {"list_length": boosting.LIST_LENGTH}
         return FittedMethod(peer.answer, notes)
-    return _family(name, moment, params)
+    return _family(name, moment, params, epochs)
 
 
 def _check(name: str) -> None:
@@ -126,22 +140,55 @@ def _counting(name: str, moment: "Moment", params: Params) -> Answer:
     return _answers_of(build_counting(baseline, moment.shop, baselines))
 
 
-def _family(name: str, moment: "Moment", params: Params) -> FittedMethod:
+def _family(
+    name: str, moment: "Moment", params: Params, epochs: Mapping[str, int] | None
+) -> FittedMethod:
     """Return a family as deployment fits it: how long is chosen on the last window, then on all.
 
-    The learning curve of the diagnosis is left out.
+    The champion is not fitted again where it is of this family and this cut-off: it is the same
+    fit. The learning curve of the diagnosis is left out.
+
+    Args:
+        name: Of the family.
+        moment: The cut-off.
+        params: Of everything.
+        epochs: How long each part trains; None to choose it.
     """
+    from pipeline.families.candidates import fit_family
+
+    champion = _champion(name, moment)
+    if champion is not None:
+        notes = {"epochs": champion.description["epochs"], "fit": "models/champion"}
+        return FittedMethod(_answers_of(champion), notes)
+    families = params.families.without_learning_curve()
+    started = perf_counter()
+    chosen = dict(epochs) if epochs else _chosen_epochs(name, moment, families, params.shop.seed)
+    notes = {"epochs": chosen, "seconds_to_choose_epochs": round(perf_counter() - started, 1)}
+    _, recommender = fit_family(name, moment.shop, families, seed=params.shop.seed, epochs=chosen)
+    return FittedMethod(_answers_of(recommender), notes)
+
+
+def _chosen_epochs(
+    name: str, moment: "Moment", families: FamiliesParams, seed: int
+) -> dict[str, int]:
     from benchmarks.peers.moment import with_validation
     from pipeline.families.candidates import fit_family
 
-    families = params.families.without_learning_curve()
-    started = perf_counter()
-    chosen, _ = fit_family(name, with_validation(moment.shop), families, seed=params.shop.seed)
-    epochs = {part: fit.epochs for part, fit in chosen.fits.items()}
-    seconds = perf_counter() - started
-    _, recommender = fit_family(name, moment.shop, families, seed=params.shop.seed, epochs=epochs)
-    notes = {"epochs": epochs, "seconds_to_choose_epochs": round(seconds, 1)}
-    return FittedMethod(_answers_of(recommender), notes)
+    chosen, _ = fit_family(name, with_validation(moment.shop), families, seed=seed)
+    return {part: fit.epochs for part, fit in chosen.fits.items()}
+
+
+def _champion(name: str, moment: "Moment") -> "GraphRecommender | None":
+    """Return the project's champion if it is this family at this cut-off."""
+    folder = PROJECT / artefacts.CHAMPION.path
+    if not folder.exists():
+        return None
+    described = read_description(folder)
+    cutoff = datetime.fromisoformat(described["cutoff"]).timestamp()
+    if (described["name"], cutoff) != (name, moment.shop.cutoff):
+        return None
+    found = load_recommender(folder)
+    return found if found.vocabulary == moment.shop.vocabulary else None
 
 
 def _answers_of(recommender: Any) -> Answer:

@@ -17,6 +17,7 @@ from pipeline.recommenders.shop import Shop, build_shop, requests_of
 from pipeline.recommenders.tables import EVENT_COLUMNS
 from pipeline.schemas import PROTOCOLS
 from pipeline.testing.measure import Questions
+from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def read_moment(day: date, params: Params) -> Moment:
         chosen = asked[asked["protocol"] == protocol].reset_index(drop=True)
         requests = requests_of(chosen, histories, shop.vocabulary, attributes, params.shop.timezone)
         questions[protocol] = Questions.of(chosen, requests, shop.vocabulary)
+    questions[WITHOUT_CONTEXT] = questions[ROLLING].without_context()
     return Moment(day, shop, questions, item_types(items, shop.vocabulary))
 
 

@@ -13,10 +13,11 @@ from benchmarks.peers.compare import PAIRED, against_reference, claims
 from benchmarks.peers.run import LEVELS
 from pipeline.params import Params
 from pipeline.testing.measure import summary
+from pipeline.testing.protocols import TITLES
 from pipeline.testing.statistics import Bootstrap
 
 Doubles = npt.NDArray[np.float64]
-PROTOCOLS = ("first_basket", "rolling")
+CUTOFFS = ("2017-10-09", "2017-11-06", "2017-12-04")
 DIGITS = 6
 
 
@@ -64,7 +65,7 @@ def summarise(
     days = sorted({day for _, day in cells})
     for day in days:
         here = {name: cell for (name, at), cell in cells.items() if at == day}
-        for protocol in PROTOCOLS:
+        for protocol in TITLES:
             bootstrap = _bootstrap(here, protocol, params)
             for name, cell in here.items():
                 entry = methods.setdefault(name, {}).setdefault(protocol, {})
@@ -79,8 +80,32 @@ def summarise(
     return {
         "methods": methods,
         "paired": paired,
-        "claims": claims(paired, ("2017-10-09", "2017-11-06", "2017-12-04")),
+        "claims": claims(paired, CUTOFFS),
         "reference": against_reference(methods),
+    }
+
+
+def with_earlier(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result with the methods of an earlier one that were not measured again.
+
+    Each of those says at which commit it was measured, and so do its differences: they are to the
+    default as it then was. A verdict needs every cut-off, as always.
+
+    Args:
+        result: From `summarise`.
+        earlier: The contents of quality.json.
+    """
+    kept = [name for name in earlier["methods"] if name not in result["methods"]]
+    commits = {name: earlier["methods"][name].get("commit", earlier["commit"]) for name in kept}
+    methods = {name: earlier["methods"][name] | {"commit": commits[name]} for name in kept}
+    paired = {name: earlier["paired"][name] for name in kept if name in earlier["paired"]}
+    every = {**result["paired"], **paired}
+    return {
+        **result,
+        "methods": {**result["methods"], **methods},
+        "paired": every,
+        "claims": claims(every, CUTOFFS),
+        "reference": against_reference({**result["methods"], **methods}),
     }
 
 

@@ -1,6 +1,6 @@
 """One method at one cut-off, in a process of its own: its memory is its own, and so is its crash.
 
-    python -m benchmarks.peers.run METHOD CUTOFF FOLDER
+    python -m benchmarks.peers.run METHOD CUTOFF FOLDER [PART=EPOCHS …]
 
 Reads params.yaml and data/ in the working directory. Writes FOLDER/values.npz (one value per
 request, by protocol, level and metric) and FOLDER/cost.json.
@@ -28,7 +28,7 @@ DROPPED = ("mrr",)
 
 
 def measure(
-    name: str, day: date, params: Params
+    name: str, day: date, params: Params, epochs: dict[str, int] | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """Return the values per request, by "protocol/level/metric", and what they cost."""
     from benchmarks.peers.methods import fit_method
@@ -39,7 +39,7 @@ def measure(
     moment = read_moment(day, params)
     tables_gib = peak_gib()
     started = perf_counter()
-    fitted = fit_method(name, moment, params)
+    fitted = fit_method(name, moment, params, epochs)
     fit_seconds = perf_counter() - started
     values: dict[str, np.ndarray] = {}
     rank_seconds: dict[str, float] = {}
@@ -83,7 +83,8 @@ def main() -> None:
     quiet_tools()
     name, day, folder = sys.argv[1], date.fromisoformat(sys.argv[2]), Path(sys.argv[3])
     suit_threads(name)
-    values, cost = measure(name, day, read_params())
+    epochs = {part: int(n) for part, n in (each.split("=") for each in sys.argv[4:])}
+    values, cost = measure(name, day, read_params(), epochs)
     np.savez_compressed(folder / "values.npz", allow_pickle=False, **values)
     (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
 

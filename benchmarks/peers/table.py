@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.peers.compare import CLAIMED, REFERENCE_NOTE
+from pipeline.testing.protocols import KNOWN, TITLES
 
-PROTOCOLS = {
-    "first_basket": "First basket",
-    "rolling": "Rolling (mean over baskets)",
-}
 COLUMNS = (
     "recall@10",
     "ndcg@10",
@@ -41,9 +38,9 @@ def quality_page(result: Mapping[str, Any]) -> str:
         *claim_lines(result),
         *cost_lines(result["methods"]),
     ]
-    for protocol, title in PROTOCOLS.items():
+    for protocol, title in TITLES.items():
         for day in days:
-            parts += ["", *cell_lines(result, protocol, day, title)]
+            parts += ["", *cell_lines(result, protocol, day, title.capitalize())]
     parts += ["", *reference_lines(result["reference"])]
     return "\n".join(parts) + "\n"
 
@@ -59,6 +56,7 @@ def claim_lines(result: Mapping[str, Any]) -> list[str]:
             "95 % interval of a bootstrap over users, by cut-off. *Better* and *worse* mean that "
             "the interval leaves out 0 at all cut-offs; where one was not measured it is undecided."
         ),
+        *earlier_lines(result["methods"]),
         "",
         f"| method | protocol | metric | {' | '.join(days)} | verdict |",
         f"|---|---|---|{'---|' * len(days)}---|",
@@ -69,6 +67,24 @@ def claim_lines(result: Mapping[str, Any]) -> list[str]:
                 shown = [_difference(cells[day][metric]) if day in cells else "–" for day in days]
                 said = result["claims"][method][protocol][metric]
                 lines.append(f"| {method} | {protocol} | {metric} | {' | '.join(shown)} | {said} |")
+    return lines
+
+
+def earlier_lines(methods: Mapping[str, Any]) -> list[str]:
+    """Return which methods were measured at an earlier commit and not again."""
+    commits: dict[str, list[str]] = {}
+    for name, method in methods.items():
+        if "commit" in method:
+            commits.setdefault(method["commit"], []).append(name)
+    lines = []
+    for commit, names in commits.items():
+        text = (
+            f"Not measured again: {', '.join(names)}. Their rows are of commit {commit}, and their "
+            "differences are to the default as it then was. But for lightgbm_without_offers they "
+            "make no use of the time or the store of a request, so what holds for every basket "
+            "with both known holds with both withheld."
+        )
+        lines += ["", text]
     return lines
 
 
@@ -111,8 +127,9 @@ def cell_lines(result: Mapping[str, Any], protocol: str, day: str, title: str) -
         f"## {title}, from {day}",
         "",
         (
-            f"{any_cell['n_requests']:,} requests of {any_cell['n_users']:,} users{note}. "
-            "Explore slots: the list of what was never bought, alone."
+            f"{KNOWN[protocol]} {any_cell['n_requests']:,} requests of "
+            f"{any_cell['n_users']:,} users{note}; means over requests. Explore slots: the list "
+            "of what was never bought, alone."
         ),
         "",
         *_rows(methods, COLUMNS),

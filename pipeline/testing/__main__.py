@@ -19,6 +19,7 @@ def main(params: Params, run: Run) -> Verdict:
     from pipeline.planning.plan import read_plan
     from pipeline.testing import diagnosis, report
     from pipeline.testing.evaluate import comparison
+    from pipeline.testing.protocols import TITLES
     from pipeline.testing.trial import Trial
 
     plan = read_plan()
@@ -33,7 +34,7 @@ def main(params: Params, run: Run) -> Verdict:
     made = report.page(metrics, trial.slices, conclusion, plan)
     diagnosis.add(made, trial.examination)
     made.write(artefacts.page("testing").path)
-    run.log_metrics({name: metrics[name] for name in ("rolling", "first_basket", "served")})
+    run.log_metrics({name: metrics[name] for name in (*TITLES, "served")})
     run.log_cycle_metrics(
         {name: metrics["rolling"][name] for name in ("recall@10", "ndcg@10", "hit_rate@10")}
     )

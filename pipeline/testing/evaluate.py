@@ -18,6 +18,7 @@ from pipeline.testing.measure import (
     summary,
     values_of,
 )
+from pipeline.testing.protocols import TITLES
 from pipeline.testing.statistics import Bootstrap
 
 Doubles = npt.NDArray[np.float64]
@@ -76,6 +77,22 @@ def lead(protocol: Protocol, ours: str, theirs: str) -> dict[str, dict[str, floa
     }
 
 
+def gain_of(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dict[str, float]]:
+    """Return what a candidate gains by knowing the context: paired, on the same requests.
+
+    Args:
+        known: Time and store known.
+        unknown: The same questions with both withheld.
+        candidate: Which.
+    """
+    return {
+        metric: known.bootstrap.paired(
+            known.values[candidate][metric], unknown.values[candidate][metric]
+        )
+        for metric in PAIRED
+    }
+
+
 def served_quality(protocol: Protocol, champion: str, k: int) -> dict[str, Any]:
     """Return the quality of what would be served: with explore slots, at the default length."""
     from pipeline import ranking
@@ -121,7 +138,7 @@ def comparison(metrics: Mapping[str, Any]) -> pd.DataFrame:
     rows = []
     entries = {metrics["champion"]: metrics, **metrics["baselines"]}
     for name, entry in entries.items():
-        for protocol in ("rolling", "first_basket"):
+        for protocol in TITLES:
             for metric in PAIRED:
                 low, high = entry[protocol]["interval"][metric]
                 rows.append([name, protocol, metric, entry[protocol][metric], low, high])

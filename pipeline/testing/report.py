@@ -9,11 +9,11 @@ import pandas as pd
 from pipeline.pages import Page, new_figure
 from pipeline.planning.plan import Plan
 from pipeline.testing.diagnosis import WORDS
+from pipeline.testing.protocols import KNOWN, TITLES
 from pipeline.testing.slices import CHANCE, FEW, Fairness
 from pipeline.verdicts import Verdict
 
 GREEN, GREY = "#1d7a4c", "#8a968f"
-PROTOCOLS = {"rolling": "every basket", "first_basket": "first basket of the window"}
 N_WEAKEST = 3
 
 
@@ -21,11 +21,11 @@ def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, 
     """Return the testing page."""
     made = Page("Testing", "How good is each candidate on weeks that none of them has seen?")
     made.verdict(conclusion)
-    for protocol, words in PROTOCOLS.items():
+    for protocol, words in TITLES.items():
         made.table(
             f"Candidates, {words}",
             candidate_table(metrics, protocol),
-            f"{metrics['n_requests'][protocol]:,} requests of "
+            f"{KNOWN[protocol]} {metrics['n_requests'][protocol]:,} requests of "
             f"{metrics['n_users'][protocol]:,} "
             "shoppers; 95 % intervals by bootstrap over shoppers. Lead: champion minus candidate "
             "in recall@10, paired.",
@@ -55,6 +55,9 @@ def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, 
             "fairness gap": str(Fairness(**metrics["fairness"])),
             "target of the plan": f"{plan.target.value:.4f} {plan.target.metric}",
             "recall@10 as served, with explore slots": metrics["served"]["recall@10"],
+            "recall@10 that the champion gains by knowing time and store": _lead(
+                metrics["context_gain"]["recall@10"]
+            ),
         },
     )
     return made
@@ -104,10 +107,10 @@ def _repeat_explore(metrics: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _comparison(metrics: Mapping[str, Any]) -> Any:
-    figure = new_figure(8, 3)
-    axes = figure.subplots(1, 2, sharey=True)
+    figure = new_figure(12, 3)
+    axes = figure.subplots(1, len(TITLES), sharey=True)
     names = list(_entries(metrics))
-    for axis, (protocol, words) in zip(axes, PROTOCOLS.items(), strict=True):
+    for axis, (protocol, words) in zip(axes, TITLES.items(), strict=True):
         for at, (name, entry) in enumerate(_entries(metrics).items()):
             value, (low, high) = (
                 entry[protocol]["recall@10"],
@@ -126,7 +129,7 @@ def _comparison(metrics: Mapping[str, Any]) -> Any:
 
 def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> str:
     """Return the model card in Markdown (Mitchell et al., 2019, doi:10.1145/3287560.3287596)."""
-    rolling, first = metrics["rolling"], metrics["first_basket"]
+    rolling = metrics["rolling"]
     profile = plan.profile
     worst = slices[slices["against_mean"] != FEW].nsmallest(N_WEAKEST, "gap_fraction")
     lines = [
@@ -151,15 +154,19 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
         *(
             f"| {words} | {_cell(values, 'recall@10')} | {_cell(values, 'ndcg@10')} "
             f"| {_cell(values, 'hit_rate@10')} |"
-            for words, values in (("every basket", rolling), ("first basket", first))
+            for words, values in ((TITLES[name], metrics[name]) for name in TITLES)
         ),
         "",
         "Means over requests with 95 % intervals by bootstrap over shoppers.",
         "",
-        "| candidate | champion minus candidate, recall@10, every basket |",
-        "|---|---|",
+        *(f"- {words}: {KNOWN[protocol]}" for protocol, words in TITLES.items()),
+        "",
+        "Champion minus candidate in recall@10, paired:",
+        "",
+        f"| candidate | {' | '.join(TITLES.values())} |",
+        f"|---|{'---|' * len(TITLES)}",
         *(
-            f"| {name} | {_lead(entry['paired']['rolling']['recall@10'])} |"
+            f"| {name} | {' | '.join(_lead(entry['paired'][p]['recall@10']) for p in TITLES)} |"
             for name, entry in metrics["baselines"].items()
         ),
         "",

@@ -21,6 +21,7 @@ from pipeline.schemas import PROTOCOLS
 from pipeline.testing.evaluate import (
     Protocol,
     evaluate,
+    gain_of,
     lead,
     metrics_of,
     served_quality,
@@ -30,6 +31,7 @@ from pipeline.testing.examine import Examination, examine
 from pipeline.testing.gate import choose_champion, gate
 from pipeline.testing.gather import Tables
 from pipeline.testing.measure import Doubles, Questions
+from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_of, slice_table
 from pipeline.verdicts import Verdict
@@ -96,7 +98,7 @@ def _questions(
             )
         requests = requests_of(examples, histories, vocabulary, attributes, params.shop.timezone)
         found[protocol] = Questions.of(examples, requests, vocabulary)
-    return found
+    return found | {WITHOUT_CONTEXT: found[ROLLING].without_context()}
 
 
 def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) -> Doubles:
@@ -132,6 +134,7 @@ def _conclude(  # noqa: PLR0913  all that was found
     metrics = metrics_of(champion, found, protocols)
     fairness = fairness_of(slices, attributes)
     metrics["fairness_gap"], metrics["fairness"] = fairness.gap_fraction, asdict(fairness)
+    metrics["context_gain"] = gain_of(rolling, protocols[WITHOUT_CONTEXT], champion)
     metrics["diagnosis"] = examination.as_dict()
     metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
     metrics["slices"] = {

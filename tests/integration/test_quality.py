@@ -13,6 +13,7 @@ from pipeline.labeling.__main__ import main as label
 from pipeline.params import Params, read_params
 from pipeline.planning.__main__ import main as plan
 from pipeline.schemas import PROTOCOLS
+from pipeline.testing.protocols import TITLES
 from tests import tiny_shop
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def test_a_cutoff_knows_nothing_that_came_after_it(params):
 def test_counting_a_habit_beats_the_popular_list_on_both_protocols_and_levels(params):
     values, cost = measure("decayed", TEST_OPENS, params)
     popular, _ = measure("popular", TEST_OPENS, params)
-    for protocol in ("first_basket", "rolling"):
+    for protocol in TITLES:
         assert len(values[f"{protocol}/users/code"]) == len(values[f"{protocol}/product/recall@10"])
         key = f"{protocol}/product/recall@10"
         assert np.nanmean(values[key]) > np.nanmean(popular[key]) + 0.2

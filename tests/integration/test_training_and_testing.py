@@ -1,6 +1,7 @@
 """Training and testing as stages, on the tiny shop, after the stages before them."""
 
 import hashlib
+import html
 import json
 import shutil
 from collections.abc import Iterator
@@ -14,15 +15,17 @@ import pytest
 from pipeline import artefacts
 from pipeline.collection.__main__ import main as collect
 from pipeline.families.__main__ import main as fit_family
+from pipeline.families.names import BASELINES
 from pipeline.labeling.__main__ import main as label
 from pipeline.planning.__main__ import main as plan
 from pipeline.testing.__main__ import main as measure
+from pipeline.testing.protocols import KNOWN, ROLLING, TITLES, WITHOUT_CONTEXT
 from pipeline.training.__main__ import main as compare
 from tests import tiny_shop
 
 pytestmark = pytest.mark.slow
 
-NAMES = {"mlp", "popular", "personal", "decayed", "tifu_knn"}
+NAMES = {"mlp", *BASELINES}
 TRAINING = Path("reports/training")
 TESTING = Path("reports/testing")
 CANDIDATES = artefacts.CANDIDATES.path
@@ -118,7 +121,7 @@ def test_training_reports_its_curves_and_validation(tested: Path) -> None:
 def test_testing_finds_the_habits_and_not_with_the_popular_list(tested: Path) -> None:
     found = read(TESTING / "metrics.json")
     assert {found["champion"], *found["baselines"]} == NAMES
-    for protocol in ("rolling", "first_basket"):
+    for protocol in TITLES:
         assert found[protocol]["recall@10"] > 0.7
         low, high = found[protocol]["interval"]["recall@10"]
         assert low <= found[protocol]["recall@10"] <= high
@@ -144,9 +147,35 @@ def test_testing_says_what_it_chose_and_why(tested: Path) -> None:
     assert all(name in page for name in NAMES)
 
 
+def test_both_leads_are_told_and_what_is_known_at_request_time(tested: Path) -> None:
+    found = read(TESTING / "metrics.json")
+    for entry in found["baselines"].values():
+        assert set(entry["paired"]) == set(TITLES)
+        for lead in entry["paired"].values():
+            assert lead["recall@10"]["low"] <= lead["recall@10"]["high"]
+    page = html.unescape((TESTING / "index.html").read_text(encoding="utf-8"))
+    card = (TESTING / "model_card.md").read_text(encoding="utf-8")
+    for protocol, words in TITLES.items():
+        assert KNOWN[protocol] in page
+        assert KNOWN[protocol] in card
+        assert f"Candidates, {words}" in page
+
+
+def test_withholding_context_changes_what_uses_it_and_nothing_else(tested: Path) -> None:
+    """A method whose numbers move between the two tables sees the hour or the store."""
+    found = read(TESTING / "metrics.json")
+    entries = {found["champion"]: found, **found["baselines"]}
+    for name in ("popular", "personal", "decayed", "tifu_knn"):
+        assert entries[name][ROLLING] == entries[name][WITHOUT_CONTEXT], name
+    assert entries["contextual"][ROLLING] != entries["contextual"][WITHOUT_CONTEXT]
+    gain = found["context_gain"]["recall@10"]["difference"]
+    difference = found[ROLLING]["recall@10"] - found[WITHOUT_CONTEXT]["recall@10"]
+    assert gain == pytest.approx(difference)
+
+
 def test_the_comparison_has_one_row_per_candidate_protocol_and_metric(tested: Path) -> None:
     table = pd.read_csv(TESTING / "comparison.csv")
-    assert len(table) == len(NAMES) * 2 * 3
+    assert len(table) == len(NAMES) * len(TITLES) * 3
     assert (table["low"] <= table["value"]).all()
     assert (table["value"] <= table["high"]).all()
 

@@ -1,7 +1,7 @@
 """The temporal ranker as a family: own items by the network, other items by the explore head."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,15 +98,26 @@ def users_of(shop: Shop) -> np.ndarray[Any, Any]:
 
 def training_pairs(shop: Shop, graph: RankerGraph, params: FamiliesParams) -> OwnPairs:
     """Return the pairs of all training examples, each with item state as of its own cut-off."""
+    return joined([*window_pairs(shop, graph, params, params.ranker.maximum_candidates)])
+
+
+def window_pairs(
+    shop: Shop, graph: RankerGraph, params: FamiliesParams, limit: int | None
+) -> Iterator[OwnPairs]:
+    """Yield the pairs of the training examples of each cut-off, the earliest first.
+
+    Args:
+        shop: What may be known.
+        graph: Computes the features; its item state is as it was once all are taken.
+        params: Of the families.
+        limit: The strongest of each example are kept, so many; None for all.
+    """
     extract = extractor(graph, params.ranker.n_ages)
     frozen = graph.features.state.numpy()
-    parts = []
     for cutoff, asked in shop.windows:
         graph.features.state.assign(state_at(cutoff, shop, params.popular_days))
-        labels = Labels.of(asked.examples, shop)
-        limit = params.ranker.maximum_candidates
-        parts.append(own_pairs(asked.requests, labels, extract, limit))
+        pairs = own_pairs(asked.requests, Labels.of(asked.examples, shop), extract, limit)
         day = pd.Timestamp(cutoff, unit="s")
-        log.info("features as of %s: %d pairs", f"{day:%Y-%m-%d}", len(parts[-1].item))
+        log.info("features as of %s: %d pairs", f"{day:%Y-%m-%d}", len(pairs.item))
+        yield pairs
     graph.features.state.assign(frozen)
-    return joined(parts)

@@ -6,10 +6,11 @@ import pytest
 from benchmarks import own_process, quality
 from benchmarks.peers.compare import CLAIMED, PAIRED
 from benchmarks.peers.methods import COUNTING, fit_method, method_names
-from benchmarks.peers.results import read_cell, summarise
+from benchmarks.peers.results import read_cell, summarise, with_earlier
 from benchmarks.peers.table import quality_page
 from pipeline.errors import TrainingError
 from pipeline.params import read_params
+from pipeline.testing.protocols import KNOWN, TITLES
 
 METRICS = (*PAIRED, "repeat_recall@10", "explore_recall@10", "explore_slots_recall@10")
 DAY = "2017-12-04"
@@ -24,7 +25,7 @@ def cells(tmp_path):
         folder.mkdir()
         random = np.random.default_rng(1)
         values = {}
-        for protocol in ("first_basket", "rolling"):
+        for protocol in TITLES:
             values[f"{protocol}/users/code"] = np.arange(50)
             for level in ("product", "product_type"):
                 for metric in METRICS:
@@ -73,8 +74,23 @@ def test_the_page_shows_every_method_and_each_claim(cells):
     }
     page = quality_page(result)
     assert "| poor | rolling | recall@10 | +0.2000 (+0.2000…+0.2000) | undecided |" in page
-    assert page.count("| good |") == 1 + 2 * 2  # cost, and two levels of two protocols
+    assert page.count("| good |") == 1 + 2 * 3  # cost, and two levels of three protocols
+    assert all(known in page for known in KNOWN.values())
     assert page.index("| good | 0.") < page.index("| poor | 0.")
+
+
+def test_rows_that_were_not_measured_again_say_of_which_commit_they_are(cells):
+    page = {"commit": "new", "date": "2018-01-02", "machine": {"cores": 2, "memory_gib": 8}}
+    page |= {"default": "good", "how": "As said.", "cutoffs": [DAY]}
+    earlier = {"commit": "old"} | summarise(cells, "good", read_params())
+    again = summarise({("good", DAY): cells["good", DAY]}, "good", read_params())
+    found = with_earlier(again, earlier)
+    assert found["methods"]["poor"]["commit"] == "old"
+    assert "commit" not in found["methods"]["good"]
+    assert found["paired"] == earlier["paired"]
+    assert "Not measured again: poor. Their rows are of commit old" in quality_page(page | found)
+    later = with_earlier(again, {"commit": "newer", **found})
+    assert later["methods"]["poor"]["commit"] == "old"
 
 
 def test_a_change_of_the_families_leaves_results_of_counting_true(monkeypatch):
