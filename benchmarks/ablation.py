@@ -31,6 +31,7 @@ from pipeline.families.ranker.own_fit import K, Lists, best_hits, fit_network, n
 from pipeline.params import Params, read_params
 from pipeline.recommenders.tables import read_shop
 from pipeline.stage import quiet_tools
+from pipeline.testing.protocols import KNOWN, ROLLING
 from pipeline.testing.statistics import Bootstrap
 from pipeline.tuning.search import Bench, bench_of
 
@@ -139,7 +140,8 @@ def table(found: dict[str, Any]) -> str:
     head = (
         "# Ablation\n\n"
         f"The family {found['family']} fitted without one group of features at a time, on rolling "
-        f"validation ({found['n_requests']:,} baskets from {found['opens']}). Differences to "
+        f"validation ({found['n_requests']:,} baskets from {found['opens']}). {KNOWN[ROLLING]} "
+        "Differences to "
         "everything, on the same requests, with 95 % intervals by bootstrap over shoppers. One "
         "fit each: fits of one setting with two seeds differ by up to .0015 (docs/experiments.md), "
         "so smaller differences say nothing about a group. Written by "

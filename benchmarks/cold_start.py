@@ -27,6 +27,7 @@ from pipeline.recommenders.shop import Shop, labels_of
 from pipeline.recommenders.tables import read_examples, read_shop
 from pipeline.recommenders.wall_clock import DAY
 from pipeline.stage import quiet_tools
+from pipeline.testing.protocols import KNOWN, ROLLING
 from pipeline.testing.statistics import Bootstrap
 
 K = 10
@@ -181,7 +182,7 @@ def table(found: dict[str, Any]) -> str:
     head = (
         "# New shoppers and new products\n\n"
         "Every basket of shoppers with demographics in the test window, their history cut to its "
-        f"latest baskets. recall@{K}, 95 % intervals over shoppers. Written by "
+        f"latest baskets. {KNOWN[ROLLING]} recall@{K}, 95 % intervals over shoppers. Written by "
         "`python -m benchmarks.cold_start`.\n\n"
     )
     methods = list(next(iter(found["new_shoppers"].values())))

@@ -27,6 +27,7 @@ from pipeline.families.names import BASELINES, FAMILIES
 from pipeline.families.threads import suit_threads
 from pipeline.params import Params, read_params
 from pipeline.stage import quiet_tools
+from pipeline.testing.protocols import KNOWN, ROLLING
 
 PAGE = PROJECT / "docs" / "families.md"
 SOURCES = (
@@ -136,7 +137,8 @@ def page(found: dict[str, Any]) -> str:
     head = (
         "# Families\n\n"
         "Each family fitted as `dvc repro` fits it, on the same data, judged on the validation "
-        f"window. `{default}` is the default: {_standing(default, families)}. "
+        f"window. `{default}` is the default: {_standing(default, families)}. {KNOWN[ROLLING]} "
+        "Of a first basket neither hour nor store is known. "
         "Brackets: 95 % interval by bootstrap over shoppers. The lead is that of the default over "
         "the family, paired on the same requests. Seconds are of the whole fit, features and "
         f"explore head included (cores: {found['machine']['cores']}); scoring is of all rolling "
