@@ -128,7 +128,7 @@ def whole_fits(bench: Bench, shop: Shop, params: Params) -> dict[str, Any]:
     from benchmarks.peers.boosting import train_booster
 
     began = time.perf_counter()
-    train_booster(bench.train, np.arange(len(NAMES)), params.shop.seed)
+    train_booster([bench.train], np.arange(len(NAMES)), params.shop.seed)
     lightgbm = time.perf_counter() - began
     began = time.perf_counter()
     with TemporaryDirectory() as folder, chdir(folder):  # checkpoints go there

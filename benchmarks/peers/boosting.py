@@ -161,7 +161,7 @@ def ties_of(pairs: OwnPairs, requests: Requests, popularity: np.ndarray) -> np.n
     first = np.searchsorted(lines, pairs.row.astype(np.int64) * n_items + pairs.item)
     place = np.empty(n_items, dtype=np.int64)
     place[np.lexsort((np.arange(n_items), -popularity))] = np.arange(n_items)
-    return requests.baskets_ago[first] * np.int64(n_items) + place[pairs.item]
+    return np.asarray(requests.baskets_ago[first] * np.int64(n_items) + place[pairs.item])
 
 
 def _not_own(popular: Lists, pairs: OwnPairs, k: int) -> Lists:
@@ -176,7 +176,7 @@ def _not_own(popular: Lists, pairs: OwnPairs, k: int) -> Lists:
 
 def _kind_column(pairs: OwnPairs, columns: np.ndarray) -> int:
     """Return which column of a row is the product type: the last."""
-    return len(columns) + pairs.ages.shape[1]
+    return len(columns) + int(pairs.ages.shape[1])
 
 
 def _table(pairs: OwnPairs, lines: Any, columns: np.ndarray) -> np.ndarray:
