@@ -1,13 +1,15 @@
 """A search over LightGBM's settings by Optuna, on the window that the network's were chosen on.
 
     python -m benchmarks.peers.boosting_search --trials 24
+    python -m benchmarks.peers.boosting_search --trials 26 --longer
 
 Trials learn from the examples of every SHARE-th shopper before the validation window, and are
 judged by rolling NDCG@10 of every VALIDATION_SHARE-th shopper in it; the test windows are never
 seen. A trial reports every STEP trees, stops when PATIENCE reports bring nothing, and is ended when
-it falls behind the median of the others. How many products a training list holds is searched too:
-the 60 strongest, as the network's lists, 200, or all. Features and trials are kept in --folder: a
-search that was interrupted goes on. Writes benchmarks/results/boosting.json.
+it falls behind the median of the others. A training list holds the 60 strongest products, as the
+network's lists do; --longer fits the best settings again on lists of 200 and on all. Features and
+trials are kept in --folder: a search that was interrupted goes on. Writes
+benchmarks/results/boosting.json.
 
 References:
     Akiba et al., 2019, "Optuna", arXiv:1907.10902; Bergstra et al., 2011 (TPE).
@@ -15,7 +17,7 @@ References:
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -83,11 +85,11 @@ class Bench:
     seed: int
 
     @classmethod
-    def of(cls, features: "Features", seed: int) -> "Bench":
-        """Bin the features for every length of list."""
+    def of(cls, features: "Features", seed: int, lengths: Sequence[int]) -> "Bench":
+        """Bin the features for lists of these lengths."""
         columns = columns_without(())
         sets = {}
-        for length in LIST_LENGTHS:
+        for length in lengths:
             train = dataset([useful(strongest(features.train, length))], columns)
             sets[length] = train, dataset([features.validation], columns, train)
         return cls(sets, features.validation, features.n_true, seed)
@@ -246,17 +248,17 @@ def study_in(folder: Path, seed: int) -> "optuna.Study":
     """Return the study kept in a folder; a new one begins with the settings in use."""
     import optuna
 
+    tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     study = optuna.create_study(
         study_name=f"lightgbm-{SHARE}",
         storage=f"sqlite:///{folder / 'trials.db'}",
         load_if_exists=True,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS),
+        sampler=optuna.samplers.PartialFixedSampler({"list_length": LIST_LENGTHS[0]}, tpe),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
     )
     if not study.trials:
-        for length in LIST_LENGTHS:  # the same settings on each: what do longer lists bring?
-            study.enqueue_trial({**START, "list_length": length})
+        study.enqueue_trial({**START, "list_length": LIST_LENGTHS[0]})
     return study
 
 
@@ -293,6 +295,7 @@ def main() -> None:
     """Search, and write every trial."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=24, help="in all, those of earlier runs too")
+    parser.add_argument("--longer", action="store_true", help="the best settings on longer lists")
     parser.add_argument("--minutes", type=float, default=60, help="begin no trial after this")
     parser.add_argument("--day", type=date.fromisoformat, default=date(2017, 10, 9))
     parser.add_argument("--folder", type=Path, default=Path("models/boosting"))
@@ -303,7 +306,10 @@ def main() -> None:
     study = study_in(asked.folder, params.shop.seed)
     left = asked.trials - len([trial for trial in study.trials if trial.state.is_finished()])
     if left > 0:
-        bench = Bench.of(features, params.shop.seed)
+        lengths = LIST_LENGTHS if asked.longer else LIST_LENGTHS[:1]
+        bench = Bench.of(features, params.shop.seed, lengths)
+        for length in lengths[1:]:
+            study.enqueue_trial({**study.best_params, "list_length": length})
         study.optimize(objective(bench), n_trials=left, timeout=asked.minutes * 60)
     print(f"wrote {write_result('boosting', result_of(study))}")
 
