@@ -7,6 +7,7 @@ does. An output matters once quality is not shown to be kept.
 import math
 from dataclasses import dataclass
 
+from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.quality import Quality, State
 from pipeline.params import MonitoringParams
@@ -29,6 +30,7 @@ class Findings:
         n_lost_events: Events that the service did not take.
         p99_ms: The service's own 99th percentile; None where it did not tell.
         p99_limit_ms: What the plan allows.
+        frequency: The best live frequency baseline that knew what the champion knew; None without.
     """
 
     metric: str
@@ -42,6 +44,7 @@ class Findings:
     n_lost_events: int
     p99_ms: float | None
     p99_limit_ms: float
+    frequency: Alternative | None
 
 
 def state_of(found: Findings, params: MonitoringParams) -> State:
@@ -110,6 +113,25 @@ def evidence_of(found: Findings, state: State, params: MonitoringParams) -> tupl
             bound=found.p99_limit_ms,
             holds=is_fast(found),
             note="by the service's own clock; see latency.json beside this page",
+        ),
+        *_frequency_evidence(found),
+    )
+
+
+def _frequency_evidence(found: Findings) -> tuple[Evidence, ...]:
+    """Return a warning where counting is shown to be better than what was served."""
+    if found.frequency is None:
+        return ()
+    lead = found.frequency.lead
+    return (
+        Evidence(
+            name="lead_over_frequency",
+            value=lead["difference"],
+            bound=0.0,
+            holds=lead["high"] >= 0,
+            gates=False,
+            note=f"{found.metric} served less that of the {found.frequency.method} baseline, live, "
+            f"on a sample of the same requests: [{lead['low']:+.4f}, {lead['high']:+.4f}]",
         ),
     )
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
+from pipeline.monitoring.context import Context, as_metrics, best_frequency
 from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.observe import Known, Observation
@@ -22,7 +23,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def findings_of(seen: Observation, known: Known, speed: Speed | None) -> Findings:
+def findings_of(
+    seen: Observation, known: Known, speed: Speed | None, context: Context | None
+) -> Findings:
     """Return what the verdict rests on."""
     replies = seen.replies
     metric = f"recall@{known.k}"
@@ -38,6 +41,7 @@ def findings_of(seen: Observation, known: Known, speed: Speed | None) -> Finding
         n_lost_events=replies.n_lost_events,
         p99_ms=None if speed is None else speed.p99_ms,
         p99_limit_ms=known.p99_limit_ms,
+        frequency=best_frequency(context),
     )
 
 
@@ -82,7 +86,9 @@ def latency_of(seen: Observation, speed: Speed | None) -> dict[str, float | None
     }
 
 
-def metrics_of(seen: Observation, found: Findings, known: Known) -> dict[str, Any]:
+def metrics_of(
+    seen: Observation, found: Findings, known: Known, context: Context | None
+) -> dict[str, Any]:
     """Return reports/monitoring/metrics.json."""
     served = seen.replies.served
     shown = served.items > 0
@@ -100,6 +106,7 @@ def metrics_of(seen: Observation, found: Findings, known: Known) -> dict[str, An
             name: {"value": q.value, "low": q.low, "high": q.high, "reference": q.reference}
             for name, q in seen.quality.items()
         },
+        "context": {} if context is None else as_metrics(context, found.metric),
         f"coverage@{known.k}": len(np.unique(served.items[shown])) / n_known,
         f"reference_coverage@{known.k}": known.testing.get(f"coverage@{known.k}"),
         **slot,

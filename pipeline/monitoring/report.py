@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
 from pipeline.monitoring.drift import Drift
 from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.watch import Watch
@@ -27,6 +28,12 @@ WORDS = {
     "n_labels": "items in the basket",
     "repeat_label_share": "share of the basket bought before",
 }
+METHOD_WORDS = {
+    SERVED: "the endpoint, as served",
+    CHAMPION: "the champion",
+    DECAYED: "decayed frequency",
+    CONTEXTUAL: "frequency on trips like this one",
+}
 KIND_WORDS = {"input": "request", "output": "answer", "label": "purchase"}
 
 
@@ -48,7 +55,18 @@ def page(found: Watch, known: Known) -> Page:
         "is the test estimate, the dashed line what may be lost of it. A loss is called where the "
         "whole window lies below that line by more than the errors of both estimates together.",
     )
-    made.table("Quality by week, in numbers", _quality_table(found.weeks))
+    made.table(
+        "Quality by week, in numbers", _quality_table(found.weeks), _what_is_known(found.context)
+    )
+    if found.context is not None:
+        made.table(
+            "The same requests, answered otherwise",
+            _context_table(found.context),
+            f"recall@{k} of {found.context.n_asked:,} of the requests, evenly drawn. What was "
+            "served knew when and where the trip would be; a letter that is sent before it does "
+            "not. The frequency baselines count the shopper's purchases up to the request, and "
+            "fill the same slots.",
+        )
     made.table(
         "Drift",
         _drift_table(found.seen.drifts, known.params.monitoring),
@@ -109,6 +127,32 @@ def _quality_table(weeks: pd.DataFrame) -> pd.DataFrame:
             "NDCG": weeks["ndcg"],
             "hit rate": weeks["hit_rate"],
         }
+    )
+
+
+def _what_is_known(context: Context | None) -> str:
+    known = "the moment of the trip: hour and weekday"
+    if context is not None:
+        known += f"; the store, for {context.store_fraction:.0%} of the requests"
+        known += f"; part of the basket in the cart, for {context.cart_fraction:.0%}"
+    return f"Known at request time: all purchases before it; {known}."
+
+
+def _context_table(context: Context) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "answered by": METHOD_WORDS[way.method],
+                "time and store": "known" if way.is_context_known else "unknown",
+                "recall": way.value,
+                "interval": f"{way.low:.4f} to {way.high:.4f}",
+                "served minus this": "–"
+                if way.method == SERVED
+                else f"{way.lead['difference']:+.4f} "
+                f"[{way.lead['low']:+.4f}, {way.lead['high']:+.4f}]",
+            }
+            for way in context.alternatives
+        ]
     )
 
 

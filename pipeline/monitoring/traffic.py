@@ -77,8 +77,17 @@ def sampled(frame: pd.DataFrame, maximum: int) -> pd.DataFrame:
     """
     if len(frame) <= maximum:
         return frame
-    kept = np.arange(maximum) * len(frame) // maximum
-    return frame.iloc[kept].reset_index(drop=True)
+    return frame.iloc[evenly(len(frame), maximum)].reset_index(drop=True)
+
+
+def evenly(n: int, maximum: int) -> npt.NDArray[np.int64]:
+    """Return at most `maximum` of the places before `n`, spread evenly.
+
+    >>> evenly(10, 5).tolist(), evenly(2, 5).tolist()
+    ([0, 2, 4, 6, 8], [0, 1])
+    """
+    n_kept = min(n, maximum)
+    return np.arange(n_kept) * n // max(n_kept, 1)
 
 
 def week_numbers(examples: pd.DataFrame, start: datetime) -> npt.NDArray[np.int64]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline import artefacts
 from pipeline.errors import ArtefactError
+from pipeline.monitoring.context import Context, context_of, read_methods
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.observe import Known, Observation, Tables, observe
 from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metrics_of, weeks_of
@@ -40,6 +41,7 @@ class Watch:
         metrics: Contents of reports/monitoring/metrics.json.
         weeks: A row per week.
         seen: All numbers; None when there was nothing to replay.
+        context: What requests knew, and the same answered otherwise; None where it was not asked.
         latency: Measured, so in no DVC output.
         verdict: The conclusion.
     """
@@ -47,6 +49,7 @@ class Watch:
     metrics: dict[str, Any]
     weeks: pd.DataFrame
     seen: Observation | None
+    context: Context | None
     latency: dict[str, float | None]
     verdict: Verdict
 
@@ -129,7 +132,9 @@ def watch(known: Known) -> Watch:
     with deployed_service() as service:
         replies = replay(traffic, service, known.vocabulary, k=known.k)
         speed = _speed_of(service, traffic, known)
-    return judge(traffic, replies, known, speed)
+    methods = read_methods(artefacts.CHAMPION.path, known, known.params.training.baselines)
+    context = context_of(traffic, replies, known, methods)
+    return judge(traffic, replies, known, speed, context)
 
 
 def _speed_of(service: Service, traffic: Traffic, known: Known) -> Speed | None:
@@ -142,14 +147,29 @@ def _speed_of(service: Service, traffic: Traffic, known: Known) -> Speed | None:
         return None
 
 
-def judge(traffic: Traffic, replies: Replies, known: Known, speed: Speed | None) -> Watch:
-    """Return what the replies to this traffic, and how fast they came, mean."""
+def judge(
+    traffic: Traffic,
+    replies: Replies,
+    known: Known,
+    speed: Speed | None,
+    context: Context | None = None,
+) -> Watch:
+    """Return what the replies to this traffic mean.
+
+    Args:
+        traffic: What was asked.
+        replies: What came back.
+        known: What it is held against.
+        speed: How fast, None where the service did not tell.
+        context: The same requests answered otherwise, where that was asked.
+    """
     seen = observe(traffic, replies, known)
-    found = findings_of(seen, known, speed)
+    found = findings_of(seen, known, speed, context)
     return Watch(
-        metrics=metrics_of(seen, found, known),
+        metrics=metrics_of(seen, found, known, context),
         weeks=weeks_of(seen, known),
         seen=seen,
+        context=context,
         latency=latency_of(seen, speed),
         verdict=decide(found, known.params.monitoring, known.stage_minutes),
     )
@@ -162,6 +182,7 @@ def nothing_to_replay(known: Known) -> Watch:
         metrics={"n_requests": 0, "n_baskets": 0, "n_events": 0, "n_users": 0},
         weeks=pd.DataFrame(columns=list(COLUMNS)),
         seen=None,
+        context=None,
         latency={},
         verdict=Verdict(
             phase="monitoring",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,15 @@ from pipeline import artefacts
 from pipeline.errors import ArtefactError
 from pipeline.monitoring import faults, report, watch
 from pipeline.monitoring.__main__ import main
+from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, context_of
 from pipeline.monitoring.observe import Known, Tables
 from pipeline.monitoring.quality import user_codes, values_of
 from pipeline.monitoring.replay import Replies, replay
 from pipeline.monitoring.speed import read_speed
 from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
 from pipeline.params import MonitoringParams, Params, read_params
+from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.requests import Requests
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
 from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
@@ -128,6 +132,32 @@ class Flaky(Counting):
         return super().recommend(request)
 
 
+class Habits:
+    """The items on most of a shopper's lines, those of this weekday twice if that is known."""
+
+    name = "habits"
+
+    def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
+        assert explore_slots == 2
+        items = np.zeros((len(requests), k), dtype=np.int32)
+        for row in range(len(requests)):
+            one = requests.part(row, row + 1)
+            counts = np.bincount(one.item, minlength=N_ITEMS + 1)
+            if not one.time_known[0]:
+                assert one.at_store[0] == 0
+                counts = -counts  # what it makes of an unknown time is worse, for all to see
+            best = np.lexsort((np.arange(len(counts)), -counts))
+            best = best[best > 0][:k]
+            items[row, : len(best)] = best
+        return Recommendations(items, items.astype(np.float32), np.zeros(items.shape, np.int8))
+
+    def rank(self, requests: Requests, k: int) -> Any:
+        raise NotImplementedError
+
+
+METHODS: dict[str, Any] = {CHAMPION: Habits(), DECAYED: Habits(), CONTEXTUAL: Habits()}
+
+
 @dataclass(frozen=True)
 class Shop:
     known: Known
@@ -144,7 +174,8 @@ class Shop:
         traffic = traffic_of(tables.examples, tables.events, params.monitoring, params.shop)
         service = kind(tables.events[tables.events["timestamp"] < start])
         replies = replay(traffic, service, known.vocabulary, k=K)
-        return watch.judge(traffic, damage(replies), known, read_speed(histogram(seconds)))
+        context = context_of(traffic, replies, known, METHODS)
+        return watch.judge(traffic, damage(replies), known, read_speed(histogram(seconds)), context)
 
 
 def make_events(params: Params) -> pd.DataFrame:
@@ -204,6 +235,7 @@ def make_reference(known: Known) -> Known:
         for name in bins
     }
     found = {"k": K, "n_requests": len(order), "bins": bins, "weekly_psi": weekly}
+    found |= {"explore_slots": 2}
     found |= {"effective_requests": sizes, "confidence": 0.95}
     return replace(known, testing=found | {"quality": quality, f"coverage@{K}": 0.5})
 
@@ -302,6 +334,25 @@ def test_a_service_whose_answers_come_at_the_second_attempt_is_found(shop: Shop)
     assert [e.name for e in found.verdict.failing] == ["failed_fraction"]
 
 
+def test_the_same_requests_are_answered_with_less_known_and_by_frequency(shop: Shop) -> None:
+    found = shop.watch(shop.known.tables)
+    assert found.context is not None
+    assert found.context.store_fraction == found.context.cart_fraction == 0.0
+    ways = {(way.method, way.is_context_known): way for way in found.context.alternatives}
+    assert list(ways) == [
+        (SERVED, True), (CHAMPION, False), (DECAYED, False), (CONTEXTUAL, True), (CONTEXTUAL, False)
+    ]  # fmt: skip
+    served, unknown, frequency = ways[SERVED, True], ways[CHAMPION, False], ways[CONTEXTUAL, True]
+    whole = found.metrics["quality"]["recall@10"]["value"]
+    assert served.value == pytest.approx(whole, abs=0.01)  # of 1,000 requests
+    assert (served.lead["low"], served.lead["high"]) == (0.0, 0.0)
+    assert unknown.value < 0.05
+    assert unknown.lead["low"] > 0.4
+    assert frequency.value == pytest.approx(served.value, abs=0.01)  # the service counts, too
+    told = found.metrics["context"]["recall@10"]
+    assert told["champion, time and store unknown"]["value"] == unknown.value
+
+
 def test_two_runs_write_the_same_bytes(shop: Shop, tmp_path: Path) -> None:
     first, second = (shop.watch(shop.known.tables) for _ in range(2))
     for name, found in (("a", first), ("b", second)):
@@ -324,7 +375,9 @@ def test_nothing_measured_enters_what_is_written(shop: Shop) -> None:
 def test_the_page_shows_the_weeks_and_the_signals(shop: Shop, tmp_path: Path) -> None:
     report.page(shop.watch(shop.known.tables), shop.known).write(tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    for part in ("Quality by week", "hour of the day", "✓ stable", "within testing"):
+    parts = ("Quality by week", "hour of the day", "✓ stable", "within testing")
+    parts += ("Known at request time", "answered otherwise", "unknown", "as served")
+    for part in parts:
         assert part in text
 
 
@@ -354,6 +407,7 @@ def test_the_champion_is_what_is_asked(shop: Shop, monkeypatch: pytest.MonkeyPat
         yield service
 
     monkeypatch.setattr(watch, "deployed_service", deployed)
+    monkeypatch.setattr(watch, "read_methods", lambda *_: METHODS)
     assert watch.watch(shop.known).metrics == shop.watch(tables).metrics
 
 
@@ -368,6 +422,7 @@ def test_the_stage_writes_its_outputs_and_its_verdict(
 
     monkeypatch.setattr(watch, "deployed_service", deployed)
     monkeypatch.setattr(watch, "read_known", lambda _params: shop.known)
+    monkeypatch.setattr(watch, "read_methods", lambda *_: METHODS)
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     tiny_shop.write_verdicts(tmp_path)
     monkeypatch.chdir(tmp_path)

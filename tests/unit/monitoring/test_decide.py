@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.drift import KINDS, Drift
 from pipeline.monitoring.evidence import Findings
@@ -39,6 +40,7 @@ SOUND = Findings(
     n_lost_events=0,
     p99_ms=12.0,
     p99_limit_ms=40.0,
+    frequency=None,
 )
 
 
@@ -153,6 +155,17 @@ def test_latency_is_held_against_the_plan_and_told_only_when_it_fails(p99_ms: fl
     evidence = {e.name: e for e in verdict.evidence}["p99_latency_ms"]
     assert (evidence.value, evidence.bound, evidence.holds) == (None, 40.0, holds)
     assert ("p99 40.1 ms, 40 ms were planned" in verdict.cause) == (not holds)
+
+
+@pytest.mark.parametrize(("high", "is_warned"), [(0.004, False), (-0.001, True)])
+def test_counting_that_is_shown_to_be_better_is_a_warning(high: float, is_warned: bool) -> None:  # noqa: FBT001
+    lead = {"difference": -0.006, "low": -0.012, "high": high}
+    frequency = Alternative(
+        "contextual", is_context_known=True, value=0.2, low=0.1, high=0.3, lead=lead
+    )
+    verdict = decide(replace(SOUND, frequency=frequency), PARAMS)
+    assert verdict.status == "proceed"
+    assert [e.name for e in verdict.warnings] == (["lead_over_frequency"] if is_warned else [])
 
 
 def test_the_cause_names_what_failed() -> None:
