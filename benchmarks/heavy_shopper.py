@@ -50,7 +50,9 @@ def guest_events(n_lines: int, seed: int = 11) -> pd.DataFrame:
         {
             "user_id": GUEST,
             "item_id": [tiny_shop.item_id(int(item)) for item in items],
-            "timestamp": pd.Timestamp(tiny_shop.START) + pd.to_timedelta(hours[basket], "h"),
+            "timestamp": (
+                pd.Timestamp(tiny_shop.START) + pd.to_timedelta(hours[basket], "h")
+            ).as_unit("us"),
             "event_type": "purchase",
             "quantity": 1.0,
             "price": 2.0,
