@@ -7,7 +7,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # BentoML calls uv when it builds.
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
-.PHONY: help install repro tune status ui serve monitor test test-fast lint format audit bench quality
+.PHONY: help install repro tune status estimates ui serve monitor test test-fast lint format audit bench quality
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ tune: install  ## search better hyper-parameters of the ranker; goes on where it
 
 status: install  ## say which phase is healthy, and where to look
 	$(RUN) python -m pipeline.lifecycle status
+
+estimates: install  ## hold what planning estimated against what the phases took and the model reached
+	$(RUN) python -m pipeline.lifecycle estimates
 
 ui: install  ## review cycles, phases, datasets and models in MLflow at http://127.0.0.1:5000
 	$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000

@@ -1,7 +1,7 @@
 """What a stage took on this machine: minutes and memory, beside what planning estimated.
 
 Written to reports/costs/<stage>/latency.json, a name that git and DVC leave alone, and to MLflow.
-`python -m pipeline.lifecycle estimates` compares it with the plan.
+`make estimates` compares it with the plan.
 """
 
 import resource

@@ -159,7 +159,7 @@ def _costs(view: Page, plan: Plan) -> None:
             }
         ),
         "Estimated for the reference machine of two cores from the size of the source "
-        "(pipeline/planning/costs.py). `uv run python -m pipeline.lifecycle estimates` compares "
+        "(pipeline/planning/costs.py). `make estimates` compares "
         "it with what the phases then took.",
     )
 
