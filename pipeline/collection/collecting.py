@@ -227,7 +227,7 @@ def _counts_after_departments(events: "Table") -> dict[str, int]:
         n_users_after_departments=kept.user_id.nunique(),
         n_items_after_departments=kept.item_id.nunique(),
     )
-    baskets = kept.select("user_id", "basket_id").dropna("basket_id").distinct().count()
+    baskets = kept.select("user_id", "basket_id").drop_null("basket_id").distinct().count()
     return {
         **counts.to_pyarrow().to_pylist()[0],
         "n_baskets_after_departments": baskets.to_pyarrow().as_py(),
