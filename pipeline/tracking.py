@@ -1,11 +1,10 @@
-"""What MLflow is told of each phase. The only module that imports mlflow.
+"""What MLflow is told of each phase. Only this module and pipeline/registry.py import mlflow.
 
 One parent run per cycle (one `dvc repro`), a nested run per phase that was executed. Tracking
 observes: it never changes a result, and a store that is missing, locked or full is a warning.
 """
 
 import logging
-import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import registry
 from pipeline.params import Params, TrackingParams
+from pipeline.provenance import cycle_key, git_commit, output_hashes
 from pipeline.verdicts import Phase, Verdict
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Run:
         self._client = client
         self.run_id = run_id
         self.parent_id = parent_id
+        self._stops = False
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Record settings; nested mappings become dotted names."""
@@ -96,6 +98,7 @@ class Run:
 
     def log_verdict(self, verdict: Verdict) -> None:
         """Record the phase's conclusion, here and on the cycle's run."""
+        self._stops = verdict.status == "stop"
         conclusion = f"{verdict.status_in_words}: {verdict.cause}"[:MAXIMUM_TAG_LENGTH]
         warnings = "; ".join(item.in_words() for item in verdict.warnings)[:MAXIMUM_TAG_LENGTH]
 
@@ -113,6 +116,23 @@ class Run:
         """Record the few numbers by which cycles are compared, on the cycle's run."""
         Run(self._client, self.parent_id, self.parent_id).log_metrics(values)
 
+    def log_outputs(self, phase: Phase, part: str | None) -> None:
+        """Tag the run with the hashes of what it wrote, as dvc.lock will have them.
+
+        A phase that stops wrote a verdict and no outputs: what lies there is an earlier run's.
+        """
+        if self._stops:
+            return
+
+        def tell(client: "MlflowClient") -> None:
+            from mlflow.entities import RunTag
+
+            hashes = output_hashes(phase, part)
+            tags = [RunTag(f"dvc.{path.replace('/', '.')}", md5) for path, md5 in hashes.items()]
+            client.log_batch(self.run_id, tags=tags)
+
+        self.tell(tell)
+
     def register_model(
         self, name: str, bundle: Path, *, description: str, tags: Mapping[str, str]
     ) -> str | None:
@@ -124,7 +144,7 @@ class Run:
         versions: list[str] = []
 
         def tell(client: "MlflowClient") -> None:
-            versions.append(_register(client, self.run_id, name, bundle, description, tags))
+            versions.append(registry.register(client, self.run_id, name, bundle, description, tags))
 
         self.tell(tell)
         return versions[0] if versions else None
@@ -140,7 +160,7 @@ class Run:
         except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
             self._client = None
             log.warning(
-                "MLflow did not take a record, tracking of this run ends: %s", _brief(error)
+                "MLflow did not take a record, tracking of this run ends: %s", registry.brief(error)
             )
 
 
@@ -157,6 +177,7 @@ def tracked_phase(phase: Phase, params: Params, part: str | None = None) -> Iter
     status = "FAILED"
     try:
         yield run
+        run.log_outputs(phase, part)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
@@ -174,12 +195,13 @@ def _open(phase: Phase, params: Params, part: str | None) -> Run:
             PARENT_TAG: parent_id,
             "evergreen.phase": phase,
             "git.commit": git_commit(),
-            **_dvc_hashes(Path("dvc.lock")),
         }
         run = client.create_run(experiment_id, tags=tags)
         client.update_run(parent_id, status="RUNNING")
     except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
-        log.warning("MLflow at %s cannot be used, going on: %s", params.tracking.uri, _brief(error))
+        log.warning(
+            "MLflow at %s cannot be used, going on: %s", params.tracking.uri, registry.brief(error)
+        )
         return Run(None)
     opened = Run(client, run.info.run_id, parent_id)
     section = params.model_dump(mode="json").get(phase, {})
@@ -200,7 +222,7 @@ def _close(run: Run, phase: Phase, status: str, part: str | None) -> None:
 
 
 def _connect(params: TrackingParams) -> "tuple[MlflowClient, str]":
-    _refuse_a_locked_file(params.uri)
+    registry.refuse_a_locked_file(params.uri)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
 
@@ -212,21 +234,6 @@ def _connect(params: TrackingParams) -> "tuple[MlflowClient, str]":
         return client, experiment.experiment_id
     location = Path(params.artifacts).absolute().as_uri()
     return client, client.create_experiment(params.experiment, artifact_location=location)
-
-
-def _refuse_a_locked_file(uri: str) -> None:
-    """Raise at once when another process holds the SQLite file; MLflow would retry for minutes."""
-    import sqlite3
-
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or not path.exists():
-        return
-    connection = sqlite3.connect(path, timeout=5)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.rollback()
-    finally:
-        connection.close()
 
 
 def _cycle_run(client: "MlflowClient", experiment_id: str, params: Params) -> str:
@@ -243,97 +250,6 @@ def _cycle_run(client: "MlflowClient", experiment_id: str, params: Params) -> st
     return str(client.create_run(experiment_id, tags=tags).info.run_id)
 
 
-def cycle_key() -> str:
-    """Return what names this cycle: the `dvc` process above this one, or else this process."""
-    import psutil
-
-    me = psutil.Process()
-    above = [process for process in me.parents() if _is_dvc(process)]
-    owner = above[0] if above else me
-    return f"{owner.pid}-{owner.create_time():.2f}"
-
-
-def _is_dvc(process: Any) -> bool:
-    import psutil
-
-    try:
-        words = process.cmdline()[:4]
-    except psutil.Error:
-        return False
-    return any(Path(word).name == "dvc" for word in words)
-
-
-def git_commit() -> str:
-    """Return the checked-out commit, or 'unknown' outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607  git is looked up as the user set it up
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
-def _dvc_hashes(lock: Path) -> dict[str, str]:
-    from ruamel.yaml import YAML
-
-    if not lock.exists():
-        return {}
-    stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {})["stages"]
-    return {
-        f"dvc.{out['path'].replace('/', '.')}": str(out["md5"])
-        for entry in stages.values()
-        for out in entry.get("outs", [])
-        if "md5" in out
-    }
-
-
-def _register(
-    client: "MlflowClient",
-    run_id: str,
-    name: str,
-    bundle: Path,
-    description: str,
-    tags: Mapping[str, str],
-) -> str:
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    with mlflow.start_run(run_id=run_id):
-        logged = mlflow.pyfunc.log_model(
-            name="bundle",
-            loader_module="pipeline.deployment.pyfunc",
-            data_path=str(bundle),
-            pip_requirements=_requirements(),
-        )
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    client.update_registered_model(name, description)
-    made = client.create_model_version(
-        name,
-        logged.model_uri,
-        run_id,
-        tags=dict(tags),
-        description=description,
-        model_id=logged.model_id,
-    )
-    client.set_registered_model_alias(name, "champion", made.version)
-    return str(made.version)
-
-
-def _requirements() -> list[str]:
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in ("onnxruntime", "numpy", "pandas", "pyarrow")]
-
-
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -346,7 +262,3 @@ def _metric_name(name: str) -> str:
     """MLflow allows only some signs: `recall@10` becomes `recall_at_10`."""
     plain = name.replace("@", "_at_")
     return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in plain)
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]

@@ -33,10 +33,10 @@ from pipeline.deployment.process import running_service
 from pipeline.errors import ArtefactError
 from pipeline.families.candidates import refit
 from pipeline.params import PARAMS_PATH, Params
+from pipeline.provenance import git_commit
 from pipeline.recommenders.saved import read_description
 from pipeline.recommenders.shop import Shop
 from pipeline.recommenders.tables import read_shop
-from pipeline.tracking import git_commit
 
 CHALLENGER = Path("models/challenger")
 VISITOR = "deployment-check"

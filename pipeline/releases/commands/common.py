@@ -30,6 +30,17 @@ def place() -> Place:
     )
 
 
+def follow(champion: str) -> None:
+    """Let MLflow's alias name the champion; it is the last step, and whatever it does is no error.
+
+    Args:
+        champion: The version that answers now.
+    """
+    from pipeline.registry import follow_champion
+
+    follow_champion(read_params(), champion)
+
+
 def tell(what: str, pointer: Pointer, version: str | None) -> None:
     """Wait until the running service follows the pointer, and say how long that took.
 

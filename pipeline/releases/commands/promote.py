@@ -1,13 +1,13 @@
 """Make a version the champion; a running service swaps it in without dropping a request.
 
 Reads:  a kept version or a bundle's folder; params.yaml
-Writes: models/releases/ (a verified copy, the pointer)
+Writes: models/releases/ (a verified copy, the pointer); the alias `champion` in MLflow's registry
 """
 
 from collections.abc import Sequence
 
 from pipeline.releases import changes
-from pipeline.releases.commands.common import parser, place, tell
+from pipeline.releases.commands.common import follow, parser, place, tell
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,4 +20,5 @@ def main(argv: Sequence[str]) -> int:
     arguments.add_argument("version", metavar="VERSION|PATH")
     pointer = changes.promote(arguments.parse_args(argv).version, place())
     tell(f"Champion {pointer.champion}, before {pointer.previous}", pointer, pointer.champion)
+    follow(pointer.champion)
     return 0

@@ -1,14 +1,14 @@
 """Go back to the champion before this one; a running service swaps it in.
 
 Reads:  models/releases/; params.yaml
-Writes: models/releases/release.json
+Writes: models/releases/release.json; the alias `champion` in MLflow's registry
 A second rollback undoes the first. After `dvc repro` it goes back to what answered before.
 """
 
 from collections.abc import Sequence
 
 from pipeline.releases import changes
-from pipeline.releases.commands.common import parser, place, tell
+from pipeline.releases.commands.common import follow, parser, place, tell
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,4 +20,5 @@ def main(argv: Sequence[str]) -> int:
     parser("rollback", __doc__).parse_args(argv)
     pointer = changes.rollback(place())
     tell(f"Champion {pointer.champion} again, before {pointer.previous}", pointer, pointer.champion)
+    follow(pointer.champion)
     return 0

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import tracking
+from pipeline import provenance
 from pipeline.params import Params, read_params
 from pipeline.tracking import Run, tracked_phase
 from pipeline.verdicts import Evidence, Verdict
@@ -85,12 +85,75 @@ def test_a_store_that_fails_midway_is_left_alone(caplog: pytest.LogCaptureFixtur
     assert run.register_model("m", Path(), description="", tags={}) is None
 
 
-def test_hashes_of_earlier_stages_become_tags(tmp_path: Path) -> None:
-    lock = tmp_path / "dvc.lock"
-    lock.write_text(
-        "schema: '2.0'\nstages:\n  collection:\n    cmd: x\n    outs:\n"
-        "    - path: data/clean\n      md5: abc.dir\n",
-        encoding="utf-8",
-    )
-    assert tracking._dvc_hashes(lock) == {"dvc.data.clean": "abc.dir"}
-    assert tracking._dvc_hashes(tmp_path / "none") == {}
+DVC_FILE = """
+stages:
+  families:
+    matrix: {name: [mlp, sasrec]}
+    cmd: python -m pipeline.families ${item.name}
+    outs: [{"models/families/${item.name}": {persist: true}}]
+  deployment:
+    cmd: python -m pipeline.deployment
+    outs: [{models/champion: {persist: true}}, reports/deployment/index.html]
+    metrics: [{reports/deployment/report.json: {cache: false}}]
+"""
+
+
+def write_champion(content: str) -> None:
+    folder = Path("models/champion")
+    (folder / "saved_model").mkdir(parents=True, exist_ok=True)
+    for name in ("model.json", "saved_model/b", "saved model", "Z", "ä"):
+        (folder / name).write_text(f"{name} {content}", encoding="utf-8")
+
+
+def hash_by_dvc(path: Path) -> str:
+    from dvc.repo import Repo
+    from ruamel.yaml import YAML
+
+    with Repo.init(no_scm=True, force=True) as repo:
+        repo.add(str(path))
+    known = YAML(typ="safe", pure=True).load(path.with_name(f"{path.name}.dvc").read_text())
+    return str(known["outs"][0]["md5"])
+
+
+@pytest.mark.slow
+def test_a_run_is_tagged_with_the_hashes_of_what_it_wrote(params: Params) -> None:
+    Path("dvc.yaml").write_text(DVC_FILE, encoding="utf-8")
+    lock = "{schema: '2.0', stages: {deployment: {outs: [{path: models/champion, md5: old}]}}}"
+    Path("dvc.lock").write_text(lock, encoding="utf-8")
+    write_champion("old")
+    with tracked_phase("deployment", params) as run:
+        write_champion("new")
+    for name in ("dvc.yaml", "dvc.lock"):
+        Path(name).unlink()
+    assert tags_of(run, params) == {"dvc.models.champion": hash_by_dvc(Path("models/champion"))}
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_or_fails_claims_nothing(params: Params) -> None:
+    Path("dvc.yaml").write_text(DVC_FILE, encoding="utf-8")
+    write_champion("old")
+    with tracked_phase("deployment", params) as stopped:
+        stopped.log_verdict(Verdict(phase="deployment", status="stop", cause="Slow.", action="Go."))
+    with pytest.raises(ZeroDivisionError), tracked_phase("deployment", params) as failed:
+        raise ZeroDivisionError
+    assert tags_of(stopped, params) == tags_of(failed, params) == {}
+
+
+def tags_of(run: Run, params: Params) -> dict[str, str]:
+    tags: dict[str, str] = client(params).get_run(run.run_id).data.tags
+    return {name: value for name, value in tags.items() if name.startswith("dvc.")}
+
+
+@pytest.mark.slow
+def test_a_file_has_the_hash_that_dvc_gives_it(shop_folder: Path) -> None:
+    path = shop_folder / "report.json"
+    path.write_bytes(b'{"a": 1}\r\n')
+    assert provenance.dvc_hash(path) == hash_by_dvc(path)
+
+
+def test_the_outputs_of_a_part_are_its_own(shop_folder: Path) -> None:
+    Path("dvc.yaml").write_text(DVC_FILE, encoding="utf-8")
+    for name in ("mlp", "sasrec"):
+        (shop_folder / "models/families" / name).mkdir(parents=True)
+    assert list(provenance.output_hashes("training", "mlp")) == ["models/families/mlp"]
+    assert provenance.output_hashes("training", None) == {}

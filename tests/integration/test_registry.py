@@ -1,0 +1,121 @@
+"""MLflow's alias `champion` names the version whose bundle answers, after every command."""
+
+import logging
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.deployment.process import BUNDLE, RELEASES_FOLDER
+from pipeline.params import read_params
+from pipeline.releases.place import Place
+from pipeline.serving.__main__ import main
+from tests import tiny_shop
+from tests.fake_releases import fake_place, write_fake
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A tracking store with an empty registry; to make one takes long."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_registered_models()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A project whose champion is `old`."""
+    place = fake_place(tmp_path)
+    monkeypatch.setenv(BUNDLE, str(place.deployed))
+    monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
+    tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+@pytest.fixture
+def registry(place: Place, database: bytes) -> Any:
+    """The client of a store that registered `old` twice and, in between, another bundle."""
+    import mlflow
+
+    Path("mlflow.db").write_bytes(database)
+    params = read_params()
+    client = mlflow.MlflowClient(params.tracking.uri)
+    client.create_registered_model(name())
+    for bundle in (place.pointer().champion, "0" * 12, place.pointer().champion):
+        register(client, bundle)
+    return client
+
+
+def name() -> str:
+    return read_params().deployment.registered_model
+
+
+def register(client: Any, bundle: str) -> None:
+    version = client.create_model_version(name(), "file:///nowhere", tags={"bundle": bundle})
+    client.set_registered_model_alias(name(), "champion", version.version)
+
+
+def alias(client: Any) -> str | None:
+    return client.get_registered_model(name()).aliases.get("champion")
+
+
+def bundle_of_the_alias(client: Any) -> str:
+    return str(client.get_model_version_by_alias(name(), "champion").tags["bundle"])
+
+
+def test_the_alias_follows_promote_and_rollback(registry: Any, place: Place) -> None:
+    register(registry, write_fake(Path("new"), "new"))
+    for command in (["promote", "new"], ["rollback"], ["rollback"]):
+        assert main(command) == 0
+        assert bundle_of_the_alias(registry) == place.pointer().champion
+    assert main(["rollback"]) == 0
+    assert alias(registry) == "3"  # of the two that hold this bundle the newer
+
+
+def test_a_bundle_that_was_never_registered_leaves_no_alias(
+    registry: Any, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_fake(Path("new"), "new")
+    assert main(["promote", "new"]) == 0
+    assert alias(registry) is None
+    assert f"no version of '{name()}' with the bundle {place.pointer().champion}" in caplog.text
+    assert main(["rollback"]) == 0
+    assert alias(registry) == "3"
+
+
+def test_a_trial_does_not_move_the_alias(registry: Any) -> None:
+    register(registry, write_fake(Path("new"), "new"))
+    assert main(["rollback"]) == 1  # nothing to go back to
+    for command in ("shadow", "canary"):
+        assert main([command, "new"]) == 0
+        assert alias(registry) == "4"  # as it was registered
+
+
+def test_without_a_store_none_is_made(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    write_fake(Path("new"), "new")
+    assert main(["promote", "new"]) == 0
+    assert place.pointer().champion in capsys.readouterr().out
+    assert not Path("mlflow.db").exists()
+
+
+def test_a_locked_store_is_a_warning_and_the_champion_changes_all_the_same(
+    registry: Any, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, started = alias(registry), time.monotonic()
+    new = write_fake(Path("new"), "new")
+    holder = sqlite3.connect("mlflow.db")
+    holder.execute("BEGIN EXCLUSIVE")
+    with caplog.at_level(logging.WARNING):
+        assert main(["promote", "new"]) == 0
+    holder.close()
+    assert time.monotonic() - started < 20
+    assert place.pointer().champion == new
+    assert "alias 'evergreen-recommender@champion' stays as it was" in caplog.text
+    assert alias(registry) == before
