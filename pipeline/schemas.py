@@ -18,6 +18,9 @@ OFFER_KINDS = ("mailer", "display", "coupon", "price cut")
 SPLITS = ("train", "validation", "test", "production")
 PROTOCOLS = ("rolling", "first_basket")
 
+PERSONAL = ("user_id", "example_id")
+"""Columns whose values name a person: no report, page or message shows one."""
+
 ID_LENGTH = 128
 """The longest id, in characters: the event store keeps no more."""
 

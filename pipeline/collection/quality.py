@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DataQualityError
 from pipeline.expectations import Failure, Validation
+from pipeline.schemas import PERSONAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,8 @@ def check_failures(
 def _first_rows(failure: Failure, frame: "pd.DataFrame") -> str:
     if not failure.rows:
         return ""
-    first = frame.iloc[list(failure.rows[:N_SHOWN])].astype(str).to_dict("records")
+    shown = frame.drop(columns=list(PERSONAL), errors="ignore")
+    first = shown.iloc[list(failure.rows[:N_SHOWN])].astype(str).to_dict("records")
     return "; first rows: " + " | ".join(str(row) for row in first)
 
 

@@ -9,6 +9,7 @@ from pipeline.expectations import Validation
 from pipeline.labeling.audit import Audit
 from pipeline.labeling.doubts import REASONS
 from pipeline.labeling.labelling import Labelled
+from pipeline.labeling.review_ids import review_id
 from pipeline.pages import Page, new_figure
 from pipeline.params import LabelingParams, ShopParams
 from pipeline.verdicts import Evidence, Verdict, failing
@@ -166,7 +167,7 @@ def worked_example(labelled: Labelled, items: pd.DataFrame, timezone: str) -> di
         "negatives": labelled.negatives,
     }
     return {
-        "example": row["example_id"],
+        "example": review_id(row["example_id"]),
         "split and protocol": f"{row['split']}, {row['protocol']}",
         "window opens": f"{row['cutoff'].tz_convert(timezone):%a %d %b %Y %H:%M}",
         "moment of the request": f"{row['timestamp'].tz_convert(timezone):%a %d %b %Y %H:%M}",

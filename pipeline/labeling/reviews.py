@@ -8,6 +8,9 @@ An empty `item_id` speaks of the whole basket. `drop` takes the label, or all la
 out of every example; `keep` says that the doubt named by `reason` is unfounded. Rows that are not
 decided yet may stay empty, further columns are left alone (a Label Studio export has some).
 
+No user is named in any of these files: examples are called by `review_id`. An example's own id,
+which names its user, is understood too.
+
 Only training and validation are reviewed. A decision about a basket of the test or the production
 window has no effect and is counted: who chooses the labels that a model is measured on chooses its
 quality. It takes effect once that basket lies in a training or validation window.
@@ -24,6 +27,7 @@ import pandas as pd
 from pipeline.errors import ArtefactError, DataQualityError
 from pipeline.labeling.doubts import REASONS
 from pipeline.labeling.labelling import Baskets, Labelled
+from pipeline.labeling.review_ids import review_id
 from pipeline.labeling.selection import example_ids
 from pipeline.schemas import PROTOCOLS
 
@@ -81,8 +85,8 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
         first = unknown.iloc[0]
         raise DataQualityError(
             f"Every decision in '{path}' must be keep or drop, and name its example_id",
-            received=f"'{first['decision']}' for example '{first['example_id']}', line "
-            f"{int(unknown.index[0]) + 2}, and {len(unknown) - 1} more",
+            received=f"'{first['decision']}' in line {int(unknown.index[0]) + 2}, and "
+            f"{len(unknown) - 1} more",
             action="Correct these lines; leave decision empty where nothing is decided.",
         )
     subject = ["example_id", "basket_id", "item_id", "reason"]
@@ -91,7 +95,7 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
         first = rows.drop_duplicates()[both].iloc[0]
         raise DataQualityError(
             f"One decision per label was wanted in '{path}'",
-            received=f"both keep and drop for example '{first['example_id']}', "
+            received=f"both keep and drop for basket '{first['basket_id']}', "
             f"item '{first['item_id']}', reason '{first['reason']}'",
             action="Remove one of them.",
         )
@@ -111,9 +115,10 @@ def resolve(decisions: pd.DataFrame, found: Baskets) -> pd.DataFrame:
         return decisions.assign(split="", basket=np.array([], dtype=np.int64))
     positions = np.full(len(decisions), -1, dtype=np.int64)
     for protocol in PROTOCOLS:
-        ids = pd.Index(example_ids(protocol, found.baskets))
-        here = ids.get_indexer(pd.Index(decisions["example_id"]))
-        positions = np.where(here >= 0, here, positions)
+        examples = example_ids(protocol, found.baskets)
+        for ids in (pd.Index(examples.map(review_id)), pd.Index(examples)):
+            here = ids.get_indexer(pd.Index(decisions["example_id"]))
+            positions = np.where(here >= 0, here, positions)
     names = found.baskets["basket_id"].to_numpy(dtype=object)[positions]
     same = names == decisions["basket_id"].to_numpy(dtype=object)
     windows = np.where(same, found.baskets["window"].to_numpy()[positions], -1)
@@ -133,9 +138,9 @@ def warn_of(ignored: pd.DataFrame) -> None:
         log.warning(
             "%d decisions in data/reviewed/labels.csv name baskets of the test or production "
             "window and change nothing: labels that a model is measured on are not reviewed. The "
-            "first: %s. Remove these rows; they count once the basket is in a training window.",
+            "first: basket %s. Remove these rows; they count once it is in a training window.",
             len(ignored),
-            ignored["example_id"].iloc[0],
+            ignored["basket_id"].iloc[0],
         )
 
 
@@ -165,7 +170,8 @@ def review_queue(open_doubts: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
         labelled: Doubts about what is no label of an example of REVIEWED_SPLITS are left out.
 
     Returns:
-        COLUMNS with an empty decision, then user_id, timestamp, n_items, evidence, suggested.
+        COLUMNS with an empty decision, then timestamp, n_items, evidence, suggested. The examples
+        are called by `review_id`.
     """
     reviewed = labelled.rows[labelled.rows["split"].isin(REVIEWED_SPLITS)]
     examples = reviewed[["basket", "example_id"]].sort_values("example_id")
@@ -174,14 +180,14 @@ def review_queue(open_doubts: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
     queue = queue[_is_label(queue, labelled)]
     baskets = labelled.source.baskets.iloc[queue["basket"].to_numpy(dtype=np.int64)]
     queue = queue.assign(
+        example_id=queue["example_id"].map(review_id),
         basket_id=baskets["basket_id"].to_numpy(),
         decision="",
-        user_id=baskets["user_id"].to_numpy(),
         timestamp=baskets["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_numpy(),
         n_items=baskets["n_items"].to_numpy(),
         suggested=[REASONS[reason][0] for reason in queue["reason"]],
     )
-    columns = [*COLUMNS, "user_id", "timestamp", "n_items", "evidence", "suggested"]
+    columns = [*COLUMNS, "timestamp", "n_items", "evidence", "suggested"]
     return queue.sort_values(["example_id", "item_id", "reason"], ignore_index=True)[columns]
 
 
@@ -203,7 +209,6 @@ def review_tasks(queue: pd.DataFrame) -> list[dict[str, Any]]:
             "data": {
                 **{name: row[name] for name in COLUMNS if name != "decision"},
                 "text": f"{row['evidence']}: {REASONS[row['reason']][1]}",
-                "user_id": row["user_id"],
                 "timestamp": row["timestamp"],
                 "n_items": row["n_items"],
             },

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.labeling.baskets import count_earlier
 from pipeline.labeling.randomness import hash_ids, uniform
+from pipeline.labeling.review_ids import example_id
 from pipeline.labeling.windows import Window
 from pipeline.params import LabelingParams
 
@@ -23,13 +24,10 @@ COLUMNS += ["store_id", "n_earlier_baskets", "window", "basket"]
 
 
 def example_ids(protocol: str, baskets: pd.DataFrame) -> pd.Series:
-    """Return what an example of each basket is called; a basket lies in one window only.
-
-    A colon in a user's id is written as %3A: no two baskets share a name.
-    """
-    users = baskets["user_id"].astype("object")
-    users = users.str.replace("%", "%25").str.replace(":", "%3A")
-    return (protocol + ":" + users + ":" + baskets["basket_id"].astype("object")).astype("str")
+    """Return what an example of each basket is called; a basket lies in one window only."""
+    pairs = zip(baskets["user_id"], baskets["basket_id"], strict=True)
+    names = [example_id(protocol, str(user), str(basket)) for user, basket in pairs]
+    return pd.Series(names, index=baskets.index, dtype="str")
 
 
 def rolling(

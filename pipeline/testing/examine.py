@@ -13,6 +13,7 @@ from pipeline.diagnosis.diagnose import Inputs, diagnose
 from pipeline.diagnosis.finding import Finding
 from pipeline.diagnosis.label_noise import Judged, noise_by_group, suspicious
 from pipeline.families.names import HISTORY_ENCODERS
+from pipeline.labeling.review_ids import review_id
 from pipeline.params import DiagnosisParams
 from pipeline.recommenders.histories import Histories, build_histories
 from pipeline.recommenders.saved import GraphRecommender
@@ -164,7 +165,7 @@ def _doubted(judged: Judged, questions: Questions, vocabulary: Vocabulary) -> pd
     size = np.bincount(judged.row, minlength=judged.n)[judged.row[at]]
     found = pd.DataFrame(
         {
-            "example_id": rows["example_id"].to_numpy(),
+            "example_id": rows["example_id"].map(review_id).to_numpy(),
             "basket_id": rows["basket_id"].to_numpy(),
             "item_id": vocabulary.decode(judged.item[at].astype(np.int32)),
             "reason": REASON,

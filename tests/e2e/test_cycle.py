@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.verdicts import PHASES
 from tests import tiny_shop
+from tests.traces import files_that_name
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,18 @@ def test_a_training_parameter_reruns_only_training_and_later(project: Path) -> N
     path.write_text(before, encoding="utf-8")
     assert "Running stage 'families@mlp'" in output
     assert stages_run(output)[0] == "training"
+
+
+def test_no_committed_file_names_a_user(project: Path) -> None:
+    listed = run(project, "git", "ls-files").splitlines()
+    written = [
+        project / name for name in listed if name.startswith(("reports/", "data/", "models"))
+    ]
+    assert len(written) > 20
+    users = [tiny_shop.user_id(number) for number in range(tiny_shop.N_USERS)]
+    assert files_that_name(users, [*written, project / "dvc.lock"]) == {}
+    pages = [path for path in (project / "reports").rglob("*") if path.suffix in {".html", ".csv"}]
+    assert files_that_name(users, pages) == {}
 
 
 def test_no_checkpoint_is_left_for_a_later_run(project: Path) -> None:

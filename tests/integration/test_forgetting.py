@@ -1,15 +1,23 @@
 """The commands that clean the event store, and a store process that is killed."""
 
 import random
+import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from benchmarks.crashes import counted, kill_store_process
+from pipeline.artefacts import REVIEWED_LABELS
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SUPPRESSED_USERS, read_suppressed
+from pipeline.event_store.tables import ShadowAnswer
+from pipeline.labeling.review_ids import review_id
+from pipeline.labeling.reviews import HEADER
 from pipeline.serving.__main__ import main
+from tests.served import Http, act, eventually, recommend, send
+from tests.traces import files_that_name
 from tests.unit.event_store.rows import NOON, event, prediction
 
 EARLY = datetime(2000, 1, 1, tzinfo=UTC)
@@ -77,6 +85,62 @@ def test_retain_deletes_what_was_received_too_long_ago(
         ["shadow_answers", "0", "deleted", "0", "left"],
     ]
     assert NOON.year == 2024
+
+
+SECRET = "shopper-4711"
+
+
+def test_no_file_names_a_forgotten_person(
+    shop_folder: Path,
+    start: Callable[..., Http],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = f"sqlite:///{shop_folder / 'data/events.db'}"
+    monkeypatch.setenv("EVERGREEN_EVENT_STORE", url)
+    shutil.rmtree(shop_folder / "data/source")  # the retailer's own
+    store = EventStore(url)
+    store.log_shadow([ShadowAnswer("r0", "0" * 12, SECRET, [], [], [], None, SECRET, NOON)])
+    store.close()
+    http = start(url)
+    for user_id in (SECRET, "bob"):
+        assert send(http, act("purchase", "coffee", user_id)).status_code == 200
+        assert recommend(http, user_id).status_code == 200
+    assert eventually(lambda: shown_to(url, SECRET))
+    reviews = [f"{review_id(f'rolling:{user}:b-1')},b-1,,bulk,drop" for user in (SECRET, "bob")]
+    old = f"rolling:{SECRET}:b-2,b-2,,bulk,keep"
+    REVIEWED_LABELS.write_text("\n".join([HEADER, *reviews, old]) + "\n", encoding="utf-8")
+    names = [SECRET, review_id(f"rolling:{SECRET}:b-1")]
+    before = files_that_name(names, shop_folder.rglob("*"))
+    assert {Path(name).name for name in before} >= {"labels.csv"}
+    assert any("events.db" in name for name in before)
+    assert main(["forget", SECRET]) == 0
+    assert ["labels.csv", "2", "0"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
+    assert files_that_name(names, shop_folder.rglob("*")) == {}
+    assert REVIEWED_LABELS.read_text(encoding="utf-8") == f"{HEADER}\n{reviews[1]}\n"
+    assert files_that_name(["bob"], shop_folder.rglob("*"))
+
+
+def shown_to(url: str, user_id: str) -> bool:
+    store = EventStore(url)
+    found = store.predictions(user_id=user_id)
+    store.close()
+    return bool(found)
+
+
+def test_what_earlier_cycles_left_is_said(
+    url: str, shop_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("models/champion", "models/releases", ".dvc/cache"):
+        (shop_folder / name).mkdir(parents=True)
+    assert main(["forget", "ann"]) == 0
+    told = capsys.readouterr().out
+    assert "until then with them: models/champion." in told
+    assert "models/releases" in told
+    assert "uv run dvc gc --workspace" in told
+    assert "mlartifacts" not in told
 
 
 @pytest.mark.parametrize("command", ["forget", "retain"])

@@ -34,7 +34,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     place = fake_place(tmp_path)
     monkeypatch.setenv(BUNDLE, str(place.deployed))
     monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
-    tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
+    values = tiny_shop.params()
+    values["tracking"]["uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"  # MLflow caches stores by URI
+    tiny_shop.write_params(tmp_path / "params.yaml", values)
     monkeypatch.chdir(tmp_path)
     return place
 
@@ -63,7 +65,8 @@ def register(client: Any, bundle: str) -> None:
 
 
 def alias(client: Any) -> str | None:
-    return client.get_registered_model(name()).aliases.get("champion")
+    version = client.get_registered_model(name()).aliases.get("champion")
+    return None if version is None else str(version)
 
 
 def bundle_of_the_alias(client: Any) -> str:

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -106,11 +108,11 @@ def write_champion(content: str) -> None:
 
 
 def hash_by_dvc(path: Path) -> str:
-    from dvc.repo import Repo
     from ruamel.yaml import YAML
 
-    with Repo.init(no_scm=True, force=True) as repo:
-        repo.add(str(path))
+    dvc = (sys.executable, "-m", "dvc")
+    subprocess.run([*dvc, "init", "-q", "-f", "--no-scm"], check=True)
+    subprocess.run([*dvc, "add", "-q", str(path)], check=True)
     known = YAML(typ="safe", pure=True).load(path.with_name(f"{path.name}.dvc").read_text())
     return str(known["outs"][0]["md5"])
 

@@ -108,3 +108,10 @@ def test_a_failed_request_is_not_tried_away(
 ) -> None:
     found, n = tried(900.0, 9.0, n_failed=1)
     assert (found.p99_ms, n) == (900.0, 1)
+
+
+@pytest.mark.parametrize("user", ["broken", "shopper-4711"])
+def test_a_difference_names_the_request_and_not_the_shopper(url: str, user: str) -> None:
+    found = compare_golden(url, [*golden(), *golden(user, item="tea")], 1e-5)
+    assert found.first_difference.startswith("request 2 of 2: ")
+    assert user not in found.first_difference

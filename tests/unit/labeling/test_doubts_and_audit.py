@@ -8,6 +8,7 @@ import pytest
 from pipeline.labeling.audit import audit
 from pipeline.labeling.balance import balance
 from pipeline.labeling.doubts import find_doubts
+from pipeline.labeling.review_ids import review_id
 from pipeline.labeling.reviews import review_queue, review_tasks
 from tests.weekly_shop import event, events, items, labeling, labelled
 
@@ -129,12 +130,11 @@ def test_the_queue_asks_about_each_label_in_use_once() -> None:
     doubts = find_doubts(found.source, free_tea(), labeling(**CALM), "UTC")
     queue = review_queue(doubts, found)
     assert queue.iloc[0].to_dict() == {
-        "example_id": "first_basket:ann:ann-01-30",
+        "example_id": review_id("first_basket:ann:ann-01-30"),
         "basket_id": "ann-01-30",
         "item_id": "tea",
         "reason": "zero value",
         "decision": "",
-        "user_id": "ann",
         "timestamp": "2024-01-30T10:00:00Z",
         "n_items": 3,
         "evidence": "1 units for nothing",

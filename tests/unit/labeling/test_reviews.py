@@ -138,7 +138,7 @@ def test_no_decision_changes_a_label_that_a_model_is_measured_on(
         assert after.audit["reviews"]["n_without_effect"] == 1
         assert after.audit["reviews"]["n_lines_dropped"] == 0
         assert after.audit["labels"] == plain.audit["labels"]
-        assert f"The first: {protocol}:ann:ann-{day}" in caplog.text
+        assert f"The first: basket ann-{day}" in caplog.text
 
 
 def test_the_same_decision_about_validation_does_change_its_labels() -> None:
