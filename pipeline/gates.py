@@ -2,7 +2,7 @@
 
     uv run python -m pipeline.lifecycle accept testing --because "Coverage matters from May on"
 
-appends a line to data/accepted/<phase>.jsonl, which belongs into git. There is one file for each
+appends to data/accepted/<phase>.json, which belongs into git. There is one file for each
 phase, because each is an input of the stages that follow its phase, and of no other: to accept
 what testing says fits no model again.
 """
@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline import artefacts
 from pipeline.errors import ArtefactError, GateError
@@ -63,22 +63,23 @@ def failing_names(verdict: Verdict) -> tuple[str, ...]:
 
 def file_of(phase: Phase) -> Path:
     """Return where the acceptances of a phase are."""
-    return FOLDER / f"{phase}.jsonl"
+    return FOLDER / f"{phase}.json"
 
 
 def read_acceptances(phase: Phase) -> list[Acceptance]:
     """Return what people accepted of `phase`, oldest first.
 
     Raises:
-        ArtefactError: The file has a line of another shape.
+        ArtefactError: The file is not a list of acceptances.
     """
     path = file_of(phase)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if not path.exists():
+        return []
     try:
-        return [Acceptance.model_validate_json(line) for line in lines if line.strip()]
+        return TypeAdapter(list[Acceptance]).validate_json(path.read_bytes())
     except ValidationError as error:
         raise ArtefactError(
-            f"Expected one acceptance in each line of '{path}'",
+            f"Expected a list of acceptances in '{path}'",
             received=f"{error.error_count()} values of another shape",
             action=f"Bring it back: `git checkout {path}`.",
         ) from error
@@ -152,7 +153,7 @@ def accept(phase: Phase, because: str) -> Acceptance:
         day=datetime.now(UTC).date(),
     )
     accepted = [*read_acceptances(phase), acceptance]
-    artefacts.write_text("".join(f"{a.model_dump_json()}\n" for a in accepted), file_of(phase))
+    artefacts.write_json([item.model_dump(mode="json") for item in accepted], file_of(phase))
     return acceptance
 
 

@@ -1,8 +1,8 @@
 """Lifecycle: how the circle stands, phase by phase, and what a person accepts of it.
 
-Reads:  reports/<phase>/verdict.json and data/accepted/<phase>.jsonl of every phase; dvc.lock and
+Reads:  reports/<phase>/verdict.json and data/accepted/<phase>.json of every phase; dvc.lock and
         what it names; for `estimates` the plan, the test metrics and reports/costs
-Writes: data/accepted/<phase>.jsonl, by `accept`
+Writes: data/accepted/<phase>.json, by `accept`
 """
 
 import argparse

@@ -180,10 +180,10 @@ def test_a_stage_depends_on_the_verdict_before_it_and_on_what_was_accepted_of_it
 ) -> None:
     after = gate_of(stage)
     deps = [dep for dep in STAGES[stage]["deps"] if dep.startswith("data/accepted")]
-    assert deps == ([] if after is None else [f"data/accepted/{after}.jsonl"])
+    assert deps == ([] if after is None else [f"data/accepted/{after}.json"])
     if after is not None:
         assert f"reports/{after}/verdict.json" in STAGES[stage]["deps"]
-        assert (PROJECT / "data" / "accepted" / f"{after}.jsonl").is_file()
+        assert (PROJECT / "data" / "accepted" / f"{after}.json").is_file()
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -97,7 +97,7 @@ def test_an_accepted_verdict_lets_the_next_stage_start() -> None:
     assert made.failing == ("coverage@10",)
     assert made.missing == ("coverage@10 0.0123 (bound 0.05)",)
     assert gates.check_gate("deployment", "testing") == made
-    assert len(Path("data/accepted/testing.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert gates.read_acceptances("testing") == [made]
 
 
 @pytest.mark.usefixtures("project")
@@ -142,8 +142,8 @@ def test_an_acceptance_of_one_phase_is_none_of_another() -> None:
     artefacts.write_verdict(returned(NARROW))
     artefacts.write_verdict(returned(NARROW, phase="labeling"))
     gates.accept("testing", "The catalogue is new")
-    assert Path("data/accepted/testing.jsonl").exists()
-    assert not Path("data/accepted/labeling.jsonl").exists()
+    assert Path("data/accepted/testing.json").exists()
+    assert not Path("data/accepted/labeling.json").exists()
     with pytest.raises(GateError):
         gates.check_gate("families", "labeling")
 
@@ -182,7 +182,7 @@ def test_what_is_accepted_is_not_accepted_again_but_another_failure_is() -> None
 def test_a_damaged_acceptance_is_an_error_that_says_what_to_do() -> None:
     artefacts.write_verdict(returned(NARROW))
     artefacts.write_text(json.dumps({"phase": "testing"}), gates.file_of("testing"))
-    with pytest.raises(ArtefactError, match=r"git checkout data/accepted/testing\.jsonl"):
+    with pytest.raises(ArtefactError, match=r"git checkout data/accepted/testing\.json"):
         gates.check_gate("deployment", "testing")
 
 
