@@ -32,7 +32,8 @@ class EarlierLines:
             row_splits: [n_users + 1], where each user's lines begin.
             item: [n_lines] what.
             basket: [n_lines] number of the basket, rising with time within a user.
-            time: [n_lines] when the basket began, in any unit.
+            time: [n_lines] when the line was bought, in any unit; of a user with more than
+                `maximum` lines, a line counts as no older than those of the baskets before it.
             maximum: Lines of one user that count, the newest: by basket, then by item. None for
                 all.
         """
@@ -88,5 +89,5 @@ class EarlierLines:
             start, stop = self._row_splits[row : row + 2].tolist()
             inside = slice(start, stop)
             order = start + np.lexsort((self._item[inside], self._basket[inside]))
-            found[row] = order, self._time[order]
+            found[row] = order, np.maximum.accumulate(self._time[order])
         return found

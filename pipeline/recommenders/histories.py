@@ -31,6 +31,8 @@ class Histories:
         store: [n_lines] code of the store, 0 where it is not known.
         store_ids: Store of code i + 1.
         maximum_lines: Of one user that a request holds, the newest; None for all.
+        last: [n_lines] seconds: the line's own last purchase, which a basket that lasts may hold
+            long after it began. None where every basket is of one moment.
     """
 
     user_ids: tuple[str, ...]
@@ -43,6 +45,12 @@ class Histories:
     store: Ints
     store_ids: tuple[str, ...]
     maximum_lines: int | None = None
+    last: Seconds | None = None
+
+    @property
+    def known_from(self) -> Seconds:
+        """[n_lines] seconds: a line is known after that moment."""
+        return self.time if self.last is None else self.last
 
     @cached_property
     def earlier(self) -> EarlierLines:
@@ -51,7 +59,7 @@ class Histories:
             self.row_splits,
             item=self.item,
             basket=self.basket,
-            time=self.time,
+            time=self.known_from,
             maximum=self.maximum_lines,
         )
 
@@ -126,11 +134,13 @@ def build_histories(
             "store": of_basket[basket],
             "quantity": bought["quantity"].to_numpy(),
             "paid": (bought["quantity"] * bought["price"]).to_numpy(),
+            "last": seconds,
         }
     )
     lines["basket"] = _numbers_of(lines)
     keys = ["user", "item", "time", "basket", "store"]
-    lines = lines[lines["item"] != OUT_OF_VOCABULARY].groupby(keys, as_index=False).sum()
+    by_line = lines[lines["item"] != OUT_OF_VOCABULARY].groupby(keys, as_index=False)
+    lines = by_line.agg({"quantity": "sum", "paid": "sum", "last": "max"})
     order = np.lexsort(
         (-lines["basket"].to_numpy(), lines["item"].to_numpy(), lines["user"].to_numpy())
     )
@@ -147,6 +157,7 @@ def build_histories(
         store=lines["store"].to_numpy(dtype=np.int32),
         store_ids=store_ids,
         maximum_lines=maximum_lines,
+        last=None if lines["last"].equals(lines["time"]) else lines["last"].to_numpy(),
     )
 
 

@@ -66,7 +66,7 @@ def item_state(
     histories: Histories, n_items: int, cutoff: float, *, popular_days: int
 ) -> ItemState:
     """Return what the purchases before `cutoff` say about each item."""
-    known = histories.time < cutoff
+    known = histories.known_from < cutoff
     item = histories.item[known]
     age = (cutoff - histories.time[known]) / DAY
     counts = {

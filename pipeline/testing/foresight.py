@@ -161,7 +161,7 @@ def _is_foreign(row: Any, own: pd.DataFrame, store: str | None, is_known: bool) 
 
 def known_before(histories: Histories, cutoff: float) -> Histories:
     """Return the histories without what was bought from the cut-off on."""
-    known = histories.time < cutoff
+    known = histories.known_from < cutoff
     n_users = len(histories.user_ids)
     user = np.repeat(np.arange(n_users), np.diff(histories.row_splits))[known]
     lines = ("item", "time", "basket", "quantity", "price", "store")
@@ -169,6 +169,7 @@ def known_before(histories: Histories, cutoff: float) -> Histories:
         histories,
         row_splits=np.searchsorted(user, np.arange(n_users + 1)),
         **{name: getattr(histories, name)[known] for name in lines},
+        last=None if histories.last is None else histories.last[known],
     )
 
 

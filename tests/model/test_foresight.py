@@ -200,8 +200,8 @@ def test_a_cart_with_what_is_asked_for_is_found(
 def test_a_basket_that_nobody_can_look_up_is_not_compared(
     tables: Tables, looked_at: Callable[..., Finding]
 ) -> None:
-    nameless = replace(tables, events=tables.events.assign(basket_id=None))
-    finding = looked_at(nameless)
+    others = "other-" + tables.events["basket_id"].astype("str")
+    finding = looked_at(replace(tables, events=tables.events.assign(basket_id=others)))
     assert "request_context" not in {item.name for item in finding.evidence}
 
 
@@ -213,3 +213,23 @@ def test_histories_before_a_day_by_hand(world: World, model: Recommender) -> Non
     assert cut.user_ids == expected.user_ids  # everyone buys in every week
     for name in ("row_splits", "item", "time", "basket", "quantity", "price"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(expected, name))
+
+
+def test_what_comes_later_into_a_basket_that_lasts_is_not_foreseen(
+    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visit that begins an hour before each request, and goes on for an hour after it."""
+    first = tables.events.groupby(["user_id", "basket_id"], as_index=False).first()
+    visits = [
+        first.assign(
+            basket_id="visit-" + first["basket_id"],
+            item_id=tiny_shop.item_id(number),
+            timestamp=first["timestamp"] + pd.Timedelta(hours=hours),
+        )
+        for number, hours in enumerate((-1, 1))
+    ]
+    events = pd.concat([tables.events, *visits], ignore_index=True)
+    lasting = replace(tables, events=events.sort_values("timestamp", ignore_index=True))
+    assert looked_at(lasting).verdict == "healthy"
+    monkeypatch.setattr(Histories, "known_from", property(lambda self: self.time))
+    assert "future_in_request" in broken(looked_at(lasting))

@@ -65,3 +65,13 @@ def test_every_history_of_the_pipeline_is_built_with_the_maximum() -> None:
                 calls.append((str(path), "maximum_lines" in names))
     assert len(calls) >= 5
     assert [path for path, is_capped in calls if not is_capped] == []
+
+
+@pytest.mark.parametrize("maximum", [None, 3])
+def test_a_line_that_came_late_into_its_basket_is_not_known_before(maximum: int | None) -> None:
+    """Item 3 came at 35 into the basket that began at 10."""
+    late = np.where(ITEM == 3, 35.0, TIME)
+    known = EarlierLines(SPLITS, item=ITEM, basket=BASKET, time=late, maximum=maximum)
+    request, found = known.before(np.array([2, 2]), np.array([15.0, 99.0]))
+    assert 9 not in found[request == 0]
+    assert len(found[request == 1]) == (6 if maximum is None else maximum)

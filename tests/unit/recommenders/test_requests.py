@@ -107,8 +107,16 @@ def test_nothing_bought_gives_empty_histories() -> None:
 def test_a_purchase_at_the_very_moment_of_the_request_is_not_in_it(histories: Histories) -> None:
     at, after = "2024-01-05T09:00:00Z", "2024-01-05T09:00:01Z"
     found = ask(histories, ("ann", at), ("ann", after))
-    assert found.row_splits.tolist() == [0, 2, 6]
-    assert found.item.tolist() == [BREAD, MILK, BREAD, MILK, MILK, TEA]
+    assert found.row_splits.tolist() == [0, 2, 5]
+    assert found.item.tolist() == [BREAD, MILK, BREAD, MILK, MILK]
+
+
+def test_what_came_later_into_a_basket_is_not_in_a_request_before_it(histories: Histories) -> None:
+    """The basket of 5 January begins at nine, and the tea comes into it at half past."""
+    during, after = "2024-01-05T09:29Z", "2024-01-05T09:31Z"
+    found = ask(histories, ("ann", during), ("ann", after))
+    assert found.item.tolist() == [BREAD, MILK, MILK, BREAD, MILK, MILK, TEA]
+    assert found.age_days[-1] == pytest.approx(31 / (24 * 60))  # since the basket began
 
 
 def test_ages_are_days_before_the_request(histories: Histories) -> None:
