@@ -170,6 +170,28 @@ def test_the_cycle_is_in_mlflow(project: Path) -> None:
     assert str(champion.version) == "1"
 
 
+def test_runs_carry_the_hashes_that_dvc_recorded_of_their_own_outputs(project: Path) -> None:
+    import mlflow
+    from ruamel.yaml import YAML
+
+    lock = YAML(typ="safe", pure=True).load((project / "dvc.lock").read_text(encoding="utf-8"))
+    recorded = {
+        stage.replace("families@", "training: "): {
+            f"dvc.{out['path'].replace('/', '.')}": out["md5"] for out in entry["outs"]
+        }
+        for stage, entry in lock["stages"].items()
+    }
+    client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'evergreen'")
+    tags = [run.data.tags for run in client.search_runs([experiment.experiment_id])]
+    tagged = {
+        each["mlflow.runName"]: {k: v for k, v in each.items() if k.startswith("dvc.")}
+        for each in tags
+        if "evergreen.phase" in each
+    }
+    assert tagged == recorded
+
+
 @pytest.fixture
 def pulled(project: Path, tmp_path: Path) -> Path:
     """Another clone that got its data and models by `dvc pull`."""

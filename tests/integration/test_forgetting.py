@@ -104,8 +104,8 @@ def test_no_file_names_a_forgotten_person(
     store.close()
     http = start(url)
     for user_id in (SECRET, "bob"):
-        assert send(http, act("purchase", "coffee", user_id)).status_code == 200
-        assert recommend(http, user_id).status_code == 200
+        send(http, act("purchase", "coffee", user_id)).raise_for_status()
+        recommend(http, user_id).raise_for_status()
     assert eventually(lambda: shown_to(url, SECRET))
     reviews = [f"{review_id(f'rolling:{user}:b-1')},b-1,,bulk,drop" for user in (SECRET, "bob")]
     old = f"rolling:{SECRET}:b-2,b-2,,bulk,keep"
