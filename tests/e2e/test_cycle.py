@@ -311,29 +311,29 @@ def accept(folder: Path, phase: str, because: str) -> str:
     return run(folder, *LIFECYCLE, "accept", phase, "--because", because)
 
 
-def test_a_leak_keeps_the_champion_where_it_is(changeable: Path) -> None:
-    path = changeable / "pipeline" / "testing" / "gather.py"
-    path.write_text(path.read_text(encoding="utf-8") + LEAK, encoding="utf-8")
+def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_that(
+    changeable: Path,
+) -> None:
+    guardrails = tiny_shop.params()["planning"]["guardrails"] | {"maximum_fairness_gap": 0.0}
+    change(changeable, "planning", guardrails=guardrails)
     output = refused(changeable, "monitoring", "deployment failed", "accept testing --because")
-    assert stages_run(output) == ["testing", "deployment"]
-    assert "future_in_request" in str(read(changeable, "testing/verdict.json")["evidence"])
+    assert stages_run(output) == ["planning", "testing", "deployment"]
     shown = colours(changeable)
     assert shown["testing"] == "red"
     assert "green" not in {shown["deployment"], shown["monitoring"]}
 
-
-def test_a_missed_target_is_promoted_only_by_name_and_nothing_else_is(changeable: Path) -> None:
-    change(changeable, "planning", target_headroom_fraction=0.99)
-    refused(changeable, "deployment", "gain_fraction", "accept testing --because")
-    assert "missing: gain_fraction" in accept(changeable, "testing", "The target was a dream")
+    assert "missing: fairness_gap" in accept(changeable, "testing", "Few shoppers of that age")
     output = run(changeable, "dvc", "repro", "deployment")
     assert stages_run(output) == ["deployment"]
-    assert "testing says 'return', accepted: The target was a dream" in output
-    assert colours(changeable)["testing"] == "amber"
+    assert "testing says 'return', accepted: Few shoppers of that age" in output
+    shown = colours(changeable)
+    assert (shown["testing"], shown["deployment"]) == ("amber", "green")
 
-    guardrails = tiny_shop.params()["planning"]["guardrails"] | {"minimum_coverage": 1.0}
-    change(changeable, "planning", target_headroom_fraction=0.99, guardrails=guardrails)
-    refused(changeable, "deployment", "coverage@10", "accept testing --because")
+    path = changeable / "pipeline" / "testing" / "gather.py"
+    path.write_text(path.read_text(encoding="utf-8") + LEAK, encoding="utf-8")
+    output = refused(changeable, "deployment", "deployment failed", "accept testing --because")
+    assert stages_run(output) == ["testing", "deployment"]
+    assert "future_in_request" in str(read(changeable, "testing/verdict.json")["evidence"])
 
 
 def test_labels_that_return_are_learned_from_only_by_name(changeable: Path) -> None:
