@@ -352,7 +352,7 @@ def test_a_stop_of_planning_goes_on_only_by_name_until_that_is_taken_back(
     accept(changeable, "planning", "A trial with few shoppers")
     output = run(changeable, "dvc", "repro", "collection")
     assert stages_run(output) == ["planning", "collection"]
-    (changeable / "data" / "accepted" / "planning.json").write_text("", encoding="utf-8")
+    (changeable / "data" / "accepted" / "planning.json").write_text("[]\n", encoding="utf-8")
     refused(changeable, "collection", "collection failed", "accept planning --because")
 
 
