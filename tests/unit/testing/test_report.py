@@ -10,6 +10,7 @@ import pytest
 from pipeline.params import GuardrailParams
 from pipeline.planning.plan import Baseline, Plan, Profile, Target
 from pipeline.testing.gate import gate
+from pipeline.testing.protocols import KNOWN, TITLES
 from pipeline.testing.report import model_card, page
 from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, Fairness, fairness_of
 
@@ -54,7 +55,7 @@ def metrics(fairness: Fairness) -> dict[str, Any]:
         "mean_over_users": {"recall@10": 0.2},
     }
     lead = {name: {"difference": 0.1, "low": 0.09, "high": 0.11} for name in names}
-    both = {"rolling": values, "first_basket": values}
+    every = dict.fromkeys(TITLES, values)
     early = {"name": "last_epoch_gain_fraction", "value": 0.0129, "bound": 0.01, "holds": False}
     findings = {
         "units": {"verdict": "healthy", "cause": "It learns.", "evidence": []},
@@ -63,15 +64,16 @@ def metrics(fairness: Fairness) -> dict[str, Any]:
     }
     return {
         "champion": "mlp",
-        **both,
+        **every,
+        "context_gain": lead,
         "served": values,
-        "n_requests": {"rolling": 9, "first_basket": 9},
-        "n_users": {"rolling": 9, "first_basket": 9},
+        "n_requests": dict.fromkeys(TITLES, 9),
+        "n_users": dict.fromkeys(TITLES, 9),
         "baselines": {
             "decayed": {
+                **every,
                 "rolling": values | {"recall@10": 0.19},
-                "first_basket": values,
-                "paired": {"rolling": lead, "first_basket": lead},
+                "paired": dict.fromkeys(TITLES, lead),
             }
         },
         "fairness_gap": fairness.gap_fraction,
@@ -135,3 +137,13 @@ def test_the_card_of_a_healthy_fit_says_that_nothing_is_open() -> None:
     found["diagnosis"] = {"units": found["diagnosis"]["units"]}
     card = model_card(found, slices(), PLAN)
     assert "Nothing: dead or exploding units are healthy." in card
+
+
+def test_every_table_says_what_is_known_at_request_time(told: dict[str, str]) -> None:
+    """Two leads are comparable only where the methods were told the same."""
+    for protocol, words in TITLES.items():
+        assert KNOWN[protocol] in told["card"]
+        assert escape(KNOWN[protocol]) in told["page"]
+        assert f"Candidates, {words}" in told["page"]
+    lead = "+0.1000 [+0.0900, +0.1100]"
+    assert f"| decayed | {lead} | {lead} | {lead} |" in told["card"]
