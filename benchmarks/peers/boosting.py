@@ -2,9 +2,9 @@
 
 It sees the same numbers from the same extractor, of the same examples: the features, the ages of
 the last purchases, and the product type as a categorical feature, where the network has an
-embedding. It learns from and ranks every product that a shopper bought before; the network's
-lists are capped. Its settings come from a search of its own on validation (`boosting_search`).
-Rows wait on disk and are handed over in parts, so that memory holds them once.
+embedding. It ranks what the network ranks, the N_STRONGEST products of a shopper's history. Its
+settings, how long its training lists are among them, come from a search of its own on validation
+(`boosting_search`). Rows wait on disk and are handed over in parts, so that memory holds them once.
 
 References:
     Ke et al., 2017, "LightGBM"; Burges, 2010, "From RankNet to LambdaRank to LambdaMART".
@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.peers.peer import Lists, Peer, popularity_of
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.families.ranker.features import GROUPS, NAMES, RANK
+from pipeline.families.ranker.features import GROUPS, N_STRONGEST, NAMES, RANK
 from pipeline.families.ranker.fitting import window_pairs
 from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
 from pipeline.params import FamiliesParams
@@ -30,7 +30,7 @@ from pipeline.recommenders.shop import Shop
 from pipeline.testing.measure import Questions
 
 N_TREES = 150
-LIST_LENGTH: int | None = None  # products in a training list, the strongest; all are ranked
+LIST_LENGTH: int | None = 60  # strongest products in a training list; None for all
 SETTINGS: dict[str, Any] = {
     "objective": "lambdarank",
     "learning_rate": 0.1,
@@ -65,12 +65,12 @@ def fit_boosting(
 
     def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
         labels = Labels.of(questions.examples, shop)
-        asked = own_pairs(questions.requests, labels, extract)
+        asked = own_pairs(questions.requests, labels, extract, N_STRONGEST)
         scores = [booster.predict(part) for part in _parts(asked, columns)]
         ties = ties_of(asked, questions.requests, popularity)
         every = best_pairs(np.concatenate(scores), asked, k, ties)
         popular = np.argsort(-popularity, kind="stable")[: 20 * k].astype(np.int32)
-        return every, _not_own(popular, asked, k)
+        return every, _not_own(popular, questions.requests, k)
 
     popularity = popularity_of(shop, params.popular_days)
     return Peer(popularity, lists)
@@ -164,11 +164,11 @@ def ties_of(pairs: OwnPairs, requests: Requests, popularity: np.ndarray) -> np.n
     return np.asarray(requests.baskets_ago[first] * np.int64(n_items) + place[pairs.item])
 
 
-def _not_own(popular: Lists, pairs: OwnPairs, k: int) -> Lists:
+def _not_own(popular: Lists, requests: Requests, k: int) -> Lists:
     """Return [n, k] the most popular items that each request's shopper had not bought."""
-    width = int(max(pairs.item.max(initial=0), popular.max(initial=0))) + 1
-    own = pairs.row.astype(np.int64) * width + pairs.item
-    asked = np.arange(pairs.n, dtype=np.int64)[:, None] * width + popular
+    width = int(max(requests.item.max(initial=0), popular.max(initial=0))) + 1
+    own = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits)) * width + requests.item
+    asked = np.arange(len(requests), dtype=np.int64)[:, None] * width + popular
     kept = ~np.isin(asked, own) & (popular > 0)
     place = np.argsort(~kept, axis=1, kind="stable")[:, :k]
     return np.where(np.take_along_axis(kept, place, axis=1), popular[place], 0).astype(np.int32)

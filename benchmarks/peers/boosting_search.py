@@ -39,6 +39,7 @@ from benchmarks.peers.boosting import (
 from benchmarks.peers.moment import Moment, read_moment
 from pipeline import ranking
 from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, joined, own_pairs
+from pipeline.families.ranker.features import N_STRONGEST
 from pipeline.families.ranker.fitting import window_pairs
 from pipeline.families.ranker.own_fit import best_hits
 from pipeline.params import Params, read_params
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     import optuna
 
 SHARE, VALIDATION_SHARE = 8, 4  # of shoppers, one in so many
-VALIDATION_LENGTH = 200  # strongest candidates that are ranked there, as by the network
 STEP, PATIENCE, MOST_TREES = 25, 3, 500
 STARTUP_TRIALS = 6
 START = {  # the settings before there was a search
@@ -125,7 +125,7 @@ class Features:
         labels = Labels.of(asked.examples, shop)
         chosen = every_th(asked.examples["user_id"], VALIDATION_SHARE)
         extract = extractor(graph, families.ranker.n_ages)
-        pairs = own_pairs(asked.requests, labels, extract, VALIDATION_LENGTH)
+        pairs = own_pairs(asked.requests, labels, extract, N_STRONGEST)
         return cls(train, pairs.of_requests(chosen), asked.n_true[chosen])
 
     def save(self, path: Path) -> None:
