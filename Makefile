@@ -7,7 +7,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # BentoML calls uv when it builds.
 export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
-.PHONY: help install repro tune status estimates ui serve monitor test test-fast lint format audit bench quality
+.PHONY: help install repro tune status estimates ui serve monitor test test-fast test-peers lint format audit bench quality
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,10 +50,13 @@ format: install  ## format and mend what ruff can mend
 	$(RUN) ruff check --fix .
 
 test: lint  ## lint, then all tests with coverage, the end-to-end run included
-	$(RUN) python -m pytest $(PARALLEL) --cov --cov-report=term
+	$(RUN) python -m pytest $(PARALLEL) -m "not peers" --cov --cov-report=term
 
 test-fast: install  ## the inner loop: under a minute
-	$(RUN) python -m pytest $(PARALLEL) -m "not slow" -x -q
+	$(RUN) python -m pytest $(PARALLEL) -m "not slow and not peers" -x -q
+
+test-peers: .venv-bench  ## the tests of the packages that `make quality` compares with
+	.venv-bench/bin/python -m pytest -m peers -q tests/model/test_peers.py
 
 audit: install  ## hold the locked packages against the known vulnerabilities
 	$(RUN) python .ci/audit.py
@@ -63,6 +66,9 @@ bench: install  ## measure the budgets of the README; results go to benchmarks/r
 	$(RUN) python -m benchmarks.serving --soak-seconds 600
 	$(RUN) python -m benchmarks.readme
 
-quality:  ## every method, both protocols, three cut-offs; peers live in an environment of their own
+.PHONY: .venv-bench
+.venv-bench: $(if $(findstring .uv,$(UV)),.uv/bin/uv)
 	@UV_PROJECT_ENVIRONMENT=.venv-bench $(UV) sync --locked --group bench --quiet
+
+quality: .venv-bench  ## every method, both protocols, three cut-offs; peers live in an environment of their own
 	.venv-bench/bin/python -m benchmarks.quality

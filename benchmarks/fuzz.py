@@ -172,6 +172,7 @@ def _ask(
     operation: Any, mode: GenerationMode, examples: int, found: Fuzzed, existing: Existing
 ) -> None:
     is_valid = mode is GenerationMode.POSITIVE
+    examples = examples if _takes_input(operation) else 1  # all its cases are the same
 
     @settings(
         max_examples=examples,
@@ -266,13 +267,14 @@ def champion() -> Iterator[tuple[Any, Existing, str]]:
 def numbers_of(found: Fuzzed, service: str) -> dict[str, Any]:
     """Return what is written down."""
     valid = GenerationMode.POSITIVE.value
-    live = {key: n for key, n in found.statuses.items() if key[1:3] == (valid, ANSWERED)}
+    live = sum(n for key, n in found.statuses.items() if key[1:3] == (valid, ANSWERED))
     return {
         "service": service,
         "fuzz_cases": found.n_cases,
         "fuzz_5xx": found.n_5xx,
         "failed_checks": found.failures.total(),
-        "valid_answered": sum(live.values()),
+        "valid_answered": live,
+        "invalid_answered": found.n_with(ANSWERED) - live,
         "refused": found.n_with("refused"),
         "unknown_ids": found.n_with(UNKNOWN),
         "switched_off": found.n_with(OFF),

@@ -90,6 +90,8 @@ def _checked(scope: Scope) -> dict[bytes, bytes]:
     size = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
     if size > MAXIMUM_PATH_BYTES:
         raise refused.too_long(414, "A path and query", size, MAXIMUM_PATH_BYTES)
+    if "\n" in scope["path"]:  # no route has one, and BentoML would answer in a form of its own
+        raise refused.no_route()
     headers = scope["headers"]
     size = sum(len(name) + len(value) for name, value in headers)
     if size > MAXIMUM_HEADER_BYTES:

@@ -118,6 +118,17 @@ def too_long(status: int, what: str, size: int, maximum: int) -> RefusedError:
     )
 
 
+def no_route() -> RefusedError:
+    """Return the refusal of a path that no route can have."""
+    return RefusedError(
+        404,
+        "path",
+        "A path without a line break was wanted",
+        received="one with %0A",
+        action="Correct the id in it: none has a line break.",
+    )
+
+
 def not_one_host(n: int) -> RefusedError:
     """Return the refusal of a request that names no host, or several (RFC 9112, 3.2)."""
     return RefusedError(

@@ -67,7 +67,7 @@ def metrics() -> Metrics:
         ),
         denied=Counter(
             "evergreen_requests_denied",
-            "Requests refused before their route: key, scope, place, origin, host, size.",
+            "Requests refused before their route: key, scope, place, origin, host, path, size.",
             ["reason"],
         ),
         limited=Counter(

@@ -1,4 +1,7 @@
-"""The peers of the quality benchmark know the tiny shop's answer too, where they are installed."""
+"""The peers of the quality benchmark know the tiny shop's answer too.
+
+`make test-peers` runs these in an environment that has them, in CI too.
+"""
 
 import numpy as np
 import pytest
@@ -7,6 +10,8 @@ from benchmarks.peers.peer import Peer, popularity_of
 from pipeline.testing.measure import Questions, values_of
 from tests import tiny_shop
 from tests.model.conftest import World
+
+pytestmark = pytest.mark.peers
 
 K = 6
 
