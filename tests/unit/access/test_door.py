@@ -148,3 +148,8 @@ def test_long_paths_and_headers_are_refused_also_of_probes(keys: Path) -> None:
 def test_what_is_not_listed_needs_admin(path: str, route: str, scope: str | None) -> None:
     assert label(path) == route
     assert needed(route) == scope
+
+
+def test_a_path_with_a_line_break_is_of_no_route(keys: Path) -> None:
+    """BentoML's own routing does not match it, and would answer in a form of its own."""
+    assert refusal(door(keys), request("/similar/a\nb")) == (404, "path")
