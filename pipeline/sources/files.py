@@ -168,6 +168,8 @@ def _cast(column: "Column", kind: str, source: SourceParams, shop: ShopParams) -
             received=str(dtype),
             action="Export them as timestamps or as text such as 2024-01-31 18:05:00.",
         )
+    if dtype.is_unknown():  # nanoseconds with a zone, as pandas writes them: text keeps the offset
+        return column.cast("string").try_cast(TIMESTAMP)
     has_zone = dtype.is_timestamp() and dtype.timezone is not None
     naive = column.cast(TIMESTAMP) if dtype.is_temporal() else column.try_cast(TIMESTAMP)
     if has_zone or source.timestamps_are == "utc":

@@ -55,6 +55,21 @@ def test_columns_are_mapped_times_are_utc_and_the_rest_has_defaults(
     assert source.ends == datetime(2018, 1, 1, 5, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_times_with_a_zone_are_read_in_every_unit(
+    tmp_path: Path, shop: ShopParams, unit: str, zone: str
+) -> None:
+    moment = pd.Timestamp("2017-07-01 20:00:05", tz="UTC")
+    sold_at = pd.Series([moment]).dt.tz_convert(zone).dt.as_unit(unit)
+    columns = {"customer": ["1"], "sku": ["A"], "unit_price": [2.5]}
+    pd.DataFrame(columns).assign(sold_at=sold_at).to_parquet(tmp_path / "sales.parquet")
+    table = TableSource(file="sales.parquet", columns=COLUMNS)
+    source = open_source(params(tmp_path, events=table), shop)
+    (row,) = fetch(source.events).to_pylist()
+    assert row["timestamp"] == moment
+
+
 def test_what_cannot_be_read_becomes_null(tmp_path: Path, shop: ShopParams) -> None:
     source = open_source(params(tmp_path, events=events(tmp_path)), shop)
     _, second = fetch(source.events.order_by("item_id")).to_pylist()
