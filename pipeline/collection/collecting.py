@@ -4,12 +4,10 @@ import logging
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import artefacts, schemas
@@ -24,7 +22,7 @@ from pipeline.collection.manifest import (
     is_intact,
     read_manifest,
 )
-from pipeline.collection.months import Feed, Places, collect_months, count_baskets, split
+from pipeline.collection.months import Feed, Places, collect_months, split
 from pipeline.collection.partitions import (
     CODE_VERSION,
     content_hashes,
@@ -41,6 +39,7 @@ from pipeline.collection.raw_checks import check_raw
 from pipeline.collection.rules import tagged_events, tagged_offers
 from pipeline.collection.stores import with_store_shares
 from pipeline.collection.tables import complete_items, complete_users, described_again
+from pipeline.collection.totals import count_unknown_reach, counts_after_departments, totals
 from pipeline.engine import fetch, materialise
 from pipeline.errors import SourceError
 from pipeline.event_store.suppression import SuppressionList
@@ -167,7 +166,7 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
     months, n_reused = collect_months(
         feed, earlier.events, job.places("events"), job.validator, limit
     )
-    counts = _counts_after_departments(events)
+    counts = counts_after_departments(events)
     tagged = materialise(tagged_offers(source.offers, source.items, source.events, job.params))
     offers = materialise(with_store_shares(tagged, source.events))
     feed = _feed(offers, schemas.OFFERS, source.ends + PLANNED_AHEAD, job)
@@ -187,10 +186,10 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
         whole=whole,
         files=files,
         totals=Totals(
-            **_totals(clean, job),
+            **totals(clean, job.shop.timezone),
             **counts,
             **described,
-            n_offers_of_unknown_reach=_count_unknown_reach(offers),
+            n_offers_of_unknown_reach=count_unknown_reach(offers),
         ),
     )
     return Outcome(manifest, n_reused + n_reused_offers)
@@ -221,25 +220,6 @@ def _feed(table: "Table", schema: schemas.Table, ends: datetime, job: Job) -> Fe
     )
 
 
-def _counts_after_departments(events: "Table") -> dict[str, int]:
-    kept = events.filter(events.rule.isnull() | (events.rule != "dropped department"))
-    counts = kept.aggregate(
-        n_users_after_departments=kept.user_id.nunique(),
-        n_items_after_departments=kept.item_id.nunique(),
-    )
-    baskets = kept.select("user_id", "basket_id").drop_null("basket_id").distinct().count()
-    return {
-        **counts.to_pyarrow().to_pylist()[0],
-        "n_baskets_after_departments": baskets.to_pyarrow().as_py(),
-    }
-
-
-def _count_unknown_reach(offers: "Table") -> int:
-    """Return how many offers are made to an audience whose share of the shoppers is not known."""
-    is_unknown = offers.audience.notnull() & offers.audience_fraction.isnull()
-    return int(offers.filter(offers.rule.isnull() & is_unknown).count().to_pyarrow().as_py())
-
-
 def read_events(folder: Path) -> pa.Table:
     """Return the columns of all clean events from which items, users and totals follow.
 
@@ -256,18 +236,6 @@ def read_events(folder: Path) -> pa.Table:
             action="Check collection.dropped_departments and maximum_quantity, and the mapping.",
         )
     return table
-
-
-def _totals(events: pa.Table, job: Job) -> dict[str, Any]:
-    zone = ZoneInfo(job.shop.timezone)
-    span = pc.min_max(events["timestamp"]).as_py()
-    return {
-        "n_users": pc.count_distinct(events["user_id"]).as_py(),
-        "n_items": pc.count_distinct(events["item_id"]).as_py(),
-        "n_baskets": count_baskets(events),
-        "first": f"{span['min'].astimezone(zone):%Y-%m-%d}",
-        "last": f"{span['max'].astimezone(zone):%Y-%m-%d}",
-    }
 
 
 def _collect_whole(

@@ -148,19 +148,19 @@ def offer_weeks(
 
 def _within(offers: pd.DataFrame, since: float, until: float) -> pd.DataFrame:
     """Return the offers that run between two moments, cut to the time between them."""
-    since, until = (
-        pd.Timestamp(moment, unit="s", tz="UTC").as_unit("us") for moment in (since, until)
-    )
-    running = offers[(offers["ends"] > since) & (offers["starts"] < until)]
+    first, last = (pd.Timestamp(at, unit="s", tz="UTC").as_unit("us") for at in (since, until))
+    running = offers[(offers["ends"] > first) & (offers["starts"] < last)]
     return running.assign(
-        starts=running["starts"].clip(lower=since), ends=running["ends"].clip(upper=until)
+        starts=running["starts"].mask(running["starts"] < first, first),
+        ends=running["ends"].mask(running["ends"] > last, last),
     )
 
 
 def _reach(offers: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return the share of shoppers that each offer is made to."""
     everybody = offers["audience"].isna().astype("float64")
-    return offers["audience_fraction"].astype("float64").fillna(everybody).to_numpy()
+    share = offers["audience_fraction"].astype("float64").fillna(everybody)
+    return np.asarray(share, dtype=np.float64)
 
 
 def _weeks_of(

@@ -41,7 +41,7 @@ GOOD: dict[str, pd.DataFrame] = {
             "quantity": [0.0, 1.0, 2.0, 100.0],
             "price": [0.0, 0.5, 1.0, 999_999.0],
             "discount": [0.0, 0.1, 0.2, 0.3],
-            "basket_id": ["1", "2", "3", None],
+            "basket_id": ["1", "2", "3", "4"],
             "session_id": [None, "1", "2", "3"],
             "store_id": ["a", "b", None, "c"],
             "source": "till",
@@ -68,6 +68,7 @@ GOOD: dict[str, pd.DataFrame] = {
             "store_fraction": [0.0, 0.5, 0.9, 1.0],
             "store_id": [None, "a", "b", "c"],
             "audience": ["all", "few", "none", None],
+            "audience_fraction": [1.0, 0.0, None, None],
         }
     ),
 }
@@ -92,6 +93,7 @@ BAD_ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("events", "discount", -0.01, "discount: be between"),
     ("events", "discount", np.inf, "discount: be between"),
     ("events", "source", None, "source: not be null"),
+    ("events", "basket_id", None, "basket_id: not be null"),
     ("events", "user_id", "ann\n", f"user_id: {schemas.ID_RULE}"),
     ("events", "item_id", "wait\u0085", f"item_id: {schemas.ID_RULE}"),
     ("events", "basket_id", "te\tn", f"basket_id: {schemas.ID_RULE}"),
@@ -112,13 +114,15 @@ BAD_ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("offers", "store_fraction", None, "store_fraction: not be null"),
     ("offers", "store_fraction", -0.1, "store_fraction: be between"),
     ("offers", "store_fraction", 1.1, "store_fraction: be between"),
+    ("offers", "audience_fraction", -0.1, "audience_fraction: be between"),
+    ("offers", "audience_fraction", 1.1, "audience_fraction: be between"),
 )
 UNIQUE = (("items", "item_id"), ("users", "user_id"))
 WRONG_TYPES = {
     "events": tuple(GOOD["events"].columns),
     "items": ("item_id", "title", "department", "category", "type", "brand", "first_seen"),
     "users": ("user_id",),
-    "offers": ("item_id", "starts", "ends", "kind", "store_fraction", "store_id", "audience"),
+    "offers": tuple(GOOD["offers"].columns),
 }
 
 
