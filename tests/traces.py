@@ -1,4 +1,4 @@
-"""Which files of a folder hold an id: in their bytes, or in the columns of a Parquet file."""
+"""Which files of a folder hold an id: as a word of a text, or anywhere in the bytes of others."""
 
 import re
 from collections.abc import Iterable
@@ -8,14 +8,21 @@ import pyarrow.parquet as pq
 
 
 def files_that_name(user_ids: Iterable[str], paths: Iterable[Path]) -> dict[str, set[str]]:
-    """Return, by file, which of the ids it holds as a word of their own."""
-    words = re.compile("|".join(rf"(?<![\w-]){re.escape(each)}(?![\w-])" for each in user_ids))
-    named = {str(path): set(words.findall(_text(path))) for path in paths if path.is_file()}
+    """Return, by file, which of the ids it holds."""
+    wanted = set(user_ids)
+    named = {str(path): _ids_in(path, wanted) for path in paths if path.is_file()}
     return {path: ids for path, ids in named.items() if ids}
 
 
-def _text(path: Path) -> str:
+def _ids_in(path: Path, wanted: set[str]) -> set[str]:
     content = path.read_bytes()
     if content[:4] == b"PAR1":
-        return pq.read_table(path).to_pandas().to_csv(index=False)
-    return content.decode("utf-8", errors="replace")
+        content = pq.read_table(path).to_pandas().to_csv(index=False).encode()
+    if b"\0" in content:  # a database writes the fields of a row without anything between
+        return {user_id for user_id in wanted if user_id.encode() in content}
+    text = content.decode("utf-8", errors="replace")
+    return wanted & set(re.findall("|".join(_word(user_id) for user_id in wanted), text))
+
+
+def _word(user_id: str) -> str:
+    return rf"(?<![\w-]){re.escape(user_id)}(?![\w-])"
