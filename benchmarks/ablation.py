@@ -1,6 +1,6 @@
 """What each group of features is worth: the ranker is fitted again without it.
 
-    python -m benchmarks.ablation
+    uv run python -m benchmarks.ablation
 
 On rolling validation, so the test window is not touched. Without a group means that its features
 are constant, in training and in validation. What is done is kept in --scratch and not done again
@@ -145,7 +145,7 @@ def table(found: dict[str, Any]) -> str:
         "everything, on the same requests, with 95 % intervals by bootstrap over shoppers. One "
         "fit each: fits of one setting with two seeds differ by up to .0015 (docs/experiments.md), "
         "so smaller differences say nothing about a group. Written by "
-        f"`python -m benchmarks.ablation` at commit {found['commit']}.\n\n"
+        f"`uv run python -m benchmarks.ablation` at commit {found['commit']}.\n\n"
         f"| features | n | recall@{K} | difference | NDCG@{K} | difference |\n"
         "|---|---|---|---|---|---|\n"
     )

@@ -1,6 +1,6 @@
 """What a shopper gets who is new: real histories cut to their last 0, 1, 2 or 5 baskets.
 
-    python -m benchmarks.cold_start
+    uv run python -m benchmarks.cold_start
 
 Asks the fitted candidates of `dvc repro training` about the baskets of the test window, once with
 and once without demographics, beside the popular list and the list that is popular among people
@@ -183,7 +183,7 @@ def table(found: dict[str, Any]) -> str:
         "# New shoppers and new products\n\n"
         "Every basket of shoppers with demographics in the test window, their history cut to its "
         f"latest baskets. {KNOWN[ROLLING]} recall@{K}, 95 % intervals over shoppers. Written by "
-        "`python -m benchmarks.cold_start`.\n\n"
+        "`uv run python -m benchmarks.cold_start`.\n\n"
     )
     methods = list(next(iter(found["new_shoppers"].values())))
     lines = [

@@ -1,6 +1,6 @@
 """Kill the endpoint at random moments under load, and count the events that it lost or doubled.
 
-    python -m benchmarks.crashes [--store-kills 180] [--service-kills 20]
+    uv run python -m benchmarks.crashes [--store-kills 180] [--service-kills 20]
 
 Writes benchmarks/results/crashes.json. Two things are killed with SIGKILL, which no process can
 catch:

@@ -1,6 +1,6 @@
 """Measure the whole circle in a fresh clone: wall time and peak memory of `dvc repro`, by stage.
 
-    python -m benchmarks.cycle
+    uv run python -m benchmarks.cycle
 
 Clones HEAD to a temporary folder and uses the packages that are installed. Then measures a
 `dvc repro` that has nothing to do, and which stages a change of one training parameter re-runs.

@@ -1,6 +1,6 @@
 """What a varied shelf costs: quality of the answers by `serving.diversity`.
 
-    python -m benchmarks.diversity
+    uv run python -m benchmarks.diversity
 
 Asks the fitted candidate of `dvc repro training` about each shopper's first basket of the test
 window, and arranges its lists as the endpoint does. Needs data/ and models/.

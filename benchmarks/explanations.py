@@ -1,6 +1,6 @@
 """Check the reasons in the answers by deletion: without what it names, does the score fall?
 
-    python -m benchmarks.explanations [--model mlp] [--requests 500]
+    uv run python -m benchmarks.explanations [--model mlp] [--requests 500]
 
 Takes requests of the validation window, every third with an item of the basket in the cart, the
 family in models/families, and the reasons as the endpoint gives them. Writes

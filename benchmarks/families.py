@@ -1,7 +1,7 @@
 """Where each family stands, and what it costs: all of them on the same validation requests.
 
-    python -m benchmarks.families                 all families, one after the other
-    python -m benchmarks.families --only gru sasrec
+    uv run python -m benchmarks.families                 all families, one after the other
+    uv run python -m benchmarks.families --only gru sasrec
 
 Each family is fitted with the values of params.yaml in a process of its own, so that its memory is
 its own. What is done is kept in --scratch and not done again while the code, the parameters and the
@@ -136,13 +136,14 @@ def page(found: dict[str, Any]) -> str:
     default, families = found["default"], found["families"]
     head = (
         "# Families\n\n"
-        "Each family fitted as `dvc repro` fits it, on the same data, judged on the validation "
+        "Each family fitted as `make repro` fits it, on the same data, judged on the validation "
         f"window. `{default}` is the default: {_standing(default, families)}. {KNOWN[ROLLING]} "
         "Of a first basket neither hour nor store is known. "
         "Brackets: 95 % interval by bootstrap over shoppers. The lead is that of the default over "
         "the family, paired on the same requests. Seconds are of the whole fit, features and "
         f"explore head included (cores: {found['machine']['cores']}); scoring is of all rolling "
-        f"requests. Written by `python -m benchmarks.families` at commit {found['commit']}.\n\n"
+        "requests. Written by `uv run python -m benchmarks.families` at commit "
+        f"{found['commit']}.\n\n"
     )
     columns = (
         "family",
@@ -202,7 +203,7 @@ def _ends(lead: dict[str, float]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure what is asked and write the result."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.families",
+        prog="uv run python -m benchmarks.families",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

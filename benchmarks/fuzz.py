@@ -1,6 +1,6 @@
 """Ask the endpoint what its own document allows, and what it does not: Schemathesis, all checks.
 
-    python -m benchmarks.fuzz [--cases N]
+    uv run python -m benchmarks.fuzz [--cases N]
 
 The whole endpoint with the champion, started by BentoML on loopback, the storefront on. Half of the
 valid cases name shoppers, items and answers that exist; the others are made up, and may get a 404.
@@ -284,7 +284,7 @@ def numbers_of(found: Fuzzed, service: str) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="uv run python -m benchmarks.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=CASES)
     cases = parser.parse_args().cases
     with champion() as (schema, existing, name):

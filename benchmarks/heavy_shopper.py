@@ -1,6 +1,6 @@
 """Measure what one account with very many purchases costs, phase by phase.
 
-    python -m benchmarks.heavy_shopper [--lines 0 1000 10000 100000]
+    uv run python -m benchmarks.heavy_shopper [--lines 0 1000 10000 100000]
 
 The tests' tiny shop, without and with one guest account of so many lines in baskets of 25. Every
 size runs in a process of its own, which may use --memory-gib. Processor seconds of planning, of
@@ -242,7 +242,7 @@ def _n_examples() -> int:
 def main() -> None:
     """Measure every size in its own process and write the result."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.heavy_shopper",
+        prog="uv run python -m benchmarks.heavy_shopper",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Measure one request's time in the exported graph when the shop has many more items.
 
-    python -m benchmarks.many_items [--items 100000]
+    uv run python -m benchmarks.many_items [--items 100000]
 
 The default model with random weights, once for the shop's own items and once with made-up ones
 besides: they have sales, offers and classes of real ones, so they are candidates like them. The
@@ -79,7 +79,7 @@ def milliseconds(session: Any, requests: Sequence[Any]) -> dict[str, float]:
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.many_items",
+        prog="uv run python -m benchmarks.many_items",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

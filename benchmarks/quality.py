@@ -1,9 +1,15 @@
 """How good every method is: one command, one table.
 
+<<<<<<< HEAD
     python -m benchmarks.quality                       all methods, three cut-offs
     python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
     python -m benchmarks.quality --table               docs/quality.md from the results
     python -m benchmarks.quality --collect --keep      rows that were not measured again stay
+=======
+    uv run python -m benchmarks.quality                       all methods, three cut-offs
+    uv run python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
+    uv run python -m benchmarks.quality --table               docs/quality.md from the results
+>>>>>>> d74445c (Name commands that work as typed in docs and messages)
 
 Every protocol, products and product types, intervals by bootstrap over users, and the paired
 difference of the default against each method. Each method at each cut-off runs in a process of
@@ -95,7 +101,7 @@ def collect(scratch: Path, names: Sequence[str], params: Params, default: str) -
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure what is asked, and write all that is known."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality",
+        prog="uv run python -m benchmarks.quality",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

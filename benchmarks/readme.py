@@ -1,6 +1,6 @@
 """Put the measured numbers into the README, so that none is typed by hand.
 
-    python -m benchmarks.readme
+    uv run python -m benchmarks.readme
 
 Reads reports/ and benchmarks/results/, rewrites the parts of README.md between
 `<!-- name -->` and `<!-- /name -->`, writes docs/endpoint.md, and draws docs/circle.svg.
@@ -65,7 +65,7 @@ def budget_table() -> str:
     lines += [f"| {what} | {bound} | {seconds / 60:.1f} min |" for what, bound, seconds in rows]
     lines += [
         f"| peak memory | 8 GiB | {cycle['peak_gib']:.1f} GiB |",
-        f"| `dvc repro` with nothing to do | 4 s | {cycle['no_op_seconds']:.1f} s |",
+        f"| `uv run dvc repro` with nothing to do | 4 s | {cycle['no_op_seconds']:.1f} s |",
         (
             "| `POST /recommend`, p99 with one client: nothing new of the shopper, the model asked "
             f"anew | 5 ms | {kept['1']['p99_ms']:.1f} ms, {anew['1']['p99_ms']:.1f} ms |"
@@ -93,8 +93,8 @@ def endpoint_page() -> str:
     where = f"{serving['machine']['cores']} cores, {serving['machine']['memory_gib']} GiB"
     head = f"""# How fast the endpoint is, and what it survives
 
-Written by `python -m benchmarks.readme`. Measured on {where}, {serving["date"]}, at commit
-`{serving["commit"]}`, by `python -m benchmarks.serving --soak-seconds 600`: medians of
+Written by `uv run python -m benchmarks.readme`. Measured on {where}, {serving["date"]}, at commit
+`{serving["commit"]}`, by `uv run python -m benchmarks.serving --soak-seconds 600`: medians of
 {serving["rounds"]} rounds of {serving["seconds_per_round"]:.0f} s, the clients on the same cores.
 In brackets, the ratio to an empty BentoML endpoint in the same run.
 
@@ -199,7 +199,7 @@ def circle(width: int = 760, height: int = 560) -> str:
     )
     middle = (
         f'<text x="{centre[0]}" y="{centre[1] - 4}" class="big">Evergreen</text>'
-        f'<text x="{centre[0]}" y="{centre[1] + 20}">one `dvc repro` around the circle</text>'
+        f'<text x="{centre[0]}" y="{centre[1] + 20}">one `make repro` around the circle</text>'
     )
     style = (
         "text { font: 13px system-ui, sans-serif; text-anchor: middle; fill: #1f2a24; } "

@@ -1,6 +1,6 @@
 """Measure releases: versions of the champion are swapped in a running service under load.
 
-    python -m benchmarks.releases
+    uv run python -m benchmarks.releases
 
 The second version is the champion with one golden request fewer: the same model under another
 hash, loaded from disk as any other. The load is the plan's, 20 requests per second. Writes

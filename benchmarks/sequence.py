@@ -1,7 +1,7 @@
 """How families do on an event file, in the way of published next-item tables.
 
-    python -m benchmarks.sequence --events ratings.csv --protocol leave-one-out --core 5
-    python -m benchmarks.sequence --synthetic movielens-1m --families popular sasrec --epochs 3
+    uv run python -m benchmarks.sequence --events ratings.csv --protocol leave-one-out --core 5
+    uv run python -m benchmarks.sequence --synthetic movielens-1m --families sasrec --epochs 3
 
 Every item that was sold before the test moment is ranked; nothing is sampled. Protocols:
 
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sequence",
+        prog="uv run python -m benchmarks.sequence",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

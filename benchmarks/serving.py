@@ -1,7 +1,7 @@
 """Measure the endpoint on loopback, beside an empty BentoML endpoint and a bare Starlette one.
 
-    python -m benchmarks.serving
-    python -m benchmarks.serving --soak-seconds 600
+    uv run python -m benchmarks.serving
+    uv run python -m benchmarks.serving --soak-seconds 600
 
 Of each, alone on the machine: latency and requests per second with 1, 8 and 32 clients that ask all
 the time (medians of --rounds), every request about the next shopper. Ours twice: `clients` as
@@ -163,7 +163,7 @@ def soak(service: RunningService, bodies: list[dict[str, Any]], seconds: float) 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.serving",
+        prog="uv run python -m benchmarks.serving",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

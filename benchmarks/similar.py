@@ -1,6 +1,6 @@
 """Which measure of likeness finds the rest of a basket: the choice behind `/similar`.
 
-    python -m benchmarks.similar [--baskets 3000]
+    uv run python -m benchmarks.similar [--baskets 3000]
 
 Of each basket of the bundle's last four weeks one item is shown, by chance; the lists are made from
 the baskets before. Reads models/champion. Writes benchmarks/results/similar.json.

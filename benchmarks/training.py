@@ -1,6 +1,6 @@
 """How fast the default model learns and scores, and what bounds it.
 
-    python -m benchmarks.training
+    uv run python -m benchmarks.training
 
 One run, one machine: the training step of the ranker beside the same network in plain Keras `fit`
 on NumPy arrays, and the whole fit beside LightGBM's on the same features. The steps are measured

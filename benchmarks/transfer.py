@@ -1,7 +1,7 @@
 """Whether item vectors learned on all baskets help where few shoppers are known.
 
-    python -m benchmarks.transfer
-    python -m benchmarks.transfer --fractions 0.05 1.0 --seeds 1 2 3
+    uv run python -m benchmarks.transfer
+    uv run python -m benchmarks.transfer --fractions 0.05 1.0 --seeds 1 2 3
 
 A retailer often has every basket, but knows only the shoppers with a card. So item2vec learns on
 all baskets before the validation window, and the ranker's explore head is fitted on the examples

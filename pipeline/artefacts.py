@@ -40,7 +40,8 @@ class Artefact:
             raise ArtefactError(
                 f"'{self.path}' was wanted, which the stage '{self.stage}' writes",
                 received="no such file or folder",
-                action=f"Run `dvc repro {self.stage}`, or `dvc pull` if a remote has it.",
+                action=f"Run `uv run dvc repro {self.stage}`, or `uv run dvc pull` if a remote "
+                "has it.",
             )
         return self.path
 
@@ -102,7 +103,7 @@ def verdict(phase: Phase) -> Artefact:
 
 
 def headline(phase: Phase) -> Artefact:
-    """Return the few numbers of `phase` that `dvc metrics show` shows."""
+    """Return the few numbers of `phase` that `uv run dvc metrics show` shows."""
     return Artefact(Path(f"reports/{phase}/headline.json"), phase)
 
 
@@ -123,7 +124,7 @@ def read_table(artefact: Artefact, *, columns: list[str] | None = None) -> pd.Da
         raise ArtefactError(
             f"Parquet partitions were wanted in '{path}'",
             received="an empty folder",
-            action=f"Run `dvc repro --force {artefact.stage}`.",
+            action=f"Run `uv run dvc repro --force {artefact.stage}`.",
         )
     tables = [_read_parquet(file, artefact) for file in files]
     table = pa.concat_tables(tables)
@@ -138,7 +139,7 @@ def _read_parquet(path: Path, artefact: Artefact) -> pa.Table:
         raise ArtefactError(
             f"A readable Parquet file was wanted at '{path}'",
             received=f"{type(error).__name__}: {error}",
-            action=f"It is damaged: delete it and run `dvc repro --force {artefact.stage}`.",
+            action=f"It is damaged: delete it and run `uv run dvc repro --force {artefact.stage}`.",
         ) from error
     return table if artefact.schema is None else schemas.check_table(table, artefact.schema)
 
@@ -172,7 +173,7 @@ def read_json(artefact: Artefact) -> Any:
         raise ArtefactError(
             f"JSON was wanted in '{path}'",
             received=str(error),
-            action=f"Run `dvc repro --force {artefact.stage}`.",
+            action=f"Run `uv run dvc repro --force {artefact.stage}`.",
         ) from error
 
 

@@ -34,7 +34,7 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
         raise SourceError(
             "An Ibis backend that can be reached was wanted for collection.engine",
             received=f"{scheme}:// ({type(error).__name__}: {error})",
-            action=f"Correct the URL, or install the backend: uv add 'ibis-framework[{scheme}]'.",
+            action=f"Correct the URL, or install it: `uv add 'ibis-framework[{scheme}]'`.",
         ) from error
     return backend
 

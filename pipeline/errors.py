@@ -14,8 +14,30 @@
     ├── NotViableError            the plan says that going on is not worth it
     └── GateError                 a verdict keeps a stage from starting, or cannot be accepted
 
-Every message says what was wanted, what came, and what to do.
+Every message says what was wanted, what came, and what to do. A command in it stands between
+backticks and begins with `make` or `uv run`; it works as it is shown, in a plain shell in the
+project's root.
 """
+
+import os
+import shutil
+from pathlib import Path
+
+UV_OF_MAKE = Path(".uv/bin/uv")
+
+
+def as_typed(text: str) -> str:
+    """Return `text` with its `uv …` commands as they must be typed on this machine.
+
+    Where uv was missing, `make` put it in a folder of the project, which only `make` has on its
+    PATH.
+    """
+    own = UV_OF_MAKE.parent.resolve()
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    others = os.pathsep.join(name for name in folders if name and Path(name).resolve() != own)
+    if shutil.which("uv", path=others) or not UV_OF_MAKE.exists():
+        return text
+    return text.replace("`uv ", f"`{UV_OF_MAKE} ")
 
 
 class EvergreenError(Exception):
@@ -29,10 +51,10 @@ class EvergreenError(Exception):
             received: What it got instead.
             action: What the reader should do now.
         """
-        super().__init__(f"{wanted}. Received: {received}. {action}")
         self.wanted = wanted
         self.received = received
-        self.action = action
+        self.action = as_typed(action)
+        super().__init__(f"{wanted}. Received: {received}. {self.action}")
 
 
 class ParamsError(EvergreenError):

@@ -96,7 +96,7 @@ def stage(
 
         def main(argv: Sequence[str] | None = None) -> int:
             parser = argparse.ArgumentParser(
-                prog=f"python -m pipeline.{phase}",
+                prog=f"uv run python -m pipeline.{phase}",
                 description=description,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
@@ -122,7 +122,7 @@ def part(
 
         def main(argv: Sequence[str] | None = None) -> int:
             parser = argparse.ArgumentParser(
-                prog=f"python -m pipeline.{module}",
+                prog=f"uv run python -m pipeline.{module}",
                 description=description,
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )

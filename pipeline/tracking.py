@@ -245,7 +245,7 @@ def _cycle_run(client: "MlflowClient", experiment_id: str, params: Params) -> st
         CYCLE_TAG: key,
         RUN_NAME_TAG: f"cycle as of {params.shop.as_of}",
         "git.commit": git_commit(),
-        NOTE_TAG: "One `dvc repro`. Nested runs are the phases that it executed.",
+        NOTE_TAG: "One `make repro`. Nested runs are the phases that it executed.",
     }
     return str(client.create_run(experiment_id, tags=tags).info.run_id)
 

@@ -126,7 +126,7 @@ def _check(name: str) -> None:
         raise TrainingError(
             f"The package '{package}' was wanted, to measure '{name}'",
             received="it is not installed",
-            action="Run `make quality`, or `uv sync --group bench`.",
+            action="Run `make quality`.",
         )
 
 

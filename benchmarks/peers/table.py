@@ -28,7 +28,7 @@ def quality_page(result: Mapping[str, Any]) -> str:
         "# Quality",
         "",
         (
-            "Written by `python -m benchmarks.quality --table` from "
+            "Written by `uv run python -m benchmarks.quality --table` from "
             f"benchmarks/results/quality.json: commit {result['commit']}, {result['date']}, "
             f"{machine['cores']} cores, {machine['memory_gib']} GiB. {result['how']}"
         ),

@@ -140,7 +140,7 @@ def revoke_key(path: Path, name: str) -> None:
             raise KeyFileError(
                 "The name of a key was wanted",
                 received=f"'{name}'; there are: {', '.join(sorted(keys)) or 'none'}",
-                action="See `python -m pipeline.serving key list`.",
+                action="See `uv run python -m pipeline.serving key list`.",
             )
         del keys[name]
 

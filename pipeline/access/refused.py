@@ -57,7 +57,8 @@ def no_key(received: str) -> RefusedError:
         "key",
         "A valid key was wanted in the header 'Authorization: Bearer …'",
         received=received,
-        action="Ask the service's keeper for one: `python -m pipeline.serving key create`.",
+        action="Ask the service's keeper for one: "
+        "`uv run python -m pipeline.serving key create --scopes recommend,events`.",
         headers=((b"www-authenticate", b"Bearer"),),
     )
 
@@ -92,7 +93,9 @@ def not_local(received: str) -> RefusedError:
         "place",
         "A request on this machine was wanted, as this service has no keys",
         received=received,
-        action="Make a key with `python -m pipeline.serving key create`; then all may ask with it.",
+        action="Make a key with "
+        "`uv run python -m pipeline.serving key create --scopes recommend,events`; "
+        "then all may ask with it.",
     )
 
 

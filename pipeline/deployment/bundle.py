@@ -154,7 +154,7 @@ def verify_bundle(path: Path) -> dict[str, Any]:
         raise BundleError(
             f"A model bundle was wanted in '{path}'",
             received=f"{type(error).__name__}: {error}",
-            action="Run `dvc repro`, or `dvc pull` if a remote has it.",
+            action="Run `uv run dvc repro`, or `uv run dvc pull` if a remote has it.",
         ) from error
     present = {
         str(file.relative_to(path))
@@ -168,7 +168,7 @@ def verify_bundle(path: Path) -> dict[str, Any]:
         raise BundleError(
             f"The files in '{path}' must match its manifest",
             received=f"a difference in {', '.join(wrong)}",
-            action="Restore it: `dvc checkout --force models/champion`.",
+            action="Restore it: `uv run dvc checkout --force models/champion`.",
         )
     return manifest
 

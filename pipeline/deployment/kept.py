@@ -35,13 +35,13 @@ def version_of(bundle: Path) -> str:
         raise BundleError(
             f"A model bundle was wanted in '{bundle}'",
             received=f"{type(error).__name__}: {error}",
-            action="Name a folder with a manifest.json, or run `dvc repro`.",
+            action="Name a folder with a manifest.json, or run `uv run dvc repro`.",
         ) from error
     if not VERSION.fullmatch(version):
         raise BundleError(
             "A version of 12 hexadecimal digits was wanted",
             received=f"'{version[:40]}' in '{bundle / MANIFEST}'",
-            action="Make the bundle again: `dvc repro deployment`.",
+            action="Make the bundle again: `uv run dvc repro deployment`.",
         )
     return version
 
@@ -104,7 +104,7 @@ def find(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPION.path) 
     raise BundleError(
         "A kept version or the folder of a bundle was wanted",
         received=f"'{name}'; kept are: {', '.join(kept(folder)) or 'none'}",
-        action="See `python -m pipeline.serving releases`.",
+        action="See `uv run python -m pipeline.serving releases`.",
     )
 
 

@@ -3,8 +3,8 @@
     models/releases/release.json
 
 `models/champion` stays the source of truth. The pointer names the version that it was written
-against (`deployed`); as soon as models/champion holds another one, by `dvc repro` or
-`dvc checkout`, that one is the champion and the pointer only says where to go back to.
+against (`deployed`); as soon as models/champion holds another one, by `uv run dvc repro` or
+`uv run dvc checkout`, that one is the champion and the pointer only says where to go back to.
 """
 
 import fcntl
@@ -110,8 +110,8 @@ def read_pointer(folder: Path = RELEASES) -> Pointer | None:
         raise PointerError(
             f"A whole pointer was wanted in '{path}'",
             received=text,
-            action="Delete it to serve models/champion, or `python -m pipeline.serving promote` "
-            "a version, which writes it anew.",
+            action="Delete it to serve models/champion, or write it anew by promoting a version: "
+            "`uv run python -m pipeline.serving promote VERSION`.",
         ) from error
 
 

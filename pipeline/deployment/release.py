@@ -191,7 +191,7 @@ def event_is_seen(url: str, item_id: str) -> bool:
 def promote() -> None:
     """Put the challenger in the champion's place, whole or not at all.
 
-    Both are kept in models/releases, so that `python -m pipeline.serving rollback` finds its way.
+    Both are kept in models/releases, so that a rollback finds its way.
     """
     remember(CHALLENGER)
     with whole_folder(artefacts.CHAMPION.path) as folder:

@@ -128,6 +128,7 @@ def page(manifest: dict[str, Any], conclusion: Verdict) -> Page:
         "`make serve` starts it; then, for example:",
         "curl -s http://127.0.0.1:3000/recommend -H 'content-type: application/json' "
         '-d \'{"user_id": "2375"}\'',
-        "To go back to the champion before, while it runs: `python -m pipeline.serving rollback`.",
+        "To go back to the champion before, while it runs: "
+        "`uv run python -m pipeline.serving rollback`.",
     )
     return made

@@ -93,8 +93,8 @@ def read_suppressed(path: Path = SUPPRESSED_USERS) -> SuppressionList:
         raise SourceError(
             f"'{path}' must have the columns {', '.join(HEADER)} in hexadecimal",
             received="something else",
-            action="Restore it from git; or delete it, and `python -m pipeline.serving forget` "
-            "writes it from the event store.",
+            action="Restore it from git; or delete it, and "
+            "`uv run python -m pipeline.serving forget` writes it from the event store.",
         )
     return SuppressionList(Entry(*row) for row in rows[1:])
 

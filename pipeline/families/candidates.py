@@ -80,7 +80,7 @@ def refit(
         raise TrainingError(
             f"A candidate among {', '.join(BASELINES)} or a fitted family was wanted",
             received=f"'{name}'",
-            action="Run `dvc repro training testing`.",
+            action="Run `uv run dvc repro training testing`.",
         )
     return fit_family(name, shop, families, seed=seed, epochs=description["epochs"])[1]
 

@@ -72,7 +72,7 @@ def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as ev
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.lifecycle",
+        prog="uv run python -m pipeline.lifecycle",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

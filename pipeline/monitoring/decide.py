@@ -72,7 +72,7 @@ BROKEN_LABELS = Row(
 AGED = Row(
     "requests have moved away from what the model learned, and quality went with them: {what}",
     "training",
-    "Refit on the newest data: set shop.as_of later and run `dvc repro`.",
+    "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
 )
 WRONG_MODEL = Row(
     "answers have moved while requests have not: {what}; the served model is wrong or damaged",
@@ -87,7 +87,7 @@ NEW_LABELS = Row(
 NEW_HABIT = Row(
     "the same requests are followed by other purchases (concept drift)",
     "training",
-    "Refit on the newest data: set shop.as_of later and run `dvc repro`.",
+    "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
 )
 
 

@@ -208,5 +208,5 @@ def read_plan() -> Plan:
         raise ArtefactError(
             f"A plan of this version was wanted in '{artefacts.PLAN.path}'",
             received=f"{error.error_count()} values of another shape",
-            action="Run `dvc repro --force planning`.",
+            action="Run `uv run dvc repro --force planning`.",
         ) from error

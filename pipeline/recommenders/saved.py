@@ -194,7 +194,7 @@ def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
         raise BundleError(
             f"The vocabulary in '{path}' must have {description['n_items'] - 1} items",
             received=f"{len(ids)}",
-            action="Run `dvc checkout`, or train again.",
+            action="Run `uv run dvc checkout`, or train again.",
         )
     return vocabulary
 
@@ -223,5 +223,5 @@ def damaged(path: Path, error: Exception) -> BundleError:
     return BundleError(
         f"A saved recommender was wanted at '{path}'",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-        action="Run `dvc checkout`, or `dvc repro training`.",
+        action="Run `uv run dvc checkout`, or `uv run dvc repro training`.",
     )

@@ -52,7 +52,8 @@ def rollback(place: Place) -> Pointer:
             raise DeploymentError(
                 "A previous champion was wanted",
                 received=f"none is known; kept are: {', '.join(kept(place.folder)) or 'none'}",
-                action="`python -m pipeline.serving promote VERSION` takes any that is kept.",
+                action="`uv run python -m pipeline.serving promote VERSION` takes any that is "
+                "kept.",
             )
         version = find(pointer.previous, place.folder, champion=place.deployed)
         return _lead(pointer, version, place)
@@ -63,7 +64,7 @@ def _lead(pointer: Pointer, version: str, place: Place) -> Pointer:
         raise DeploymentError(
             "Another version than the champion was wanted",
             received=f"{version}, which answers already",
-            action="See `python -m pipeline.serving releases`.",
+            action="See `uv run python -m pipeline.serving releases`.",
         )
     shadow = pointer.shadow if pointer.shadow != version else None
     _keep_current(pointer, place)
@@ -108,14 +109,14 @@ def _challenger(name: str, pointer: Pointer, place: Place) -> str:
         raise DeploymentError(
             "A version that can be compared with the champion was wanted",
             received=f"{version}, the champion itself",
-            action="See `python -m pipeline.serving releases`.",
+            action="See `uv run python -m pipeline.serving releases`.",
         )
     _keep_current(pointer, place)
     return version
 
 
 def _keep_current(pointer: Pointer, place: Place) -> None:
-    """Keep models/champion if it answers now: `dvc repro` may replace it later."""
+    """Keep models/champion if it answers now: `uv run dvc repro` may replace it later."""
     if pointer.champion == pointer.deployed:
         keep(place.deployed, place.folder)
 

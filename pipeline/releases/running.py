@@ -109,7 +109,8 @@ def wait_until_followed(
                 raise DeploymentError(
                     "The running service must answer with it",
                     received=f"a refusal, it answers as before: {refused[0].rstrip('.')}",
-                    action="Mend what is named, or go back: `python -m pipeline.serving rollback`.",
+                    action="Mend what is named, or go back: "
+                    "`uv run python -m pipeline.serving rollback`.",
                 )
             return time.monotonic() - started
         if time.monotonic() - started > timeout_seconds:

@@ -1,7 +1,7 @@
 """Serving: the endpoint and what keeps it going.
 
-    python -m pipeline.serving [serve] [--host HOST] [--port PORT]
-    python -m pipeline.serving COMMAND --help
+    uv run python -m pipeline.serving [serve] [--host HOST] [--port PORT]
+    uv run python -m pipeline.serving COMMAND --help
 
 Commands:
 """

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         EvergreenError: It could not start.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving serve",
+        prog="uv run python -m pipeline.serving serve",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,8 +99,9 @@ def check_keys(host: str, path: Path) -> None:
         raise KeyFileError(
             f"Keys were wanted in '{path}' before it listens on {host}, where others may ask",
             received="no such file",
-            action="Make one with `python -m pipeline.serving key create --scopes recommend,events"
-            "`, or listen on 127.0.0.1.",
+            action="Make one with "
+            "`uv run python -m pipeline.serving key create --scopes recommend,events`, "
+            "or listen on 127.0.0.1.",
         )
 
 

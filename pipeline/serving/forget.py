@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         EvergreenError: It could not be done now, or not wholly.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving forget",
+        prog="uv run python -m pipeline.serving forget",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

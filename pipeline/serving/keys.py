@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving key",
+        prog="uv run python -m pipeline.serving key",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

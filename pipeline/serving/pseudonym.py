@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
         EvergreenError: The installation's salt cannot be read.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving pseudonym", description=__doc__
+        prog="uv run python -m pipeline.serving pseudonym", description=__doc__
     )
     parser.add_argument("user", nargs="+", help="the shopper's id")
     arguments = parser.parse_args(argv)

@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
         EvergreenError: It could not be done now.
     """
     argparse.ArgumentParser(
-        prog="python -m pipeline.serving retain",
+        prog="uv run python -m pipeline.serving retain",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args(argv)

@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
             altered, or the event store cannot be opened. Nothing is written then.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.serving score",
+        prog="uv run python -m pipeline.serving score",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """The BentoML service: one worker with the champion in memory.
 
-    bentoml serve pipeline.serving.service:Evergreen
+    uv run bentoml serve pipeline.serving.service:Evergreen
 
 Where it finds things: the bundle in $EVERGREEN_BUNDLE, else `models/champion` in the working
 directory, else the same inside the Bento; params.yaml in $EVERGREEN_PARAMS, else likewise; the

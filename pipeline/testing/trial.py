@@ -94,7 +94,7 @@ def _questions(
             raise DataQualityError(
                 f"Test examples of the protocol '{protocol}' were wanted",
                 received="none",
-                action="Run `dvc repro labeling`; check shop.as_of and the data's last day.",
+                action="Run `uv run dvc repro labeling`; check shop.as_of and the data's last day.",
             )
         requests = requests_of(examples, histories, vocabulary, attributes, params.shop.timezone)
         found[protocol] = Questions.of(examples, requests, vocabulary)

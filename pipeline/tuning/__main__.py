@@ -1,6 +1,6 @@
 """Tuning: better hyper-parameters of the ranker are searched by Optuna on validation.
 
-    python -m pipeline.tuning mlp --trials 30
+    uv run python -m pipeline.tuning mlp --trials 30
 
 Reads:  data/clean; data/labelled/examples.parquet
 Writes: models/tuning.db (a search that was interrupted goes on from it); reports/tuning/index.html;
@@ -28,7 +28,7 @@ log = logging.getLogger("evergreen")
 def main(argv: Sequence[str] | None = None) -> int:
     """Search, write what was found."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.tuning",
+        prog="uv run python -m pipeline.tuning",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,7 +65,7 @@ def tune(family: str, n_trials: int, params: Params) -> int:
             f"validation NDCG@10 {found.value:.4f}"
         )
         outcome.write_params(PARAMS_PATH, search.values_of(found), origin)
-    log.info("tuning: %s. Look at %s, then run `dvc repro`.", origin, PAGE)
+    log.info("tuning: %s. Look at %s, then run `uv run dvc repro`.", origin, PAGE)
     return 0
 
 

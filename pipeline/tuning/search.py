@@ -70,7 +70,7 @@ class Bench:
             raise TrainingError(
                 f"A history encoder among {', '.join(HISTORY_ENCODERS)} was wanted for tuning",
                 received=f"'{family}'",
-                action="Name one of them: `python -m pipeline.tuning mlp`.",
+                action="Name one of them: `uv run python -m pipeline.tuning mlp`.",
             )
         tables = tables_of(shop, validation_opens(shop), params.popular_days)
         graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)

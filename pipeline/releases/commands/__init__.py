@@ -1,1 +1,1 @@
-"""One module per command of `python -m pipeline.serving` that concerns releases."""
+"""One module per command of `uv run python -m pipeline.serving` that concerns releases."""

@@ -16,7 +16,7 @@ from pipeline.releases.running import wait_until_followed
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """Return a command's parser."""
     return argparse.ArgumentParser(
-        prog=f"python -m pipeline.serving {name}",
+        prog=f"uv run python -m pipeline.serving {name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

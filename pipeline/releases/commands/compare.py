@@ -35,7 +35,8 @@ def main(argv: Sequence[str]) -> int:
         raise DeploymentError(
             "Answers of a shadow were wanted",
             received=f"none of {version}" if version else "no shadow, and no version was named",
-            action="Start one with `python -m pipeline.serving shadow VERSION` and let it work.",
+            action="Start one with `uv run python -m pipeline.serving shadow VERSION` and let it "
+            "work.",
         )
     numbers = compare(pairs, n_shown)
     print(json.dumps({"shadow": version, **numbers}, indent=2) if found.json else _text(numbers))

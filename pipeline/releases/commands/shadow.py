@@ -2,7 +2,7 @@
 
 Reads:  a kept version or a bundle's folder; params.yaml
 Writes: models/releases/ (a verified copy, the pointer)
-`python -m pipeline.serving compare` then says how its answers differ from the champion's.
+`uv run python -m pipeline.serving compare` then says how its answers differ from the champion's.
 """
 
 from collections.abc import Sequence
