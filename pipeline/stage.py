@@ -25,6 +25,8 @@ from pipeline.artefacts import write_verdict
 from pipeline.errors import EvergreenError
 from pipeline.gates import Acceptance, check_gate, may_go_on
 from pipeline.params import Params, read_params
+from pipeline.progress import note_running, shown
+from pipeline.quiet import quiet_imports, quiet_loggers
 from pipeline.stage_cost import measured_cost
 from pipeline.tracking import Run, tracked_phase
 from pipeline.verdicts import Phase, Verdict
@@ -45,8 +47,6 @@ QUIET_TOOLS = {
 # operation would mostly wait for each other.
 THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
 
-NOISY_LOGGERS = ("absl", "tensorflow", "tf2onnx", "httpx", "httpcore")
-
 NOT_READ = 141  # what a shell reports of a program that wrote into a pipe nobody reads
 
 log = logging.getLogger("evergreen")
@@ -64,6 +64,7 @@ def quiet_tools() -> None:
     """Turn the analytics and start-up noise of every tool off, unless the user chose otherwise."""
     for name, value in {**QUIET_TOOLS, THREADS: FEW}.items():
         os.environ.setdefault(name, value)
+    quiet_imports()
 
 
 def use_all_cores_per_operation() -> None:
@@ -73,12 +74,6 @@ def use_all_cores_per_operation() -> None:
     """
     if os.environ.get(THREADS) == FEW:
         del os.environ[THREADS]
-
-
-def quiet_loggers() -> None:
-    """Let only the errors of libraries through."""
-    for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def stage(
@@ -130,13 +125,14 @@ def part(
             name = str(parser.parse_args(argv).name)
 
             def run_part(params: Params) -> int:
-                accepted = check_gate(module, after)
-                with (
-                    tracked_phase(phase, params, name) as run,
-                    measured_cost(f"{module}@{name}", run),
-                ):
-                    _note(accepted, run)
-                    function(name, params, run)
+                with shown(f"{module}@{name}", params):
+                    accepted = check_gate(module, after)
+                    with (
+                        tracked_phase(phase, params, name) as run,
+                        measured_cost(f"{module}@{name}", run),
+                    ):
+                        _note(accepted, run)
+                        function(name, params, run)
                 return 0
 
             return guarded(f"{module} {name}", run_part)
@@ -148,14 +144,18 @@ def part(
 
 def _run(phase: Phase, after: Phase | None, function: Callable[[Params, Run], Verdict]) -> int:
     def run_phase(params: Params) -> int:
-        accepted = check_gate(phase, after)
-        with tracked_phase(phase, params) as run, measured_cost(phase, run):
-            _note(accepted, run)
-            verdict = function(params, run)
-            write_verdict(verdict)
-            run.log_verdict(verdict)
+        with shown(phase, params):
+            accepted = check_gate(phase, after)
+            with tracked_phase(phase, params) as run, measured_cost(phase, run):
+                _note(accepted, run)
+                verdict = function(params, run)
+                write_verdict(verdict)
+                run.log_verdict(verdict)
         log.info("%s: %s. %s", phase, verdict.status_in_words, verdict.cause)
-        return 1 if verdict.status == "stop" and not may_go_on(verdict) else 0
+        if verdict.status != "stop" or may_go_on(verdict):
+            return 0
+        note_running(phase, f"{verdict.cause}. {verdict.action or ''}")
+        return 1
 
     return guarded(phase, run_phase)
 

@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from pipeline.atomic import whole_file
 from pipeline.errors import TrainingError
 from pipeline.params import FamilySection
+from pipeline.progress import steps
 
 CHECKPOINTS = Path("models/checkpoints")
 FINAL_RATE = 0.02
@@ -101,14 +101,12 @@ def fit(  # noqa: PLR0913  each is one replaceable part
             break
         random = np.random.default_rng([schedule.seed, epoch])
         losses, norms = [], []
-        with tqdm(
-            batches(random), f"{name} epoch {epoch}", total=n_batches, leave=False, disable=None
-        ) as bar:
-            for number, batch in enumerate(bar):
-                value, norm = (float(found) for found in step(*batch))
-                _check_finite(value, name, epoch, number)
-                losses.append(value)
-                norms.append(norm)
+        words = f"{name}: epoch {epoch} of {schedule.epochs}"
+        for number, batch in enumerate(steps(batches(random), words, n_batches)):
+            value, norm = (float(found) for found in step(*batch))
+            _check_finite(value, name, epoch, number)
+            losses.append(value)
+            norms.append(norm)
         score = None if validate is None else validate()
         row = {"epoch": epoch, "loss": sum(losses) / n_batches, "validation": score}
         fitted.curve.append(row | _debugging(losses, norms))

@@ -13,7 +13,7 @@ Design choices:
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.monitoring.traffic import Traffic
+from pipeline.progress import steps
 from pipeline.recommenders.recommender import SLOTS, Recommendations
 from pipeline.recommenders.vocabulary import Vocabulary
 from pipeline.recommenders.wall_clock import to_seconds
@@ -116,7 +117,7 @@ def replay(
         _share(traffic, np.asarray(users[part::n_workers]), k)
         for part in range(min(n_workers, len(users)))
     ]
-    workers = [_Worker(service) for _ in shares]
+    workers = [_Worker(service, is_shown=not number) for number, _ in enumerate(shares)]
     with ThreadPoolExecutor(max(len(workers), 1), thread_name_prefix="shopper") as pool:
         list(pool.map(lambda pair: pair[0].run(pair[1]), zip(workers, shares, strict=True)))
     return _collect(workers, len(traffic.asking), vocabulary, k)
@@ -154,7 +155,8 @@ def _stores(frame: pd.DataFrame) -> list[str | None]:
 class _Worker:
     """Goes through the time of some shoppers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, is_shown: bool) -> None:
+        self.is_shown = is_shown  # one worker's share is like the others'
         self.answers: dict[int, RecommendAnswer] = {}
         self.latency_ms: dict[int, float] = {}
         self.n_lost_events = 0
@@ -169,7 +171,10 @@ class _Worker:
         moments = to_seconds(part.events["timestamp"])
         bought = events_of(part.events)
         done = 0
-        for row, request in zip(part.rows, part.requests, strict=True):
+        asking: Iterable[tuple[int, RecommendRequest]] = zip(part.rows, part.requests, strict=True)
+        if self.is_shown:
+            asking = steps(asking, "weeks replayed", len(part.rows))
+        for row, request in asking:
             assert request.at is not None
             until = int(np.searchsorted(moments, request.at.timestamp(), side="left"))
             self._tell(bought[done:until])

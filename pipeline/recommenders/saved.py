@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from pipeline.errors import BundleError
+from pipeline.progress import steps
 from pipeline.recommenders.recommender import (
     SLOTS,
     Explanations,
@@ -45,7 +46,8 @@ def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = P
     parts = [requests.part(start, min(start + size, len(requests))) for start in starts]
     first = [call(part) for part in parts[:1]]
     with ThreadPoolExecutor(N_THREADS) as pool:
-        return [*first, *pool.map(call, parts[1:])]
+        rest = pool.map(call, parts[1:])
+        return [*first, *steps(rest, f"{len(requests):,} requests", len(parts) - 1)]
 
 
 @dataclass(frozen=True)

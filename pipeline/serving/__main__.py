@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.errors import EvergreenError
-from pipeline.stage import exit_with, quiet_loggers, quiet_tools
+from pipeline.quiet import quiet_loggers
+from pipeline.stage import exit_with, quiet_tools
 
 # By name: the module whose `main(argv)` runs it, and what it does.
 COMMANDS = {

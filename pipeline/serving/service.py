@@ -40,6 +40,7 @@ from pipeline.deployment.process import (
 )
 from pipeline.memory import settle
 from pipeline.params import PARAMS_PATH, ServingParams, read_params
+from pipeline.quiet import quiet_imports
 from pipeline.serving.app import Backend, build_app
 from pipeline.serving.front import Desk, Front, Place
 from pipeline.telemetry.logs import configure_logs, level_of
@@ -77,6 +78,7 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
         BundleError: The bundle is missing or altered.
         StoreError: The event store cannot be opened.
     """
+    quiet_imports()
     from pipeline.deployment.bundle import load_bundle
     from pipeline.event_store.store import EventStore
     from pipeline.releases.place import place_of
