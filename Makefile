@@ -14,12 +14,15 @@ help:  ## list the targets
 
 .uv/bin/uv:
 	python3 -m pip install --quiet --disable-pip-version-check --target .uv uv
+	@echo 'uv is in .uv/bin now. In every shell, for the commands `uv run …` of the docs:'
+	@echo '    export PATH="$$PWD/.uv/bin:$$PATH"'
 
 install: $(if $(findstring .uv,$(UV)),.uv/bin/uv)  ## create .venv from the lock file
 	@$(UV) sync --locked --compile-bytecode --quiet
 
 repro: install  ## run the whole cycle: plan, collect, label, train, test, deploy, monitor
-	$(RUN) dvc repro
+	@since=$$(date +%s); $(RUN) dvc repro; \
+	$(RUN) python -m pipeline.lifecycle summary --exit-code $$? --since $$since
 
 tune: install  ## search better hyper-parameters of the ranker; goes on where it stopped
 	$(RUN) python -m pipeline.tuning
@@ -30,7 +33,8 @@ status: install  ## say which phase is healthy, and where to look
 estimates: install  ## hold what planning estimated against what the phases took and the model reached
 	$(RUN) python -m pipeline.lifecycle estimates
 
-ui: install  ## review cycles, phases, datasets and models in MLflow at http://127.0.0.1:5000
+ui: install  ## review cycles, phases, datasets and models in MLflow; the link to open is printed first
+	@$(RUN) python -m pipeline.lifecycle runs
 	$(RUN) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
 
 serve: install  ## serve the champion at http://127.0.0.1:3000

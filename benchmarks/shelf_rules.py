@@ -81,7 +81,43 @@ class Shelves:
                 "value": float(np.nanmean(values)),
                 **self._asked.bootstrap.paired(values, before),
             }
+        values = title_recall(items, self._asked.row, self._asked.item, self._titles)
+        before = self._before.setdefault("titles", values)
+        paired = self._asked.bootstrap.paired(values, before)
+        found["recall of titles@10"] = {"value": float(np.mean(values)), **paired}
         return found
+
+
+def title_recall(
+    shown: npt.NDArray[np.int32],
+    row: npt.NDArray[np.int64],
+    item: npt.NDArray[np.int32],
+    titles: npt.NDArray[np.int32],
+) -> npt.NDArray[np.float64]:
+    """Return per list the share of the titles in the basket that it shows.
+
+    Args:
+        shown: [n, K] item indices, 0 for none.
+        row: [n_labels] the list that a label belongs to.
+        item: [n_labels] item indices, 0 for one that is not known: it is in no list.
+        titles: By item index, 0 for an item without a title of its own.
+
+    >>> row, item = np.array([0, 0, 0]), np.array([2, 3, 0])
+    >>> title_recall(np.array([[1, 0]]), row, item, np.array([0, 7, 7, 0])).round(4).tolist()
+    [0.3333]
+    """
+    own = titles.max() + 1 + np.arange(len(titles))
+    code = np.where(titles > 0, titles, own)
+    listed = {(at, code[index]) for at, items in enumerate(shown) for index in items if index}
+    bought = {
+        (at, code[index] if index else -number)
+        for number, (at, index) in enumerate(zip(row.tolist(), item.tolist(), strict=True))
+    }
+    n_bought, n_shown = np.zeros(len(shown)), np.zeros(len(shown))
+    for at, title in bought:
+        n_bought[at] += 1
+        n_shown[at] += (at, title) in listed
+    return n_shown / np.maximum(n_bought, 1)
 
 
 def alike(titles: npt.NDArray[np.int32]) -> float:

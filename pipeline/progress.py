@@ -64,9 +64,9 @@ def note_running(stage: str, why: str) -> None:
     write_json({"stage": stage, "why": why}, RUNNING)
 
 
-def stopped() -> tuple[str, str] | None:
-    """Return which stage did not end well, and why; None if the last one did."""
-    if not RUNNING.exists():
+def stopped(since: float = 0.0) -> tuple[str, str] | None:
+    """Return which stage did not end well since then, and why; None if there is no such."""
+    if not RUNNING.exists() or RUNNING.stat().st_mtime < since:
         return None
     found = json.loads(RUNNING.read_text(encoding="utf-8"))
     return found["stage"], found["why"]

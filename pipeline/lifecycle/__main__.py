@@ -18,7 +18,7 @@ from pipeline.verdicts import PHASES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0 if it is done, 1 if it could not be."""
+    """Run a command: 0 if it is done, 1 if it could not be; a summary returns what it sums up."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EvergreenError as error:
         print(f"lifecycle failed. {error}", file=sys.stderr)
         return 1
-    return 0
+    return int(getattr(arguments, "exit_code", 0))
 
 
 def show_status(arguments: argparse.Namespace) -> str:
@@ -70,6 +70,25 @@ def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as ev
     return estimates.as_text([*estimates.cost_rows(plan), *estimates.quality_rows(plan, metrics)])
 
 
+def show_summary(arguments: argparse.Namespace) -> str:
+    """Return what `make repro` ends with."""
+    from pipeline.lifecycle.summary import summary
+    from pipeline.params import read_params
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    return summary(read_params(), arguments.exit_code, arguments.since, width)
+
+
+def show_link(arguments: argparse.Namespace) -> str:
+    """Return where MLflow's UI shows the cycles."""
+    from pipeline.lifecycle.runs import link
+    from pipeline.params import read_params
+    from pipeline.stage import quiet_tools
+
+    quiet_tools()
+    return f"Open {link(read_params().tracking, arguments.address)}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="uv run python -m pipeline.lifecycle",
@@ -89,6 +108,15 @@ def _parser() -> argparse.ArgumentParser:
     words = "what planning estimated beside what the phases took here and what the model reached"
     estimates = commands.add_parser("estimates", help=words, description=f"Show {words}.")
     estimates.set_defaults(run=show_estimates)
+    words = "where MLflow's UI shows the cycles, with their numbers"
+    runs = commands.add_parser("runs", help=words, description=f"Show {words}.")
+    runs.add_argument("--address", default="http://127.0.0.1:5000", help="of the UI")
+    runs.set_defaults(run=show_link)
+    words = "what `make repro` ends with: times, champion, what to do next"
+    summary = commands.add_parser("summary", help=words, description=f"Show {words}.")
+    summary.add_argument("--exit-code", type=int, default=0, help="of dvc repro; it is returned")
+    summary.add_argument("--since", type=float, default=0, help="when it began, seconds since 1970")
+    summary.set_defaults(run=show_summary)
     return parser
 
 

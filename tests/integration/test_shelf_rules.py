@@ -120,7 +120,7 @@ def test_a_new_shopper_s_list_has_no_title_twice(
     bundle: FakeBundle, start: Callable[..., Http]
 ) -> None:
     bundle.items["title"] = ["Milk, 1 GA", "Coffee", "milk, 1 ga ", "Milk, 1 GA", None]
-    http = start(distinct_titles="newcomers")
+    http = start()  # as the project's params.yaml has it
     assert ids(recommend(http, "stranger", k=3)) == ["bread", "coffee", "tea"]
     assert ids(recommend(http, "stranger", k=5)) == ["bread", "coffee", "tea", "jam", "milk"]
     assert ids(recommend(http, "stranger", k=2, distinct_titles="off")) == ["bread", "coffee"]

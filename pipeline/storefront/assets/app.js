@@ -12,6 +12,7 @@ import { address, addressed, showBaskets, showChosen, showFound } from "./people
 import { Tiles } from "./tiles.js";
 
 const TYPING_MS = 150;
+const BOUGHT_HOURS = 1; // who has just bought a product is not offered it again at once
 
 const state = {
   userId: null,
@@ -135,7 +136,8 @@ function refresh(because) {
   byId("shelf").setAttribute("aria-busy", "true");
   return attempt("list", async (signal) => {
     const started = performance.now();
-    const request = { user_id: state.userId, at: state.clock.next() };
+    const at = state.clock.next();
+    const request = { user_id: state.userId, at, bought_hours: BOUGHT_HOURS };
     const answer = await post("/recommend", request, signal);
     showLatency(performance.now() - started);
     await describe(answer.items, signal);
