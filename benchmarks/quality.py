@@ -1,10 +1,10 @@
 """How good every method is: one command, one table.
 
 <<<<<<< HEAD
-    python -m benchmarks.quality                       all methods, three cut-offs
-    python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
-    python -m benchmarks.quality --table               docs/quality.md from the results
-    python -m benchmarks.quality --collect --keep      rows that were not measured again stay
+    uv run python -m benchmarks.quality                       all methods, three cut-offs
+    uv run python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
+    uv run python -m benchmarks.quality --table               docs/quality.md from the results
+    uv run python -m benchmarks.quality --collect --keep      rows that were not measured again stay
 =======
     uv run python -m benchmarks.quality                       all methods, three cut-offs
     uv run python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04

@@ -1,7 +1,7 @@
 """A search over LightGBM's settings by Optuna, on the window that the network's were chosen on.
 
-    python -m benchmarks.peers.boosting_search --trials 24
-    python -m benchmarks.peers.boosting_search --trials 26 --longer
+    uv run python -m benchmarks.peers.boosting_search --trials 24
+    uv run python -m benchmarks.peers.boosting_search --trials 26 --longer
 
 Trials learn from the examples of every SHARE-th shopper before the validation window, and are
 judged by rolling NDCG@10 of every VALIDATION_SHARE-th shopper in it; the test windows are never

@@ -1,6 +1,6 @@
 """A search over the parameters of the contextual baseline by Optuna, on the validation window.
 
-    python -m benchmarks.peers.contextual_search --trials 40
+    uv run python -m benchmarks.peers.contextual_search --trials 40
 
 The first trials hold the contrast: plain decayed frequency with several time constants. Judged by
 rolling NDCG@10 of every SHARE-th shopper in the validation window; the test windows are never

@@ -1,7 +1,7 @@
 """One method at one cut-off, in a process of its own: its memory is its own, and so is its crash.
 
 <<<<<<< HEAD
-    python -m benchmarks.peers.run METHOD CUTOFF FOLDER [PART=EPOCHS …]
+    uv run python -m benchmarks.peers.run METHOD CUTOFF FOLDER [PART=EPOCHS …]
 =======
     uv run python -m benchmarks.peers.run METHOD CUTOFF FOLDER
 >>>>>>> d74445c (Name commands that work as typed in docs and messages)
