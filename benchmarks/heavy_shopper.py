@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -174,9 +175,9 @@ def serving(n_lines: int) -> dict[str, Any]:
         for number in range(N_EVENTS):
             at = end + timedelta(seconds=number + 1)
             new = event(n_lines + number, who, at, tiny_shop.item_id(number % 60), f"new-{number}")
-            events_us.append(_seconds(lambda new=new: overlay.extend([new])) * 1e6)
+            events_us.append(_seconds(partial(overlay.extend, [new])) * 1e6)
             moment = at.timestamp() + 0.5
-            ask = lambda moment=moment, who=who: builder.requests(builder.situation(who, moment))  # noqa: E731
+            ask = partial(_ask, builder, who, moment)
             requests_ms.append(_seconds(ask) * 1e3)
             seen_ms.append(_seconds(ask) * 1e3)
         cost[name] = {
@@ -186,6 +187,10 @@ def serving(n_lines: int) -> dict[str, Any]:
             "lines_of_a_request": len(ask().item),
         }
     return cost
+
+
+def _ask(builder: Any, user_id: str, moment: float) -> Any:
+    return builder.requests(builder.situation(user_id, moment))
 
 
 def _cap(build_histories: Callable[..., Any]) -> dict[str, int]:

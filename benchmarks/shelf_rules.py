@@ -90,7 +90,7 @@ class Shelves:
 
 def title_recall(
     shown: npt.NDArray[np.int32],
-    row: npt.NDArray[np.int64],
+    row: npt.NDArray[np.signedinteger],
     item: npt.NDArray[np.int32],
     titles: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float64]:

@@ -49,4 +49,5 @@ def _heavy_users(history: History, lines: Ints) -> list[int]:
     if history.maximum_lines is None:
         return []
     heavy = np.flatnonzero(lines > history.maximum_lines)
-    return heavy[np.argsort(-lines[heavy], kind="stable")].tolist()
+    longest_first: list[int] = heavy[np.argsort(-lines[heavy], kind="stable")].tolist()
+    return longest_first

@@ -140,14 +140,14 @@ def foreign_context(
     histories = build_histories(events, vocabulary, maximum_lines=tables.shop.maximum_user_lines)
     requests = tables.questions(asked, histories, vocabulary).requests
     names = np.array([None, *histories.store_ids], dtype=object)[requests.at_store]
-    own = dict(tuple(_own_lines(events, asked).groupby("user_id")))
+    own = {str(user): rows for user, rows in _own_lines(events, asked).groupby("user_id")}
     return np.array(
         [
-            _is_foreign(row, own[row.user_id], names[n], bool(requests.time_known[n]))
+            _is_foreign(row, own[str(row.user_id)], names[n], bool(requests.time_known[n]))
             for n, row in enumerate(asked.itertuples())
-            if row.user_id in own
+            if str(row.user_id) in own
         ],
-        dtype=bool,
+        dtype=np.bool_,
     )
 
 

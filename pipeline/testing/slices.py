@@ -129,7 +129,7 @@ def fairness_of(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairness:
     behind = slices[slices["kind"].isin(attributes) & (slices["against_mean"] == BELOW)]
     if behind.empty:
         return Fairness(0.0)
-    worst = behind.loc[behind["gap_fraction"].idxmin()]
+    worst = behind.sort_values("gap_fraction", kind="stable").iloc[0]
     return Fairness(
         gap_fraction=-float(worst["gap_fraction"]),
         group=f"{worst['kind']} {worst['slice']}",
