@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.provisional import urls
 
 from pipeline.errors import RequestError
+from pipeline.schemas import is_id
 from pipeline.shelf.payloads import RecommendRequest, parse_events, parse_recommend
 
 TEXTS = st.text(max_size=200) | urls()
@@ -60,7 +61,8 @@ def test_any_json_is_a_request_or_a_clear_error(value: Any) -> None:
     assert len(refusal(json.dumps(value).encode())) < 4_000
 
 
-ID = st.text(min_size=1, max_size=128, alphabet=st.characters(exclude_categories=["Cc", "Cs"]))
+LETTERS = st.characters(exclude_categories=["Cc", "Cs"])
+ID = st.text(min_size=1, max_size=128, alphabet=LETTERS).filter(is_id)
 
 
 @given(user=ID, cart=st.lists(ID, max_size=5), k=st.integers(1, 100), whole=st.booleans())
