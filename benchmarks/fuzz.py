@@ -36,7 +36,8 @@ SAID_IN_WORDS = re.compile(
     r"'explore_slots' must be at most|a moment (between 1970 and 2200|that is not in the future)"
 )
 SWITCHED_OFF = "The storefront was wanted"
-NOT_FOUND, TOO_LONG, REFUSED, SERVER_ERROR = 404, 414, 422, 500
+NOT_FOUND, REFUSED, SERVER_ERROR = 404, 422, 500
+TOO_LONG = frozenset({413, 414})  # no schema says how long a whole body or URL may be
 READY_SECONDS = 120.0
 N_NAMED = 20
 LOGGED_SECONDS = 10.0  # until what was answered can be explained
@@ -197,7 +198,7 @@ def _ask(
             case.validate_response(answer)
         except FailureGroup as group:
             for failure in group.exceptions:
-                if answer.status_code == TOO_LONG:  # no schema says how long a whole URL may be
+                if answer.status_code in TOO_LONG:
                     continue
                 if answer.status_code == REFUSED and _only_in_words(failure, answer.text):
                     continue
