@@ -1,6 +1,7 @@
 """One account with very many purchases costs planning no more than the largest household."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def pairs_of(found: History, monkeypatch: pytest.MonkeyPatch, heavy: tuple[int, 
     scored = []
     real = counting._score
 
-    def counted(history: History, pairs: tuple, *rest: object) -> None:
+    def counted(history: History, pairs: tuple[Any, ...], *rest: object) -> None:
         scored.append(len(pairs[0]))
         real(history, pairs, *rest)  # type: ignore[arg-type]
 
