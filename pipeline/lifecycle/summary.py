@@ -81,7 +81,7 @@ def failure_lines(since: float, width: int) -> list[str]:
     """Return which stage did not end well, why, and what to do."""
     failed = progress.stopped(since)
     if failed is None:
-        return ["`dvc repro` failed outside of the stages: its own message is above."]
+        return ["DVC failed outside of the stages: its own message is above."]
     stage, why = failed
     lines = textwrap.wrap(f"✗ {stage} did not end well. {why}", width, subsequent_indent="  ")
     phase = stage.split("@")[0]
