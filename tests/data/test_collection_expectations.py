@@ -217,6 +217,6 @@ def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
 
 def reason_of(expectation: "Expectation") -> str:
     words = expectation.expectation_type.removeprefix("expect_")
-    phrase = words.removeprefix("column_values_to_").replace("_", " ")
+    phrase = expectation.description or words.removeprefix("column_values_to_").replace("_", " ")
     column = getattr(expectation, "column", None)
     return f"{column}: {phrase}" if column else phrase
