@@ -90,7 +90,7 @@ def test_the_examples_are_the_baskets_of_the_tiny_shop() -> None:
 def test_the_same_inputs_give_the_same_bytes() -> None:
     assert main([]) == 0
     first = digests()
-    shutil.rmtree("reports")
+    shutil.rmtree("reports/labeling")
     shutil.rmtree("data/labelled")
     assert main([]) == 0
     assert digests() == first

@@ -428,7 +428,8 @@ def test_the_stage_writes_its_outputs_and_its_verdict(
     monkeypatch.chdir(tmp_path)
     assert main([]) == 0
     written = {path.name for path in (tmp_path / "reports" / "monitoring").iterdir()}
-    assert written == {"metrics.json", "weeks.csv", "latency.json", "index.html", "verdict.json"}
+    pages = {"index.html", "headline.json", "verdict.json"}
+    assert written == {"metrics.json", "weeks.csv", "latency.json"} | pages
     assert artefacts.read_verdict("monitoring").status == "proceed"
 
 
