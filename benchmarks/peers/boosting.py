@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "min_data_in_leaf": 200,
     "lambdarank_truncation_level": 30,
 }
+INPUTS = "features, ages of the last purchases, product type: as the network"
 FIXED: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "verbose": -1}
 PART = 100_000
 PER_PAIR = ("features", "ages", "kind", "item", "row", "wanted")

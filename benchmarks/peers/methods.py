@@ -108,7 +108,7 @@ def fit_method(
 
         peer = boosting.fit_boosting(shop, params.families, seed=seed, without=BOOSTING[name])
         notes = {"settings": boosting.SETTINGS, "trees": boosting.N_TREES}
-        notes |= {"list_length": boosting.LIST_LENGTH}
+        notes |= {"list_length": boosting.LIST_LENGTH, "inputs": boosting.INPUTS}
         return FittedMethod(peer.answer, notes)
     return _family(name, moment, params, epochs)
 

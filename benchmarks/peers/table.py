@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.peers.compare import CLAIMED, REFERENCE_NOTE
+from benchmarks.peers.methods import BOOSTING
 from pipeline.testing.protocols import KNOWN, TITLES
 
 COLUMNS = (
@@ -57,6 +58,7 @@ def claim_lines(result: Mapping[str, Any]) -> list[str]:
             "the interval leaves out 0 at all cut-offs; where one was not measured it is undecided."
         ),
         *earlier_lines(result["methods"]),
+        *unequal_lines(result["methods"]),
         "",
         f"| method | protocol | metric | {' | '.join(days)} | verdict |",
         f"|---|---|---|{'---|' * len(days)}---|",
@@ -86,6 +88,22 @@ def earlier_lines(methods: Mapping[str, Any]) -> list[str]:
         )
         lines += ["", text]
     return lines
+
+
+def unequal_lines(methods: Mapping[str, Any]) -> list[str]:
+    """Return which boosters had fewer inputs than the network, whatever their rows say."""
+    names = [
+        name for name in BOOSTING if name in methods and "inputs" not in methods[name]["notes"]
+    ]
+    if not names:
+        return []
+    text = (
+        f"**Not on equal terms: {', '.join(names)}.** These rows are of a booster without the "
+        "product type, which the network has, and with settings that nobody searched; the "
+        "verdicts on them claim nothing about LightGBM on the network's inputs. "
+        "`make quality` measures that."
+    )
+    return ["", text]
 
 
 def cost_lines(methods: Mapping[str, Any]) -> list[str]:

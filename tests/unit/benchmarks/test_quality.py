@@ -93,6 +93,16 @@ def test_rows_that_were_not_measured_again_say_of_which_commit_they_are(cells):
     assert later["methods"]["poor"]["commit"] == "old"
 
 
+def test_a_booster_with_fewer_inputs_than_the_network_is_called_so(cells):
+    page = {"commit": "new", "date": "2018-01-02", "machine": {"cores": 2, "memory_gib": 8}}
+    page |= {"default": "good", "how": "As said.", "cutoffs": [DAY]}
+    booster = {("good", DAY): cells["good", DAY], ("lightgbm", DAY): cells["poor", DAY]}
+    found = summarise(booster, "good", read_params())
+    assert "Not on equal terms: lightgbm." in quality_page(page | found)
+    found["methods"]["lightgbm"]["notes"] = {"inputs": "as the network"}
+    assert "Not on equal terms" not in quality_page(page | found)
+
+
 def test_a_change_of_the_families_leaves_results_of_counting_true(monkeypatch):
     monkeypatch.setattr(own_process, "DATA", ("params.yaml",))  # a clean clone has no data yet
     params = read_params()
