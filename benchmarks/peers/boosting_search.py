@@ -273,6 +273,7 @@ def result_of(study: "optuna.Study") -> dict[str, Any]:
             **trial.user_attrs,
         }
         for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished()
     ]
     seconds = sum(trial.get("seconds", 0.0) for trial in trials)
     return {
