@@ -47,8 +47,8 @@ os.rename, atomic.exchange = killed_rename, killed_exchange
 exec(statement)
 """
 HOW = ("in one step", "in two steps")
-COLLECT = "from pipeline.collection.__main__ import main; main([])"
-LABEL = "from pipeline.labeling.__main__ import main; main([])"
+COLLECT = "from pipeline.collection.__main__ import main; sys.exit(main([]))"
+LABEL = "from pipeline.labeling.__main__ import main; sys.exit(main([]))"
 PROMOTE = "from pipeline.deployment.release import promote; promote()"
 
 
@@ -59,7 +59,7 @@ def kill_in_the_gap(statement: str, folder: str, how: str) -> None:
 
 
 def run(statement: str) -> None:
-    command = [sys.executable, "-c", statement]
+    command = [sys.executable, "-c", f"import sys; {statement}"]
     subprocess.run(command, env={"PYTHONPATH": str(tiny_shop.PROJECT)}, check=True)
 
 
@@ -106,6 +106,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = tiny_shop.params()
     values["tracking"]["uri"] = "sqlite:////no/such/folder/mlflow.db"
     tiny_shop.write_params(folder / "params.yaml", values)
+    tiny_shop.write_verdicts(folder)
     (folder / "data/reviewed").mkdir()
     header = "example_id,basket_id,item_id,reason,decision\n"
     (folder / "data/reviewed/labels.csv").write_text(header, encoding="utf-8")
@@ -123,6 +124,7 @@ def collected_at_once(labelled: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("at-once")
     shutil.copytree(labelled / "data/source", folder / "data/source")
     shutil.copy(labelled / "params.yaml", folder)
+    tiny_shop.write_verdicts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run(COLLECT)
