@@ -87,7 +87,7 @@ MOMENTS = {
         "pipeline.planning.viability.verdict",
         (
             ("pipeline.planning.planning.make_plan", nothing),
-            ("pipeline.planning.machine.calibrated", nothing),
+            ("pipeline.planning.machine.calibrated", lambda machine, *_: machine),
         ),
     ),
     "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_shop"),

@@ -19,6 +19,7 @@ from pipeline.families.ranker.features import GROUPS, NAMES
 from pipeline.families.ranker.network import build_network
 from pipeline.families.ranker.own_fit import Lists, best_hits, moments_of, scorer
 from pipeline.families.ranker.probe import activity, feature_aucs, loss_left_by_heart
+from pipeline.labeling.review_ids import review_id
 from pipeline.params import RankerParams
 from pipeline.recommenders.histories import build_histories
 from pipeline.recommenders.requests import attribute_codes
@@ -249,7 +250,7 @@ def test_labels_to_review_are_never_of_the_test_window(
     assert len(found) == params.n_suspicious_labels
     last = named["train"]["cutoff"].max()
     known = pd.concat([named["validation"], named["train"][named["train"]["cutoff"] == last]])
-    labels = known.set_index("example_id")["labels"]
+    labels = known.set_index(known["example_id"].map(review_id))["labels"]
     assert all(row.item_id in labels[row.example_id] for row in found.itertuples())
     np.testing.assert_array_equal(model.module.features.state.numpy(), state)
 
