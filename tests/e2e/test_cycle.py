@@ -151,8 +151,11 @@ def test_status_is_green_or_warns_after_a_cycle(project: Path) -> None:
 
 
 def test_status_in_a_fresh_clone_is_never_green(project: Path, tmp_path: Path) -> None:
+    """The source is not in git, so what read it has changed since; all else is missing."""
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
-    assert set(colours(tmp_path / "clone").values()) == {"grey"}
+    shown = colours(tmp_path / "clone")
+    assert set(shown.values()) <= {"grey", "amber"}
+    assert shown["deployment"] == "grey"
 
 
 def test_the_cycle_is_in_mlflow(project: Path) -> None:
@@ -274,6 +277,15 @@ def requests_of(examples, history, vocabulary, *more):
 """
 
 
+AMBITION = """
+
+reachable_target = _target
+
+def _target(*measured):
+    return reachable_target(*measured).model_copy(update={"value": 0.999, "high": 0.999})
+"""
+
+
 @pytest.fixture
 def changeable(project: Path, tmp_path: Path) -> Path:
     """The project after its first cycle, to be changed."""
@@ -314,7 +326,8 @@ def accept(folder: Path, phase: str, because: str) -> str:
 def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_that(
     changeable: Path,
 ) -> None:
-    change(changeable, "planning", target_headroom_fraction=0.99)
+    path = changeable / "pipeline" / "planning" / "planning.py"
+    path.write_text(path.read_text(encoding="utf-8") + AMBITION, encoding="utf-8")
     output = refused(changeable, "monitoring", "deployment failed", "accept testing --because")
     assert stages_run(output) == ["planning", "testing", "deployment"]
     shown = colours(changeable)
@@ -338,7 +351,7 @@ def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_t
 def test_labels_that_return_are_learned_from_only_by_name(changeable: Path) -> None:
     change(changeable, "labeling", bulk_quantile=0.5)
     output = refused(changeable, "deployment", "families mlp failed", "doubtful_fraction")
-    assert stages_run(output) == ["labeling"]
+    assert stages_run(output) == ["planning", "labeling"]
     accept(changeable, "labeling", "Large baskets are usual here")
     output = run(changeable, "dvc", "repro", "families@mlp")
     assert "labeling says 'return', accepted: Large baskets are usual here" in output
