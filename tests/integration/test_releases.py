@@ -71,7 +71,7 @@ class Service:
         self.place = place
         self.told: list[tuple[str, dict[str, str]]] = []
         # A slow machine is no failure here.
-        params = serving_params().model_copy(update={"timeout_seconds": 60})
+        params = serving_params(distinct_titles="off").model_copy(update={"timeout_seconds": 60})
         store = EventStore(url, lock_seconds=30)
         bundle = first_bundle(place, load_fake, self._tell)
         self.backend = Backend(Shelf(bundle, store, params), params)
@@ -287,7 +287,7 @@ def test_events_that_come_in_while_a_model_is_loading_are_learnt_once(
     monkeypatch.undo()
     scores = {item["item_id"]: item["score"] for item in service.ask(k=5)["items"]}
     assert scores["tea"] == 1.0
-    service.send("purchase", "tea")
+    service.send("purchase", "tea", basket_id="another")
     scores = {item["item_id"]: item["score"] for item in service.ask(k=5)["items"]}
     assert scores["tea"] == 2.0
 
@@ -335,7 +335,7 @@ def test_a_forgotten_person_leaves_the_memory_of_every_shelf_and_of_the_canary(
     store.close()
     service.backend.shelf.common._forget()
     for shelf in service.backend.releases.roles.shelves().values():
-        assert shelf._overlay.before("zoe", float("inf")) == ()
+        assert len(shelf._overlay.before("zoe", float("inf"))) == 0
     assert "zoe" not in trial._shown
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -46,6 +47,8 @@ def bought(shelf: Shelf, item: str = "tea", user_id: str = "ann") -> float:
 
 
 def buy(shelf: Shelf, item: str = "tea", **more: Any) -> None:
+    """Buy an item in a basket of its own."""
+    more.setdefault("basket_id", uuid4().hex)
     shelf.append([Event(user_id="ann", item_id=item, event_type="purchase", **more)])
 
 
