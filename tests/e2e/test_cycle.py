@@ -329,7 +329,7 @@ def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_t
     path = changeable / "pipeline" / "planning" / "planning.py"
     path.write_text(path.read_text(encoding="utf-8") + AMBITION, encoding="utf-8")
     output = refused(changeable, "monitoring", "deployment failed", "accept testing --because")
-    assert stages_run(output) == ["planning", "testing", "deployment"]
+    assert stages_run(output) == ["planning", "collection", "testing", "deployment"]
     shown = colours(changeable)
     assert shown["testing"] == "red"
     assert "green" not in {shown["deployment"], shown["monitoring"]}
