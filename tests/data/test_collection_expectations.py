@@ -102,6 +102,7 @@ BAD_ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("items", "item_id", "a\u2028b", f"item_id: {schemas.ID_RULE}"),
     ("users", "user_id", "", f"user_id: {schemas.ID_RULE}"),
     ("offers", "item_id", "tea ", f"item_id: {schemas.ID_RULE}"),
+    ("offers", "store_id", "b\x7fc", f"store_id: {schemas.ID_RULE}"),
     ("items", "item_id", None, "item_id: not be null"),
     ("users", "user_id", None, "user_id: not be null"),
     ("offers", "item_id", None, "item_id: not be null"),
