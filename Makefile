@@ -25,7 +25,7 @@ repro: install  ## run the whole cycle: plan, collect, label, train, test, deplo
 	$(RUN) python -m pipeline.lifecycle summary --exit-code $$? --since $$since
 
 tune: install  ## search better hyper-parameters of the ranker; goes on where it stopped
-	$(RUN) python -m pipeline.tuning
+	$(RUN) python -m pipeline.training.search
 
 status: install  ## say which phase is healthy, and where to look
 	$(RUN) python -m pipeline.lifecycle status

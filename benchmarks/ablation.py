@@ -22,24 +22,31 @@ import numpy.typing as npt
 
 from benchmarks.machine import write_result
 from benchmarks.own_process import digest_of
-from pipeline import ranking
-from pipeline.atomic import whole_file
-from pipeline.families.fit import clear_checkpoints, key_of
-from pipeline.families.ranker.examples import OwnPairs
-from pipeline.families.ranker.features import GROUPS, NAMES
-from pipeline.families.ranker.own_fit import K, Lists, best_hits, fit_network, network_for, scorer
-from pipeline.params import Params, read_params
-from pipeline.recommenders.tables import read_shop
-from pipeline.stage import quiet_tools
+from pipeline.contracts.atomic import whole_file
+from pipeline.contracts.params import Params, read_params
+from pipeline.metrics import ranking
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.tables import read_shop
+from pipeline.recommenders.fitting.fit import clear_checkpoints, key_of
+from pipeline.recommenders.ranker.examples import OwnPairs
+from pipeline.recommenders.ranker.features import GROUPS, NAMES
+from pipeline.recommenders.ranker.repeat_fit import (
+    K,
+    Lists,
+    best_hits,
+    fit_network,
+    network_for,
+    scorer,
+)
+from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
-from pipeline.testing.statistics import Bootstrap
-from pipeline.tuning.search import Bench, bench_of
+from pipeline.training.search.search import Bench, bench_of
 
 PAGE = Path("docs/ablation.md")
 CODE = (
     "benchmarks/ablation.py",
     "pipeline/families",
-    "pipeline/ranking.py",
+    "pipeline/metrics/ranking.py",
     "pipeline/recommenders",
     "pipeline/tuning",
 )

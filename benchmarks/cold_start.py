@@ -18,17 +18,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.machine import write_result
-from pipeline import artefacts, ranking
-from pipeline.params import Params, read_params
-from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import load_recommender
-from pipeline.recommenders.shop import Shop, labels_of
-from pipeline.recommenders.tables import read_examples, read_shop
-from pipeline.recommenders.wall_clock import DAY
-from pipeline.stage import quiet_tools
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params, read_params
+from pipeline.metrics import ranking
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.recommender import Recommender
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import load_recommender
+from pipeline.recommenders.base.shop import Shop, labels_of
+from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.recommenders.base.wall_clock import DAY
+from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
-from pipeline.testing.statistics import Bootstrap
 
 K = 10
 KEPT_BASKETS = (0, 1, 2, 5)
@@ -252,8 +253,8 @@ def main() -> None:
 
 def _histories(later: Shop, shop: Shop) -> Any:
     """Return the histories up to the end of the test window, in the candidate's vocabulary."""
-    from pipeline.recommenders.histories import build_histories
-    from pipeline.recommenders.tables import EVENT_COLUMNS
+    from pipeline.recommenders.base.histories import build_histories
+    from pipeline.recommenders.base.tables import EVENT_COLUMNS
 
     events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
     cutoff = pd.Timestamp(later.cutoff, unit="s", tz="UTC")

@@ -37,10 +37,10 @@ import psutil
 from tqdm import tqdm
 
 from benchmarks.machine import write_result
-from pipeline.artefacts import CHAMPION
-from pipeline.deployment.process import LOOPBACK, free_port, running_service
-from pipeline.params import PARAMS_PATH, ServingParams, read_params
-from pipeline.stage import quiet_tools
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.contracts.params import PARAMS_PATH, ServingParams, read_params
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.process import LOOPBACK, free_port, running_service
 
 N_SENDERS = 4
 LONGEST_LIFE_SECONDS = 0.5
@@ -127,9 +127,10 @@ def serve_store(port: int, path: str, params: ServingParams) -> None:
     import uvicorn
 
     from pipeline.event_store.store import EventStore
-    from pipeline.serving.app import Backend, build_app
-    from pipeline.shelf.shelf import Shelf
-    from tests.fake_bundle import FakeBundle
+    from pipeline.serving.api.app import build_app
+    from pipeline.serving.api.backend import Backend
+    from pipeline.serving.engine.engine import Shelf
+    from tests.support.fake_bundle import FakeBundle
 
     bundle: Any = FakeBundle()
     app = build_app()
@@ -137,7 +138,7 @@ def serve_store(port: int, path: str, params: ServingParams) -> None:
     uvicorn.run(app, host=LOOPBACK, port=port, log_level="critical")
 
 
-PRELOADED = ["uvicorn", "pipeline.serving.app", "tests.fake_bundle"]
+PRELOADED = ["uvicorn", "pipeline.serving.api.app", "tests.support.fake_bundle"]
 
 
 def kill_store_process(kills: int, path: Path, chance: random.Random) -> Sent:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.families.ranker.explain import TOLD_APART
-from pipeline.recommenders.items import STATE
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.shelf.catalogue import Catalogue
+from pipeline.recommenders.base.items import STATE
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.ranker.explain import TOLD_APART
+from pipeline.serving.explanations.catalogue import Catalogue
 
 LINES = ("item", "age_days", "baskets_ago", "quantity", "price", "store", "hour_of_week")
 OF_THE_MODEL = ("offers", "popularity", "again")

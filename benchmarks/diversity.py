@@ -16,15 +16,16 @@ import pandas as pd
 
 from benchmarks.cold_start import Asked
 from benchmarks.machine import write_result
-from pipeline import artefacts, ranking
-from pipeline.params import Params, read_params
-from pipeline.recommenders.recommender import Ranked, Recommender
-from pipeline.recommenders.saved import load_recommender
-from pipeline.recommenders.tables import read_examples, read_shop
-from pipeline.shelf.arranging import Arranger
-from pipeline.shelf.catalogue import build_catalogue
-from pipeline.shelf.choosing import Rules
-from pipeline.stage import quiet_tools
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params, read_params
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.recommender import Ranked, Recommender
+from pipeline.recommenders.base.saved import load_recommender
+from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.explanations.catalogue import build_catalogue
+from pipeline.serving.reranking.reranker import Arranger
+from pipeline.serving.reranking.rules import Rules
 
 K = 10
 LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9)  # at most 10, 5, 3, 2, 1 of a category

@@ -19,14 +19,14 @@ import pandas as pd
 
 from benchmarks.deletion import fall
 from benchmarks.machine import write_result
-from pipeline.artefacts import family
-from pipeline.params import Params, read_params
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.tables import read_shop
-from pipeline.shelf.catalogue import build_catalogue
-from pipeline.shelf.reasons import Reasons
-from pipeline.stage import quiet_tools
+from pipeline.contracts.artefacts import family
+from pipeline.contracts.params import Params, read_params
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.base.tables import read_shop
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.explanations.catalogue import build_catalogue
+from pipeline.serving.explanations.reasons import Reasons
 
 K = 10
 EXPLORE = 2

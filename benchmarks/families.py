@@ -23,10 +23,10 @@ import numpy as np
 
 from benchmarks.machine import RESULTS, write_result
 from benchmarks.own_process import PROJECT, Doubles, Measurement, digest_of
-from pipeline.families.names import BASELINES, FAMILIES
-from pipeline.families.threads import suit_threads
-from pipeline.params import Params, read_params
-from pipeline.stage import quiet_tools
+from pipeline.contracts.params import Params, read_params
+from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.names import BASELINES, FAMILIES
+from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
 
 PAGE = PROJECT / "docs" / "families.md"
@@ -34,7 +34,7 @@ SOURCES = (
     "benchmarks/families.py",
     "pipeline/families",
     "pipeline/recommenders",
-    "pipeline/ranking.py",
+    "pipeline/metrics/ranking.py",
     "pipeline/testing/measure.py",
 )
 K = 10
@@ -61,12 +61,13 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     """Return the values of each validation request by "protocol/metric", and what the fit cost."""
     quiet_tools()
     suit_threads(name)
-    from pipeline.families.baselines import build_baseline
-    from pipeline.families.candidates import fit_family
-    from pipeline.families.family import family_of, validation_opens
-    from pipeline.recommenders.saved import GraphRecommender
-    from pipeline.recommenders.tables import read_shop
+    from pipeline.recommenders.base.saved import GraphRecommender
+    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.baselines.frequency import build_baseline
+    from pipeline.recommenders.fitting.family import validation_opens
+    from pipeline.recommenders.registry import family_of
     from pipeline.testing.measure import Questions, answers_of, values_of
+    from pipeline.training.fit.candidates import fit_family
 
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
     opens = validation_opens(shop)
@@ -108,7 +109,7 @@ def compared(
     cells: dict[str, tuple[dict[str, Doubles], dict[str, Any]]], default: str, params: Params
 ) -> dict[str, Any]:
     """Return per family its numbers with intervals, and the paired difference of the default."""
-    from pipeline.testing.statistics import Bootstrap
+    from pipeline.metrics.bootstrap import Bootstrap
 
     testing = params.testing
     found: dict[str, Any] = {name: {"cost": cost} for name, (_, cost) in cells.items()}

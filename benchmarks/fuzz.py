@@ -27,7 +27,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 
 from benchmarks.machine import write_result
-from pipeline.params import PARAMS_PATH
+from pipeline.contracts.params import PARAMS_PATH
 
 CASES = 2_400
 DOCUMENT = "/docs.json"
@@ -242,9 +242,9 @@ def champion() -> Iterator[tuple[Any, Existing, str]]:
     """Yield the schema of the running champion, what it knows, and what it is called."""
     import httpx
 
-    from pipeline.artefacts import CHAMPION
-    from pipeline.deployment.bundle import load_bundle
-    from pipeline.deployment.process import running_service
+    from pipeline.bundles.bundle import load_bundle
+    from pipeline.contracts.artefacts import CHAMPION
+    from pipeline.serving.process import running_service
 
     bundle = load_bundle()
     users = bundle.histories.user_ids[:: max(1, len(bundle.histories.user_ids) // N_NAMED)]

@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import write_result
-from tests import tiny_shop
+from tests.support import tiny_shop
 
 GUEST = "guest"
 BASKET = 25
@@ -67,7 +67,7 @@ def guest_events(n_lines: int, seed: int = 11) -> pd.DataFrame:
 
 def write_shop(folder: Path, n_lines: int) -> Any:
     """Write params.yaml and the source, the account included; return the parameters."""
-    from pipeline.params import read_params
+    from pipeline.contracts.params import read_params
 
     tiny_shop.write_source(folder / "data/source")
     path = folder / "data/source/events.parquet"
@@ -83,9 +83,9 @@ def write_shop(folder: Path, n_lines: int) -> Any:
 
 def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield what is timed, in the order of the cycle, in the current folder."""
-    from pipeline.artefacts import REVIEWED_LABELS
+    from pipeline.contracts.artefacts import REVIEWED_LABELS
+    from pipeline.labeling.audit.reviews import read_decisions
     from pipeline.labeling.outcome import examine, read_shop, write
-    from pipeline.labeling.reviews import read_decisions
     from pipeline.planning.planning import make_plan
     from pipeline.sources import open_source
 
@@ -103,8 +103,8 @@ def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 def _collect(params: Any) -> None:
     from pipeline.collection.collecting import collect
     from pipeline.event_store.suppression import read_suppressed
-    from pipeline.expectations import Validator
     from pipeline.sources import open_source
+    from pipeline.validation import Validator
 
     with tempfile.TemporaryDirectory() as scratch:
         source = open_source(params.collection, params.shop)
@@ -113,9 +113,9 @@ def _collect(params: Any) -> None:
 
 
 def _features(params: Any) -> None:
-    from pipeline.families.ranker.examples import Labels, extractor, own_pairs
-    from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
-    from pipeline.recommenders.tables import read_shop
+    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.ranker.examples import Labels, extractor, own_pairs
+    from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
 
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
     tables = tables_of(shop, shop.cutoff, params.families.popular_days)
@@ -129,10 +129,10 @@ def _features(params: Any) -> None:
 def serving(n_lines: int) -> dict[str, Any]:
     """Return the cost per event and per request when the account did all since `as_of`."""
     from pipeline.event_store.store import StoredEvent
-    from pipeline.recommenders.histories import build_histories
-    from pipeline.recommenders.vocabulary import Vocabulary
-    from pipeline.shelf.histories import RequestBuilder
-    from pipeline.shelf.overlay import Overlay
+    from pipeline.recommenders.base.histories import build_histories
+    from pipeline.recommenders.base.vocabulary import Vocabulary
+    from pipeline.serving.user_state.recent_events import Overlay
+    from pipeline.serving.user_state.request_builder import RequestBuilder
 
     known = tiny_shop.events()
     vocabulary = Vocabulary(tuple(sorted(known["item_id"].unique())))
@@ -220,7 +220,7 @@ def _inside(folder: Path) -> Iterator[None]:
 
 def measure(n_lines: int) -> dict[str, Any]:
     """Return all numbers of one size; what does not fit into memory is None."""
-    from pipeline.stage import quiet_tools
+    from pipeline.runtime.stage import quiet_tools
 
     quiet_tools()
     cost: dict[str, Any] = {"seconds": {}}
@@ -238,7 +238,7 @@ def measure(n_lines: int) -> dict[str, Any]:
 
 
 def _n_examples() -> int:
-    from pipeline.recommenders.tables import read_examples
+    from pipeline.recommenders.base.tables import read_examples
 
     examples = read_examples("train", "validation", "test", "production")
     return int((examples["user_id"] == GUEST).sum())

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import write_result
-from pipeline.params import read_params
-from pipeline.stage import quiet_tools
+from pipeline.contracts.params import read_params
+from pipeline.runtime.stage import quiet_tools
 
 N_REQUESTS = 400
 N_ROUNDS = 3
@@ -29,10 +29,10 @@ K = 10
 
 def exported(tables: Any, params: Any, n_codes: tuple[int, ...], path: Path) -> Any:
     """Return a session of the default model's graph over these items, with random weights."""
-    from pipeline.families.ranker.features import N_FEATURES
-    from pipeline.families.ranker.graph import RankerGraph
-    from pipeline.families.ranker.network import build_network
-    from pipeline.recommenders.onnx_graph import export_onnx, open_session
+    from pipeline.recommenders.onnx.graph import export_onnx, open_session
+    from pipeline.recommenders.ranker.features import N_FEATURES
+    from pipeline.recommenders.ranker.graph import RankerGraph
+    from pipeline.recommenders.ranker.network import build_network
 
     ranker = params.families.ranker
     graph = RankerGraph(tables, ranker, n_codes, seed=0)
@@ -60,7 +60,7 @@ def with_more(tables: Any, n_items: int) -> Any:
 
 def milliseconds(session: Any, requests: Sequence[Any]) -> dict[str, float]:
     """Return percentiles over all requests and rounds."""
-    from pipeline.recommenders.onnx_graph import feed_of, types_of
+    from pipeline.recommenders.onnx.graph import feed_of, types_of
 
     types = types_of(session)
     feeds = [feed_of(types, request, K) for request in requests]
@@ -86,8 +86,8 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     asked = parser.parse_args()
     quiet_tools()
-    from pipeline.families.ranker.graph import code_counts, tables_of
-    from pipeline.recommenders.tables import read_shop
+    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.ranker.graph import code_counts, tables_of
 
     params = read_params()
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))

@@ -31,7 +31,7 @@ from benchmarks.own_process import PROJECT, Measurement, digest_of
 from benchmarks.peers.methods import BASKET_PEERS, COUNTING, MATRIX_PEERS, method_names, sources_of
 from benchmarks.peers.results import CUTOFFS, read_cell, summarise, with_earlier
 from benchmarks.peers.table import quality_page
-from pipeline.params import Params, read_params
+from pipeline.contracts.params import Params, read_params
 
 PAGE = PROJECT / "docs" / "quality.md"
 HOW = (

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.survival import crash_rows, fuzz_section
-from pipeline.gates import acceptance_of, check_gate
+from pipeline.contracts.verdicts import PHASES, Verdict
+from pipeline.runtime.gates import acceptance_of, check_gate
 from pipeline.testing.protocols import KNOWN, TITLES, WITHOUT_CONTEXT
-from pipeline.verdicts import PHASES, Verdict
 
 PROJECT = Path(__file__).resolve().parents[1]
 NAMES = {"recall@10": "recall@10", "ndcg@10": "NDCG@10", "hit_rate@10": "hit rate@10"}

@@ -29,15 +29,15 @@ import numpy as np
 import psutil
 
 from benchmarks.machine import write_result
-from pipeline.artefacts import CHAMPION
-from pipeline.deployment.bundle import GOLDEN, load_bundle, verify_bundle, write_manifest
-from pipeline.deployment.kept import RELEASES
-from pipeline.deployment.load import stolen_fraction
-from pipeline.deployment.process import RunningService, running_service
-from pipeline.params import PARAMS_PATH, read_params
-from pipeline.releases import changes
-from pipeline.releases.place import Place
-from pipeline.stage import quiet_tools
+from pipeline.bundles.archive import RELEASES
+from pipeline.bundles.bundle import GOLDEN, load_bundle, verify_bundle, write_manifest
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.contracts.params import PARAMS_PATH, read_params
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.load_test import stolen_fraction
+from pipeline.serving.process import RunningService, running_service
+from pipeline.serving.releases import changes
+from pipeline.serving.releases.store import Place
 
 N_CONNECTIONS = 4
 REQUESTS_PER_SECOND = 5.0  # of each connection

@@ -46,16 +46,16 @@ from benchmarks.sequence_events import (
     synthetic,
     temporal,
 )
-from pipeline import ranking
-from pipeline.errors import EvergreenError
-from pipeline.families.names import FAMILIES, HISTORY_ENCODERS
-from pipeline.families.threads import suit_threads
-from pipeline.params import FamiliesParams, read_params
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Ranked
-from pipeline.recommenders.shop import labels_of, requests_of
-from pipeline.recommenders.vocabulary import Ints
-from pipeline.stage import quiet_tools
+from pipeline.contracts.errors import EvergreenError
+from pipeline.contracts.params import FamiliesParams, read_params
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Ranked
+from pipeline.recommenders.base.shop import labels_of, requests_of
+from pipeline.recommenders.base.vocabulary import Ints
+from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.names import FAMILIES, HISTORY_ENCODERS
+from pipeline.runtime.stage import quiet_tools
 
 CHOICES = ("popular", *(name for name in FAMILIES if name not in HISTORY_ENCODERS))
 CUTOFFS = (10, 20)
@@ -163,10 +163,10 @@ def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
     quiet_tools()
     suit_threads(family)
     from benchmarks.sequence_profile import profile
-    from pipeline.families.baselines import PopularGraph
-    from pipeline.families.candidates import fit_family
-    from pipeline.recommenders.items import item_state
-    from pipeline.recommenders.saved import GraphRecommender
+    from pipeline.recommenders.base.items import item_state
+    from pipeline.recommenders.base.saved import GraphRecommender
+    from pipeline.recommenders.baselines.frequency import PopularGraph
+    from pipeline.training.fit.candidates import fit_family
 
     shop = split.shop
     found: dict[str, Any] = {}

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.errors import SourceError
-from pipeline.recommenders.shop import Shop, build_shop
+from pipeline.contracts.errors import SourceError
+from pipeline.recommenders.base.shop import Shop, build_shop
 
 COLUMNS = ("user_id", "item_id", "timestamp")
 LAST_DAY = pd.Timestamp("2020-01-01", tz="UTC")

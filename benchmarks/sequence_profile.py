@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipeline.families.family import validation_opens
-from pipeline.families.sasrec import Negatives, build_network, loss_of, with_negatives
-from pipeline.families.sequences import Windows, item_codes, sequences_of
-from pipeline.params import SasrecParams
-from pipeline.recommenders.shop import Shop
+from pipeline.contracts.params import SasrecParams
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.fitting.family import validation_opens
+from pipeline.recommenders.sequence.sasrec import Negatives, build_network, loss_of, with_negatives
+from pipeline.recommenders.sequence.sequences import Windows, item_codes, sequences_of
 
 N_STEPS = 8
 

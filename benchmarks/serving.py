@@ -36,9 +36,12 @@ import psutil
 
 from benchmarks.closed_loop import Latency, after_events, closed_loop
 from benchmarks.machine import RESULTS, write_result
-from pipeline.artefacts import CHAMPION
-from pipeline.deployment.load import put_load, stolen_fraction
-from pipeline.deployment.process import (
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.contracts.errors import DeploymentError
+from pipeline.contracts.params import PARAMS_PATH, Params, read_params
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.load_test import put_load, stolen_fraction
+from pipeline.serving.process import (
     LOOPBACK,
     POLL_SECONDS,
     RunningService,
@@ -46,9 +49,6 @@ from pipeline.deployment.process import (
     running_service,
     stop,
 )
-from pipeline.errors import DeploymentError
-from pipeline.params import PARAMS_PATH, Params, read_params
-from pipeline.stage import quiet_tools
 
 CONCURRENCY = (1, 8, 32)
 EVEN_SECONDS = 30
@@ -236,7 +236,7 @@ def viewed() -> list[str]:
     """Return some items that shoppers may look at."""
     import pyarrow.parquet as pq
 
-    from pipeline.deployment.bundle import ITEMS
+    from pipeline.bundles.bundle import ITEMS
 
     ids = pq.read_table(CHAMPION.path / ITEMS, columns=["item_id"])["item_id"].to_pylist()
     return random.Random(0).sample(ids, 1_000)  # noqa: S311  which ones is no secret
@@ -246,7 +246,7 @@ def shoppers() -> list[str]:
     """Return every known shopper, in a random order that is always the same."""
     import pyarrow.parquet as pq
 
-    from pipeline.deployment.bundle import HISTORIES
+    from pipeline.bundles.bundle import HISTORIES
 
     column = pq.read_table(CHAMPION.path / HISTORIES, columns=["user_id"])["user_id"]
     users = sorted(column.unique().to_pylist())

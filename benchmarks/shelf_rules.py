@@ -18,16 +18,17 @@ import pandas as pd
 
 from benchmarks.cold_start import Asked, _histories, anonymous, truncated
 from benchmarks.machine import write_result
-from pipeline import artefacts, ranking
-from pipeline.params import Params, read_params
-from pipeline.recommenders.recommender import Ranked, Recommender
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import load_recommender
-from pipeline.recommenders.tables import read_examples, read_shop
-from pipeline.shelf.arranging import Arranger
-from pipeline.shelf.catalogue import Catalogue, build_catalogue
-from pipeline.shelf.choosing import Distinct, Rules
-from pipeline.stage import quiet_tools
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params, read_params
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.recommender import Ranked, Recommender
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import load_recommender
+from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.runtime.stage import quiet_tools
+from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
+from pipeline.serving.reranking.reranker import Arranger
+from pipeline.serving.reranking.rules import Distinct, Rules
 
 K = 10
 HOURS = (1.0, 3.0, 6.0, 12.0, 24.0)

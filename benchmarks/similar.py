@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import write_result
-from pipeline.artefacts import CHAMPION
-from pipeline.deployment.bundle import load_bundle
-from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.wall_clock import DAY
-from pipeline.shelf.answering import as_of_moment
-from pipeline.shelf.catalogue import build_catalogue
-from pipeline.shelf.similar import MINIMUM_TOGETHER, Similar
+from pipeline.bundles.bundle import load_bundle
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.recommenders.base.histories import Histories
+from pipeline.recommenders.base.wall_clock import DAY
+from pipeline.serving.engine.model_runtime import as_of_moment
+from pipeline.serving.engine.similar import MINIMUM_TOGETHER, Similar
+from pipeline.serving.explanations.catalogue import build_catalogue
 
 K = 10
 HELD_OUT_DAYS = 28

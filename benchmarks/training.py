@@ -19,15 +19,15 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.machine import write_result
-from pipeline.families.candidates import fit_family
-from pipeline.families.fit import begin_with
-from pipeline.families.ranker.features import NAMES
-from pipeline.families.ranker.own_fit import Lists, list_loss, network_for
-from pipeline.params import Params, read_params
-from pipeline.recommenders.shop import Shop
-from pipeline.recommenders.tables import read_shop
-from pipeline.stage import quiet_tools
-from pipeline.tuning.search import Bench, bench_of
+from pipeline.contracts.params import Params, read_params
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.tables import read_shop
+from pipeline.recommenders.fitting.fit import begin_with
+from pipeline.recommenders.ranker.features import NAMES
+from pipeline.recommenders.ranker.repeat_fit import Lists, list_loss, network_for
+from pipeline.runtime.stage import quiet_tools
+from pipeline.training.fit.candidates import fit_family
+from pipeline.training.search.search import Bench, bench_of
 
 N_STEPS = 40
 WARM_UP = 4

@@ -31,12 +31,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import RESULTS, write_result
-from pipeline import ranking
-from pipeline.params import FamiliesParams, Params, RankerParams, read_params
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.shop import Shop
-from pipeline.stage import quiet_tools
-from pipeline.testing.statistics import Bootstrap
+from pipeline.contracts.params import FamiliesParams, Params, RankerParams, read_params
+from pipeline.metrics import ranking
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.shop import Shop
+from pipeline.runtime.stage import quiet_tools
 
 WAYS: tuple[str, ...] = get_args(RankerParams.model_fields["item_vectors"].annotation)
 FRACTIONS = (0.05, 0.1, 0.25, 1.0)
@@ -70,8 +70,8 @@ class Exam:
     @classmethod
     def of(cls, shop: Shop) -> "Exam":
         """Take the rolling validation examples that `fit_explore` does not look at."""
-        from pipeline.families.ranker.examples import Labels
-        from pipeline.families.ranker.explore_fit import EXPLORE_VALIDATION, new_counts
+        from pipeline.recommenders.ranker.examples import Labels
+        from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION, new_counts
 
         rolling = shop.validation[shop.validation["protocol"] == "rolling"]
         step = max(2, len(rolling) // EXPLORE_VALIDATION)
@@ -86,7 +86,7 @@ class Exam:
         """Return [n] explore recall@10 of a graph; NaN where nothing new was bought."""
         import tensorflow as tf
 
-        from pipeline.recommenders.graph import SIGNATURE, read_batch, tensors_of
+        from pipeline.recommenders.base.graph import SIGNATURE, read_batch, tensors_of
 
         @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
         def top(*inputs: tf.Tensor) -> tf.Tensor:
@@ -122,9 +122,9 @@ def params_for(params: FamiliesParams, fraction: float, way: str) -> FamiliesPar
 
 def fit_head(shop: Shop, params: FamiliesParams, vectors: Array, seed: int) -> tuple[Any, int]:
     """Return a graph whose explore head is fitted on the slice, and the epochs it took."""
-    from pipeline.families.family import validation_opens
-    from pipeline.families.ranker.explore_fit import fit_explore
-    from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
+    from pipeline.recommenders.fitting.family import validation_opens
+    from pipeline.recommenders.ranker.explore_fit import fit_explore
+    from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
 
     tables = tables_of(shop, validation_opens(shop), params.popular_days)
     graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
@@ -137,7 +137,7 @@ def compare(
     shop: Shop, params: Params, fractions: Sequence[float], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Return the explore recall of every way on every slice, with intervals."""
-    from pipeline.families.ranker.transfer import vectors_of
+    from pipeline.recommenders.ranker.transfer import vectors_of
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -218,8 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     wanted = parser.parse_args(arguments)
     quiet_tools()
-    from pipeline.families.fit import begin_with
-    from pipeline.recommenders.tables import read_shop
+    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.fitting.fit import begin_with
 
     params = read_params()
     begin_with(params.shop.seed)

@@ -1,4 +1,5 @@
 """Evergreen: a product recommender that runs its own deep-learning lifecycle.
 
-One package per phase, in the order of the cycle. A package imports only from the ones before it.
+One package per phase, and what they share below them. A package imports only from those below it:
+pyproject.toml lists them from top to bottom.
 """

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.stage import quiet_tools
-from tests import postgres, tiny_shop
-from tests.no_skips import pytest_make_collect_report, pytest_runtest_makereport
+from pipeline.runtime.stage import quiet_tools
+from tests.support import postgres, tiny_shop
+from tests.support.no_skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 quiet_tools()

@@ -23,8 +23,8 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.peers.peer import Doubles, Peer, baskets_of, lists_by_score, popularity_of
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.shop import Shop
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "cornac_tifu_knn": {

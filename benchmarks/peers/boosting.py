@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import Lists, Peer, popularity_of
-from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.families.ranker.features import GROUPS, N_STRONGEST, NAMES, RANK
-from pipeline.families.ranker.fitting import window_pairs
-from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.params import FamiliesParams
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.shop import Shop
+from pipeline.contracts.params import FamiliesParams
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.features import GROUPS, N_STRONGEST, NAMES, RANK
+from pipeline.recommenders.ranker.fitting import window_pairs
+from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
 from pipeline.testing.measure import Questions
 
 LIST_LENGTH: int | None = 60  # strongest products in a training list; None for all

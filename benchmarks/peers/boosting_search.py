@@ -37,13 +37,13 @@ from benchmarks.peers.boosting import (
     useful,
 )
 from benchmarks.peers.moment import Moment, read_moment
-from pipeline import ranking
-from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, joined, own_pairs
-from pipeline.families.ranker.features import N_STRONGEST
-from pipeline.families.ranker.fitting import window_pairs
-from pipeline.families.ranker.own_fit import best_hits
-from pipeline.params import Params, read_params
-from pipeline.recommenders.shop import Shop
+from pipeline.contracts.params import Params, read_params
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, joined, own_pairs
+from pipeline.recommenders.ranker.features import N_STRONGEST
+from pipeline.recommenders.ranker.fitting import window_pairs
+from pipeline.recommenders.ranker.repeat_fit import best_hits
 
 if TYPE_CHECKING:
     import optuna

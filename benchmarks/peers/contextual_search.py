@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.machine import write_result
 from benchmarks.peers.boosting_search import every_th
 from benchmarks.peers.moment import Moment, read_moment
-from pipeline.families.candidates import build_counting, quality
-from pipeline.params import BaselineParams, read_params
-from pipeline.recommenders.requests import join
-from pipeline.recommenders.shop import Asked
+from pipeline.contracts.params import BaselineParams, read_params
+from pipeline.recommenders.base.requests import join
+from pipeline.recommenders.base.shop import Asked
+from pipeline.training.fit.candidates import build_counting, quality
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import Lists, Peer, counts_of, popularity_of
-from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.base.shop import Shop
 from pipeline.testing.measure import Questions
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -8,16 +8,16 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.own_process import PROJECT
-from pipeline import artefacts
-from pipeline.errors import TrainingError
-from pipeline.families.names import BASELINES, FAMILIES
-from pipeline.params import FamiliesParams, Params
-from pipeline.recommenders.saved import load_recommender, read_description
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import TrainingError
+from pipeline.contracts.params import FamiliesParams, Params
+from pipeline.recommenders.base.saved import load_recommender, read_description
+from pipeline.recommenders.names import BASELINES, FAMILIES
 from pipeline.testing.measure import Answers, Questions
 
 if TYPE_CHECKING:
     from benchmarks.peers.moment import Moment
-    from pipeline.recommenders.saved import GraphRecommender
+    from pipeline.recommenders.base.saved import GraphRecommender
 
 SHORTER_DECAY_DAYS = 60.0
 BASKET_PEERS = ("cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top")
@@ -36,7 +36,7 @@ SOURCES = (
     "benchmarks/peers/run.py",
     "benchmarks/peers/types.py",
     "pipeline/recommenders",
-    "pipeline/ranking.py",
+    "pipeline/metrics/ranking.py",
     "pipeline/testing/measure.py",
 )
 
@@ -65,7 +65,7 @@ def method_names(families: tuple[str, ...]) -> tuple[str, ...]:
 def sources_of(name: str) -> tuple[str, ...]:
     """Return the files and folders of the repository that decide a method's result."""
     if name in COUNTING:
-        return (*SOURCES, "pipeline/families/baselines.py")
+        return (*SOURCES, "pipeline/recommenders/baselines/frequency.py")
     if name in (*BASKET_PEERS, *MATRIX_PEERS):
         module = "baskets" if name in BASKET_PEERS else "matrix"
         return (*SOURCES, "benchmarks/peers/peer.py", f"benchmarks/peers/{module}.py")
@@ -131,7 +131,7 @@ def _check(name: str) -> None:
 
 
 def _counting(name: str, moment: "Moment", params: Params) -> Answer:
-    from pipeline.families.candidates import build_counting
+    from pipeline.training.fit.candidates import build_counting
 
     baselines, baseline = params.training.baselines, name
     if name == "decayed_60":
@@ -154,7 +154,7 @@ def _family(
         params: Of everything.
         epochs: How long each part trains; None to choose it.
     """
-    from pipeline.families.candidates import fit_family
+    from pipeline.training.fit.candidates import fit_family
 
     champion = _champion(name, moment)
     if champion is not None:
@@ -172,7 +172,7 @@ def _chosen_epochs(
     name: str, moment: "Moment", families: FamiliesParams, seed: int
 ) -> dict[str, int]:
     from benchmarks.peers.moment import with_validation
-    from pipeline.families.candidates import fit_family
+    from pipeline.training.fit.candidates import fit_family
 
     chosen, _ = fit_family(name, with_validation(moment.shop), families, seed=seed)
     return {part: fit.epochs for part, fit in chosen.fits.items()}

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.peers.types import ItemTypes, item_types
-from pipeline import artefacts
-from pipeline.deployment.release import learnable
-from pipeline.errors import DataQualityError
-from pipeline.params import Params
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.requests import attribute_codes
-from pipeline.recommenders.shop import Shop, build_shop, requests_of
-from pipeline.recommenders.tables import EVENT_COLUMNS
-from pipeline.schemas import PROTOCOLS
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.params import Params
+from pipeline.contracts.schemas import PROTOCOLS
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.shop import Shop, build_shop, requests_of
+from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.testing.measure import Questions
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
+from pipeline.training.refit import learnable
 
 
 @dataclass(frozen=True)

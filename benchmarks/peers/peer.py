@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.items import item_state
-from pipeline.recommenders.recommender import Ranked, fill_slots
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.shop import Shop
+from pipeline.recommenders.base.histories import Histories
+from pipeline.recommenders.base.items import item_state
+from pipeline.recommenders.base.recommender import Ranked, fill_slots
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.shop import Shop
 from pipeline.testing.measure import Answers, Questions
 
 Doubles = npt.NDArray[np.float64]

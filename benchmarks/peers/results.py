@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from benchmarks.peers.compare import PAIRED, against_reference, claims
 from benchmarks.peers.run import LEVELS
-from pipeline.params import Params
+from pipeline.contracts.params import Params
+from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.testing.measure import summary
 from pipeline.testing.protocols import TITLES
-from pipeline.testing.statistics import Bootstrap
 
 Doubles = npt.NDArray[np.float64]
 CUTOFFS = ("2017-10-09", "2017-11-06", "2017-12-04")

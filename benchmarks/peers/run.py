@@ -21,9 +21,9 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.machine import n_cores
-from pipeline.families.threads import suit_threads
-from pipeline.params import Params, read_params
-from pipeline.stage import quiet_tools
+from pipeline.contracts.params import Params, read_params
+from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.runtime.stage import quiet_tools
 
 K = 20
 K_PRODUCTS = 100  # products in a list, so that there are enough types in it

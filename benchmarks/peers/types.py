@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import Answers, Questions
 
 Codes = npt.NDArray[np.int32]

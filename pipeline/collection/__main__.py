@@ -10,11 +10,11 @@ Writes: data/clean/{events,offers}/YYYY-MM.parquet, items.parquet, users.parquet
 import tempfile
 from pathlib import Path
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 
 @stage("collection", after="planning")
@@ -23,8 +23,8 @@ def main(params: Params, run: Run) -> Verdict:
     from pipeline.collection.collecting import collect
     from pipeline.collection.report import page, report, verdict, write_docs
     from pipeline.event_store.suppression import read_suppressed
-    from pipeline.expectations import Validator
     from pipeline.sources import open_source
+    from pipeline.validation import Validator
 
     with tempfile.TemporaryDirectory() as scratch:
         validator = Validator(Path(scratch))

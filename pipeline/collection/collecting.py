@@ -10,10 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import artefacts, schemas
-from pipeline.artefacts import sha256
-from pipeline.atomic import restore, whole_folder
-from pipeline.baskets import with_baskets
 from pipeline.collection.forgotten import LeftOut, without_forgotten
 from pipeline.collection.manifest import (
     Checked,
@@ -40,12 +36,16 @@ from pipeline.collection.rules import tagged_events, tagged_offers
 from pipeline.collection.stores import with_store_shares
 from pipeline.collection.tables import complete_items, complete_users, described_again
 from pipeline.collection.totals import count_unknown_reach, counts_after_departments, totals
-from pipeline.engine import fetch, materialise
-from pipeline.errors import SourceError
+from pipeline.contracts import artefacts, schemas
+from pipeline.contracts.artefacts import sha256
+from pipeline.contracts.atomic import restore, whole_folder
+from pipeline.contracts.baskets import with_baskets
+from pipeline.contracts.errors import SourceError
+from pipeline.contracts.params import CollectionParams, ShopParams
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.expectations import Validator
-from pipeline.params import CollectionParams, ShopParams
+from pipeline.runtime.sql_engine import fetch, materialise
 from pipeline.sources import Source
+from pipeline.validation import Validator
 
 if TYPE_CHECKING:
     from ibis import Table

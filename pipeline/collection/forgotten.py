@@ -7,8 +7,8 @@ they had never been there. What is told of them is how many they were.
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.engine import fetch
 from pipeline.event_store.suppression import SuppressionList
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.artefacts import sha256
 from pipeline.collection.partitions import CODE_VERSION
+from pipeline.contracts.artefacts import sha256
 
 
 class Record(BaseModel):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import schemas
-from pipeline.artefacts import sha256, write_table
 from pipeline.collection.manifest import Checked, Partition, is_intact
 from pipeline.collection.partitions import digest
 from pipeline.collection.quality import check_failures, reasons_by_row
-from pipeline.engine import fetch
-from pipeline.expectations import Validator
+from pipeline.contracts import schemas
+from pipeline.contracts.artefacts import sha256, write_table
+from pipeline.runtime.sql_engine import fetch
+from pipeline.validation import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline.params import ShopParams
+from pipeline.contracts.params import ShopParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ PRIMES = (2_147_483_647, 998_244_353)
 def months_between(first: datetime, last: datetime, shop: ShopParams) -> dict[str, datetime]:
     """Return each local month from `first` to `last` (UTC) and its first moment, in UTC.
 
-    >>> from pipeline.params import read_params
+    >>> from pipeline.contracts.params import read_params
     >>> shop = read_params().shop
     >>> months = months_between(datetime(2017, 1, 5, tzinfo=UTC), shop.midnight(shop.as_of), shop)
     >>> list(months)[-1], months["2017-02"].isoformat()

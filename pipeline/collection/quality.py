@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipeline.errors import DataQualityError
-from pipeline.expectations import Failure, Validation
-from pipeline.schemas import PERSONAL
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.schemas import PERSONAL
+from pipeline.validation import Failure, Validation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.collection.manifest import Checked
 from pipeline.collection.quality import check_failures, expected_of_raw
-from pipeline.engine import fetch
-from pipeline.expectations import Validator
-from pipeline.schemas import Table as Schema
+from pipeline.contracts.schemas import Table as Schema
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
+from pipeline.validation import Validator
 
 if TYPE_CHECKING:
     from ibis import Table

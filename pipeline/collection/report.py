@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.collection.manifest import Manifest, Partition
-from pipeline.expectations import Validator
-from pipeline.pages import Page, new_figure
-from pipeline.params import CollectionParams, ShopParams
-from pipeline.verdicts import Evidence, Verdict, failing
+from pipeline.contracts.params import CollectionParams, ShopParams
+from pipeline.contracts.verdicts import Evidence, Verdict, failing
+from pipeline.presentation.pages import Page, new_figure
+from pipeline.validation import Validator
 
 Report = dict[str, Any]
 

@@ -8,7 +8,7 @@ and it goes to quarantine.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pipeline.params import CollectionParams
+from pipeline.contracts.params import CollectionParams
 
 if TYPE_CHECKING:
     from ibis import Table

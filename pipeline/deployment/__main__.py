@@ -1,7 +1,6 @@
-"""Deployment: the chosen model is refitted on all data, proved in a running service, promoted.
+"""Deployment: the refitted model is bundled, proved in a running service, and promoted.
 
-Reads:  data/clean; data/labelled/examples.parquet; models/candidates/<name>/model.json;
-        reports/testing/metrics.json (which is the champion); reports/planning/plan.json
+Reads:  models/challenger; data/clean; data/labelled/examples.parquet; reports/planning/plan.json
 Writes: models/champion; reports/deployment/{report.json,index.html,verdict.json};
         .bentoml/ (the Bento) and reports/deployment/latency.json, both of this machine
 A failed check leaves the old champion in place, unless a person has accepted it by name.
@@ -11,29 +10,25 @@ import logging
 import shutil
 from pathlib import Path
 
-from pipeline import artefacts
-from pipeline.families.threads import suit_threads
-from pipeline.gates import may_go_on
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.gates import may_go_on
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 log = logging.getLogger("evergreen")
 
 
 @stage("deployment", after="testing")
 def main(params: Params, run: Run) -> Verdict:
-    """Refit, bundle, prove, promote."""
+    """Bundle, prove, promote."""
+    from pipeline.bundles import pyfunc
+    from pipeline.contracts.plan import read_plan
     from pipeline.deployment import release, report
-    from pipeline.families.fit import clear_checkpoints
-    from pipeline.planning.plan import read_plan
 
     guardrails = read_plan().guardrails
-    name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
-    suit_threads(name)
-    manifest = release.build_challenger(name, params)
-    clear_checkpoints()
+    manifest = release.build_bundle(params)
     proof = release.prove(manifest, params)
     conclusion = report.verdict(manifest, proof, guardrails)
     latency = report.latency(proof)
@@ -44,7 +39,7 @@ def main(params: Params, run: Run) -> Verdict:
     if is_promoted:
         release.promote()
     else:
-        shutil.rmtree(release.CHALLENGER)
+        shutil.rmtree(release.BUNDLE)
     artefacts.write_json(report.report(manifest, proof), artefacts.DEPLOYMENT_REPORT.path)
     report.page(manifest, conclusion).write(artefacts.page("deployment").path)
     if not is_promoted:
@@ -52,8 +47,13 @@ def main(params: Params, run: Run) -> Verdict:
     run.register_model(
         params.deployment.registered_model,
         artefacts.CHAMPION.path,
+        loader=pyfunc,
         description="The products of a shopper's next basket. Card: reports/testing/model_card.md",
-        tags={"bundle": manifest["version"], "candidate": name, "as_of": manifest["as_of"]},
+        tags={
+            "bundle": manifest["version"],
+            "candidate": manifest["model"]["name"],
+            "as_of": manifest["as_of"],
+        },
     )
     return conclusion
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from pipeline.deployment.process import SERVICE
-from pipeline.errors import DeploymentError
+from pipeline.contracts.errors import DeploymentError
+from pipeline.serving.service import SERVICE
 
 NAME = "evergreen"
 HOME = Path(".bentoml")

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import numpy as np
 
-from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.recommender import SLOTS
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.saved import GraphRecommender
+from pipeline.recommenders.base.histories import Histories
+from pipeline.recommenders.base.recommender import SLOTS
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.saved import GraphRecommender
 
 UNKNOWN_USER = "nobody-knows-this-shopper"
 CART_EVERY = 3

@@ -1,44 +1,36 @@
-"""The champion-to-be: refitted on all data, bundled, and proved in a running service."""
+"""The challenger: bundled, proved in a running service, and promoted."""
 
 import logging
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pandas as pd
 
-from pipeline import artefacts
-from pipeline.atomic import restore, whole_folder
+from pipeline.bundles.archive import RELEASES, keep
+from pipeline.bundles.bundle import GOLDEN, load_bundle, write_manifest, write_tables
+from pipeline.bundles.release_pointer import alone, in_force, read_pointer, write_pointer
+from pipeline.contracts import artefacts
+from pipeline.contracts.atomic import restore, whole_folder
+from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.deployment.bento import build_bento
-from pipeline.deployment.bundle import (
-    GOLDEN,
-    load_bundle,
-    write_bundle,
-    write_manifest,
-)
 from pipeline.deployment.golden import (
     GoldenResult,
     compare_golden,
     golden_requests,
 )
-from pipeline.deployment.kept import RELEASES, keep
-from pipeline.deployment.load import LoadResult, put_load
-from pipeline.deployment.pointer import alone, in_force, read_pointer, write_pointer
-from pipeline.deployment.process import running_service
-from pipeline.errors import ArtefactError
-from pipeline.families.candidates import refit
-from pipeline.params import PARAMS_PATH, Params
-from pipeline.provenance import git_commit
-from pipeline.recommenders.saved import read_description
-from pipeline.recommenders.shop import Shop
-from pipeline.recommenders.tables import read_shop
+from pipeline.recommenders.base.saved import load_recommender
+from pipeline.recommenders.base.tables import read_shop
+from pipeline.runtime.provenance import git_commit
+from pipeline.serving.load_test import LoadResult, put_load
+from pipeline.serving.process import running_service
 
-CHALLENGER = Path("models/challenger")
+BUNDLE = Path("models/bundle")
 VISITOR = "deployment-check"
 LOAD_ATTEMPTS = 5
 PAUSE_SECONDS = 10.0  # between attempts: a busy machine may have become quiet
@@ -57,25 +49,22 @@ class Proof:
     event_is_seen: bool
 
 
-def build_challenger(name: str, params: Params) -> dict[str, Any]:
-    """Fit `name` on all data before as_of and write it to models/challenger.
+def build_bundle(params: Params) -> dict[str, Any]:
+    """Write the bundle of the challenger to models/bundle.
 
     Args:
-        name: The champion that testing chose.
         params: All of params.yaml.
 
     Returns:
         The bundle's manifest.
     """
     as_of = params.shop.windows().as_of
-    shop = learnable(read_shop(params.shop, as_of, learn_from=_SPLITS, validate=False))
-    tested = read_description(artefacts.CANDIDATES.existing() / name)
-    recommender = refit(
-        tested, shop, params.families, params.training.baselines, seed=params.shop.seed
-    )
-    shutil.rmtree(CHALLENGER, ignore_errors=True)
-    CHALLENGER.mkdir(parents=True)
-    write_bundle(CHALLENGER, recommender, shop.histories, shop.attributes, shop.items)
+    shop = read_shop(params.shop, as_of, learn_from=(), validate=False)
+    challenger = artefacts.CHALLENGER.existing()
+    recommender = load_recommender(challenger)
+    shutil.rmtree(BUNDLE, ignore_errors=True)
+    shutil.copytree(challenger, BUNDLE)
+    write_tables(BUNDLE, shop.histories, shop.attributes, shop.items)
     golden = golden_requests(
         recommender,
         shop.histories,
@@ -86,25 +75,8 @@ def build_challenger(name: str, params: Params) -> dict[str, Any]:
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
-    artefacts.write_json(golden, CHALLENGER / GOLDEN)
-    return write_manifest(CHALLENGER, _facts(recommender.description, as_of, params))
-
-
-_SPLITS = ("train", "validation", "test")
-
-
-def learnable(shop: Shop) -> Shop:
-    """Return the shop with as many examples per user and window everywhere as in training.
-
-    The validation and the test window hold every basket; unthinned they would outweigh the past.
-    """
-    examples = shop.train
-    keys = ["user_id", "cutoff", "protocol"]
-    sizes = examples[examples["split"] == "train"].groupby(keys).size()
-    order = pd.util.hash_pandas_object(examples["example_id"], index=False).argsort()
-    chosen = examples.iloc[order].groupby(keys).head(int(sizes.max())).index
-    thinned = examples.loc[sorted(chosen)].reset_index(drop=True)
-    return replace(shop, train=thinned)
+    artefacts.write_json(golden, BUNDLE / GOLDEN)
+    return write_manifest(BUNDLE, _facts(recommender.description, as_of, params))
 
 
 def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
@@ -128,15 +100,15 @@ def prove(manifest: dict[str, Any], params: Params) -> Proof:
     Raises:
         DeploymentError: It cannot be built, or does not become ready.
     """
-    bundle = load_bundle(CHALLENGER)
-    bento = build_bento(CHALLENGER, PARAMS_PATH, bundle.version)
-    golden = artefacts.read_json(artefacts.Artefact(CHALLENGER / GOLDEN, "deployment"))
+    bundle = load_bundle(BUNDLE)
+    bento = build_bento(BUNDLE, PARAMS_PATH, bundle.version)
+    golden = artefacts.read_json(artefacts.Artefact(BUNDLE / GOLDEN, "deployment"))
     deployment = params.deployment
     log.info("built evergreen:%s, starting it", manifest["version"])
     with (
         tempfile.TemporaryDirectory(prefix="evergreen-events-") as scratch,
         running_service(
-            CHALLENGER,
+            BUNDLE,
             params_path=PARAMS_PATH,
             timeout_seconds=deployment.ready_timeout_seconds,
             event_store=f"sqlite:///{scratch}/events.db",
@@ -189,14 +161,14 @@ def event_is_seen(url: str, item_id: str) -> bool:
 
 
 def promote() -> None:
-    """Put the challenger in the champion's place, whole or not at all.
+    """Put the bundle in the champion's place, whole or not at all.
 
     Both are kept in models/releases, so that a rollback finds its way.
     """
-    remember(CHALLENGER)
+    remember(BUNDLE)
     with whole_folder(artefacts.CHAMPION.path) as folder:
-        shutil.copytree(CHALLENGER, folder, dirs_exist_ok=True)
-    shutil.rmtree(CHALLENGER)
+        shutil.copytree(BUNDLE, folder, dirs_exist_ok=True)
+    shutil.rmtree(BUNDLE)
 
 
 def remember(challenger: Path, folder: Path = RELEASES) -> None:

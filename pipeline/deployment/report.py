@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.pages import Page
-from pipeline.params import GuardrailParams
-from pipeline.verdicts import Evidence, Verdict, failing
+from pipeline.contracts.params import GuardrailParams
+from pipeline.contracts.verdicts import Evidence, Verdict, failing
+from pipeline.presentation.pages import Page
 
 if TYPE_CHECKING:
     from pipeline.deployment.release import Proof

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from pipeline.errors import EvergreenError
+from pipeline.contracts.errors import EvergreenError
 
 
 class StoreError(EvergreenError):

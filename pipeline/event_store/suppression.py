@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import SourceError
+from pipeline.contracts.errors import SourceError
 
 SUPPRESSED_USERS = Path("data/suppressed/users.csv")
 HEADER = ["salt", "user_hash"]
@@ -101,7 +101,9 @@ def read_suppressed(path: Path = SUPPRESSED_USERS) -> SuppressionList:
 
 def write_suppressed(found: SuppressionList, path: Path = SUPPRESSED_USERS) -> None:
     """Write the list to the file, whole or not at all."""
-    from pipeline.artefacts import write_text  # with it comes pandas, which a store does not need
+    from pipeline.contracts.artefacts import (
+        write_text,  # with it comes pandas, which a store does not need
+    )
 
     rows = [HEADER, *([entry.salt, entry.user_hash] for entry in found)]
     write_text("".join(f"{','.join(row)}\n" for row in rows), path)

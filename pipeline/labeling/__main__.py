@@ -9,19 +9,20 @@ Writes: data/labelled/{examples.parquet,review_queue.csv,review_tasks.json};
 import tempfile
 from pathlib import Path
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 
 @stage("labeling", after="collection")
 def main(params: Params, run: Run) -> Verdict:
     """Label, audit, validate and judge."""
-    from pipeline.expectations import Validator
-    from pipeline.labeling import checks, outcome, report
-    from pipeline.labeling.reviews import read_decisions
+    from pipeline.labeling import outcome, report
+    from pipeline.labeling.audit import checks
+    from pipeline.labeling.audit.reviews import read_decisions
+    from pipeline.validation import Validator
 
     decisions = read_decisions(artefacts.REVIEWED_LABELS)
     shop = outcome.read_shop()

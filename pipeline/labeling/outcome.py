@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline import artefacts, schemas
-from pipeline.atomic import whole_folder
-from pipeline.labeling.audit import Audit, audit, review_counts
-from pipeline.labeling.balance import balance
-from pipeline.labeling.baskets import LINE_COLUMNS, basket_lines
-from pipeline.labeling.doubts import find_doubts
-from pipeline.labeling.labelling import Labelled, gather, label
-from pipeline.labeling.reviews import (
+from pipeline.contracts import artefacts, schemas
+from pipeline.contracts.atomic import whole_folder
+from pipeline.contracts.params import LabelingParams, ShopParams
+from pipeline.labeling.audit.balance import balance
+from pipeline.labeling.audit.label_audit import Audit, audit, review_counts
+from pipeline.labeling.audit.label_issues import find_doubts
+from pipeline.labeling.audit.reviews import (
     lines_that,
     resolve,
     review_queue,
@@ -21,8 +20,9 @@ from pipeline.labeling.reviews import (
     warn_of,
     without_effect,
 )
-from pipeline.params import LabelingParams, ShopParams
-from pipeline.tracking import Run
+from pipeline.labeling.examples.baskets import LINE_COLUMNS, basket_lines
+from pipeline.labeling.examples.labelling import Labelled, gather, label
+from pipeline.runtime.tracking import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipeline.expectations import Validation
-from pipeline.labeling.audit import Audit
-from pipeline.labeling.doubts import REASONS
-from pipeline.labeling.labelling import Labelled
-from pipeline.labeling.review_ids import review_id
-from pipeline.pages import Page, new_figure
-from pipeline.params import LabelingParams, ShopParams
-from pipeline.verdicts import Evidence, Verdict, failing
+from pipeline.contracts.params import LabelingParams, ShopParams
+from pipeline.contracts.review_ids import review_id
+from pipeline.contracts.verdicts import Evidence, Verdict, failing
+from pipeline.labeling.audit.label_audit import Audit
+from pipeline.labeling.audit.label_issues import REASONS
+from pipeline.labeling.examples.labelling import Labelled
+from pipeline.presentation.pages import Page, new_figure
+from pipeline.validation import Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

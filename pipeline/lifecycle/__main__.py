@@ -12,9 +12,9 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from pipeline.errors import EvergreenError
-from pipeline.stage import exit_with
-from pipeline.verdicts import PHASES
+from pipeline.contracts.errors import EvergreenError
+from pipeline.contracts.verdicts import PHASES
+from pipeline.runtime.stage import exit_with
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def show_status(arguments: argparse.Namespace) -> str:
 
 def accept_verdict(arguments: argparse.Namespace) -> str:
     """Accept the verdict of a phase; return what was accepted and what comes next."""
-    from pipeline import gates
+    from pipeline.runtime import gates
 
     accepted = gates.accept(arguments.phase, arguments.because)
     return "\n".join(
@@ -61,9 +61,9 @@ def accept_verdict(arguments: argparse.Namespace) -> str:
 
 def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as every command
     """Return what planning estimated beside what happened."""
-    from pipeline import artefacts
+    from pipeline.contracts import artefacts
+    from pipeline.contracts.plan import read_plan
     from pipeline.lifecycle import estimates
-    from pipeline.planning.plan import read_plan
 
     plan, tested = read_plan(), artefacts.TEST_METRICS
     metrics = artefacts.read_json(tested) if tested.path.exists() else None
@@ -72,8 +72,8 @@ def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as ev
 
 def show_summary(arguments: argparse.Namespace) -> str:
     """Return what `make repro` ends with."""
+    from pipeline.contracts.params import read_params
     from pipeline.lifecycle.summary import summary
-    from pipeline.params import read_params
 
     width = shutil.get_terminal_size((100, 24)).columns
     return summary(read_params(), arguments.exit_code, arguments.since, width)
@@ -81,9 +81,9 @@ def show_summary(arguments: argparse.Namespace) -> str:
 
 def show_link(arguments: argparse.Namespace) -> str:
     """Return where MLflow's UI shows the cycles."""
+    from pipeline.contracts.params import read_params
     from pipeline.lifecycle.runs import link
-    from pipeline.params import read_params
-    from pipeline.stage import quiet_tools
+    from pipeline.runtime.stage import quiet_tools
 
     quiet_tools()
     return f"Open {link(read_params().tracking, arguments.address)}"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import artefacts
-from pipeline.planning.plan import Plan
-from pipeline.stage_cost import COSTS, FILE
+from pipeline.contracts import artefacts
+from pipeline.contracts.plan import Plan
+from pipeline.runtime.stage_cost import COSTS, FILE
 
 PARTS = {"families": "training", "refit": "deployment"}  # what a phase's estimate covers besides it
 

@@ -6,8 +6,8 @@ chooses columns. The experiment is told that it is about models, and keeps a vie
 
 import json
 
-from pipeline.errors import EvergreenError
-from pipeline.params import TrackingParams
+from pipeline.contracts.errors import EvergreenError
+from pipeline.contracts.params import TrackingParams
 
 KIND, KIND_VALUE = "mlflow.experimentKind", "custom_model_development"
 VIEW = "cycles"

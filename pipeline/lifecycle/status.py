@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from pipeline import artefacts, gates
-from pipeline.gates import Acceptance
+from pipeline.contracts import artefacts
+from pipeline.contracts.verdicts import PHASES, Evidence, Phase, Verdict
 from pipeline.lifecycle.workspace import Workspace
-from pipeline.verdicts import PHASES, Evidence, Phase, Verdict
+from pipeline.runtime import gates
+from pipeline.runtime.gates import Acceptance
 
 Health = Literal[
     "healthy",

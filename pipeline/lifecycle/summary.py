@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import artefacts, progress
-from pipeline.errors import ArtefactError, as_typed
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import ArtefactError, as_typed
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import PHASES, Evidence
 from pipeline.lifecycle import status
 from pipeline.lifecycle.status import PhaseStatus
-from pipeline.params import Params
-from pipeline.stage_cost import COSTS, FILE
-from pipeline.verdicts import PHASES, Evidence
+from pipeline.runtime import progress
+from pipeline.runtime.stage_cost import COSTS, FILE
 
 WIDTH = 100
 MANIFEST = artefacts.Artefact(artefacts.CHAMPION.path / "manifest.json", "deployment")

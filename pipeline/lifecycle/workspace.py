@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ArtefactError
-from pipeline.verdicts import PHASES, Phase
+from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.verdicts import PHASES, Phase
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

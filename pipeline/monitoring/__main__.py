@@ -8,11 +8,11 @@ Writes: reports/monitoring/{metrics.json,weeks.csv,index.html,verdict.json};
 
 from pathlib import Path
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 LATENCY = Path("reports/monitoring/latency.json")
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.contracts.params import BaselineParams
 from pipeline.monitoring.observe import Known
 from pipeline.monitoring.quality import bootstrap_of, values_of
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, evenly
-from pipeline.params import BaselineParams
-from pipeline.recommenders.recommender import Recommendations, Recommender
+from pipeline.recommenders.base.recommender import Recommendations, Recommender
 from pipeline.testing.measure import Questions
 
 N_ASKED = 1_000  # in about ten seconds
@@ -73,10 +73,14 @@ def read_methods(champion: Path, known: Known, baselines: BaselineParams) -> dic
         known: Histories and vocabulary; what is popular is that of `as_of`.
         baselines: The same as in training.
     """
-    from pipeline.families.baselines import EXPLORE_CATALOGUE, ContextualGraph, DecayGraph
-    from pipeline.recommenders.items import item_state
-    from pipeline.recommenders.onnx_graph import load_onnx
-    from pipeline.recommenders.saved import GraphRecommender
+    from pipeline.recommenders.base.items import item_state
+    from pipeline.recommenders.base.saved import GraphRecommender
+    from pipeline.recommenders.baselines.frequency import (
+        EXPLORE_CATALOGUE,
+        ContextualGraph,
+        DecayGraph,
+    )
+    from pipeline.recommenders.onnx.graph import load_onnx
 
     as_of, n_items = known.params.shop.windows().as_of.timestamp(), len(known.vocabulary)
     state = item_state(known.histories, n_items, as_of, popular_days=baselines.popular_days)

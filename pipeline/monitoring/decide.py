@@ -18,6 +18,8 @@ How far a signal may move depends on quality: see `pipeline.monitoring.evidence.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.contracts.params import MonitoringParams
+from pipeline.contracts.verdicts import PHASES, Phase, Verdict, as_warnings
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.evidence import (
     Findings,
@@ -28,8 +30,6 @@ from pipeline.monitoring.evidence import (
     state_of,
 )
 from pipeline.monitoring.quality import State
-from pipeline.params import MonitoringParams
-from pipeline.verdicts import PHASES, Phase, Verdict, as_warnings
 
 OWN_PURCHASES = "repeat_label_share"
 

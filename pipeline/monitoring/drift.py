@@ -12,17 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.testing.measure import Questions
-from pipeline.testing.signals import (
+from pipeline.metrics.drift import (
     CHANCE,
-    INPUTS,
-    OUTPUTS,
     SMALLEST_SHARE,
     bin_shares,
     effective_size,
     frozen_bins,
     psi,
 )
+from pipeline.testing.measure import Questions
+from pipeline.testing.signals import INPUTS, OUTPUTS
 
 Kind = Literal["input", "output", "label"]
 LABELS = ("n_labels", "repeat_label_share")

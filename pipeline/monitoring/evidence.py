@@ -7,11 +7,11 @@ does. An output matters once quality is not shown to be kept.
 import math
 from dataclasses import dataclass
 
+from pipeline.contracts.params import MonitoringParams
+from pipeline.contracts.verdicts import Evidence
 from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.quality import Quality, State
-from pipeline.params import MonitoringParams
-from pipeline.verdicts import Evidence
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.monitoring.observe import Tables
 from pipeline.monitoring.replay import Replies
-from pipeline.recommenders.recommender import Recommendations
+from pipeline.recommenders.base.recommender import Recommendations
 
 
 def shifted_clock(tables: Tables, start: datetime, hours: float) -> Tables:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.contracts.params import Params
 from pipeline.monitoring.drift import Asked, Drift, drifts_of, label_signals, with_label_bins
 from pipeline.monitoring.quality import (
     Quality,
@@ -19,11 +20,10 @@ from pipeline.monitoring.quality import (
 )
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
-from pipeline.params import Params
-from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.requests import attribute_codes
-from pipeline.recommenders.shop import requests_of
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import Histories, build_histories
+from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import Questions
 from pipeline.testing.signals import input_signals, output_signals
 

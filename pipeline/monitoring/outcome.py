@@ -14,7 +14,7 @@ from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.speed import Speed
 from pipeline.monitoring.traffic import DAYS_PER_WEEK, Traffic
-from pipeline.recommenders.recommender import SLOTS
+from pipeline.recommenders.base.recommender import SLOTS
 
 COLUMNS = (
     "week", "start", "n", "recall", "low", "high", "ndcg", "hit_rate",

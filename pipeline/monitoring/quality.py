@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import ranking
-from pipeline.params import MonitoringParams
-from pipeline.recommenders.recommender import Recommendations
+from pipeline.contracts.params import MonitoringParams
+from pipeline.metrics import ranking
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.testing.measure import Questions
-from pipeline.testing.statistics import Bootstrap
 
 Doubles = npt.NDArray[np.float64]
 State = Literal["kept", "unsure", "lost"]

@@ -23,12 +23,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.monitoring.traffic import Traffic
-from pipeline.progress import steps
-from pipeline.recommenders.recommender import SLOTS, Recommendations
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.recommenders.wall_clock import to_seconds
+from pipeline.recommenders.base.recommender import SLOTS, Recommendations
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.base.wall_clock import to_seconds
+from pipeline.runtime.progress import steps
 from pipeline.serving.client import TRY_AGAIN, ServiceError, pause_seconds
-from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendRequest
+from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 
 N_WORKERS = 2
 # Sent together at the latest: a body stays small and a write short.

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.contracts.params import MonitoringParams
+from pipeline.metrics.drift import bin_shares
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
 from pipeline.monitoring.drift import Drift
 from pipeline.monitoring.observe import Known, Observation
 from pipeline.monitoring.watch import Watch
-from pipeline.pages import Page, new_figure
-from pipeline.params import MonitoringParams
-from pipeline.testing.signals import bin_shares
+from pipeline.presentation.pages import Page, new_figure
 
 LEAF, GREY, WARN, BAD = "#1d7a4c", "#8a968f", "#a15c00", "#b3261e"
 WORDS = {

@@ -19,7 +19,7 @@ import psutil
 
 from pipeline.monitoring.replay import Service
 from pipeline.serving.client import ServiceError
-from pipeline.shelf.payloads import RecommendRequest
+from pipeline.serving.payloads import RecommendRequest
 
 SECONDS = "evergreen_request_seconds"
 ROUTE = "/recommend"
@@ -116,7 +116,7 @@ def measure_speed(
 
 
 def _look(service: Service, requests: Sequence[RecommendRequest], number: int) -> Speed:
-    from pipeline.deployment.load import stolen_fraction
+    from pipeline.serving.load_test import stolen_fraction
 
     before, cores = read_speed(service.metrics()), psutil.cpu_times()
     for request in requests:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.params import MonitoringParams, ShopParams
-from pipeline.schemas import EVENT_TYPES
+from pipeline.contracts.params import MonitoringParams, ShopParams
+from pipeline.contracts.schemas import EVENT_TYPES
 
 DAYS_PER_WEEK = 7
 

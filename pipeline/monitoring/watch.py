@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import artefacts
-from pipeline.errors import ArtefactError
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.params import PARAMS_PATH, Params
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.monitoring.context import Context, context_of, read_methods
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.observe import Known, Observation, Tables, observe
@@ -19,10 +21,8 @@ from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metric
 from pipeline.monitoring.replay import Replies, Service, recommend_requests, replay
 from pipeline.monitoring.speed import Speed, measure_speed
 from pipeline.monitoring.traffic import Traffic, sampled, traffic_of
-from pipeline.params import PARAMS_PATH, Params
-from pipeline.recommenders.tables import EVENT_COLUMNS
+from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.serving.client import ServiceError
-from pipeline.verdicts import Evidence, Verdict
 
 READY_SECONDS = 90.0
 # Above the service's own limit, so that the service is the one that refuses.
@@ -60,9 +60,9 @@ def read_known(params: Params) -> Known:
     Raises:
         ArtefactError: A file is missing or damaged.
     """
-    from pipeline.deployment.bundle import verify_bundle
-    from pipeline.planning.plan import read_plan
-    from pipeline.recommenders.saved import read_description, read_vocabulary
+    from pipeline.bundles.bundle import verify_bundle
+    from pipeline.contracts.plan import read_plan
+    from pipeline.recommenders.base.saved import read_description, read_vocabulary
 
     champion = artefacts.CHAMPION.existing()
     verify_bundle(champion)
@@ -105,8 +105,8 @@ def deployed_service() -> Iterator[Service]:
     Raises:
         DeploymentError: It does not become ready.
     """
-    from pipeline.deployment.process import running_service
     from pipeline.serving.client import Client
+    from pipeline.serving.process import running_service
 
     with tempfile.TemporaryDirectory(prefix="evergreen-monitoring-") as scratch:
         store = f"sqlite:///{Path(scratch) / 'events.db'}"

@@ -6,11 +6,11 @@ Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inve
         which are no result, in reports/planning/latency.json
 """
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 
 @stage("planning", after=None)

@@ -12,10 +12,10 @@ Measured on the Complete Journey: 1.47 million event rows, 21 million others, 2,
 
 from dataclasses import dataclass
 
-from pipeline.params import Params
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import Profile, StageCost
+from pipeline.contracts.verdicts import Phase
 from pipeline.planning.estimates import rounded
-from pipeline.planning.plan import Profile, StageCost
-from pipeline.verdicts import Phase
 
 
 @dataclass(frozen=True)

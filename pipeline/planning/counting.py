@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import ranking
+from pipeline.metrics import ranking
 from pipeline.planning.history import MICROSECONDS_PER_DAY, History, Ints
 
 Doubles = npt.NDArray[np.float64]

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.params import Params
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import CurvePoint, Estimate, LearningCurve
 from pipeline.planning.counting import (
     Counting,
     Doubles,
@@ -27,7 +28,6 @@ from pipeline.planning.counting import (
 )
 from pipeline.planning.estimates import Resampling, rounded
 from pipeline.planning.history import MICROSECONDS_PER_DAY, History, Ints, microseconds
-from pipeline.planning.plan import CurvePoint, Estimate, LearningCurve
 
 Bools = npt.NDArray[np.bool_]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.contracts.plan import Estimate
 from pipeline.planning.counting import Doubles
 from pipeline.planning.history import Ints
-from pipeline.planning.plan import Estimate
 
 FEWEST_USERS = 2  # one user says nothing about the spread between users
 BLOCK = 4_000_000  # resampling weights held in memory at once

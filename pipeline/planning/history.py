@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.baskets import with_baskets
-from pipeline.earlier import EarlierLines
-from pipeline.engine import fetch
-from pipeline.errors import DataQualityError
-from pipeline.params import Params
-from pipeline.schemas import NOT_AN_ID
+from pipeline.contracts.baskets import with_baskets
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.newest_lines import EarlierLines
+from pipeline.contracts.params import Params
+from pipeline.contracts.schemas import NOT_AN_ID
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
 
 if TYPE_CHECKING:

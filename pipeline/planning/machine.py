@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.planning.plan import Plan
+from pipeline.contracts.plan import Plan
 
 log = logging.getLogger("evergreen.planning")
 

@@ -8,9 +8,9 @@ import logging
 
 import numpy as np
 
+from pipeline.contracts.plan import HeavyAccount
 from pipeline.planning.estimates import rounded
 from pipeline.planning.history import History, Ints
-from pipeline.planning.plan import HeavyAccount
 
 log = logging.getLogger("evergreen.planning")
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.pages import Page, new_figure
-from pipeline.planning.plan import Estimate, LearningCurve, Plan
+from pipeline.contracts.plan import Estimate, LearningCurve, Plan
+from pipeline.contracts.verdicts import Verdict
 from pipeline.planning.viability import popular
-from pipeline.verdicts import Verdict
+from pipeline.presentation.pages import Page, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

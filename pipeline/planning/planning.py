@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import DataQualityError
-from pipeline.params import Params
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import Baseline, Estimate, Plan, Target, Viability
 from pipeline.planning.costs import stage_costs
 from pipeline.planning.counting import (
     Counting,
@@ -21,7 +22,6 @@ from pipeline.planning.curves import learning_curves
 from pipeline.planning.estimates import Resampling
 from pipeline.planning.history import History, Ints, microseconds, read_history
 from pipeline.planning.outliers import name_heavy_accounts
-from pipeline.planning.plan import Baseline, Estimate, Plan, Target, Viability
 from pipeline.planning.policy import label_policy
 from pipeline.planning.profile import profile
 from pipeline.planning.reach import OWN_ITEMS, best_values, reachable, reaches

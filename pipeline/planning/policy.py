@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 
-from pipeline.params import Params
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import LabelPolicy, Profile
 from pipeline.planning.counting import Requests
 from pipeline.planning.history import MICROSECONDS_PER_DAY, History
-from pipeline.planning.plan import LabelPolicy, Profile
 
 
 def label_policy(

@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from pipeline.engine import fetch
-from pipeline.params import Params
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import Missing, Profile
 from pipeline.planning.estimates import rounded
 from pipeline.planning.history import History
 from pipeline.planning.outliers import heavy_accounts
-from pipeline.planning.plan import Missing, Profile
 from pipeline.planning.reach import repeat_fractions
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
 
 SWITCHED_OFF = {

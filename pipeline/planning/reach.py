@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.contracts.plan import Reach
 from pipeline.planning.counting import MEASURES, Doubles, K, Requests
 from pipeline.planning.estimates import rounded
 from pipeline.planning.history import History, Ints
-from pipeline.planning.plan import Reach
 
 Bools = npt.NDArray[np.bool_]
 

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 
-from pipeline.params import PlanningParams
-from pipeline.planning.plan import Baseline, Plan
+from pipeline.contracts.params import PlanningParams
+from pipeline.contracts.plan import Baseline, Plan
+from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.planning.reach import EXPLORE
-from pipeline.verdicts import Evidence, Verdict, failing
 
 SHOWN = 5
 

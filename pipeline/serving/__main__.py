@@ -11,24 +11,25 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from pipeline.errors import EvergreenError
-from pipeline.quiet import quiet_loggers
-from pipeline.stage import exit_with, quiet_tools
+from pipeline.contracts.errors import EvergreenError
+from pipeline.runtime.quiet import quiet_loggers
+from pipeline.runtime.stage import exit_with, quiet_tools
+from pipeline.serving import commands
 
-# By name: the module whose `main(argv)` runs it, and what it does.
+# By name, which is also the name of its module in `commands`: what it does.
 COMMANDS = {
-    "serve": ("pipeline.serving.foreground", "answer in the foreground; Ctrl-C stops it"),
-    "score": ("pipeline.serving.score", "score many shoppers into a file, without a service"),
-    "forget": ("pipeline.serving.forget", "remove a person's events and predictions for good"),
-    "retain": ("pipeline.serving.retain", "delete what is older than serving.retention_days"),
-    "key": ("pipeline.serving.keys", "make, list and revoke API keys"),
-    "pseudonym": ("pipeline.serving.pseudonym", "what stands for a shopper in the logs"),
-    "releases": ("pipeline.releases.commands.releases", "which version answers, what is kept"),
-    "promote": ("pipeline.releases.commands.promote", "make a version or a folder the champion"),
-    "rollback": ("pipeline.releases.commands.rollback", "go back to the champion before"),
-    "shadow": ("pipeline.releases.commands.shadow", "let a version score without being shown"),
-    "canary": ("pipeline.releases.commands.canary", "let a version answer a share of shoppers"),
-    "compare": ("pipeline.releases.commands.compare", "hold the shadow against the champion"),
+    "serve": "answer in the foreground; Ctrl-C stops it",
+    "score": "score many users into a file, without a service",
+    "forget": "remove a person's events and predictions for good",
+    "retain": "delete what is older than serving.retention_days",
+    "key": "make, list and revoke API keys",
+    "pseudonym": "print what stands for a user in the logs",
+    "releases": "list which version answers and which are archived",
+    "promote": "make a version or a folder the champion",
+    "rollback": "go back to the champion before",
+    "shadow": "let a version score without being shown",
+    "canary": "let a version answer a share of users",
+    "compare": "compare the shadow with the champion",
 }
 DEFAULT = "serve"
 
@@ -47,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
-        return int(importlib.import_module(COMMANDS[name][0]).main(arguments))
+        return int(importlib.import_module(f"{commands.__name__}.{name}").main(arguments))
     except EvergreenError as error:
         logging.getLogger("evergreen").error("%s: %s", type(error).__name__, error)  # noqa: TRY400
         return 1
 
 
 def _help() -> str:
-    lines = [f"    {name:<10} {what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"    {name:<10} {what}" for name, what in COMMANDS.items()]
     return "\n".join([str(__doc__).rstrip(), *lines])
 
 

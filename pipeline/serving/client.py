@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import httpx
 
-from pipeline.errors import EvergreenError
-from pipeline.shelf.availability import AvailabilityAnswer, ItemAvailability
-from pipeline.shelf.batch import BatchAnswer, BatchRequest
-from pipeline.shelf.explaining import ExplainAnswer
-from pipeline.shelf.payloads import (
+from pipeline.contracts.errors import EvergreenError
+from pipeline.serving.engine.batch import BatchAnswer, BatchRequest
+from pipeline.serving.engine.similar import SimilarAnswer
+from pipeline.serving.explanations.explanation_log import ExplainAnswer
+from pipeline.serving.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
     Event,
@@ -27,7 +27,7 @@ from pipeline.shelf.payloads import (
     RecommendAnswer,
     RecommendRequest,
 )
-from pipeline.shelf.similar import SimilarAnswer
+from pipeline.serving.reranking.availability import AvailabilityAnswer, ItemAvailability
 
 # Not now: too many requests, or the service or what stands before it is busy or starting.
 TRY_AGAIN = frozenset({429, 502, 503, 504})

@@ -28,9 +28,14 @@ from typing import TYPE_CHECKING
 import bentoml
 from starlette.types import Receive, Scope, Send
 
-from pipeline.access.audit import Audit
-from pipeline.artefacts import CHAMPION
-from pipeline.deployment.process import (
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.contracts.params import PARAMS_PATH, ServingParams, read_params
+from pipeline.runtime.memory import settle
+from pipeline.runtime.quiet import quiet_imports
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
+from pipeline.serving.api.middleware import Desk, Front, Place
+from pipeline.serving.environment import (
     BUNDLE,
     ENVIRONMENT,
     PARAMS,
@@ -38,18 +43,17 @@ from pipeline.deployment.process import (
     ROOT,
     store_of,
 )
-from pipeline.memory import settle
-from pipeline.params import PARAMS_PATH, ServingParams, read_params
-from pipeline.quiet import quiet_imports
-from pipeline.serving.app import Backend, build_app
-from pipeline.serving.front import Desk, Front, Place
-from pipeline.telemetry.logs import configure_logs, level_of
+from pipeline.serving.observability.logs import configure_logs, level_of
+from pipeline.serving.security.audit import Audit
 
 if TYPE_CHECKING:
-    from pipeline.releases.watch import Watcher
+    from pipeline.serving.releases.watch import Watcher
 
 BACKSTOP_SECONDS = 3
 RARE = (50_000, 20, 100)  # new objects before the garbage collector looks; 700, 10, 10 else
+
+SERVICE = f"{__name__}:Evergreen"
+"""What `bentoml serve` is asked for."""
 
 app = build_app()
 place = Place()
@@ -79,11 +83,11 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
         StoreError: The event store cannot be opened.
     """
     quiet_imports()
-    from pipeline.deployment.bundle import load_bundle
+    from pipeline.bundles.bundle import load_bundle
     from pipeline.event_store.store import EventStore
-    from pipeline.releases.place import place_of
-    from pipeline.releases.watch import Watcher, announce, first_bundle
-    from pipeline.shelf.shelf import Shelf
+    from pipeline.serving.engine.engine import Shelf
+    from pipeline.serving.releases.store import place_of
+    from pipeline.serving.releases.watch import Watcher, announce, first_bundle
 
     def tell(event: str, facts: Mapping[str, str]) -> None:
         announce(event, facts)

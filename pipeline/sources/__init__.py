@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipeline import schemas
-from pipeline.params import CollectionParams, ShopParams
+from pipeline.contracts import schemas
+from pipeline.contracts.params import CollectionParams, ShopParams
 
 if TYPE_CHECKING:
     from ibis import Table

@@ -16,10 +16,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artefacts import sha256
-from pipeline.engine import connect
-from pipeline.errors import SourceError
-from pipeline.params import CollectionParams, ShopParams
+from pipeline.contracts.artefacts import sha256
+from pipeline.contracts.errors import SourceError
+from pipeline.contracts.params import CollectionParams, ShopParams
+from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
 from pipeline.sources.raw import NOT_MAPPED, RAW
 from pipeline.sources.reading import check_columns, open_file, utc_from_local
@@ -91,7 +91,7 @@ def package_folder() -> Path:
 def week_start(week: int, shop: ShopParams) -> datetime:
     """Return the first moment of a promotion week, in UTC.
 
-    >>> from pipeline.params import read_params
+    >>> from pipeline.contracts.params import read_params
     >>> week_start(2, read_params().shop).isoformat()
     '2017-01-02T05:00:00+00:00'
     """

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from pipeline import schemas
-from pipeline.artefacts import sha256
-from pipeline.engine import connect
-from pipeline.errors import SourceError
-from pipeline.params import CollectionParams, ShopParams, SourceParams, TableSource
+from pipeline.contracts import schemas
+from pipeline.contracts.artefacts import sha256
+from pipeline.contracts.errors import SourceError
+from pipeline.contracts.params import CollectionParams, ShopParams, SourceParams, TableSource
+from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
 from pipeline.sources.reading import check_columns, open_file, utc_from_local
 

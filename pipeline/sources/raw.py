@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.schemas import Column, Table
+from pipeline.contracts.schemas import Column, Table
 
 PLAIN = pa.timestamp("us")
 TYPES = ("Type A", "Type B", "Type C")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from pipeline.engine import materialise
-from pipeline.errors import SourceError
+from pipeline.contracts.errors import SourceError
+from pipeline.runtime.sql_engine import materialise
 
 if TYPE_CHECKING:
     from ibis import Table

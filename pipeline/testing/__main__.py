@@ -6,18 +6,19 @@ Writes: reports/testing/{metrics.json,comparison.csv,reference.json,suspicious_l
         model_card.md,index.html,verdict.json}
 """
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 
 @stage("testing", after="training")
 def main(params: Params, run: Run) -> Verdict:
     """Measure, choose, report."""
-    from pipeline.planning.plan import read_plan
-    from pipeline.testing import diagnosis, report
+    from pipeline.contracts.plan import read_plan
+    from pipeline.testing import report
+    from pipeline.testing.diagnosis import page
     from pipeline.testing.evaluate import comparison
     from pipeline.testing.protocols import TITLES
     from pipeline.testing.trial import Trial
@@ -32,7 +33,7 @@ def main(params: Params, run: Run) -> Verdict:
     suspicious = trial.examination.suspicious.to_csv(index=False)
     artefacts.write_text(suspicious, artefacts.SUSPICIOUS_LABELS.path)
     made = report.page(metrics, trial.slices, conclusion, plan)
-    diagnosis.add(made, trial.examination)
+    page.add(made, trial.examination)
     made.write(artefacts.page("testing").path)
     run.log_metrics({name: metrics[name] for name in (*TITLES, "served")})
     run.log_cycle_metrics(

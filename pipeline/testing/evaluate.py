@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.params import ServingParams, TestingParams
-from pipeline.recommenders.recommender import Recommender
+from pipeline.contracts.params import ServingParams, TestingParams
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.recommender import Recommender
 from pipeline.testing.measure import (
     Answers,
     Questions,
@@ -19,7 +20,6 @@ from pipeline.testing.measure import (
     values_of,
 )
 from pipeline.testing.protocols import TITLES
-from pipeline.testing.statistics import Bootstrap
 
 Doubles = npt.NDArray[np.float64]
 PAIRED = ("recall@10", "ndcg@10", "hit_rate@10")
@@ -95,7 +95,7 @@ def gain_of(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dic
 
 def served_quality(protocol: Protocol, champion: str, k: int) -> dict[str, Any]:
     """Return the quality of what would be served: with explore slots, at the default length."""
-    from pipeline import ranking
+    from pipeline.metrics import ranking
 
     questions = protocol.questions
     hits = ranking.hit_matrix(

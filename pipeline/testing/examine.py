@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import artefacts
-from pipeline.diagnosis.diagnose import Inputs, diagnose
-from pipeline.diagnosis.finding import Finding
-from pipeline.diagnosis.label_noise import Judged, noise_by_group, suspicious
-from pipeline.families.names import HISTORY_ENCODERS
-from pipeline.labeling.review_ids import review_id
-from pipeline.params import DiagnosisParams
-from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import DiagnosisParams
+from pipeline.contracts.review_ids import review_id
+from pipeline.recommenders.base.histories import Histories, build_histories
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.names import HISTORY_ENCODERS
+from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
+from pipeline.testing.diagnosis.finding import Finding
+from pipeline.testing.diagnosis.label_noise import Judged, noise_by_group, suspicious
 from pipeline.testing.evaluate import Protocol
 from pipeline.testing.foresight import foresee
 from pipeline.testing.gather import METRIC, Tables, as_of, judge, rolling_of, sampled, seen
@@ -123,7 +123,7 @@ def _groups(family: str) -> Mapping[str, tuple[str, ...]]:
     """Return the names of the family's features by kind."""
     if family not in HISTORY_ENCODERS:
         return {}
-    from pipeline.families.ranker.features import GROUPS
+    from pipeline.recommenders.ranker.features import GROUPS
 
     return GROUPS
 

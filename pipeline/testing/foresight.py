@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.diagnosis.leak import Foresight
-from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.items import item_state
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import Histories, build_histories
+from pipeline.recommenders.base.items import item_state
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.testing.diagnosis.leak import Foresight
 from pipeline.testing.gather import Tables, sampled, state_of
 
 Bools = npt.NDArray[np.bool_]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.diagnosis.finding import Finding
-from pipeline.planning.plan import Plan
+from pipeline.contracts.plan import Plan
+from pipeline.contracts.verdicts import Evidence, Verdict, failing
+from pipeline.testing.diagnosis.finding import Finding
 from pipeline.testing.slices import Fairness
-from pipeline.verdicts import Evidence, Verdict, failing
 
 LEAK = "leak"
 

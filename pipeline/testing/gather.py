@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import ranking
-from pipeline.diagnosis.fit_quality import Seen, Side
-from pipeline.diagnosis.label_noise import Judged
-from pipeline.params import ShopParams
-from pipeline.recommenders.histories import Histories
-from pipeline.recommenders.items import item_state
-from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import requests_of
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.contracts.params import ShopParams
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.histories import Histories
+from pipeline.recommenders.base.items import item_state
+from pipeline.recommenders.base.recommender import Recommender
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.testing.diagnosis.fit_quality import Seen, Side
+from pipeline.testing.diagnosis.label_noise import Judged
 from pipeline.testing.evaluate import Protocol
 from pipeline.testing.measure import Questions
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline import ranking
-from pipeline.recommenders.recommender import Ranked, Recommendations, Recommender, fill_slots
-from pipeline.recommenders.requests import Requests, withhold_context
-from pipeline.recommenders.shop import is_own, labels_of
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.testing.statistics import Bootstrap, mean_over_users
+from pipeline.metrics import ranking
+from pipeline.metrics.bootstrap import Bootstrap, mean_over_users
+from pipeline.recommenders.base.recommender import Ranked, Recommendations, Recommender, fill_slots
+from pipeline.recommenders.base.requests import Requests, withhold_context
+from pipeline.recommenders.base.shop import is_own, labels_of
+from pipeline.recommenders.base.vocabulary import Vocabulary
 
 Doubles = npt.NDArray[np.float64]
 

@@ -6,18 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.metrics.drift import bin_shares, effective_size, frozen_bins, psi
 from pipeline.testing.evaluate import Protocol, served_quality
 from pipeline.testing.measure import beyond_accuracy
-from pipeline.testing.signals import (
-    INPUTS,
-    OUTPUTS,
-    bin_shares,
-    effective_size,
-    frozen_bins,
-    input_signals,
-    output_signals,
-    psi,
-)
+from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
 
 DAYS_PER_WEEK = 7
 

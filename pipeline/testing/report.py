@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.pages import Page, new_figure
-from pipeline.planning.plan import Plan
-from pipeline.testing.diagnosis import WORDS
+from pipeline.contracts.plan import Plan
+from pipeline.contracts.verdicts import Verdict
+from pipeline.presentation.pages import Page, new_figure
+from pipeline.testing.diagnosis.page import WORDS
 from pipeline.testing.protocols import KNOWN, TITLES
 from pipeline.testing.slices import CHANCE, FEW, Fairness
-from pipeline.verdicts import Verdict
 
 GREEN, GREY = "#1d7a4c", "#8a968f"
 N_WEAKEST = 3

@@ -1,25 +1,13 @@
-"""What monitoring watches: numbers of requests and answers, and the frozen bins of their reference.
-
-Bins are cut once, from the test window, and kept as an artefact. A window of traffic is later
-counted into the same bins, so that a shift cannot hide in moving edges.
-
-Requests of one shopper are alike, so that a thousand requests of twenty shoppers tell hardly more
-than twenty would. `effective_size` says how many independent requests tell as much.
-"""
-
-from typing import Any
+"""What monitoring watches: a few numbers of each request and of each answer."""
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import Requests
 
 RECENT_DAYS = 28.0
-SMALLEST_SHARE = 1e-4
-BELOW = 1e-6
-CHANCE = 1e-3  # how seldom chance alone may look like drift
 INPUTS = ("hour", "weekday", "days_since_last", "recent_lines", "recent_baskets", "recent_price")
 OUTPUTS = ("top_share", "score_spread", "repeat_share", "mean_popularity")
 
@@ -74,100 +62,3 @@ def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]
             "mean_popularity": shown.sum(axis=1) / n_items,
         }
     )
-
-
-def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
-    """Return inner edges at the quantiles of `values`, and the share of values in each bin.
-
-    The first bin lies below all values and the one before last above them: what was never seen.
-    The last share is that of missing values. Equal edges are merged.
-
-    >>> frozen_bins(np.array([1.0, 1.0, 2.0, np.nan]), 2)
-    {'edges': [0.999999, 1.0, 2.0], 'shares': [0.0, 0.5, 0.25, 0.0, 0.25]}
-    """
-    known = values[~np.isnan(values)]
-    if len(known) == 0:
-        return {"edges": [], "shares": bin_shares(values, known).tolist()}
-    inner = np.quantile(known, np.linspace(0, 1, n_bins + 1)[1:-1])
-    ends = [known.min() - BELOW, known.max()]
-    edges = np.unique(np.round([*ends, *inner], 6))
-    return {"edges": edges.tolist(), "shares": bin_shares(values, edges).tolist()}
-
-
-def effective_size(
-    values: npt.NDArray[np.float64],
-    edges: npt.NDArray[np.float64],
-    user: npt.NDArray[np.int64],
-) -> float:
-    """Return how many independent requests move the bins' shares as far by chance as these do.
-
-    Shoppers are the units. The covariance of the shares over them makes the PSI a weighted sum of
-    chi-squares (Rao and Scott, 1981, doi:10.1080/01621459.1981.10477633), which exceeds with the
-    probability CHANCE what a scaled chi-square of the same mean and variance does (Satterthwaite,
-    1946, doi:10.2307/3002019). So many independent requests would exceed it as often. Between 1
-    and n; where all values are in one bin, the number of shoppers.
-
-    Args:
-        values: [n] of a signal.
-        edges: Of the frozen bins.
-        user: [n] code of the shopper of each request.
-
-    >>> values, edges, request = np.repeat([0.0, 1.0], 50), np.array([0.5]), np.arange(100)
-    >>> [round(effective_size(values, edges, request // n)) for n in (1, 5)]
-    [99, 19]
-    """
-    counts = _bin_counts(values, edges, user)
-    n_users, n = len(counts), counts.sum()
-    shares = counts.sum(axis=0) / max(n, 1)
-    is_filled = shares > 0
-    degrees = int(is_filled.sum()) - 1
-    if n_users < 2 or degrees < 1:  # noqa: PLR2004  one shopper, or one bin, shows no variance
-        return float(max(n_users, 1))
-    off = (counts - np.outer(counts.sum(axis=1), shares))[:, is_filled] / n
-    off *= np.sqrt(n_users / (n_users - 1) / shares[is_filled])
-    covariance = off.T @ off
-    mean, square = float(np.trace(covariance)), float((covariance**2).sum())
-    tail = square / mean * _chi_square_tail(mean**2 / square)
-    return float(np.clip(_chi_square_tail(degrees) / tail, 1.0, n))
-
-
-def _bin_counts(
-    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], user: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """Return [n_users, n_bins] how many requests of each shopper are in each bin."""
-    place = np.searchsorted(edges, values, side="left")
-    place[np.isnan(values)] = len(edges) + 1
-    code = np.unique(user, return_inverse=True)[1]
-    shape = int(code.max(initial=-1)) + 1, len(edges) + 2
-    flat = np.bincount(code * shape[1] + place, minlength=shape[0] * shape[1])
-    return np.asarray(flat.reshape(shape), dtype=np.int64)
-
-
-def _chi_square_tail(degrees: float) -> float:
-    """Return what a chi-square exceeds with the probability CHANCE."""
-    from scipy.special import gammaincinv
-
-    return 2.0 * float(gammaincinv(degrees / 2.0, 1.0 - CHANCE))
-
-
-def bin_shares(
-    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Return the share of values in each bin (edge included below it), then of missing ones."""
-    missing = np.isnan(values)
-    place = np.searchsorted(edges, values[~missing], side="left")
-    counts = np.bincount(place, minlength=len(edges) + 1)
-    return np.asarray(np.append(counts, missing.sum()) / max(len(values), 1))
-
-
-def psi(reference: npt.NDArray[np.float64], current: npt.NDArray[np.float64]) -> float:
-    """Return the population stability index of two sets of shares over the same bins.
-
-    sum((c - r) * ln(c / r)), at least 0; empty bins count as SMALLEST_SHARE.
-
-    >>> round(psi(np.array([0.5, 0.5]), np.array([0.25, 0.75])), 4)
-    0.2747
-    """
-    r = np.maximum(reference, SMALLEST_SHARE)
-    c = np.maximum(current, SMALLEST_SHARE)
-    return float(((c - r) * np.log(c / r)).sum())

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.testing.measure import Questions
-from pipeline.testing.statistics import Bootstrap
 
 Bools = npt.NDArray[np.bool_]
 UNKNOWN = "unknown"

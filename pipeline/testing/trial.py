@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import artefacts
-from pipeline.errors import DataQualityError
-from pipeline.families.names import BASELINES
-from pipeline.params import Params
-from pipeline.planning.plan import Plan
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import attribute_codes
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.shop import requests_of
-from pipeline.recommenders.tables import EVENT_COLUMNS, read_examples
-from pipeline.schemas import PROTOCOLS
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.params import Params
+from pipeline.contracts.plan import Plan
+from pipeline.contracts.schemas import PROTOCOLS
+from pipeline.contracts.verdicts import Verdict
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Recommender
+from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.tables import EVENT_COLUMNS, read_examples
+from pipeline.recommenders.names import BASELINES
 from pipeline.testing.evaluate import (
     Protocol,
     evaluate,
@@ -34,7 +35,6 @@ from pipeline.testing.measure import Doubles, Questions
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_of, slice_table
-from pipeline.verdicts import Verdict
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Training: candidates are fitted, the Keras ranker and the classical baselines."""
+"""Training: candidates are fitted and compared, the chosen one is refitted on all data."""

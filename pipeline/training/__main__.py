@@ -6,17 +6,17 @@ Writes: models/candidates/<name>/{saved_model,model.json,vocabulary.json};
         reports/training/{metrics.json,curves.csv,index.html,verdict.json}
 """
 
-from pipeline import artefacts
-from pipeline.params import Params
-from pipeline.stage import exit_with, stage
-from pipeline.tracking import Run
-from pipeline.verdicts import Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.stage import exit_with, stage
+from pipeline.runtime.tracking import Run
 
 
 @stage("training", after="labeling")
 def main(params: Params, run: Run) -> Verdict:
     """Compare, choose, report."""
-    from pipeline.recommenders.tables import read_shop
+    from pipeline.recommenders.base.tables import read_shop
     from pipeline.training import compare, report
 
     shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))

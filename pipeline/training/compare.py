@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import artefacts
-from pipeline.atomic import whole_folder
-from pipeline.families.candidates import baselines_on_validation, build_counting
-from pipeline.families.names import BASELINES
-from pipeline.params import BaselineParams, TrainingParams
-from pipeline.recommenders.shop import Shop
+from pipeline.contracts import artefacts
+from pipeline.contracts.atomic import whole_folder
+from pipeline.contracts.params import BaselineParams, TrainingParams
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.names import BASELINES
+from pipeline.training.fit.candidates import baselines_on_validation, build_counting
 
 CHOSEN_BY = "ndcg@10"
 

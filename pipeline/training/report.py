@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.families.names import BASELINES
-from pipeline.pages import Page, new_figure
-from pipeline.params import FamiliesParams
-from pipeline.verdicts import Evidence, Verdict
+from pipeline.contracts.params import FamiliesParams
+from pipeline.contracts.verdicts import Evidence, Verdict
+from pipeline.presentation.pages import Page, new_figure
+from pipeline.recommenders.names import BASELINES
 
 EXPLORE_SCORE = "recall@10 of new products"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 
 ENTRIES = sorted((PROJECT / "pipeline").rglob("__main__.py"))
 

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 from ruamel.yaml import YAML
 
-from pipeline.telemetry.metrics import metrics
-from tests.tiny_shop import PROJECT
+from pipeline.serving.observability.metrics import metrics
+from tests.support.tiny_shop import PROJECT
 
 FOLDER = PROJECT / "docs" / "monitoring"
 

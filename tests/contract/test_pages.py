@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 
 CUTS = {"head", "tail", "nlargest", "nsmallest", "sample"}
 SOURCES = sorted(PROJECT.joinpath("pipeline").rglob("*.py"))

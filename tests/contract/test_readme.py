@@ -2,7 +2,7 @@
 
 import re
 
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

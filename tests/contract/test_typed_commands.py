@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.errors import EvergreenError, as_typed
-from tests.tiny_shop import PROJECT
+from pipeline.contracts.errors import EvergreenError, as_typed
+from tests.support.tiny_shop import PROJECT
 
 TOOLS = ("dvc", "python", "python3", "bentoml", "mlflow", "pytest", "ruff", "mypy", "pip", "uv")
 # What came of a decision or an experiment stays as it was written then.

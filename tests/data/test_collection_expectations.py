@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import schemas
 from pipeline.collection.quality import (
     check_failures,
     expected_of_events,
     expected_of_offers,
     reasons_by_row,
 )
-from pipeline.errors import DataQualityError
-from pipeline.expectations import Validation, Validator
+from pipeline.contracts import schemas
+from pipeline.contracts.errors import DataQualityError
+from pipeline.validation import Validation, Validator
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
@@ -200,7 +200,7 @@ def test_a_column_too_many_stops_whatever_the_limit(validator: Validator, table:
 
 
 def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
-    from pipeline.expectations.suites import expectations_of
+    from pipeline.validation.suites import expectations_of
 
     broken = {(table, reason) for table, _, _, reason in BAD_ROWS}
     broken |= {(table, f"{column}: be unique") for table, column in UNIQUE}

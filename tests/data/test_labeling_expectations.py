@@ -7,15 +7,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline import schemas
-from pipeline.errors import DataQualityError
-from pipeline.expectations import Validator
-from pipeline.labeling import checks
-from pipeline.labeling.balance import balance
-from pipeline.labeling.labelling import Labelled
+from pipeline.contracts import schemas
+from pipeline.contracts.errors import DataQualityError
+from pipeline.labeling.audit import checks
+from pipeline.labeling.audit.balance import balance
+from pipeline.labeling.examples.labelling import Labelled
+from pipeline.labeling.examples.windows import Window
 from pipeline.labeling.report import verdict
-from pipeline.labeling.windows import Window
-from tests.weekly_shop import events, items, labeling, labelled, moment
+from pipeline.validation import Validator
+from tests.support.weekly_shop import events, items, labeling, labelled, moment
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pipeline.collection.quality import check_failures
-from pipeline.errors import DataQualityError
-from pipeline.expectations import Validator
-from pipeline.schemas import EVENTS, EXAMPLES, PERSONAL, USERS
-from tests import tiny_shop
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.schemas import EVENTS, EXAMPLES, PERSONAL, USERS
+from pipeline.validation import Validator
+from tests.support import tiny_shop
 
 SECRET = "shopper-4711"
 WRONG = f"{SECRET} "  # breaks the rule for ids

@@ -16,9 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.verdicts import PHASES
-from tests import tiny_shop
-from tests.traces import files_that_name
+from pipeline.contracts.verdicts import PHASES
+from tests.support import tiny_shop
+from tests.support.traces import files_that_name
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from pipeline.event_store.store import EventStore
-from pipeline.serving.app import Backend, build_app
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
 from pipeline.serving.client import Client
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import FakeBundle, serving_params
-from tests.served import Http, open_http
+from pipeline.serving.engine.engine import Shelf
+from tests.support.fake_bundle import FakeBundle, serving_params
+from tests.support.served import Http, open_http
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.access.routes import NEEDS, OTHER, PROBES, label
-from pipeline.errors import EvergreenError
+from pipeline.contracts.errors import EvergreenError
 from pipeline.serving.__main__ import main
-from pipeline.serving.app import build_app
-from pipeline.serving.foreground import check_keys
-from pipeline.serving.front import Front, Place
-from pipeline.shelf.payloads import ErrorAnswer
-from tests.fake_service import Direct, FakeService, fake_service
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.middleware import Front, Place
+from pipeline.serving.commands.serve import check_keys
+from pipeline.serving.payloads import ErrorAnswer
+from pipeline.serving.security.routes import NEEDS, OTHER, PROBES, label
+from tests.support.fake_service import Direct, FakeService, fake_service
 
 ANN = {"user_id": "ann"}
 VIEW = {**ANN, "item_id": "tea", "event_type": "view"}
@@ -49,7 +49,9 @@ def audit(service: FakeService) -> list[dict[str, Any]]:
 
 def test_every_route_of_the_app_has_a_name_and_a_scope() -> None:
     for route in build_app().routes:
-        assert label(route.path) != OTHER, f"add {route.path} to pipeline/access/routes.py"  # type: ignore[attr-defined]
+        assert label(route.path) != OTHER, (
+            f"add {route.path} to pipeline/serving/security/routes.py"
+        )  # type: ignore[attr-defined]
 
 
 def test_without_keys_this_machine_asks_freely(start: Start) -> None:

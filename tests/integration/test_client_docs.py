@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.event_store.store import EventStore
-from pipeline.serving.app import Backend, build_app
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import FakeBundle, serving_params
-from tests.live import listening
-from tests.tiny_shop import PROJECT
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
+from pipeline.serving.engine.engine import Shelf
+from tests.support.fake_bundle import FakeBundle, serving_params
+from tests.support.live import listening
+from tests.support.tiny_shop import PROJECT
 
 EXAMPLES = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 PAGE = (PROJECT / "docs" / "client.md").read_text(encoding="utf-8")

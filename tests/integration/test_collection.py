@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import artefacts
 from pipeline.collection import collecting, months
 from pipeline.collection import report as reporting
 from pipeline.collection.__main__ import main
+from pipeline.contracts import artefacts
 from pipeline.event_store.suppression import SuppressionList, entry_of, write_suppressed
-from pipeline.expectations import Validator
-from pipeline.stage_cost import COSTS
-from tests import tiny_shop
+from pipeline.runtime.stage_cost import COSTS
+from pipeline.validation import Validator
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -14,10 +14,10 @@ import pytest
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.shelf import common, shelf
-from tests.fake_bundle import AS_OF
-from tests.postgres import Cluster
-from tests.served import act, assert_problem, eventually, ids, recommend, send
+from pipeline.serving.engine import engine, shared_state
+from tests.support.fake_bundle import AS_OF
+from tests.support.postgres import Cluster
+from tests.support.served import act, assert_problem, eventually, ids, recommend, send
 
 Http = httpx.Client
 NONE = SuppressionList()
@@ -27,7 +27,7 @@ NONE = SuppressionList()
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service looks at its store all the time."""
     seconds = {"follow_seconds": 0.02, "look_seconds": 0.02}
-    monkeypatch.setattr(common.Common.__init__, "__kwdefaults__", seconds)
+    monkeypatch.setattr(shared_state.Common.__init__, "__kwdefaults__", seconds)
 
 
 def stored(path: Path) -> list[str]:
@@ -90,7 +90,7 @@ def test_a_clock_that_is_put_back_loses_nothing_and_keeps_the_order(
             return datetime.now(tz) - timedelta(hours=3)
 
     assert send(http, act("cart", "milk")).status_code == 201
-    monkeypatch.setattr(shelf, "datetime", Clock)
+    monkeypatch.setattr(engine, "datetime", Clock)
     assert send(http, act("view", "tea")).status_code == 201
     assert ids(recommend(http, k=4)) == ["bread", "jam", "tea", "coffee"]
     assert send(http, act("purchase", "milk")).status_code == 201

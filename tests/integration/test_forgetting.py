@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.crashes import counted, kill_store_process
-from pipeline.artefacts import REVIEWED_LABELS
+from pipeline.contracts.artefacts import REVIEWED_LABELS
+from pipeline.contracts.review_ids import review_id
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SUPPRESSED_USERS, read_suppressed
 from pipeline.event_store.tables import ShadowAnswer
-from pipeline.labeling.review_ids import review_id
-from pipeline.labeling.reviews import HEADER
+from pipeline.labeling.audit.reviews import HEADER
 from pipeline.serving.__main__ import main
-from tests.served import Http, act, eventually, recommend, send
-from tests.traces import files_that_name
+from tests.support.served import Http, act, eventually, recommend, send
+from tests.support.traces import files_that_name
 from tests.unit.event_store.rows import NOON, event, prediction
 
 EARLY = datetime(2000, 1, 1, tzinfo=UTC)

@@ -7,8 +7,8 @@ import pytest
 import schemathesis
 
 from benchmarks.fuzz import DOCUMENT, Existing, answered, fuzz, numbers_of
-from tests.fake_bundle import ITEMS
-from tests.fake_service import fake_service
+from tests.support.fake_bundle import ITEMS
+from tests.support.fake_service import fake_service
 
 
 @pytest.mark.slow

@@ -17,10 +17,10 @@ import psutil
 import pytest
 import uvicorn
 
-from pipeline.access.keys import create_key
-from pipeline.deployment.process import running_service
-from pipeline.telemetry.logs import LEVEL
-from tests.fake_service import FAKE, fake_service
+from pipeline.serving.observability.logs import LEVEL
+from pipeline.serving.process import running_service
+from pipeline.serving.security.keys import create_key
+from tests.support.fake_service import FAKE, fake_service
 
 SECRET = "c0ffee-recognisable-shopper"
 ASK = b'{"user_id": "ann"}'
@@ -218,7 +218,7 @@ SLOW = FAKE.replace(
     "    return FakeBundle()",
     """
     import time
-    from tests.fake_bundle import CountingRecommender
+    from tests.support.fake_bundle import CountingRecommender
     quick = CountingRecommender.rank_explained
     def rank_explained(self, requests, k):
         time.sleep(k == 7)

@@ -14,20 +14,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import artefacts, schemas
 from pipeline.collection.months import split
 from pipeline.collection.quality import reasons_by_row
-from pipeline.errors import RequestError, SourceError
-from pipeline.expectations import Validator
-from pipeline.labeling.selection import example_ids
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.saved import read_vocabulary, write_vocabulary
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.schemas import ID_PATTERN, ID_RULE, NOT_AN_ID, is_id
-from pipeline.shelf.payloads import parse_events
-from pipeline.shelf.user_list import read_users
-from tests.fake_bundle import CountingRecommender, FakeBundle
-from tests.served import Http, act, ids, recommend, send
+from pipeline.contracts import artefacts, schemas
+from pipeline.contracts.errors import RequestError, SourceError
+from pipeline.contracts.schemas import ID_PATTERN, ID_RULE, NOT_AN_ID, is_id
+from pipeline.labeling.examples.selection import example_ids
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.saved import read_vocabulary, write_vocabulary
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.serving.commands.user_list import read_users
+from pipeline.serving.payloads import parse_events
+from pipeline.validation import Validator
+from tests.support.fake_bundle import CountingRecommender, FakeBundle
+from tests.support.served import Http, act, ids, recommend, send
 
 ODD = (
     "",

@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline import artefacts
-from pipeline.artefacts import Artefact
-from pipeline.stage_cost import COSTS
-from pipeline.verdicts import Phase
-from tests import tiny_shop
+from pipeline.contracts import artefacts
+from pipeline.contracts.artefacts import Artefact
+from pipeline.runtime.stage_cost import COSTS
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +23,15 @@ pytestmark = pytest.mark.slow
 class Interruption:
     """Where Ctrl-C comes, and what stands in for the work before it."""
 
-    phase: Phase
+    stage: str
     where: str
     before: tuple[tuple[str, Callable[..., Any]], ...] = ()
+
+    @property
+    def main(self) -> Callable[[list[str]], int]:
+        """The stage's entry point."""
+        module = {"refit": "training.refit"}.get(self.stage, f"{self.stage}.__main__")
+        return importlib.import_module(f"pipeline.{module}").main  # type: ignore[no-any-return]
 
 
 def saved(_: object, folder: Path) -> None:
@@ -55,8 +60,8 @@ def shop(*_: object, **__: object) -> Any:
     return SimpleNamespace(train=pd.DataFrame({"labels": [], "cart": [], "relevance": []}))
 
 
-def challenger(*_: object, **__: object) -> dict[str, Any]:
-    folder = Path("models/challenger")
+def bundle(*_: object, **__: object) -> dict[str, Any]:
+    folder = Path("models/bundle")
     folder.mkdir(parents=True)
     (folder / "model.json").write_text("new", encoding="utf-8")
     return {}
@@ -69,10 +74,10 @@ def proven(*_: object, **__: object) -> Any:
 LABELED = (
     ("pipeline.labeling.outcome.read_shop", nothing),
     ("pipeline.labeling.outcome.examine", nothing),
-    ("pipeline.labeling.checks.check_usable", nothing),
+    ("pipeline.labeling.audit.checks.check_usable", nothing),
 )
-READ_PLAN = ("pipeline.planning.plan.read_plan", plan)
-BUILT = (READ_PLAN, ("pipeline.deployment.release.build_challenger", challenger))
+READ_PLAN = ("pipeline.contracts.plan.read_plan", plan)
+BUILT = (READ_PLAN, ("pipeline.deployment.release.build_bundle", bundle))
 PROVED = (
     *BUILT,
     ("pipeline.deployment.release.prove", nothing),
@@ -92,21 +97,21 @@ MOMENTS = {
     ),
     "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_shop"),
     "labeling, while it validates": Interruption(
-        "labeling", "pipeline.labeling.checks.validate", LABELED
+        "labeling", "pipeline.labeling.audit.checks.validate", LABELED
     ),
     "training, while it fits": Interruption(
         "training",
         "pipeline.training.compare.read_fits",
-        (("pipeline.recommenders.tables.read_shop", shop),),
+        (("pipeline.recommenders.base.tables.read_shop", shop),),
     ),
     "training, while it saves": Interruption(
         "training",
         "",
         (
-            ("pipeline.recommenders.tables.read_shop", shop),
+            ("pipeline.recommenders.base.tables.read_shop", shop),
             ("pipeline.training.compare.read_fits", nothing),
             ("pipeline.training.compare.metrics", lambda *_: {"family": "mlp"}),
-            ("pipeline.artefacts.family", lambda _: artefacts.CANDIDATES),
+            ("pipeline.contracts.artefacts.family", lambda _: artefacts.CANDIDATES),
             ("pipeline.training.compare.shutil.copytree", saved),
             ("pipeline.training.compare.build_counting", lambda *_: Cut()),
         ),
@@ -114,8 +119,9 @@ MOMENTS = {
     "testing, while it measures": Interruption(
         "testing", "pipeline.testing.trial.Trial.run", (READ_PLAN,)
     ),
-    "deployment, while it fits": Interruption(
-        "deployment", "pipeline.deployment.release.build_challenger", (READ_PLAN,)
+    "refit, while it fits": Interruption("refit", "pipeline.recommenders.base.tables.read_shop"),
+    "deployment, while it bundles": Interruption(
+        "deployment", "pipeline.deployment.release.build_bundle", (READ_PLAN,)
     ),
     "deployment, while it proves": Interruption(
         "deployment", "pipeline.deployment.release.prove", BUILT
@@ -136,14 +142,14 @@ MOMENTS = {
 }
 
 
-def outputs(phase: Phase) -> list[Path]:
+def outputs(stage: str) -> list[Path]:
     known = [each for each in vars(artefacts).values() if isinstance(each, Artefact)]
-    paths = [each.path for each in known if each.stage == phase]
-    return [*paths, artefacts.page(phase).path, artefacts.verdict(phase).path]
+    paths = [each.path for each in known if each.stage == stage]
+    return [*paths, *(Path("reports") / stage / name for name in ("index.html", "verdict.json"))]
 
 
-def put_sentinels(phase: Phase) -> None:
-    for path in outputs(phase):
+def put_sentinels(stage: str) -> None:
+    for path in outputs(stage):
         file = path if path.suffix else path / "model.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('{"champion": "ranker"}', encoding="utf-8")
@@ -154,7 +160,7 @@ def written() -> dict[str, str]:
 
     Measured times and the challenger are no outputs: the next run writes them anew.
     """
-    passing = {Path("models/challenger/model.json"), Path("reports/deployment/latency.json")}
+    passing = {Path("models/bundle/model.json"), Path("reports/deployment/latency.json")}
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for root in ("data", "models", "reports")
@@ -178,18 +184,17 @@ def test_ctrl_c_leaves_what_the_last_run_wrote(
     values = tiny_shop.params()
     values["tracking"]["uri"] = "sqlite:////no/such/folder/mlflow.db"
     tiny_shop.write_params(shop_folder / "params.yaml", values)
-    put_sentinels(case.phase)
-    put_sentinels("testing")  # deployment reads which candidate won
+    put_sentinels(case.stage)
+    put_sentinels("testing")  # refit reads which candidate won
     tiny_shop.write_verdicts(shop_folder)
     before = written()
-    main = importlib.import_module(f"pipeline.{case.phase}.__main__").main
     for name, stand_in in case.before:
         monkeypatch.setattr(name, stand_in)
     if case.where:
         monkeypatch.setattr(case.where, interrupt)
-    assert main([]) == 130
+    assert case.main([]) == 130
     monkeypatch.undo()
     monkeypatch.chdir(shop_folder)
     assert written() == before
-    assert f"{case.phase} was interrupted" in caplog.text
+    assert f"{case.stage} was interrupted" in caplog.text
     assert "Traceback" not in caplog.text

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artefacts
+from pipeline.bundles.archive import version_of
+from pipeline.bundles.bundle import verify_bundle
+from pipeline.bundles.release_pointer import read_pointer
+from pipeline.contracts import artefacts
 from pipeline.deployment import release
-from pipeline.deployment.bundle import verify_bundle
-from pipeline.deployment.kept import version_of
-from pipeline.deployment.pointer import read_pointer
-from pipeline.releases import changes
-from pipeline.releases.place import Place
-from tests import tiny_shop
-from tests.fake_releases import write_fake
+from pipeline.serving.releases import changes
+from pipeline.serving.releases.store import Place
+from tests.support import tiny_shop
+from tests.support.fake_releases import write_fake
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 # cannot be swapped, between the two renames.
 KILLED = """
 import os, signal, sys
-from pipeline import atomic
+from pipeline.contracts import atomic
 
 statement, folder, how = sys.argv[1:]
 rename, exchange = os.rename, atomic.exchange
@@ -79,7 +79,7 @@ def test_the_champion_is_there_and_whole_and_rollback_works(
     monkeypatch.chdir(tmp_path)
     champion = artefacts.CHAMPION.path
     old = write_fake(champion, "old")
-    new = write_fake(release.CHALLENGER, "new")
+    new = write_fake(release.BUNDLE, "new")
     kill_in_the_gap(PROMOTE, str(champion), how)
     place = Place()
     expected = {"in one step": new, "in two steps": old}[how]

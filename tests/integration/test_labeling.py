@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import artefacts
 from pipeline.collection.__main__ import main as collect
+from pipeline.contracts import artefacts
 from pipeline.labeling.__main__ import main
-from pipeline.labeling.reviews import HEADER
-from tests import tiny_shop
+from pipeline.labeling.audit.reviews import HEADER
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

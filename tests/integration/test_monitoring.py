@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from pipeline import artefacts
-from pipeline.errors import ArtefactError
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.params import MonitoringParams, Params, read_params
+from pipeline.metrics.drift import bin_shares, effective_size, frozen_bins, psi
 from pipeline.monitoring import faults, report, watch
 from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, context_of
@@ -25,24 +27,14 @@ from pipeline.monitoring.quality import user_codes, values_of
 from pipeline.monitoring.replay import Replies, replay
 from pipeline.monitoring.speed import read_speed
 from pipeline.monitoring.traffic import Traffic, rolling, traffic_of, week_numbers
-from pipeline.params import MonitoringParams, Params, read_params
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
-from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
-from pipeline.telemetry.metrics import SECONDS
-from pipeline.testing.signals import (
-    INPUTS,
-    OUTPUTS,
-    bin_shares,
-    effective_size,
-    frozen_bins,
-    input_signals,
-    output_signals,
-    psi,
-)
-from tests import tiny_shop
+from pipeline.serving.observability.metrics import SECONDS
+from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.baskets import basket_of, with_baskets
 from pipeline.collection.months import count_baskets
 from pipeline.collection.rules import tagged_events
-from pipeline.engine import connect, fetch
+from pipeline.contracts.baskets import basket_of, with_baskets
+from pipeline.contracts.params import Params, read_params
 from pipeline.event_store.store import SOURCE, StoredEvent
-from pipeline.labeling.baskets import basket_lines, baskets_of
-from pipeline.params import Params, read_params
+from pipeline.labeling.examples.baskets import basket_lines, baskets_of
 from pipeline.planning.history import read_history
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.shelf.histories import RequestBuilder
-from pipeline.shelf.overlay import Overlay
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.runtime.sql_engine import connect, fetch
+from pipeline.serving.user_state.recent_events import Overlay
+from pipeline.serving.user_state.request_builder import RequestBuilder
 from pipeline.sources import Source
-from tests import tiny_shop
-from tests.weekly_shop import labeling
+from tests.support import tiny_shop
+from tests.support.weekly_shop import labeling
 
 ZONE = ZoneInfo("America/New_York")
 ITEMS = ("milk", "tea")

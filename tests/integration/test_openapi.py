@@ -8,11 +8,11 @@ import jsonschema
 import pytest
 from starlette.routing import Route
 
-from pipeline.serving.app import build_app
-from pipeline.serving.examples import JSON, PLACE
-from pipeline.serving.openapi import document
-from tests.fake_bundle import serving_params
-from tests.recorded import record
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.examples import JSON, PLACE
+from pipeline.serving.api.openapi import document
+from tests.support.fake_bundle import serving_params
+from tests.support.recorded import record
 
 DOCUMENT = document(serving_params())
 OPERATIONS = [
@@ -26,7 +26,7 @@ NOT_TOLD = {"/docs.json", "/assets/{version}/{name}", "/admin/model", "/admin/ke
 
 def test_the_recorded_answers_are_what_is_answered_now(tmp_path: Path) -> None:
     recorded = json.loads(PLACE.read_text(encoding="utf-8"))
-    assert record(tmp_path) == recorded, "renew them: python -m tests.recorded"
+    assert record(tmp_path) == recorded, "renew them: python -m tests.support.recorded"
 
 
 def test_every_route_is_in_the_document() -> None:
@@ -48,7 +48,9 @@ def test_every_json_answer_has_a_real_example(
         assert "examples" in operation["requestBody"]["content"][JSON]
     for status, response in operation["responses"].items():
         if status < "300" and JSON in response["content"]:
-            assert "examples" in response["content"][JSON], "add it to CALLS in tests/recorded.py"
+            assert "examples" in response["content"][JSON], (
+                "add it to CALLS in tests/support/recorded.py"
+            )
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.heavy_shopper import GUEST, guest_events
-from pipeline import artefacts
+from pipeline.contracts import artefacts
+from pipeline.contracts.plan import read_plan
 from pipeline.planning.__main__ import main
-from pipeline.planning.plan import read_plan
-from tests import tiny_shop
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

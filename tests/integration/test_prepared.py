@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_service import FakeService, fake_service
+from tests.support.fake_service import FakeService, fake_service
 
 EVENT = {"user_id": "ann", "item_id": "tea", "event_type": "view"}
 ASK = {"user_id": "ann"}

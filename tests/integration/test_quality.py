@@ -8,13 +8,13 @@ import pytest
 from benchmarks.peers.moment import read_moment, with_validation
 from benchmarks.peers.run import measure
 from pipeline.collection.__main__ import main as collect
-from pipeline.errors import DataQualityError
+from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.params import Params, read_params
+from pipeline.contracts.schemas import PROTOCOLS
 from pipeline.labeling.__main__ import main as label
-from pipeline.params import Params, read_params
 from pipeline.planning.__main__ import main as plan
-from pipeline.schemas import PROTOCOLS
 from pipeline.testing.protocols import TITLES
-from tests import tiny_shop
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.served import Http, act, ids, recommend, send
+from tests.support.served import Http, act, ids, recommend, send
 
 ALL = ["milk", "bread", "jam", "coffee", "tea"]
 

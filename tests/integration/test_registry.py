@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.deployment.process import BUNDLE, RELEASES_FOLDER
-from pipeline.params import read_params
-from pipeline.releases.place import Place
+from pipeline.contracts.params import read_params
 from pipeline.serving.__main__ import main
-from tests import tiny_shop
-from tests.fake_releases import fake_place, write_fake
+from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER
+from pipeline.serving.releases.store import Place
+from tests.support import tiny_shop
+from tests.support.fake_releases import fake_place, write_fake
 
 pytestmark = pytest.mark.slow
 

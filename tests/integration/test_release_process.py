@@ -9,17 +9,17 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.deployment.process import RunningService, running_service
-from pipeline.releases.commands import promote, rollback
-from pipeline.releases.place import Place
-from tests.fake_releases import write_fake
+from pipeline.serving.commands import promote, rollback
+from pipeline.serving.process import RunningService, running_service
+from pipeline.serving.releases.store import Place
+from tests.support.fake_releases import write_fake
 
 # Python runs this at start: the service then loads the tests' bundles, without a model.
 SITE = """
 import os
 if "EVERGREEN_RELEASES" in os.environ:
     from pipeline.deployment import bundle
-    from tests.fake_releases import load_fake
+    from tests.support.fake_releases import load_fake
     bundle.load_bundle = load_fake
 """
 TIMEOUT = httpx.Timeout(60.0)

@@ -16,26 +16,27 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from pipeline.deployment.kept import version_of
-from pipeline.deployment.pointer import POINTER, read_pointer
+from pipeline.bundles.archive import version_of
+from pipeline.bundles.release_pointer import POINTER, read_pointer
+from pipeline.contracts.params import CanaryParams
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.event_store.tables import SHADOW_ANSWERS
-from pipeline.params import CanaryParams
-from pipeline.releases import changes, running
-from pipeline.releases import watch as watch_module
-from pipeline.releases.commands import canary as canary_command
-from pipeline.releases.commands import compare, promote, releases, rollback
-from pipeline.releases.commands import shadow as shadow_command
-from pipeline.releases.place import Place
-from pipeline.releases.watch import Watcher, first_bundle
-from pipeline.serving.app import Backend, build_app
-from pipeline.shelf.availability import ItemAvailability
-from pipeline.shelf.payloads import RecommendRequest
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import AS_OF, serving_params
-from tests.fake_releases import fake_place, load_fake, write_fake
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
+from pipeline.serving.commands import canary as canary_command
+from pipeline.serving.commands import compare, promote, releases, rollback
+from pipeline.serving.commands import shadow as shadow_command
+from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.payloads import RecommendRequest
+from pipeline.serving.releases import changes, running
+from pipeline.serving.releases import watch as watch_module
+from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.watch import Watcher, first_bundle
+from pipeline.serving.reranking.availability import ItemAvailability
+from tests.support.fake_bundle import AS_OF, serving_params
+from tests.support.fake_releases import fake_place, load_fake, write_fake
 
 RULES = CanaryParams(minimum_requests=60, false_stop_probability=0.01, maximum_slowdown=1.5)
 
@@ -55,12 +56,12 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What a canary is timed with: the tests' machine may be as slow as it likes."""
     made = Clock()
-    monkeypatch.setattr("pipeline.releases.trial.time", made)
+    monkeypatch.setattr("pipeline.serving.releases.canary.time", made)
 
     def wait(seconds: float) -> None:
         made.now += seconds
 
-    monkeypatch.setattr("tests.fake_releases.sleep", wait)
+    monkeypatch.setattr("tests.support.fake_releases.sleep", wait)
     return made
 
 

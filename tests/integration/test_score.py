@@ -11,20 +11,20 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.deployment.kept import version_of
-from pipeline.deployment.process import BUNDLE, EVENT_STORE, RELEASES_FOLDER
+from pipeline.bundles.archive import version_of
 from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.recommenders.requests import Requests
-from pipeline.releases import changes
+from pipeline.recommenders.base.requests import Requests
 from pipeline.serving.__main__ import main
-from pipeline.serving.score import PART
-from pipeline.shelf.payloads import RecommendRequest
-from tests.fake_bundle import AS_OF, FakeBundle
-from tests.fake_releases import fake_place, load_fake, write_fake
-from tests.served import Http, act, recommend, send
-from tests.tiny_shop import PROJECT
+from pipeline.serving.commands.score import PART
+from pipeline.serving.environment import BUNDLE, EVENT_STORE, RELEASES_FOLDER
+from pipeline.serving.payloads import RecommendRequest
+from pipeline.serving.releases import changes
+from tests.support.fake_bundle import AS_OF, FakeBundle
+from tests.support.fake_releases import fake_place, load_fake, write_fake
+from tests.support.served import Http, act, recommend, send
+from tests.support.tiny_shop import PROJECT
 from tests.unit.event_store.rows import event
 
 AT = (AS_OF + timedelta(days=1)).isoformat()
@@ -35,7 +35,7 @@ def score(
     tmp_path: Path, path: Path, bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., int]:
     """Score the users of a text file into out.parquet."""
-    monkeypatch.setattr("pipeline.deployment.bundle.load_bundle", lambda _: bundle)
+    monkeypatch.setattr("pipeline.bundles.bundle.load_bundle", lambda _: bundle)
     monkeypatch.setenv(EVENT_STORE, f"sqlite:///{path}")
     (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -82,7 +82,7 @@ def test_the_version_that_answers_scores_after_a_rollback_too(
         loaded.append(path)
         return load_fake(path)
 
-    monkeypatch.setattr("pipeline.deployment.bundle.load_bundle", load)
+    monkeypatch.setattr("pipeline.bundles.bundle.load_bundle", load)
     monkeypatch.setenv(BUNDLE, str(place.deployed))
     monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
     assert score("ann") == 0

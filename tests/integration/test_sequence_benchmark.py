@@ -10,8 +10,8 @@ import pytest
 from benchmarks import machine, sequence
 from benchmarks.sequence_events import SHAPES, Shape, core, leave_one_out, read_events, synthetic
 from benchmarks.sequence_events import temporal as temporal_split
-from pipeline.errors import SourceError
-from pipeline.recommenders.recommender import Ranked
+from pipeline.contracts.errors import SourceError
+from pipeline.recommenders.base.recommender import Ranked
 
 
 def events(lists: dict[str, str]) -> pd.DataFrame:

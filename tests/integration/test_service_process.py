@@ -16,14 +16,15 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.deployment.process import absolute_store, check_port, free_port, running_service
-from pipeline.errors import DeploymentError
+from pipeline.contracts.errors import DeploymentError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.__main__ import main
 from pipeline.serving.client import Client
-from pipeline.shelf.payloads import Event, RecommendRequest
-from tests.fake_bundle import AS_OF
-from tests.fake_service import FAKE
+from pipeline.serving.environment import absolute_store
+from pipeline.serving.payloads import Event, RecommendRequest
+from pipeline.serving.process import check_port, free_port, running_service
+from tests.support.fake_bundle import AS_OF
+from tests.support.fake_service import FAKE
 
 
 @pytest.fixture

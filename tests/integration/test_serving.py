@@ -12,20 +12,29 @@ import httpx
 import numpy as np
 import pytest
 
-from pipeline.errors import RequestError
+from pipeline.contracts.errors import RequestError
 from pipeline.event_store.store import EventStore
-from pipeline.serving.app import build_app
+from pipeline.serving.api.app import build_app
 from pipeline.serving.client import Client, ServiceError, bodies
-from pipeline.shelf.payloads import (
+from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.payloads import (
     Event,
     EventsAnswer,
     RecommendAnswer,
     RecommendRequest,
     parse_events,
 )
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import AS_OF, FakeBundle, serving_params
-from tests.served import Http, act, assert_problem, ids, open_http, predictions, recommend, send
+from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
+from tests.support.served import (
+    Http,
+    act,
+    assert_problem,
+    ids,
+    open_http,
+    predictions,
+    recommend,
+    send,
+)
 
 DAY_LATER = (AS_OF + timedelta(days=1)).isoformat()
 

@@ -11,13 +11,13 @@ import pytest
 
 from pipeline.event_store.errors import StoreError
 from pipeline.event_store.store import EventStore
-from pipeline.shelf import common
-from pipeline.shelf.availability import ItemAvailability
-from pipeline.shelf.common import OVERLAP
-from pipeline.shelf.payloads import Event, RecommendRequest
-from pipeline.shelf.shelf import Shelf
-from tests.fake_bundle import FakeBundle, serving_params
-from tests.served import eventually
+from pipeline.serving.engine import shared_state
+from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.shared_state import OVERLAP
+from pipeline.serving.payloads import Event, RecommendRequest
+from pipeline.serving.reranking.availability import ItemAvailability
+from tests.support.fake_bundle import FakeBundle, serving_params
+from tests.support.served import eventually
 from tests.unit.event_store.rows import event
 
 NEVER = 3_600.0
@@ -30,7 +30,7 @@ def start(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., S
 
     def started(seconds: float = NEVER) -> Shelf:
         often = {"follow_seconds": seconds, "look_seconds": seconds}
-        monkeypatch.setattr(common.Common.__init__, "__kwdefaults__", often)
+        monkeypatch.setattr(shared_state.Common.__init__, "__kwdefaults__", often)
         bundle: Any = FakeBundle()
         shelves.append(Shelf(bundle, EventStore(url, lock_seconds=5), serving_params()))
         return shelves[-1]

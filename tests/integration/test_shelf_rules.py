@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from pipeline.serving.client import Client
-from pipeline.shelf.availability import ItemAvailability
-from tests.fake_bundle import FakeBundle
-from tests.served import Http, act, assert_problem, ids, predictions, recommend, send
+from pipeline.serving.reranking.availability import ItemAvailability
+from tests.support.fake_bundle import FakeBundle
+from tests.support.served import Http, act, assert_problem, ids, predictions, recommend, send
 
 
 def offer(http: Http, **available: bool) -> httpx.Response:

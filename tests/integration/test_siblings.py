@@ -12,10 +12,10 @@ from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.client import Client, ServiceError
-from pipeline.shelf.batch import MAXIMUM_USERS, PART, BatchRequest
-from pipeline.shelf.payloads import RecommendRequest
-from tests.fake_bundle import AS_OF, FakeBundle
-from tests.served import Http, act, assert_problem, ids, predictions, recommend, send
+from pipeline.serving.engine.batch import MAXIMUM_USERS, PART, BatchRequest
+from pipeline.serving.payloads import RecommendRequest
+from tests.support.fake_bundle import AS_OF, FakeBundle
+from tests.support.served import Http, act, assert_problem, ids, predictions, recommend, send
 
 AT = AS_OF.isoformat()
 

@@ -9,16 +9,17 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from pipeline.artefacts import write_verdict
+from pipeline.contracts.artefacts import write_verdict
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.store import EventStore
-from pipeline.serving.app import Backend, build_app
-from pipeline.shelf.payloads import ErrorAnswer
-from pipeline.shelf.shelf import Shelf
-from pipeline.storefront.gate import is_open
-from pipeline.storefront.pages import ASSETS
-from pipeline.verdicts import Evidence, Verdict
-from tests.fake_bundle import FakeBundle, serving_params
-from tests.served import Direct
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
+from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.payloads import ErrorAnswer
+from pipeline.serving.storefront.gate import is_open
+from pipeline.serving.storefront.pages import ASSETS
+from tests.support.fake_bundle import FakeBundle, serving_params
+from tests.support.served import Direct
 
 READS = (
     "/",

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.artefacts import write_verdict
+from pipeline.contracts.artefacts import write_verdict
+from pipeline.contracts.verdicts import Verdict
 from pipeline.event_store.store import EventStore
-from pipeline.serving.app import Backend, build_app
-from pipeline.serving.openapi import document
-from pipeline.shelf.shelf import Shelf
-from pipeline.verdicts import Verdict
-from tests.fake_bundle import AS_OF, FakeBundle, serving_params
-from tests.live import listening
+from pipeline.serving.api.app import build_app
+from pipeline.serving.api.backend import Backend
+from pipeline.serving.api.openapi import document
+from pipeline.serving.engine.engine import Shelf
+from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
+from tests.support.live import listening
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route

@@ -17,13 +17,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Receive, Scope, Send
 
-from pipeline.access.routes import NEEDS, PROBES, label
-from pipeline.telemetry.current import CURRENT
-from pipeline.telemetry.logs import JsonFormatter, TextFormatter
-from pipeline.telemetry.observed import Observed
-from pipeline.telemetry.pseudonyms import Pseudonyms
-from pipeline.telemetry.tracing import Tracing, tracing_from
-from tests.fake_service import FakeService, fake_service
+from pipeline.serving.observability.current import CURRENT
+from pipeline.serving.observability.logs import JsonFormatter, TextFormatter
+from pipeline.serving.observability.observed import Observed
+from pipeline.serving.observability.pseudonyms import Pseudonyms
+from pipeline.serving.observability.tracing import Tracing, tracing_from
+from pipeline.serving.security.routes import NEEDS, PROBES, label
+from tests.support.fake_service import FakeService, fake_service
 
 SECRET = "c0ffee-recognisable-shopper"
 GIVEN = "0af7651916cd43dd8448eb211c80319c"

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import artefacts
 from pipeline.collection.__main__ import main as collect
-from pipeline.families.__main__ import main as fit_family
-from pipeline.families.names import BASELINES
+from pipeline.contracts import artefacts
 from pipeline.labeling.__main__ import main as label
 from pipeline.planning.__main__ import main as plan
+from pipeline.recommenders.names import BASELINES
 from pipeline.testing.__main__ import main as measure
 from pipeline.testing.protocols import KNOWN, ROLLING, TITLES, WITHOUT_CONTEXT
 from pipeline.training.__main__ import main as compare
-from tests import tiny_shop
+from pipeline.training.fit.__main__ import main as fit_family
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +222,7 @@ def test_ctrl_c_in_training_leaves_the_candidates_as_they_were(
         (path / "model.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.recommenders.saved.GraphRecommender.save", half)
+    monkeypatch.setattr("pipeline.recommenders.base.saved.GraphRecommender.save", half)
     family = artefacts.family("mlp").path
     before, verdict = digest(CANDIDATES), (TRAINING / "verdict.json").read_bytes()
     model = digest(family)
@@ -237,7 +237,7 @@ def test_ctrl_c_in_training_leaves_the_candidates_as_they_were(
 def test_training_that_was_interrupted_resumes_to_the_same_numbers(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.families.ranker import fitting
+    from pipeline.recommenders.ranker import fitting
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -285,9 +285,9 @@ def test_a_damaged_candidate_stops_testing(copy: Path, caplog: pytest.LogCapture
 
 
 def test_scores_of_a_saved_candidate_are_finite_over_the_test_window(tested: Path) -> None:
-    from pipeline.params import read_params
-    from pipeline.recommenders.saved import load_recommender
-    from pipeline.recommenders.tables import read_examples, read_shop
+    from pipeline.contracts.params import read_params
+    from pipeline.recommenders.base.saved import load_recommender
+    from pipeline.recommenders.base.tables import read_examples, read_shop
 
     params = read_params()
     shop = read_shop(params.shop, params.shop.windows().as_of, learn_from=("train",))

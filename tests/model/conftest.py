@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.candidates import build_counting, fit_family
-from pipeline.families.family import FittedFamily
-from pipeline.families.names import BASELINES
-from pipeline.params import Params
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import Shop, build_shop
-from pipeline.recommenders.vocabulary import Ints
-from tests import tiny_shop
+from pipeline.contracts.params import Params
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.vocabulary import Ints
+from pipeline.recommenders.fitting.family import FittedFamily
+from pipeline.recommenders.names import BASELINES
+from pipeline.training.fit.candidates import build_counting, fit_family
+from tests.support import tiny_shop
 
 TRAIN_WEEKS, VALIDATION_WEEKS, TEST_WEEKS = range(6, 14), range(14, 18), range(18, 22)
 WINDOW_WEEKS = 4

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.baselines import ContextualGraph
-from pipeline.recommenders.graph import read_batch, tensors_of
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.requests import Requests, build_requests, withhold_context
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.graph import read_batch, tensors_of
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.requests import Requests, build_requests, withhold_context
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.baselines.frequency import ContextualGraph
 from tests.model.conftest import World
 
 VOCABULARY = Vocabulary(("beer", "bread", "milk"))

@@ -10,28 +10,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.diagnosis.diagnose import Inputs, diagnose
-from pipeline.families import report
-from pipeline.families.candidates import build_counting, fit_family
-from pipeline.families.family import FittedFamily
-from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.families.ranker.features import GROUPS, NAMES
-from pipeline.families.ranker.network import build_network
-from pipeline.families.ranker.own_fit import Lists, best_hits, moments_of, scorer
-from pipeline.families.ranker.probe import activity, feature_aucs, loss_left_by_heart
-from pipeline.labeling.review_ids import review_id
-from pipeline.params import RankerParams
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.requests import attribute_codes
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import Shop, requests_of
+from pipeline.contracts.params import RankerParams
+from pipeline.contracts.review_ids import review_id
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.shop import Shop, requests_of
+from pipeline.recommenders.fitting.family import FittedFamily
+from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.features import GROUPS, NAMES
+from pipeline.recommenders.ranker.network import build_network
+from pipeline.recommenders.ranker.probe import activity, feature_aucs, loss_left_by_heart
+from pipeline.recommenders.ranker.repeat_fit import Lists, best_hits, moments_of, scorer
+from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
 from pipeline.testing.evaluate import evaluate
 from pipeline.testing.examine import suspects
 from pipeline.testing.foresight import foresee, state_difference
 from pipeline.testing.gather import Tables, judge, seen
-from tests import tiny_shop
+from pipeline.training.fit import report
+from pipeline.training.fit.candidates import build_counting, fit_family
 from tests.model.conftest import FittedCandidates, World, monday
-from tests.planted import with_labels
+from tests.support import tiny_shop
+from tests.support.planted import with_labels
 
 pytestmark = pytest.mark.slow
 
@@ -197,7 +197,7 @@ def test_item_state_of_a_later_day_is_a_leak(
     world: World, sound: Inputs, fitted: FittedCandidates
 ) -> None:
     """The graph as of the end of the test window, under the description of the day before it."""
-    from pipeline.families.family import family_of
+    from pipeline.recommenders.registry import family_of
 
     model, families = fitted.recommenders["mlp"], world.params.families
     later = replace(world.later, vocabulary=world.shop.vocabulary)
@@ -221,7 +221,7 @@ def test_a_label_in_what_features_are_made_of_is_a_leak(
     def leaky(examples: pd.DataFrame, *more: Any) -> Any:
         return with_labels(requests_of(examples, *more), examples, world.shop.vocabulary)
 
-    monkeypatch.setattr("pipeline.recommenders.shop.requests_of", leaky)
+    monkeypatch.setattr("pipeline.recommenders.base.shop.requests_of", leaky)
     extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
     examples = world.shop.validation
     pairs = own_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
@@ -303,7 +303,7 @@ def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: OwnPairs)
 def test_half_of_the_users_are_asked_with_their_own_pairs(
     world: World, fitted: FittedCandidates, pairs: OwnPairs
 ) -> None:
-    from pipeline.families.ranker.own_fit import OwnValidation
+    from pipeline.recommenders.ranker.repeat_fit import OwnValidation
 
     user = np.unique(world.shop.validation["user_id"].to_numpy(dtype=object), return_inverse=True)
     n_true = world.shop.validation["labels"].map(len).to_numpy()

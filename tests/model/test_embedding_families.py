@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.bags import UNKNOWN, BagGraph
-from pipeline.families.candidates import fit_family, quality_on_validation, refit
-from pipeline.families.family import FittedFamily, family_of, validation_opens
-from pipeline.families.fit import clear_checkpoints
-from pipeline.families.names import BAGS
-from pipeline.params import PARAMS_PATH, read_params
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.requests import Requests, build_requests
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.shop import Shop
-from tests import tiny_shop
+from pipeline.contracts.params import PARAMS_PATH, read_params
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.requests import Requests, build_requests
+from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
+from pipeline.recommenders.fitting.fit import clear_checkpoints
+from pipeline.recommenders.names import BAGS
+from pipeline.recommenders.registry import family_of
+from pipeline.recommenders.vectors.bags import UNKNOWN, BagGraph
+from pipeline.training.fit.candidates import fit_family, quality_on_validation, refit
 from tests.model import two_groups
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -8,18 +8,18 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.deletion import fall
-from pipeline.families.names import BASELINES
-from pipeline.families.ranker.explain import TOLD_APART, group_contributions
-from pipeline.families.ranker.features import GROUPS, NAMES, last_ages
-from pipeline.families.ranker.graph import OWN_GROUPS, OWNERS
-from pipeline.families.ranker.network import mean_score
-from pipeline.recommenders.graph import read_batch, tensors_of
-from pipeline.recommenders.recommender import Explanations, Recommendations
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.shelf.catalogue import Catalogue, build_catalogue
-from pipeline.shelf.reasons import Reason, Reasons
-from tests import tiny_shop
+from pipeline.recommenders.base.graph import read_batch, tensors_of
+from pipeline.recommenders.base.recommender import Explanations, Recommendations
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.names import BASELINES
+from pipeline.recommenders.ranker.explain import TOLD_APART, group_contributions
+from pipeline.recommenders.ranker.features import GROUPS, NAMES, last_ages
+from pipeline.recommenders.ranker.graph import OWN_GROUPS, OWNERS
+from pipeline.recommenders.ranker.network import mean_score
+from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
+from pipeline.serving.explanations.reasons import Reason, Reasons
 from tests.model.conftest import FittedCandidates, World, monday
+from tests.support import tiny_shop
 
 REPEAT, EXPLORE = 0, 1
 K = 8

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.ranker.features import GROUPS, N_FEATURES, NAMES, last_ages
-from pipeline.recommenders.graph import Batch, read_batch, tensors_of
-from pipeline.recommenders.saved import GraphRecommender
-from tests import tiny_shop
+from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.ranker.features import GROUPS, N_FEATURES, NAMES, last_ages
 from tests.model.conftest import World, monday
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.diagnosis.finding import Finding
-from pipeline.diagnosis.leak import Clues, leak
-from pipeline.families.candidates import build_counting
-from pipeline.recommenders import histories, items, requests
-from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.recommender import Recommender
-from pipeline.recommenders.requests import attribute_codes
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.shop import requests_of
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.recommenders.wall_clock import DAY
+from pipeline.recommenders.base import histories, items, requests
+from pipeline.recommenders.base.histories import Histories, build_histories
+from pipeline.recommenders.base.recommender import Recommender
+from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.base.wall_clock import DAY
 from pipeline.testing import foresight, gather
+from pipeline.testing.diagnosis.finding import Finding
+from pipeline.testing.diagnosis.leak import Clues, leak
 from pipeline.testing.foresight import foresee, known_before
 from pipeline.testing.gather import Tables
-from tests import tiny_shop
+from pipeline.training.fit.candidates import build_counting
 from tests.model.conftest import World, monday
-from tests.planted import with_labels
+from tests.support import tiny_shop
+from tests.support.planted import with_labels
 
 FIRST = {"protocol": "first_basket"}
 

@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.peers.peer import Peer, popularity_of
 from pipeline.testing.measure import Questions, values_of
-from tests import tiny_shop
 from tests.model.conftest import World
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.peers
 

@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.errors import TrainingError
-from pipeline.families.candidates import (
+from pipeline.contracts.errors import TrainingError
+from pipeline.contracts.params import Params
+from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.names import BASELINES, HISTORY_ENCODERS
+from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.explore import SIGNALS
+from pipeline.recommenders.ranker.explore_fit import explore_loss
+from pipeline.recommenders.ranker.features import NAMES
+from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
+from pipeline.recommenders.ranker.network import build_network, inputs_of
+from pipeline.recommenders.ranker.repeat_fit import Lists, list_loss, moments_of
+from pipeline.training.fit.candidates import (
     baselines_on_validation,
     quality,
     quality_on_validation,
     refit,
 )
-from pipeline.families.names import BASELINES, HISTORY_ENCODERS
-from pipeline.families.ranker.examples import Labels, OwnPairs, extractor, own_pairs
-from pipeline.families.ranker.explore import SIGNALS
-from pipeline.families.ranker.explore_fit import explore_loss
-from pipeline.families.ranker.features import NAMES
-from pipeline.families.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.families.ranker.network import build_network, inputs_of
-from pipeline.families.ranker.own_fit import Lists, list_loss, moments_of
-from pipeline.params import Params
-from pipeline.recommenders.graph import Batch, read_batch, tensors_of
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.vocabulary import Vocabulary
-from tests import tiny_shop
 from tests.model.conftest import FittedCandidates, World, fit_in, monday
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

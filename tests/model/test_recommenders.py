@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.errors import BundleError, RequestError
-from pipeline.families.names import BAGS, BASELINES, FAMILIES
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.onnx_graph import GRAPH, export_onnx, load_onnx
-from pipeline.recommenders.recommender import Ranked, Recommendations
-from pipeline.recommenders.requests import Requests, build_requests
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
-from tests import tiny_shop
+from pipeline.contracts.errors import BundleError, RequestError
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Ranked, Recommendations
+from pipeline.recommenders.base.requests import Requests, build_requests
+from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.names import BAGS, BASELINES, FAMILIES
+from pipeline.recommenders.onnx.graph import GRAPH, export_onnx, load_onnx
 from tests.model.conftest import FittedCandidates, World, make_shop, monday
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.families.losses import listwise_softmax
-from pipeline.families.ranker.network import build_network
-from pipeline.params import Params, RankerParams
-from tests import tiny_shop
+from pipeline.contracts.params import Params, RankerParams
+from pipeline.recommenders.fitting.losses import listwise_softmax
+from pipeline.recommenders.ranker.network import build_network
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,13 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from pipeline.families.candidates import fit_family, quality
-from pipeline.families.sasrec import (
+from pipeline.contracts.params import FamiliesParams, Params, SasrecParams
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import Requests, build_requests
+from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
+from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.sequence.sasrec import (
     Negatives,
     SasrecFamily,
     build_network,
@@ -20,15 +25,10 @@ from pipeline.families.sasrec import (
     loss_of,
     with_negatives,
 )
-from pipeline.families.self_attention import SequenceNetwork
-from pipeline.families.sequences import Windows, item_codes, sequences_of
-from pipeline.params import FamiliesParams, Params, SasrecParams
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests, build_requests
-from pipeline.recommenders.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.shop import Shop, build_shop
-from tests import tiny_shop
+from pipeline.recommenders.sequence.self_attention import SequenceNetwork
+from pipeline.recommenders.sequence.sequences import Windows, item_codes, sequences_of
+from pipeline.training.fit.candidates import fit_family, quality
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.baselines import DecayGraph, TifuGraph, build_baseline
 from pipeline.planning.counting import Counting, personal_lists, requests_between
 from pipeline.planning.history import build_history
-from pipeline.recommenders.histories import Histories, build_histories
-from pipeline.recommenders.onnx_graph import GRAPH, export_onnx, load_onnx
-from pipeline.recommenders.requests import Requests, build_requests
-from pipeline.recommenders.saved import GraphRecommender
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import Histories, build_histories
+from pipeline.recommenders.base.requests import Requests, build_requests
+from pipeline.recommenders.base.saved import GraphRecommender
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.baselines.frequency import DecayGraph, TifuGraph, build_baseline
+from pipeline.recommenders.onnx.graph import GRAPH, export_onnx, load_onnx
 from tests.model.conftest import World
 
 NOW = pd.Timestamp("2024-06-01", tz="UTC")

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.families.ranker.blocks import Block, assembled
-from pipeline.families.ranker.promotions import Offers, offer_features, price_features
-from pipeline.families.ranker.trips import TRIP_NAMES, trip_features
-from pipeline.recommenders.graph import Batch, read_batch, tensors_of
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.items import OfferWeeks
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.items import OfferWeeks
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.recommenders.ranker.blocks import Block, assembled
+from pipeline.recommenders.ranker.promotions import Offers, offer_features, price_features
+from pipeline.recommenders.ranker.trips import TRIP_NAMES, trip_features
 
 pytestmark = pytest.mark.slow
 

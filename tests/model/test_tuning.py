@@ -6,11 +6,11 @@ from typing import Any
 import optuna
 import pytest
 
-from pipeline.errors import TrainingError
-from pipeline.params import read_params
-from pipeline.tuning import outcome, search
-from tests import tiny_shop
+from pipeline.contracts.errors import TrainingError
+from pipeline.contracts.params import read_params
+from pipeline.training.search import outcome, search
 from tests.model.conftest import World
+from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.params import PARAMS_PATH, FamiliesParams, read_params
-from pipeline.recommenders.shop import Shop, build_shop
-from tests import tiny_shop
+from pipeline.contracts.params import PARAMS_PATH, FamiliesParams, read_params
+from pipeline.recommenders.base.shop import Shop, build_shop
+from tests.support import tiny_shop
 
 N_USERS, N_ITEMS, N_DAYS = 48, 12, 60
 BASKET = 3

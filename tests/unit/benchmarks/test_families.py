@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.families import METRICS, compared, page
-from pipeline.params import Params, read_params
-from tests.tiny_shop import PROJECT
+from pipeline.contracts.params import Params, read_params
+from tests.support.tiny_shop import PROJECT
 
 USERS = np.repeat(np.arange(20.0), 3)
 COST = {"fit_seconds": 12.0, "rolling_seconds": 3.0, "peak_gib": 2.0}

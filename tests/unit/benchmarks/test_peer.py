@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.peers.peer import Peer, baskets_of, best, counts_of, lists_by_score
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import Questions
 
 VOCABULARY = Vocabulary(("a", "b", "c", "d"))  # indices 1 to 4

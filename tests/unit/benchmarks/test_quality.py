@@ -8,8 +8,8 @@ from benchmarks.peers.compare import CLAIMED, PAIRED
 from benchmarks.peers.methods import COUNTING, fit_method, method_names
 from benchmarks.peers.results import read_cell, summarise, with_earlier
 from benchmarks.peers.table import quality_page
-from pipeline.errors import TrainingError
-from pipeline.params import read_params
+from pipeline.contracts.errors import TrainingError
+from pipeline.contracts.params import read_params
 from pipeline.testing.protocols import KNOWN, TITLES
 
 METRICS = (*PAIRED, "repeat_recall@10", "explore_recall@10", "explore_slots_recall@10")

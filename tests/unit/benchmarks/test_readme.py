@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import readme
-from pipeline import artefacts, gates
-from pipeline.verdicts import PHASES, Evidence, Verdict
+from pipeline.contracts import artefacts
+from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
+from pipeline.runtime import gates
 
 REACHED = Evidence(name="recall@10", value=0.15, bound=0.14, holds=True)
 UNDERFIT = Evidence(name="underfit", value=0.0129, bound=0.01, holds=False, gates=False)

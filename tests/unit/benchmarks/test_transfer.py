@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.transfer import FRACTIONS, WAYS, Exam, fit_head, params_for, slice_of, summary
-from pipeline.families.ranker.explore import ExploreHead
-from pipeline.families.ranker.explore_fit import EXPLORE_VALIDATION
-from pipeline.families.ranker.transfer import FINE_PACE, learned_with, start_from, vectors_of
-from pipeline.params import FamiliesParams
-from pipeline.recommenders.shop import Shop
-from pipeline.testing.statistics import Bootstrap
+from pipeline.contracts.params import FamiliesParams
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.ranker.explore import ExploreHead
+from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION
+from pipeline.recommenders.ranker.transfer import FINE_PACE, learned_with, start_from, vectors_of
 from tests.model import two_groups
 
 

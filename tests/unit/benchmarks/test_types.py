@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from benchmarks.peers.types import first_types, item_types, type_answers, type_questions
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import Answers, Questions, values_of
 
 # Codes: milk 1, product beet 2, tea 3; beet has no type.

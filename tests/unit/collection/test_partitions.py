@@ -10,7 +10,7 @@ import ibis
 import pytest
 
 from pipeline.collection.partitions import content_hashes, months_between, with_partition
-from pipeline.params import ShopParams, read_params
+from pipeline.contracts.params import ShopParams, read_params
 
 ROOT = Path(__file__).parents[3]
 ENDS = datetime(2017, 4, 1, 4, tzinfo=UTC)  # midnight in New York

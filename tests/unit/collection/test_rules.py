@@ -9,9 +9,9 @@ from typing import Any
 import ibis
 import pytest
 
-from pipeline import schemas
 from pipeline.collection.rules import EVENT_RULES, tagged_events, tagged_offers
-from pipeline.params import CollectionParams, read_params
+from pipeline.contracts import schemas
+from pipeline.contracts.params import CollectionParams, read_params
 
 ROOT = Path(__file__).parents[3]
 NOON = datetime(2017, 3, 1, 12)

@@ -8,12 +8,12 @@ from typing import Any
 import ibis
 import pytest
 
-from pipeline import schemas
 from pipeline.collection.rules import tagged_offers
 from pipeline.collection.stores import MERGED, UNKNOWN, with_store_shares
-from pipeline.engine import materialise
-from pipeline.params import read_params
-from tests.tiny_shop import PROJECT
+from pipeline.contracts import schemas
+from pipeline.contracts.params import read_params
+from pipeline.runtime.sql_engine import materialise
+from tests.support.tiny_shop import PROJECT
 
 JANUARY, FEBRUARY = datetime(2024, 1, 1), datetime(2024, 2, 1)
 

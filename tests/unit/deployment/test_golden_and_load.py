@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.contracts.params import read_params
 from pipeline.deployment import release
 from pipeline.deployment.golden import compare_golden
-from pipeline.deployment.load import LoadResult, put_load
-from pipeline.params import read_params
+from pipeline.serving.load_test import LoadResult, put_load
 
 ANSWER = {"items": [{"item_id": "milk", "slot": "repeat", "score": 2.0}]}
 

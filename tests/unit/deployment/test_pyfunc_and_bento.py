@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.artefacts import write_json
+from pipeline.bundles.pyfunc import PyfuncModel
+from pipeline.contracts.artefacts import write_json
+from pipeline.contracts.errors import DeploymentError, RequestError
 from pipeline.deployment import bento
 from pipeline.deployment.bento import build_bento
 from pipeline.deployment.golden import UNKNOWN_USER, golden_requests
-from pipeline.deployment.pyfunc import PyfuncModel
-from pipeline.errors import DeploymentError, RequestError
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import Requests
-from pipeline.recommenders.vocabulary import Vocabulary
-from tests.fake_bundle import AS_OF, COFFEE, ITEMS, JAM, MILK, TEA, FakeBundle
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from tests.support.fake_bundle import AS_OF, COFFEE, ITEMS, JAM, MILK, TEA, FakeBundle
 
 AT = "2024-03-01T00:00:00Z"
 
@@ -180,7 +180,7 @@ def test_what_is_built_holds_the_code_the_params_and_the_bundle(
 
     def run(command: list[str], *, cwd: Path, env: dict[str, str], **_: object) -> Any:
         assert (cwd / "pipeline" / "serving").is_dir()
-        assert (cwd / "pipeline" / "storefront" / "assets" / "index.html").is_file()
+        assert (cwd / "pipeline" / "serving" / "storefront" / "assets" / "index.html").is_file()
         assert not list(cwd.rglob("__pycache__"))
         assert (cwd / "models" / "champion" / "model.json").read_text(encoding="utf-8") == "{}"
         assert (cwd / "params.yaml").read_bytes() == Path("params.yaml").read_bytes()

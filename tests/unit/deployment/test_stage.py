@@ -3,18 +3,18 @@ from typing import Any
 
 import pytest
 
-from pipeline import artefacts, gates
+from pipeline.bundles.archive import kept
+from pipeline.bundles.bundle import write_manifest
+from pipeline.bundles.release_pointer import in_force, read_pointer
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import GuardrailParams, read_params
 from pipeline.deployment import report
-from pipeline.deployment.bundle import write_manifest
 from pipeline.deployment.golden import GoldenResult
-from pipeline.deployment.kept import kept
-from pipeline.deployment.load import LoadResult
-from pipeline.deployment.pointer import in_force, read_pointer
-from pipeline.deployment.release import CHALLENGER, Proof, learnable, promote
-from pipeline.params import GuardrailParams, read_params
-from pipeline.recommenders.shop import Shop
-from pipeline.tracking import Run
-from tests import tiny_shop
+from pipeline.deployment.release import BUNDLE, Proof, promote
+from pipeline.runtime import gates
+from pipeline.runtime.tracking import Run
+from pipeline.serving.load_test import LoadResult
+from tests.support import tiny_shop
 
 MANIFEST = {
     "version": "abc",
@@ -79,18 +79,18 @@ def test_promotion_replaces_the_champion_whole(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_folder(artefacts.CHAMPION.path, "old", "left_over.txt")
-    write_folder(CHALLENGER, "new")
+    write_folder(BUNDLE, "new")
     promote()
     found = {path.name for path in artefacts.CHAMPION.path.iterdir()}
     assert found == {"model.json", "manifest.json"}
     assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "new"
-    assert not CHALLENGER.exists()
+    assert not BUNDLE.exists()
 
 
 def test_after_a_promotion_one_can_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     old = write_folder(artefacts.CHAMPION.path, "old")
-    new = write_folder(CHALLENGER, "new")
+    new = write_folder(BUNDLE, "new")
     promote()
     pointer = in_force(read_pointer(), new)
     assert (pointer.champion, pointer.previous) == (new, old)
@@ -103,7 +103,7 @@ def test_a_damaged_champion_is_replaced_all_the_same(
     monkeypatch.chdir(tmp_path)
     write_folder(artefacts.CHAMPION.path, "old")
     (artefacts.CHAMPION.path / "model.json").write_text("damaged", encoding="utf-8")
-    new = write_folder(CHALLENGER, "new")
+    new = write_folder(BUNDLE, "new")
     promote()
     assert kept() == [new]
     assert "cannot roll back" in caplog.text
@@ -119,23 +119,22 @@ def write_folder(folder: Path, text: str, *more: str) -> str:
 @pytest.fixture
 def proved(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """A deployment whose service shows, run by run, what the list says; an old champion."""
+    from pipeline.contracts import plan
     from pipeline.deployment import release
-    from pipeline.planning import plan
 
     tiny_shop.write_verdicts(shop_folder)
     write_folder(artefacts.CHAMPION.path, "old")
-    artefacts.write_json({"champion": "ranker"}, artefacts.TEST_METRICS.path)
     changes: list[dict[str, Any]] = []
 
-    def build(name: str, params: object) -> dict[str, Any]:
-        write_folder(CHALLENGER, "new")
+    def build(params: object) -> dict[str, Any]:
+        write_folder(BUNDLE, "new")
         return MANIFEST
 
     class Promised:
         guardrails = read_params().planning.guardrails
 
     monkeypatch.setattr(plan, "read_plan", Promised)
-    monkeypatch.setattr(release, "build_challenger", build)
+    monkeypatch.setattr(release, "build_bundle", build)
     monkeypatch.setattr(release, "prove", lambda *_: proof(**changes.pop()))
     monkeypatch.setattr(Run, "register_model", lambda *_, **__: None)
     return changes
@@ -151,7 +150,7 @@ def test_a_failed_check_leaves_the_old_champion(proved: list[dict[str, Any]]) ->
     proved.append({"n_different": 3})
     assert deployment.main([]) == 1
     assert champion() == "old"
-    assert not CHALLENGER.exists()
+    assert not BUNDLE.exists()
     assert artefacts.read_verdict("deployment").status == "stop"
     assert "golden_requests_equal" in artefacts.page("deployment").path.read_text("utf-8")
 
@@ -171,29 +170,3 @@ def test_a_check_that_a_person_accepted_promotes_and_another_one_does_not(
     assert deployment.main([]) == 0
     assert champion() == "new"
     assert artefacts.read_verdict("deployment").status == "stop"
-
-
-def test_the_last_windows_weigh_no_more_than_the_first(small_shop: Shop) -> None:
-    thinned = learnable(small_shop).train
-    assert thinned.groupby(["split", "protocol"]).size().to_dict() == {
-        ("test", "first_basket"): 1,
-        ("test", "rolling"): 1,
-        ("train", "rolling"): 1,
-    }
-
-
-@pytest.fixture
-def small_shop() -> Shop:
-    import pandas as pd
-
-    examples = pd.DataFrame(
-        {
-            "example_id": ["1", "2", "3", "4"],
-            "user_id": "a",
-            "split": ["train", "test", "test", "test"],
-            "cutoff": [1, 2, 2, 2],
-            "protocol": ["rolling", "rolling", "rolling", "first_basket"],
-        }
-    )
-    empty: Any = None
-    return Shop(0.0, "UTC", empty, empty, empty, empty, empty, examples, examples[:0])

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pipeline.event_store.database import ROWS_PER_STATEMENT
 from pipeline.event_store.store import EventStore, StoreError
 from pipeline.event_store.tables import PREDICTIONS
-from tests.postgres import Cluster
+from tests.support.postgres import Cluster
 from tests.unit.event_store.rows import NOON, event, prediction
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import SourceError
+from pipeline.contracts.errors import SourceError
 from pipeline.event_store.suppression import (
     Entry,
     SuppressionList,

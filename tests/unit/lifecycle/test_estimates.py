@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artefacts
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import Params, read_params
+from pipeline.contracts.plan import StageCost
 from pipeline.lifecycle.__main__ import main
 from pipeline.lifecycle.estimates import as_text, cost_rows, quality_rows
-from pipeline.params import Params, read_params
-from pipeline.planning.plan import StageCost
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 from tests.unit.planning.test_viability import plan
 
 METRICS = {

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import EvergreenError
+from pipeline.contracts.errors import EvergreenError
+from pipeline.contracts.params import TrackingParams
 from pipeline.lifecycle.runs import METRICS, link
-from pipeline.params import TrackingParams
 
 
 @pytest.fixture

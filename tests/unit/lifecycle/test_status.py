@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artefacts, gates
+from pipeline.contracts import artefacts
+from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
 from pipeline.lifecycle import status, workspace
 from pipeline.lifecycle.__main__ import main
 from pipeline.lifecycle.status import ANSI, as_json, as_text, most_telling, status_of
 from pipeline.lifecycle.workspace import Workspace
-from pipeline.verdicts import PHASES, Evidence, Verdict
+from pipeline.runtime import gates
 
 GOOD = Evidence(name="recall@10", value=0.15, bound=0.1, holds=True)
 BAD = Evidence(name="input_drift", value=0.8, bound=0.25, holds=False)
@@ -102,9 +103,9 @@ def test_nothing_is_green_that_was_not_judged_here(
 
 
 def test_a_verdict_that_returns_stays_red_whatever_changed_since() -> None:
-    row = status_of("monitoring", ILL, Workspace(changed=("pipeline/pages.py",)))
+    row = status_of("monitoring", ILL, Workspace(changed=("pipeline/presentation/pages.py",)))
     assert row.colour == "red"
-    assert "changed since: pipeline/pages.py" in as_text([row])
+    assert "changed since: pipeline/presentation/pages.py" in as_text([row])
 
 
 def test_a_phase_that_has_not_run_says_how_to_run_it() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.contracts.verdicts import PHASES, Verdict
 from pipeline.lifecycle.__main__ import main
-from pipeline.verdicts import PHASES, Verdict
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -229,7 +229,10 @@ def test_a_reader_that_stops_reading_sees_no_traceback(option: list[str]) -> Non
         assert unread(command, {"PYTHONUNBUFFERED": words}) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["planning", "families", "serving", "tuning", "lifecycle"])
+@pytest.mark.parametrize(
+    "name",
+    ["planning", "training.fit", "training.refit", "training.search", "serving", "lifecycle"],
+)
 def test_help_that_nobody_reads_shows_no_traceback(name: str) -> None:
     command = [sys.executable, "-m", f"pipeline.{name}", "--help"]
     assert unread(command, {"PYTHONUNBUFFERED": ""}) == (0, "")

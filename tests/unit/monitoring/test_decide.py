@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.contracts.params import MonitoringParams
 from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.drift import KINDS, Drift
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.quality import Quality
-from pipeline.params import MonitoringParams
 
 PARAMS = MonitoringParams(
     replay_days=28,

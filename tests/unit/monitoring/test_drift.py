@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2
 
+from pipeline.metrics.drift import effective_size, frozen_bins
 from pipeline.monitoring.drift import Asked, Drift, chance_psi, drifts_of, with_label_bins
-from pipeline.testing.signals import effective_size, frozen_bins
 
 HALVES = {"edges": [0.5], "shares": [0.5, 0.5, 0.0]}
 REFERENCE = {

@@ -2,14 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.monitoring.quality import Expected, Quality, expected_of, quality_of, values_of
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.shop import is_own
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.shop import is_own
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import Questions
-from pipeline.testing.statistics import Bootstrap
 
 
 def questions(labels: list[list[int]]) -> Questions:

@@ -9,9 +9,9 @@ import pytest
 from pipeline.monitoring import replay as replaying
 from pipeline.monitoring.replay import MAXIMUM_ATTEMPTS, replay
 from pipeline.monitoring.traffic import Traffic
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
-from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 
 START = datetime(2017, 12, 4, tzinfo=UTC)
 VOCABULARY = Vocabulary(("a", "b", "c"))

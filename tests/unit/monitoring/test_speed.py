@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from pipeline.monitoring import speed
 from pipeline.monitoring.speed import Speed, measure_speed, read_speed
 from pipeline.serving.client import ServiceError
-from pipeline.shelf.payloads import Event, RecommendAnswer, RecommendRequest
-from pipeline.telemetry.metrics import SECONDS
+from pipeline.serving.observability.metrics import SECONDS
+from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 
 AGAIN = [RecommendRequest(user_id=f"u{n}") for n in range(100)]
 

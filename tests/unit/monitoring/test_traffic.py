@@ -2,8 +2,8 @@ from datetime import date
 
 import pandas as pd
 
+from pipeline.contracts.params import MonitoringParams, ShopParams
 from pipeline.monitoring.traffic import sampled, traffic_of, week_numbers
-from pipeline.params import MonitoringParams, ShopParams
 
 SHOP = ShopParams(
     as_of=date(2017, 12, 4),

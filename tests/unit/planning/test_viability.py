@@ -5,15 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import artefacts
-from pipeline.errors import ArtefactError
-from pipeline.params import Params, read_params
-from pipeline.planning import probe
-from pipeline.planning.costs import stage_costs
-from pipeline.planning.counting import requests_between
-from pipeline.planning.machine import calibrated, inventory, warn_if_small
-from pipeline.planning.page import page
-from pipeline.planning.plan import (
+from pipeline.contracts import artefacts
+from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.params import Params, read_params
+from pipeline.contracts.plan import (
     Baseline,
     CurvePoint,
     Estimate,
@@ -27,10 +22,15 @@ from pipeline.planning.plan import (
     Viability,
     read_plan,
 )
+from pipeline.planning import probe
+from pipeline.planning.costs import stage_costs
+from pipeline.planning.counting import requests_between
+from pipeline.planning.machine import calibrated, inventory, warn_if_small
+from pipeline.planning.page import page
 from pipeline.planning.policy import label_policy, usable_windows
 from pipeline.planning.reach import EXPLORE
 from pipeline.planning.viability import needs, users_needed, verdict
-from tests.tiny_shop import PROJECT
+from tests.support.tiny_shop import PROJECT
 from tests.unit.planning.test_counting import history, moment
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.serving import client as module
 from pipeline.serving.client import Client, ServiceError, identified, pause_seconds
-from pipeline.shelf.payloads import Event, RecommendRequest
+from pipeline.serving.payloads import Event, RecommendRequest
 
 EMPTY = {"request_id": "r", "model_version": "v", "items": []}
 ASK = RecommendRequest(user_id="ann")

@@ -7,9 +7,9 @@ import ibis
 import pandas as pd
 import pytest
 
-from pipeline.engine import fetch
-from pipeline.errors import SourceError
-from pipeline.params import Params, read_params
+from pipeline.contracts.errors import SourceError
+from pipeline.contracts.params import Params, read_params
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source, completejourney
 
 ROOT = Path(__file__).parents[3]

@@ -6,9 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.engine import fetch
-from pipeline.errors import SourceError
-from pipeline.params import CollectionParams, ShopParams, SourceParams, TableSource, read_params
+from pipeline.contracts.errors import SourceError
+from pipeline.contracts.params import (
+    CollectionParams,
+    ShopParams,
+    SourceParams,
+    TableSource,
+    read_params,
+)
+from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import open_source
 
 ROOT = Path(__file__).parents[3]

@@ -9,8 +9,8 @@ import ibis
 import pandas as pd
 import pytest
 
-from pipeline.engine import connect
-from pipeline.errors import SourceError
+from pipeline.contracts.errors import SourceError
+from pipeline.runtime.sql_engine import connect
 from pipeline.sources.reading import check_columns, offset_changes, open_file, utc_from_local
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.diagnosis.diagnose import Inputs
-from pipeline.diagnosis.finding import Finding, above, at_most, healthy, unknown
-from pipeline.diagnosis.fit_quality import Seen, Side
-from pipeline.diagnosis.label_noise import Judged
-from pipeline.pages import Page
-from pipeline.testing.diagnosis import add, evidence_table, labels_by_tenth
+from pipeline.presentation.pages import Page
+from pipeline.testing.diagnosis.diagnose import Inputs
+from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
+from pipeline.testing.diagnosis.fit_quality import Seen, Side
+from pipeline.testing.diagnosis.label_noise import Judged
+from pipeline.testing.diagnosis.page import add, evidence_table, labels_by_tenth
 from pipeline.testing.examine import Examination
 
 LEAK = Finding(

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.diagnosis.finding import Finding, at_most, healthy, unknown
-from pipeline.params import GuardrailParams
-from pipeline.planning.plan import Baseline, Plan, Target
+from pipeline.contracts.params import GuardrailParams
+from pipeline.contracts.plan import Baseline, Plan, Target
+from pipeline.contracts.verdicts import Verdict
+from pipeline.testing.diagnosis.finding import Finding, at_most, healthy, unknown
 from pipeline.testing.gate import choose_champion, gate
-from pipeline.verdicts import Verdict
 
 PLAN = Plan.model_construct(  # the parts that the gate reads
     primary_metric="recall@10",

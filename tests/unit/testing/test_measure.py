@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Ranked, Recommendations
-from pipeline.recommenders.requests import Requests, build_requests
-from pipeline.recommenders.vocabulary import Vocabulary
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Ranked, Recommendations
+from pipeline.recommenders.base.requests import Requests, build_requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import (
     Answers,
     Questions,
@@ -18,7 +19,6 @@ from pipeline.testing.measure import (
     summary,
     values_of,
 )
-from pipeline.testing.statistics import Bootstrap
 
 NAN = float("nan")
 VOCABULARY = Vocabulary(("bread", "coffee", "jam", "milk", "tea"))

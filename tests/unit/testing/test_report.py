@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.params import GuardrailParams
-from pipeline.planning.plan import Baseline, Plan, Profile, Target
+from pipeline.contracts.params import GuardrailParams
+from pipeline.contracts.plan import Baseline, Plan, Profile, Target
 from pipeline.testing.gate import gate
 from pipeline.testing.protocols import KNOWN, TITLES
 from pipeline.testing.report import model_card, page

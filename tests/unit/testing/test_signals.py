@@ -7,19 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.histories import build_histories
-from pipeline.recommenders.recommender import Recommendations
-from pipeline.recommenders.requests import build_requests
-from pipeline.recommenders.vocabulary import Vocabulary
-from pipeline.testing.signals import (
-    INPUTS,
-    OUTPUTS,
-    bin_shares,
-    frozen_bins,
-    input_signals,
-    output_signals,
-    psi,
-)
+from pipeline.metrics.drift import bin_shares, frozen_bins, psi
+from pipeline.recommenders.base.histories import build_histories
+from pipeline.recommenders.base.recommender import Recommendations
+from pipeline.recommenders.base.requests import build_requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
 
 NAN = float("nan")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.testing.slices import (
     ABOVE,
     BELOW,
@@ -17,7 +18,6 @@ from pipeline.testing.slices import (
     slice_table,
     slices_of,
 )
-from pipeline.testing.statistics import Bootstrap
 
 N = 120
 USERS = pd.DataFrame({"user_id": ["u0", "u1", "u2"], "age": ["19-24", "45-54", None]})

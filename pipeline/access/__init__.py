@@ -1,1 +1,0 @@
-"""Access: who may ask the endpoint for what, how often, and what is kept of it."""

@@ -1,0 +1,1 @@
+"""Bundles: the served files and their manifest, the archive of versions, the release pointer."""

@@ -1,0 +1,1 @@
+"""Contracts: what crosses a stage boundary: params, schemas, artefacts, verdicts, errors."""

@@ -1,1 +1,0 @@
-"""The families of recommenders: one file of idea each, fitted on a `Shop`."""

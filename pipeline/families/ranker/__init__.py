@@ -1,1 +1,0 @@
-"""The temporal ranker: features and a history encoder per own item, and an explore head."""

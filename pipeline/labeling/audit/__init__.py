@@ -1,0 +1,1 @@
+"""Audit: label issues found, reviewed and counted."""

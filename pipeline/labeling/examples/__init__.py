@@ -1,0 +1,1 @@
+"""Examples: windows, baskets, carts and negatives from events."""

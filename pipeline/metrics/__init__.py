@@ -1,0 +1,1 @@
+"""Metrics: ranking quality, bootstrap intervals and drift statistics; one of each."""

@@ -1,0 +1,1 @@
+"""Base: requests, histories, the exported graph, and the recommender around it."""

@@ -1,0 +1,229 @@
+"""A graph behind the interface of `Recommender`, fresh from fitting or loaded from its folder."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from pipeline.contracts.errors import BundleError
+from pipeline.recommenders.base.recommender import (
+    SLOTS,
+    Explanations,
+    Ranked,
+    Recommendations,
+    Why,
+    check_sizes,
+    fill_places,
+    fill_slots,
+)
+from pipeline.recommenders.base.requests import Requests
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.runtime.progress import steps
+
+SAVED_MODEL = "saved_model"
+MODEL = "model.json"
+VOCABULARY = "vocabulary.json"
+OLD_VOCABULARY = "vocabulary.txt"
+"""One id per line, in bundles of before November 2026."""
+PART = 256
+N_THREADS = 2
+
+T = TypeVar("T")
+Answer = dict[str, np.ndarray[Any, Any]]
+
+
+def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = PART) -> list[T]:
+    """Return `call` of parts of the requests, in order, two at a time.
+
+    The first goes alone: two threads that trace one TensorFlow function for the first time can
+    wait for each other for ever when it fails.
+    """
+    starts = range(0, len(requests), size)
+    parts = [requests.part(start, min(start + size, len(requests))) for start in starts]
+    first = [call(part) for part in parts[:1]]
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        rest = pool.map(call, parts[1:])
+        return [*first, *steps(rest, f"{len(requests):,} requests", len(parts) - 1)]
+
+
+@dataclass(frozen=True)
+class GraphRecommender:
+    """A TensorFlow graph and what it knows.
+
+    Attributes:
+        description: What is written to model.json: name, settings, cut-off, epochs.
+        vocabulary: The items that it knows.
+        module: A `RankingGraph` or a loaded SavedModel; kept, or TensorFlow forgets it.
+    """
+
+    description: Mapping[str, Any]
+    vocabulary: Vocabulary
+    module: Any
+    part_size: ClassVar[int] = PART
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+        return str(self.description["name"])
+
+    def rank(self, requests: Requests, k: int) -> Ranked:
+        """Return the best `k` items per request of each kind; k is cut to the catalogue."""
+        check_sizes(k)
+        answer = self._ask(requests, k, explained=False)
+        return Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
+
+    def _ask(self, requests: Requests, k: int, *, explained: bool) -> Answer:
+        """Return the arrays of one answer; many requests are asked in parts."""
+        width = min(k, len(self.vocabulary))
+        if len(requests) <= self.part_size:
+            return self.run(requests, width, explained=explained)
+
+        def one(part: Requests) -> Answer:
+            return self.run(part, width, explained=explained)
+
+        parts = in_parts(requests, one, size=self.part_size)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def run(self, requests: Requests, k: int, *, explained: bool) -> Answer:
+        """Return what `RankingGraph.serve` does, or `serve_explained`, as arrays."""
+        from pipeline.recommenders.base.graph import tensors_of
+
+        serve = self.module.serve_explained if explained else self.module.serve
+        found = serve(*tensors_of(requests).values(), np.int32(k))
+        return {name: values.numpy() for name, values in found.items()}
+
+    def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
+        """Return the best `k` items per request, without those in its cart."""
+        check_sizes(k, explore_slots)
+        return fill_slots(self.rank(requests, k), k, explore_slots)
+
+    def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
+        """Return what `rank` does, and what explains the items that are chosen of it."""
+        check_sizes(k)
+        answer = self._ask(requests, k, explained=True)
+        # Copies: what is kept of an answer must not keep the runtime's memory.
+        ranked = Ranked(**{name: answer[name].copy() for name in Ranked.__dataclass_fields__})
+        added, told = (
+            np.concatenate([answer[f"{slot}_{what}"] for slot in SLOTS], axis=1)
+            for what in ("why", "facts")
+        )
+        groups, facts = answer["groups"], answer["facts"]
+
+        def why(places: np.ndarray[Any, Any]) -> Explanations:
+            return Explanations(
+                groups=_names(groups[: added.shape[2]]),
+                why=_chosen(added, places),
+                facts=_names(facts[: told.shape[2]]),
+                values=_chosen(told, places),
+            )
+
+        return ranked, why
+
+    def explain(
+        self, requests: Requests, k: int, *, explore_slots: int = 0
+    ) -> tuple[Recommendations, Explanations]:
+        """Return what `recommend` does, and what contributes to each score."""
+        check_sizes(k, explore_slots)
+        ranked, why = self.rank_explained(requests, k)
+        found, places = fill_places(ranked, k, explore_slots)
+        return found, why(places)
+
+    def save(self, path: Path) -> None:
+        """Write the graph, its description and its vocabulary to a folder."""
+        import tensorflow as tf
+
+        path.mkdir(parents=True, exist_ok=True)
+        tf.saved_model.save(self.module, str(path / SAVED_MODEL))
+        (path / SAVED_MODEL / "fingerprint.pb").unlink(missing_ok=True)  # differs from run to run
+        text = json.dumps(dict(self.description), indent=2, sort_keys=True)
+        (path / MODEL).write_text(text + "\n", encoding="utf-8")
+        write_vocabulary(self.vocabulary, path)
+
+
+def _names(values: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    return tuple(value.decode() for value in values)
+
+
+def _chosen(values: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return [n, k, dim] the rows at `places` of [n, 3 * width, dim], 0 at -1."""
+    rows = values[np.arange(len(values))[:, None], places]
+    return np.where(places[:, :, None] >= 0, rows, np.float32(0.0))
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the model.json in a recommender's folder.
+
+    Raises:
+        BundleError: It is missing or damaged.
+    """
+    try:
+        found: dict[str, Any] = json.loads((path / MODEL).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path / MODEL, error) from error
+    return found
+
+
+def load_recommender(path: Path) -> GraphRecommender:
+    """Return what `Recommender.save` wrote.
+
+    Raises:
+        BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
+    """
+    import tensorflow as tf
+
+    description = read_description(path)
+    vocabulary = read_vocabulary(path, description)
+    try:
+        module = tf.saved_model.load(str(path / SAVED_MODEL))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise damaged(path, error) from error
+    return GraphRecommender(description, vocabulary, module)
+
+
+def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
+    """Return the items that the recommender in a folder knows.
+
+    Raises:
+        BundleError: The file is missing or damaged, or has not as many items as the graph.
+    """
+    ids = _read_ids(path)
+    vocabulary = Vocabulary(ids)
+    if len(vocabulary) != description["n_items"]:
+        raise BundleError(
+            f"The vocabulary in '{path}' must have {description['n_items'] - 1} items",
+            received=f"{len(ids)}",
+            action="Run `uv run dvc checkout`, or train again.",
+        )
+    return vocabulary
+
+
+def write_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
+    """Write the item ids to a recommender's folder as a JSON list, one id per line."""
+    text = json.dumps(vocabulary.ids, indent=0, ensure_ascii=False)
+    (path / VOCABULARY).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read_ids(path: Path) -> tuple[str, ...]:
+    old = path / OLD_VOCABULARY
+    try:
+        if old.is_file() and not (path / VOCABULARY).exists():
+            return tuple(old.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
+        ids = json.loads((path / VOCABULARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
+        raise damaged(path, ValueError(f"{VOCABULARY} is no list of texts"))
+    return tuple(ids)
+
+
+def damaged(path: Path, error: Exception) -> BundleError:
+    """Return the error that says that a saved recommender cannot be read."""
+    return BundleError(
+        f"A saved recommender was wanted at '{path}'",
+        received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+        action="Run `uv run dvc checkout`, or `uv run dvc repro training`.",
+    )

@@ -1,0 +1,45 @@
+"""The tables that collection and labeling wrote, as a `Shop` at one moment."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import pandas as pd
+
+from pipeline.contracts import artefacts
+from pipeline.contracts.params import ShopParams
+from pipeline.recommenders.base.shop import Shop, build_shop
+
+EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
+EVENT_COLUMNS += ["store_id"]
+
+
+def read_examples(*splits: str) -> pd.DataFrame:
+    """Return the labelled examples of these splits, in the order of the file."""
+    examples = artefacts.read_table(artefacts.EXAMPLES)
+    return examples[examples["split"].isin(splits)].reset_index(drop=True)
+
+
+def read_shop(
+    shop: ShopParams, cutoff: datetime, *, learn_from: Sequence[str], validate: bool = True
+) -> Shop:
+    """Return what may be known at `cutoff`.
+
+    Args:
+        shop: The shop's.
+        cutoff: The first moment that is unknown.
+        learn_from: Splits whose examples are learned from.
+        validate: Whether the validation split is set apart to choose by.
+    """
+    examples = read_examples(*learn_from, *(["validation"] if validate else []))
+    learnable = examples["split"].isin(learn_from)
+    return build_shop(
+        cutoff=pd.Timestamp(cutoff),
+        timezone=shop.timezone,
+        events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
+        items=artefacts.read_table(artefacts.ITEMS),
+        users=artefacts.read_table(artefacts.USERS),
+        offers=artefacts.read_table(artefacts.OFFERS),
+        train=examples[learnable],
+        validation=examples[examples["split"].eq("validation") & validate],
+        maximum_lines=shop.maximum_user_lines,
+    )

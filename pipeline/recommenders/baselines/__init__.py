@@ -1,0 +1,1 @@
+"""Baselines: frequency counting, with nothing fitted."""

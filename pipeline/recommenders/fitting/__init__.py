@@ -1,0 +1,1 @@
+"""Fitting: one training loop, losses, early stopping and thread settings for all families."""

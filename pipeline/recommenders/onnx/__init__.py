@@ -1,0 +1,1 @@
+"""ONNX: a Keras graph as an ONNX file that runs without TensorFlow."""

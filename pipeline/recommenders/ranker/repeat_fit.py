@@ -1,0 +1,229 @@
+"""Fitting the network of own items: listwise softmax over what each shopper bought before."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.contracts.params import RankerParams
+from pipeline.metrics import ranking
+from pipeline.recommenders.base.saved import N_THREADS
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.fitting.fit import Fitted, Schedule, fit, key_of
+from pipeline.recommenders.fitting.losses import listwise_softmax
+from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.features import N_STRONGEST
+from pipeline.recommenders.ranker.graph import RankerGraph
+from pipeline.recommenders.ranker.network import build_network, inputs_of, mean_score
+
+SCORE_PART = 50_000
+K = 10
+LENGTH_STEP = 16  # few widths of batches, so that few shapes are met
+
+Batch = tuple[tf.Tensor, ...]
+
+
+class Judge(Protocol):
+    """What can score a network while it is being fitted."""
+
+    def of_network(self, network: Any) -> Callable[[], float]:
+        """Return a function that scores the network as it then is; higher is better."""
+        ...
+
+
+def fit_own(  # noqa: PLR0913  all that shapes the fit
+    graph: RankerGraph,
+    train: OwnPairs,
+    validation: "OwnValidation | None",
+    params: RankerParams,
+    *,
+    encoder: str,
+    seed: int,
+    epochs: int | None,
+) -> Fitted:
+    """Build the graph's network and fit it.
+
+    Args:
+        graph: Whose features made `train`.
+        train: Pairs to learn from.
+        validation: What it stops by.
+        params: Layers, rates.
+        encoder: Which history encoder.
+        seed: For everything random.
+        epochs: How long to train when there is no validation.
+    """
+    graph.network = network_for(train, graph.features.n_types, params, encoder)
+    key = key_of(params, encoder, seed, epochs, train.features[::997], train.wanted)
+    return fit_network(
+        "network",
+        graph.network,
+        Lists(train),
+        validation,
+        params,
+        seed=seed,
+        epochs=epochs,
+        key=key,
+    )
+
+
+def fit_network(  # noqa: PLR0913  all that shapes the fit
+    name: str,
+    network: Any,
+    lists: "Lists",
+    validation: Judge | None,
+    params: RankerParams,
+    *,
+    seed: int,
+    epochs: int | None,
+    key: str,
+) -> Fitted:
+    """Fit `network` on `lists` in place; see `fit_own`."""
+    return fit(
+        name,
+        list(network.variables),
+        batches=lambda random: lists.batches(random, params.batch_size),
+        n_batches=lists.n_batches(params.batch_size),
+        loss=lambda *batch: list_loss(network, batch, training=True),
+        validate=None if validation is None else validation.of_network(network),
+        schedule=Schedule.of(params, seed=seed, epochs=epochs),
+        key=key,
+    )
+
+
+def list_loss(network: Any, batch: Batch, *, training: bool) -> tf.Tensor:
+    """Return the loss of a batch of `Lists`, a scalar: the mean over the networks side by side."""
+    *inputs, wanted, there = batch
+    scores = network(inputs_of(*inputs), training=training)
+    losses = [
+        listwise_softmax(tf.reshape(each, tf.shape(wanted)), wanted, there)
+        for each in tf.unstack(scores, num=network.output_shape[-1], axis=1)
+    ]
+    return tf.add_n(losses) / len(losses)
+
+
+def network_for(train: OwnPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
+    """Return a fresh network for features like those of `train`."""
+    return build_network(*moments_of(train.features), params, encoder, n_kinds)
+
+
+def moments_of(
+    features: np.ndarray[Any, Any],
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the mean and the deviation of each feature over an even sample of the rows."""
+    sample = features[:: max(1, len(features) // 200_000)].astype(np.float64)
+    deviation = sample.std(axis=0)
+    return sample.mean(axis=0), np.where(deviation > 1e-3, deviation, 1.0)  # noqa: PLR2004
+
+
+class Lists:
+    """Training pairs by request, of which batches are drawn; requests without hits are left out.
+
+    A batch is features [n, length, n_features], ages [n, length, n_ages], kinds, relevance and
+    whether there is a pair, [n, length] each. Of one shape, a step takes half the time that it
+    takes on pairs behind each other.
+    """
+
+    def __init__(self, pairs: OwnPairs, chosen: np.ndarray[Any, Any] | None = None) -> None:
+        """Find where each request's pairs begin; `chosen` [n] says which requests to learn from."""
+        self._pairs = pairs
+        self._splits = np.searchsorted(pairs.row, np.arange(pairs.n + 1))
+        hits = np.bincount(pairs.row, weights=pairs.wanted > 0, minlength=pairs.n)
+        self._useful = np.flatnonzero(hits if chosen is None else (hits > 0) & chosen)
+
+    def n_batches(self, size: int) -> int:
+        """Return how many batches an epoch has."""
+        return max(1, -(-len(self._useful) // size))
+
+    def batches(self, random: np.random.Generator, size: int) -> Iterator[Batch]:
+        """Yield batches of `size` requests, as wide as the longest list in them, rounded up."""
+        order = random.permutation(self._useful)
+        pairs = self._pairs
+        for start in range(0, len(order), size):
+            chosen = np.sort(order[start : start + size])
+            first, lengths = self._splits[chosen], self._splits[chosen + 1] - self._splits[chosen]
+            place = np.arange(-(-lengths.max() // LENGTH_STEP) * LENGTH_STEP)
+            there = place < lengths[:, np.newaxis]
+            at = np.where(there, first[:, np.newaxis] + place, first[:, np.newaxis])
+            yield (
+                tf.constant(pairs.features[at]),
+                tf.constant(pairs.ages[at]),
+                tf.constant(pairs.kind[at]),
+                tf.constant(pairs.wanted[at] * there),
+                tf.constant(there),
+            )
+
+
+@dataclass(frozen=True)
+class OwnValidation:
+    """Rolling validation requests: NDCG@10 of own items, where a fit stops and is judged.
+
+    Attributes:
+        pairs: Of every request.
+        n_true: [n] labels per request.
+        user: [n] code of each request's user.
+    """
+
+    pairs: OwnPairs
+    n_true: np.ndarray[Any, Any]
+    user: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, graph: RankerGraph, shop: Shop, params: RankerParams) -> "OwnValidation":
+        """Return the validation examples of the shop as pairs, with the graph's item state."""
+        examples, extract = shop.rolling.examples, extractor(graph, params.n_ages)
+        labels = Labels.of(examples, shop)
+        pairs = own_pairs(shop.rolling.requests, labels, extract, N_STRONGEST)
+        user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
+        return cls(pairs, examples["labels"].map(len).to_numpy(), user)
+
+    def part(self, step: int) -> "OwnValidation":
+        """Return the requests of every `step`-th user."""
+        chosen = self.user % step == 0
+        pairs = self.pairs.of_requests(chosen)
+        return OwnValidation(pairs, self.n_true[chosen], self.user[chosen])
+
+    def of_network(self, network: Any) -> Callable[[], float]:
+        """Return a function that scores the network as it then is."""
+        score = scorer(network)
+        return lambda: float(np.nanmean(self.ndcg(score)))
+
+    def ndcg(self, score: Callable[[OwnPairs], np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Return [n] NDCG@10 of what `score` makes of the pairs, NaN without labels."""
+        return ranking.ndcg_at_k(best_hits(score(self.pairs), self.pairs), self.n_true, K)
+
+
+def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
+    """Return a function from pairs to [n_pairs] scores of the network."""
+    kept_as = (tf.float16, tf.float16, tf.int32)
+    specs = [tf.TensorSpec(i.shape, t) for i, t in zip(network.inputs, kept_as, strict=True)]
+
+    @tf.function(input_signature=specs)  # type: ignore[untyped-decorator]
+    def score(*inputs: tf.Tensor) -> tf.Tensor:
+        return mean_score(network, inputs_of(*inputs))
+
+    def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
+        inputs = (pairs.features, pairs.ages, pairs.kind)
+        score.get_concrete_function()  # traced before the threads begin
+
+        def one(start: int) -> np.ndarray[Any, Any]:
+            part = slice(start, start + SCORE_PART)
+            return np.asarray(score(*(values[part] for values in inputs)))
+
+        with ThreadPoolExecutor(N_THREADS) as pool:
+            return np.concatenate([*pool.map(one, range(0, len(pairs.item), SCORE_PART))])
+
+    return score_all
+
+
+def best_hits(scores: np.ndarray[Any, Any], pairs: OwnPairs) -> np.ndarray[Any, Any]:
+    """Return [n, K] whether the best K pairs of each request were wanted."""
+    order = np.lexsort((-scores, pairs.row))
+    row = pairs.row[order]
+    rank = np.arange(len(row)) - np.searchsorted(row, np.arange(pairs.n))[row]
+    top = rank < K
+    hits = np.zeros((pairs.n, K), dtype=bool)
+    hits[row[top], rank[top]] = pairs.wanted[order][top] > 0
+    return hits

@@ -1,0 +1,1 @@
+"""Sequence families: self-attention over the purchase sequence."""

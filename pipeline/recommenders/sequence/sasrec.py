@@ -1,0 +1,229 @@
+"""SASRec: self-attention over what a shopper bought, in order, to what comes next.
+
+For shops where few purchases are repeated. Design choices:
+
+- Blocks put the norm first; the same vectors are input and output of the network.
+- The loss sees 256 negatives that a whole batch shares, not one per target: that choice matters
+  more than the layers do.
+- Only the items bought most have a vector of their own. The rest share one as input, are never a
+  target, and rank behind all others.
+- There is no dropout on attention weights: drawing them costs as much as the attention itself.
+
+References:
+    Kang and McAuley, 2018, arXiv:1808.09781 (SASRec).
+    Klenitskiy and Vasilev, 2023, arXiv:2309.07602 (many negatives).
+    Petrov and Macdonald, 2023, arXiv:2308.07192 (gBCE).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.contracts.params import FamiliesParams, SasrecParams
+from pipeline.recommenders.base.embedding import EmbeddingGraph
+from pipeline.recommenders.base.graph import Batch, RankingGraph
+from pipeline.recommenders.base.histories import Floats
+from pipeline.recommenders.base.items import item_state
+from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.vocabulary import Ints
+from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
+from pipeline.recommenders.fitting.fit import Schedule, begin_with, fit, key_of
+from pipeline.recommenders.fitting.stopping import ndcg_of_lists
+from pipeline.recommenders.sequence.sampled import gbce, gbce_beta, sampled_softmax
+from pipeline.recommenders.sequence.self_attention import SequenceNetwork
+from pipeline.recommenders.sequence.sequences import Sequences, Windows, item_codes, sequences_of
+
+K = 10
+UNKNOWN = -1e3
+
+
+class SasrecGraph(EmbeddingGraph):
+    """A shopper's vector is what the network says after their latest purchases."""
+
+    def __init__(
+        self,
+        popularity: np.ndarray[Any, Any],
+        explore_catalogue: int,
+        codes: Ints,
+        network: SequenceNetwork,
+        max_length: int,
+    ) -> None:
+        """Store the network.
+
+        Args:
+            popularity: [n_items] as of the cut-off.
+            explore_catalogue: How many of the most popular items may be explored.
+            codes: [n_items] the row of each item in the network's table, 0 = the shared one.
+            network: Fitted, or to be fitted.
+            max_length: How many of the latest purchases it is shown.
+        """
+        vectors = np.zeros((len(codes), network.table.shape[1]))
+        super().__init__(popularity, explore_catalogue, vectors, np.zeros(len(codes)))
+        self.codes = tf.constant(codes)
+        self.network = network
+        self._max_length = max_length
+        self._behind = UNKNOWN + tf.math.log1p(self.popularity)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the items' vectors and biases as the network has them now."""
+        self.items.assign(tf.gather(self.network.table, self.codes))
+        bias = tf.gather(self.network.bias, self.codes)
+        self.bias.assign(tf.where(self.codes > 0, bias, self._behind))
+
+    def embed(self, batch: Batch) -> tf.Tensor:
+        """Return [n, dim]; zeros, so that biases decide, for an empty history."""
+        codes, count = latest_codes(batch, self.codes, self._max_length)
+        hidden = self.network(codes, training=False)
+        last = tf.gather(hidden, tf.maximum(count - 1, 0), batch_dims=1)
+        return tf.where(count[:, tf.newaxis] > 0, last, 0.0)
+
+
+def latest_codes(batch: Batch, codes: tf.Tensor, max_length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return [n, width] codes of each request's latest lines, oldest first, and [n] their number.
+
+    Baskets are in order of time, the lines of one basket in order of item, as in training.
+    """
+    ago = tf.cast(batch.raw["baskets_ago"], tf.int64)
+    longest = tf.reduce_max(ago, keepdims=False) + 1
+    key = tf.cast(batch.line_row, tf.int64) * longest + (longest - 1 - ago)
+    order = tf.argsort(key, stable=True)
+    sorted_codes = tf.gather(codes, tf.gather(batch.raw["item"], order))
+    splits = batch.raw["row_splits"]
+    count = tf.minimum(splits[1:] - splits[:-1], max_length)
+    width = tf.maximum(tf.reduce_max(count), 1)
+    at = (splits[1:] - count)[:, tf.newaxis] + tf.range(width)
+    nothing = tf.cast(tf.size(sorted_codes), tf.int64)
+    at = tf.where(at < splits[1:, tf.newaxis], at, nothing)
+    return tf.gather(tf.concat([sorted_codes, [0]], axis=0), at), tf.cast(count, tf.int32)
+
+
+class SasrecFamily:
+    """Self-attention over the sequence of purchases."""
+
+    def fit(
+        self,
+        shop: Shop,
+        params: FamiliesParams,
+        *,
+        seed: int,
+        epochs: Mapping[str, int] | None = None,
+    ) -> FittedFamily:
+        """Return the network fitted on the purchases before the validation window."""
+        begin_with(seed)
+        own, opens = params.sasrec, validation_opens(shop)
+        codes = item_codes(shop.histories, len(shop.vocabulary), opens, own.maximum_items)
+        sequences = sequences_of(shop.histories, codes, opens, own.max_length)
+        windows = Windows(sequences, own.max_length, own.batch_size)
+        network = build_network(int(codes.max()) + 1, own)
+        if own.loss == "sampled_softmax":
+            network.bias.assign(log_shares(sequences))
+        graph = graph_at(opens, shop, params, codes, network)
+        negatives = Negatives(sequences, own)
+        fitted = fit(
+            "sasrec",
+            list(network.variables),
+            batches=lambda random: with_negatives(windows, negatives, random),
+            n_batches=windows.n_batches,
+            loss=loss_of(network, negatives, own),
+            validate=None if epochs is not None else ndcg_of_lists(graph, shop, graph.refresh),
+            schedule=Schedule.of(
+                own, seed=seed, epochs=None if epochs is None else epochs["network"]
+            ),
+            key=key_of(own, seed, epochs, opens, sequences.code, shop.vocabulary.ids),
+        )
+        return FittedFamily(self.at(shop.cutoff, graph, shop, params), {"network": fitted})
+
+    def at(
+        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+    ) -> RankingGraph:
+        """Return the same network with what was popular at another cut-off."""
+        assert isinstance(graph, SasrecGraph)
+        return graph_at(cutoff, shop, params, graph.codes.numpy(), graph.network)
+
+
+def log_shares(sequences: Sequences) -> Floats:
+    """Return [n_codes] what each item's share of all purchases is above an even one, in logs.
+
+    Biases that begin here need not be learned: what is left is who buys what after what.
+    """
+    share = np.maximum(sequences.item_counts, 1).astype(np.float64)
+    logs = np.log(share) - np.log(share[1:].mean())
+    return np.asarray(np.append(0.0, logs[1:]), dtype=np.float32)
+
+
+def build_network(n_codes: int, params: SasrecParams) -> SequenceNetwork:
+    """Return the network before it has learned."""
+    return SequenceNetwork(
+        n_codes,
+        dim=params.embedding_dim,
+        n_blocks=params.n_blocks,
+        n_heads=params.n_heads,
+        max_length=params.max_length,
+        dropout=params.dropout,
+    )
+
+
+def graph_at(
+    cutoff: float, shop: Shop, params: FamiliesParams, codes: Ints, network: SequenceNetwork
+) -> SasrecGraph:
+    """Return a graph with what was popular at `cutoff`."""
+    state = item_state(
+        shop.histories, len(shop.vocabulary), cutoff, popular_days=params.popular_days
+    )
+    own = params.sasrec
+    return SasrecGraph(state.popularity, own.explore_catalogue, codes, network, own.max_length)
+
+
+class Negatives:
+    """What a batch's negatives are drawn from: evenly for gBCE, or by a power of the counts."""
+
+    def __init__(self, sequences: Sequences, params: SasrecParams) -> None:
+        """Count the items."""
+        power = params.negative_power if params.loss == "sampled_softmax" else 0.0
+        weights = sequences.item_counts[1:].astype(np.float64) ** power
+        self.probability = weights / weights.sum()
+        self.log_q = np.log(np.append(1.0, self.probability)).astype(np.float32)
+        self._upper = np.cumsum(self.probability)
+        self._n = params.n_negatives
+
+    def draw(self, random: np.random.Generator) -> Ints:
+        """Return [n_negatives] codes, with replacement."""
+        found = np.searchsorted(self._upper, random.random(self._n) * self._upper[-1], "right")
+        return np.asarray(np.minimum(found, len(self._upper) - 1) + 1, dtype=np.int32)
+
+
+def with_negatives(
+    windows: Windows, negatives: Negatives, random: np.random.Generator
+) -> Iterator[tuple[Any, ...]]:
+    """Yield codes, targets, weights and shared negatives as tensors."""
+    for batch in windows.batches(random):
+        yield tuple(tf.constant(values) for values in (*batch, negatives.draw(random)))
+
+
+def loss_of(
+    network: SequenceNetwork, negatives: Negatives, params: SasrecParams
+) -> Callable[..., tf.Tensor]:
+    """Return the loss of a batch: the weighted mean over its tokens."""
+    log_q = tf.constant(negatives.log_q)
+    beta = gbce_beta(params.n_negatives, len(negatives.probability), params.gbce_calibration)
+
+    def loss(codes: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, drawn: tf.Tensor) -> Any:
+        dim = params.embedding_dim
+        hidden = tf.reshape(network(codes, training=True), [-1, dim])
+        wanted = tf.reshape(targets, [-1])
+        positive = tf.reduce_sum(hidden * tf.gather(network.table, wanted), axis=1)
+        positive += tf.gather(network.bias, wanted)
+        negative = tf.matmul(hidden, tf.gather(network.table, drawn), transpose_b=True)
+        negative += tf.gather(network.bias, drawn)
+        collides = wanted[:, tf.newaxis] == drawn
+        if params.loss == "gbce":
+            each = gbce(positive, negative, collides, beta)
+        else:
+            each = sampled_softmax(positive, negative, collides, tf.gather(log_q, drawn))
+        weight = tf.reshape(weights, [-1])
+        return tf.reduce_sum(each * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+    return loss

@@ -1,0 +1,1 @@
+"""Vector families: a user vector against item vectors."""

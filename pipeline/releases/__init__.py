@@ -1,1 +1,0 @@
-"""Releases: which bundle answers, changed while the service runs; shadow, canary, rollback."""

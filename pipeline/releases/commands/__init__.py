@@ -1,1 +1,0 @@
-"""One module per command of `uv run python -m pipeline.serving` that concerns releases."""

@@ -1,0 +1,1 @@
+"""Runtime: what every stage runs on: stages, gates, tracking, SQL, progress, memory."""

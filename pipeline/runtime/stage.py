@@ -1,0 +1,240 @@
+"""What all stages share: command line, parameters, tracking, verdict, exit code.
+
+    @stage("labeling", after="collection")
+    def main(params: Params, run: Run) -> Verdict: ...
+
+    if __name__ == "__main__":
+        exit_with(main)
+
+A stage starts only if the verdict of the phase named by `after` proceeds or is accepted: see
+`pipeline.runtime.gates`. The decorated `main(argv)` returns 0 when the verdict lets the pipeline go
+on, 1 after an error or a verdict that stops and is not accepted, 130 after Ctrl-C. Errors of
+Evergreen are shown as one clear sentence.
+"""
+
+import argparse
+import inspect
+import logging
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
+
+from pipeline.contracts.artefacts import write_verdict
+from pipeline.contracts.errors import EvergreenError
+from pipeline.contracts.params import Params, read_params
+from pipeline.contracts.verdicts import Phase, Verdict
+from pipeline.runtime.gates import Acceptance, check_gate, may_go_on
+from pipeline.runtime.progress import note_running, shown
+from pipeline.runtime.quiet import quiet_imports, quiet_loggers
+from pipeline.runtime.stage_cost import measured_cost
+from pipeline.runtime.tracking import Run, tracked_phase
+
+QUIET_TOOLS = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+# TensorFlow's threads per operation. The operations of the counting graphs and of the rankers are
+# small, and two batches or several networks are worked on at a time: threads that share one
+# operation would mostly wait for each other.
+THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
+
+NOT_READ = 141  # what a shell reports of a program that wrote into a pipe nobody reads
+
+log = logging.getLogger("evergreen")
+
+
+class Main(Protocol):
+    """A stage's entry point: command-line arguments in, exit code out."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the stage."""
+        ...
+
+
+def quiet_tools() -> None:
+    """Turn the analytics and start-up noise of every tool off, unless the user chose otherwise."""
+    for name, value in {**QUIET_TOOLS, THREADS: FEW}.items():
+        os.environ.setdefault(name, value)
+    quiet_imports()
+
+
+def use_all_cores_per_operation() -> None:
+    """Let TensorFlow split operations over all cores, unless the user chose another number.
+
+    It counts from the next start of TensorFlow, so it is called before the first operation.
+    """
+    if os.environ.get(THREADS) == FEW:
+        del os.environ[THREADS]
+
+
+def stage(
+    phase: Phase, *, after: Phase | None
+) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
+    """Turn `function(params, run) -> Verdict` into the entry point of `phase`.
+
+    Args:
+        phase: Which.
+        after: The phase whose verdict has to proceed before; None for the first phase.
+    """
+
+    def decorate(function: Callable[[Params, Run], Verdict]) -> Main:
+        def main(argv: Sequence[str] | None = None) -> int:
+            _parser(function, phase).parse_args(argv)
+            return _run(phase, after, function)
+
+        return main
+
+    return decorate
+
+
+def part(
+    phase: Phase, module: str, *, stages: str, after: Phase
+) -> Callable[[Callable[[str, Params, Run], None]], Main]:
+    """Turn `function(name, params, run)` into the entry point of one of several parts of `phase`.
+
+    `python -m pipeline.<module> <name>` runs one part, `<stages>@<name>` in dvc.yaml. It has a run
+    of its own in MLflow, and no verdict: the phase itself judges its parts.
+
+    Args:
+        phase: Which.
+        module: Below `pipeline`.
+        stages: What dvc.yaml calls all of them.
+        after: The phase whose verdict has to proceed before.
+    """
+
+    def decorate(function: Callable[[str, Params, Run], None]) -> Main:
+        def main(argv: Sequence[str] | None = None) -> int:
+            parser = _parser(function, module)
+            parser.add_argument("name", help="which one")
+            name = str(parser.parse_args(argv).name)
+            return _run_step(
+                f"{stages}@{name}", phase, after, lambda *given: function(name, *given)
+            )
+
+        return main
+
+    return decorate
+
+
+def step(
+    phase: Phase, module: str, *, after: Phase
+) -> Callable[[Callable[[Params, Run], None]], Main]:
+    """Turn `function(params, run)` into the entry point of a stage without a verdict of its own.
+
+    Args:
+        phase: To which it belongs.
+        module: Below `pipeline`; its last name is the stage's in dvc.yaml.
+        after: The phase whose verdict has to proceed before.
+    """
+
+    def decorate(function: Callable[[Params, Run], None]) -> Main:
+        name = module.rsplit(".", 1)[-1]
+
+        def main(argv: Sequence[str] | None = None) -> int:
+            _parser(function, module).parse_args(argv)
+            return _run_step(name, phase, after, function)
+
+        return main
+
+    return decorate
+
+
+def _parser(function: Callable[..., object], module: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"uv run python -m pipeline.{module}",
+        description=inspect.getdoc(sys.modules[function.__module__]) or module,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _run_step(name: str, phase: Phase, after: Phase, work: Callable[[Params, Run], None]) -> int:
+    """Return the exit code of a stage that has a run in MLflow and no verdict."""
+
+    def run_step(params: Params) -> int:
+        with shown(name, params):
+            accepted = check_gate(name, after)
+            with tracked_phase(phase, params, name) as run, measured_cost(name, run):
+                _note(accepted, run)
+                work(params, run)
+        return 0
+
+    return guarded(name, run_step)
+
+
+def _run(phase: Phase, after: Phase | None, function: Callable[[Params, Run], Verdict]) -> int:
+    def run_phase(params: Params) -> int:
+        with shown(phase, params):
+            accepted = check_gate(phase, after)
+            with tracked_phase(phase, params) as run, measured_cost(phase, run):
+                _note(accepted, run)
+                verdict = function(params, run)
+                write_verdict(verdict)
+                run.log_verdict(verdict)
+        log.info("%s: %s. %s", phase, verdict.status_in_words, verdict.cause)
+        if verdict.status != "stop" or may_go_on(verdict):
+            return 0
+        note_running(phase, f"{verdict.cause}. {verdict.action or ''}")
+        return 1
+
+    return guarded(phase, run_phase)
+
+
+def _note(accepted: Acceptance | None, run: Run) -> None:
+    """Say, here and in the tracking store, by whose word a stage starts."""
+    if accepted is None:
+        return
+    words = f"{accepted.phase} says '{accepted.status}', accepted: {accepted.because}"
+    log.warning("%s", words)
+    run.tell(lambda client: client.set_tag(run.run_id, "accepted", words))
+
+
+def guarded(what: str, run: Callable[[Params], int]) -> int:
+    """Return the exit code of `run`; errors of Evergreen are told in one sentence."""
+    quiet_tools()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet_loggers()
+    try:
+        return run(read_params())
+    except EvergreenError as error:
+        log.error("%s failed. %s", what, error)  # noqa: TRY400  the message is the whole story
+        return 1
+    except KeyboardInterrupt:
+        log.error("%s was interrupted; nothing of it was kept.", what)  # noqa: TRY400
+        return 130
+
+
+def exit_with(main: Callable[[], int | None], when_not_read: int = NOT_READ) -> NoReturn:
+    """End the process with the exit code of `main`, without a traceback where a pipe is closed.
+
+    Args:
+        main: The command.
+        when_not_read: The exit code if whoever reads the output (`| head`) stops before the end.
+    """
+    code: str | int | None = when_not_read
+    try:
+        try:
+            code = main()
+        except SystemExit as end:  # argparse has printed its help
+            code = end.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _is_closed(descriptor: int) -> bool:
+    """Return whether nobody reads the other end of a pipe any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -1,0 +1,1 @@
+"""API: routes, middleware and the OpenAPI document."""

@@ -1,0 +1,35 @@
+"""The routes under /admin/, for who runs the service: audited, and with keys for `admin` only."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipeline.serving.security.keys import KeyFileError
+
+
+def admin_routes() -> list[Route]:
+    """Return the routes."""
+    return [
+        Route("/admin/model", _model, methods=["GET"]),
+        Route("/admin/keys/reload", _reload_keys, methods=["POST"]),
+    ]
+
+
+async def _model(request: Request) -> Response:
+    backend = request.app.state.backend
+    if backend is None:
+        raise HTTPException(503)
+    shelf = backend.shelf
+    return JSONResponse({"version": shelf.version, "name": shelf.model_name})
+
+
+async def _reload_keys(request: Request) -> Response:
+    desk = request.app.state.desk
+    if desk is None:
+        raise HTTPException(503)
+    try:
+        return JSONResponse({"keys": desk.keys.reload()})
+    except KeyFileError as error:
+        problem = {"wanted": error.wanted, "received": error.received, "action": error.action}
+        return JSONResponse({"error": problem}, status_code=409)

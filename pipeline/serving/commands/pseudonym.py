@@ -1,0 +1,28 @@
+"""Print what stands for a shopper in the logs, so that one can look for it there."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from pipeline.contracts.params import read_params
+from pipeline.serving.api.middleware import salt_beside
+from pipeline.serving.environment import keys_of
+from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when it is done.
+
+    Raises:
+        EvergreenError: The installation's salt cannot be read.
+    """
+    parser = argparse.ArgumentParser(
+        prog="uv run python -m pipeline.serving pseudonym", description=__doc__
+    )
+    parser.add_argument("user", nargs="+", help="the shopper's id")
+    arguments = parser.parse_args(argv)
+    path = keys_of(os.environ, read_params().serving.keys)
+    pseudonyms = Pseudonyms(read_salt(salt_beside(path)))
+    for user in arguments.user:
+        print(pseudonyms.of(user))
+    return 0

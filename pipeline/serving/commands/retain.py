@@ -1,0 +1,42 @@
+"""Delete the events and predictions that were received more than serving.retention_days ago.
+
+A running service does this once a day by itself.
+
+Reads:  params.yaml (serving.event_store, serving.retention_days).
+Writes: the event store.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pipeline.contracts.params import read_params
+from pipeline.event_store.cleaning import retain
+from pipeline.event_store.store import EventStore
+from pipeline.serving.environment import store_of
+
+LOCK_SECONDS = 10.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when it is done.
+
+    Raises:
+        EvergreenError: It could not be done now.
+    """
+    argparse.ArgumentParser(
+        prog="uv run python -m pipeline.serving retain",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args(argv)
+    serving = read_params().serving
+    since = datetime.now(UTC) - timedelta(days=serving.retention_days)
+    store = EventStore(store_of(os.environ, serving.event_store), lock_seconds=LOCK_SECONDS)
+    try:
+        done = retain(store.database, since)
+    finally:
+        store.close()
+    for each in done:
+        print(f"{each.table:<16}{each.n_removed:>10,} deleted{each.n_left:>10,} left")
+    return 0

@@ -1,0 +1,107 @@
+"""Serve the champion in the foreground, checked before it is started; Ctrl-C stops it.
+
+Reads: params.yaml, models/champion/, models/releases/ (which of them answers; see `releases`).
+Writes: the event store (serving.event_store in params.yaml).
+"""
+
+import argparse
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from pipeline.bundles.archive import RELEASES
+from pipeline.bundles.bundle import verify_bundle
+from pipeline.contracts.artefacts import CHAMPION
+from pipeline.contracts.params import PARAMS_PATH, read_params
+from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, keys_of
+from pipeline.serving.process import (
+    LOOPBACK,
+    check_port,
+    serve_command,
+    service_environment,
+    stop,
+    wait_until_ready,
+)
+from pipeline.serving.security.authorizer import is_loopback
+from pipeline.serving.security.keys import KeyFileError, read_keys
+
+INTERRUPTED = 130
+ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104  read, not bound
+
+log = logging.getLogger("evergreen.serving")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Return 0 when it was stopped, 130 by Ctrl-C.
+
+    Raises:
+        EvergreenError: It could not start.
+    """
+    parser = argparse.ArgumentParser(
+        prog="uv run python -m pipeline.serving serve",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", help="address to listen on; serving.host of params.yaml")
+    parser.add_argument("--port", type=int, help="serving.port of params.yaml")
+    arguments = parser.parse_args(argv)
+    return serve(host=arguments.host, port=arguments.port)
+
+
+def serve(*, host: str | None = None, port: int | None = None) -> int:
+    """Serve the champion until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        EvergreenError: params.yaml is wrong, others could ask without keys, the champion is
+            missing or altered, the port is taken, or the service does not become ready.
+    """
+    params = read_params()
+    host, port = host or params.serving.host, port or params.serving.port
+    check_keys(host, keys_of(os.environ, params.serving.keys))
+    bundle = Path(os.environ.get(BUNDLE) or CHAMPION.path)
+    releases = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
+    verify_bundle(bundle)
+    check_port(host, port)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="evergreen-service-") as home:
+        environment = service_environment(
+            bundle, PARAMS_PATH, None, home=Path(home), releases=releases
+        )
+        # Its own session: Ctrl-C reaches us alone, and we stop all of them in order.
+        process = subprocess.Popen(  # noqa: S603
+            serve_command(host, port), env=environment, start_new_session=True
+        )
+        try:
+            url = f"http://{ANYWHERE.get(host, host)}:{port}"
+            wait_until_ready(process, url, params.deployment.ready_timeout_seconds)
+            log.info("The champion answers at %s (Ctrl-C stops it).", url)
+            return process.wait()
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            stop(process)
+
+
+def check_keys(host: str, path: Path) -> None:
+    """Check that the service may listen there: elsewhere than on loopback only with keys.
+
+    Raises:
+        KeyFileError: There are none, or their file is damaged.
+    """
+    if read_keys(path) is None and not is_loopback(host):
+        raise KeyFileError(
+            f"Keys were wanted in '{path}' before it listens on {host}, where others may ask",
+            received="no such file",
+            action="Make one with "
+            "`uv run python -m pipeline.serving key create --scopes recommend,events`, "
+            "or listen on 127.0.0.1.",
+        )
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Explanations: why an item was recommended, now and later."""

@@ -1,0 +1,1 @@
+"""Observability: metrics, logs and traces, with no user id in them."""

@@ -1,0 +1,131 @@
+"""What /metrics tells; every label has few values, whatever is sent.
+
+Made once, in the worker. There is one, so the values are in its memory: in the files that BentoML
+lets processes share, every count would cost a system call. BentoML's own metrics are off: they have
+one series for every path that anybody ever asked for.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pipeline.serving.observability.current import add_stage
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.25, 0.5, 1.0, 2.0)
+LAG_SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All metrics of the endpoint."""
+
+    requests: "Counter"
+    request_seconds: "Histogram"
+    requests_in_progress: "Gauge"
+    denied: "Counter"
+    limited: "Counter"
+    audit_errors: "Counter"
+    answer_seconds: "Histogram"
+    answers: "Counter"
+    fallbacks: "Counter"
+    kept: "Counter"
+    items: "Counter"
+    events: "Counter"
+    event_lag: "Histogram"
+    duplicates: "Counter"
+    store_errors: "Counter"
+    predictions_logged: "Counter"
+    predictions_dropped: "Counter"
+    predictions_waiting: "Gauge"
+    model: "Gauge"
+
+
+@cache
+def metrics() -> Metrics:
+    """Return this process's metrics."""
+    os.environ.pop(SHARED, None)
+    from prometheus_client import Counter, Gauge, Histogram
+
+    return Metrics(
+        requests=Counter(
+            "evergreen_requests", "Answered requests by route and status.", ["route", "status"]
+        ),
+        request_seconds=Histogram(
+            "evergreen_request_seconds",
+            "Time from a request's first byte to the end of its answer, by route.",
+            ["route"],
+            buckets=SECONDS,
+        ),
+        requests_in_progress=Gauge(
+            "evergreen_requests_in_progress",
+            "Requests that are being answered now.",
+        ),
+        denied=Counter(
+            "evergreen_requests_denied",
+            "Requests refused before their route: key, scope, place, origin, host, path, size.",
+            ["reason"],
+        ),
+        limited=Counter(
+            "evergreen_requests_limited", "Requests over the rate limit, by key.", ["key"]
+        ),
+        audit_errors=Counter("evergreen_audit_errors", "Audit lines that could not be written."),
+        answer_seconds=Histogram(
+            "evergreen_answer_seconds",
+            "Time to a recommendation by stage: queue, build, model, explain.",
+            ["stage"],
+            buckets=SECONDS,
+        ),
+        answers=Counter(
+            "evergreen_answers", "Recommendations by kind of shopper: known, new.", ["shopper"]
+        ),
+        fallbacks=Counter(
+            "evergreen_fallbacks", "Recommendations that had to be filled up with what is popular."
+        ),
+        kept=Counter(
+            "evergreen_kept",
+            "Questions to the model by whether what it said a moment ago still held: yes, no.",
+            ["found"],
+        ),
+        items=Counter("evergreen_items", "Recommended items by slot.", ["slot"]),
+        events=Counter("evergreen_events", "Acknowledged new events by type.", ["event_type"]),
+        event_lag=Histogram(
+            "evergreen_event_lag_seconds",
+            "Age of the newest of the new events when they were stored.",
+            buckets=LAG_SECONDS,
+        ),
+        duplicates=Counter("evergreen_event_duplicates", "Events that were there already."),
+        store_errors=Counter("evergreen_store_errors", "Writes that the event store refused."),
+        predictions_logged=Counter("evergreen_predictions_logged", "Predictions on disk."),
+        predictions_dropped=Counter(
+            "evergreen_predictions_dropped", "Predictions that could not be logged: queue full."
+        ),
+        predictions_waiting=Gauge(
+            "evergreen_predictions_waiting",
+            "Predictions not yet on disk.",
+        ),
+        model=Gauge(
+            "evergreen_model_info",
+            "1 for the model that answers.",
+            ["version", "name"],
+        ),
+    )
+
+
+def measure_stages(**seconds: float) -> None:
+    """Count how long the stages of an answer took; in a traced request they become spans."""
+    for stage, value in seconds.items():
+        metrics().answer_seconds.labels(stage=stage).observe(value)
+    add_stage(seconds)
+
+
+def exposition() -> tuple[bytes, str]:
+    """Return all metrics as Prometheus reads them, and their media type."""
+    metrics()
+    from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -1,0 +1,1 @@
+"""Releases: which bundle answers, exchanged while the service runs; shadow, canary, rollback."""

@@ -1,0 +1,1 @@
+"""Reranking: availability, diversity and exploration rules on top of the model."""

@@ -1,0 +1,1 @@
+"""Security: API keys, scopes, rate limits and the audit log."""

@@ -1,0 +1,1 @@
+"""Storefront: the page at `/` on which a person watches what a shopper is recommended."""

@@ -1,0 +1,1 @@
+"""User state: purchases since the bundle was built, merged with its histories."""

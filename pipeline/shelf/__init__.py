@@ -1,1 +1,0 @@
-"""The shelf: from a request and what is known of the shopper to items with reasons."""

@@ -1,1 +1,0 @@
-"""The storefront: the page at `/` on which a person watches what a shopper is recommended."""

@@ -1,0 +1,98 @@
+"""What a diagnosis concludes: one disease, the numbers it was looked for in, and the cure."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.contracts.verdicts import Evidence, Phase
+
+Status = Literal["healthy", "suspected", "unknown"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One disease that was looked for.
+
+    Attributes:
+        name: Of the disease: overfit, underfit, too_little_data, label_noise, leak, units.
+        verdict: `unknown` when nothing was measured that could tell, or too little.
+        evidence: The numbers beside their bounds; of a healthy finding all hold.
+        cause: One plain sentence.
+        target_phase: Where the cure is; None unless suspected.
+        action: What to do there; None unless suspected.
+    """
+
+    name: str
+    verdict: Status
+    evidence: tuple[Evidence, ...]
+    cause: str
+    target_phase: Phase | None = None
+    action: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that nothing is called healthy against its own numbers."""
+        broken = [item.name for item in self.evidence if not item.holds]
+        if self.verdict == "healthy" and broken:
+            message = f"Expected evidence that holds in a healthy finding, got {broken} beyond it"
+            raise ValueError(message)
+
+    def open_evidence(self) -> tuple[Evidence, ...]:
+        """Return what a verdict has to show of the finding: warnings, none of a healthy one.
+
+        The names begin with that of the finding. What could not be answered has no value.
+        """
+        if self.verdict == "healthy":
+            return ()
+        broken = [item for item in self.evidence if not item.holds]
+        if self.verdict == "unknown" or not broken:
+            note = " ".join([self.cause, *(f"{i.name}: {_number(i)}" for i in broken)])
+            return (Evidence(name=self.name, value=None, holds=False, gates=False, note=note),)
+        return tuple(
+            item.model_copy(
+                update={
+                    "name": f"{self.name}: {item.name}",
+                    "gates": False,
+                    "note": f"{self.cause} {item.note}".strip(),
+                }
+            )
+            for item in broken
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for a JSON file."""
+        return {
+            "verdict": self.verdict,
+            "cause": self.cause,
+            "target_phase": self.target_phase,
+            "action": self.action,
+            "evidence": [item.model_dump(mode="json") for item in self.evidence],
+        }
+
+
+def healthy(name: str, evidence: tuple[Evidence, ...], cause: str) -> Finding:
+    """Return that nothing points to the disease `name`."""
+    return Finding(name, "healthy", evidence, cause)
+
+
+def unknown(name: str, cause: str, evidence: tuple[Evidence, ...] = ()) -> Finding:
+    """Return that nothing can be said about the disease `name`, and why."""
+    return Finding(name, "unknown", evidence, cause)
+
+
+def _number(item: Evidence) -> str:
+    value = "no number" if item.value is None else f"{item.value:.4g}"
+    return value if item.bound is None else f"{value} against the bound {item.bound:.4g}"
+
+
+def at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:
+    """Return evidence that holds up to the bound; a value that is not finite does not hold."""
+    known = math.isfinite(value)
+    return Evidence(
+        name=name, value=value if known else None, bound=bound, holds=known and value <= bound,
+        note=note if known else f"{note} (not finite)".strip(),
+    )  # fmt: skip
+
+
+def above(name: str, value: float, bound: float, note: str = "") -> Evidence:
+    """Return evidence that holds beyond the bound."""
+    return Evidence(name=name, value=value, bound=bound, holds=value > bound, note=note)

@@ -1,0 +1,43 @@
+"""Fit: one family of deep recommenders is fitted on labelled examples.
+
+Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet
+Writes: models/families/<name>/{saved_model,model.json,vocabulary.json};
+        reports/training/families/<name>/{metrics.json,curve.csv}
+        models/checkpoints/ while it runs: after an interruption the next run resumes
+"""
+
+from pipeline.contracts import artefacts
+from pipeline.contracts.atomic import whole_folder
+from pipeline.contracts.params import Params
+from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.runtime.stage import exit_with, part
+from pipeline.runtime.tracking import Run
+
+
+@part("training", "training.fit", stages="families", after="labeling")
+def main(name: str, params: Params, run: Run) -> None:
+    """Fit, save, report."""
+    suit_threads(name)
+    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.fitting.fit import clear_checkpoints
+    from pipeline.training.fit import report
+    from pipeline.training.fit.candidates import fit_family, quality_on_validation
+
+    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    fitted, recommender = fit_family(name, shop, params.families, seed=params.shop.seed)
+    with whole_folder(artefacts.family(name).path) as folder:
+        recommender.save(folder)
+    clear_checkpoints()
+    validation = quality_on_validation(name, recommender, shop, params.families)
+    found = report.metrics(fitted.fits, validation, len(shop.train))
+    curve = report.curve(fitted.fits)
+    artefacts.write_json(found, artefacts.family_metrics(name).path)
+    artefacts.write_text(curve.to_csv(index=False), artefacts.family_curve(name).path)
+    run.log_metrics(found)
+    for row in curve.to_dict("records"):
+        values = {f"{row['part']}.{key}": row[key] for key in ("loss", "validation")}
+        run.log_metrics(values, step=int(row["epoch"]))
+
+
+if __name__ == "__main__":
+    exit_with(main)

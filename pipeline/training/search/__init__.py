@@ -1,0 +1,1 @@
+"""Search: hyper-parameter search, outside the cycle."""

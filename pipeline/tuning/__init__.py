@@ -1,1 +1,0 @@
-"""Tuning: the search for better hyper-parameters, outside the cycle."""
