@@ -26,9 +26,9 @@ from pipeline.contracts.atomic import whole_file
 from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
-from pipeline.recommenders.base.tables import read_shop
+from pipeline.recommenders.base.tables import read_training_data
 from pipeline.recommenders.fitting.fit import clear_checkpoints, key_of
-from pipeline.recommenders.ranker.examples import OwnPairs
+from pipeline.recommenders.ranker.examples import RepeatPairs
 from pipeline.recommenders.ranker.features import GROUPS, NAMES
 from pipeline.recommenders.ranker.repeat_fit import (
     K,
@@ -70,7 +70,7 @@ def without(group: str | None, bench: Bench) -> Iterator[None]:
             values[...] = before
 
 
-def _parts(group: str | None, pairs: OwnPairs) -> list[npt.NDArray[Any]]:
+def _parts(group: str | None, pairs: RepeatPairs) -> list[npt.NDArray[Any]]:
     """Return views of what belongs to the group."""
     if group is None:
         return []
@@ -185,7 +185,7 @@ def main() -> None:
     quiet_tools()
     params = read_params()
     windows = params.shop.windows()
-    shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
     family = params.training.families[0]
     bench = bench_of(family, shop, params)
     settings = family + params.shop.model_dump_json() + params.families.model_dump_json()

@@ -143,6 +143,6 @@ async def _answer(reader: asyncio.StreamReader) -> bool:
         length = next(line for line in lines if line.startswith("content-length:"))
         await reader.readexactly(int(length.split(":")[1]))
     except (asyncio.IncompleteReadError, StopIteration) as error:
-        message = "an answer with a Content-Length was wanted, and the connection ended"
+        message = "expected an answer with a Content-Length, got the end of the connection"
         raise ConnectionError(message) from error
     return lines[0].split()[1].startswith("2")

@@ -25,8 +25,8 @@ from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import load_recommender
-from pipeline.recommenders.base.shop import Shop, labels_of
-from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.recommenders.base.shop import TrainingData, labels_of
+from pipeline.recommenders.base.tables import read_examples, read_training_data
 from pipeline.recommenders.base.wall_clock import DAY
 from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
@@ -65,7 +65,7 @@ class DemographicPopularity:
     among people with that code, smoothed towards no lift.
     """
 
-    def __init__(self, shop: Shop, days: int) -> None:
+    def __init__(self, shop: TrainingData, days: int) -> None:
         """Count who bought what in the last `days` before the cut-off."""
         histories, n_items = shop.histories, len(shop.vocabulary)
         user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))
@@ -117,7 +117,7 @@ def measure(
 class Asked:
     """The baskets of the test window that are asked about, and what was in them."""
 
-    def __init__(self, examples: pd.DataFrame, shop: Shop, params: Params) -> None:
+    def __init__(self, examples: pd.DataFrame, shop: TrainingData, params: Params) -> None:
         """Keep the labels and draw users for the intervals."""
         self.requests = shop.requests(examples)
         self.row, self.item = labels_of(examples, shop.vocabulary)
@@ -150,7 +150,7 @@ def new_shoppers(
 
 
 def new_products(
-    asked: Asked, shop: Shop, family: Recommender, popular: Recommender
+    asked: Asked, shop: TrainingData, family: Recommender, popular: Recommender
 ) -> dict[str, Any]:
     """Return how often products find their buyers that were first sold in the last NEW_DAYS."""
     first = np.full(len(shop.vocabulary), np.inf)
@@ -225,8 +225,8 @@ def main() -> None:
     quiet_tools()
     params = read_params()
     windows = params.shop.windows()
-    shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
-    later = read_shop(params.shop, windows.as_of, learn_from=("train",))
+    shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
+    later = read_training_data(params.shop, windows.as_of, learn_from=("train",))
     folder = artefacts.CANDIDATES.existing()
     name = artefacts.read_json(artefacts.TRAINING_METRICS)["family"]
     family, popular = (load_recommender(folder / each) for each in (name, "popular"))
@@ -251,7 +251,7 @@ def main() -> None:
     print(PAGE.read_text(encoding="utf-8"))
 
 
-def _histories(later: Shop, shop: Shop) -> Any:
+def _histories(later: TrainingData, shop: TrainingData) -> Any:
     """Return the histories up to the end of the test window, in the candidate's vocabulary."""
     from pipeline.recommenders.base.histories import build_histories
     from pipeline.recommenders.base.tables import EVENT_COLUMNS

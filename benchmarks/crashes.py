@@ -129,12 +129,14 @@ def serve_store(port: int, path: str, params: ServingParams) -> None:
     from pipeline.event_store.store import EventStore
     from pipeline.serving.api.app import build_app
     from pipeline.serving.api.backend import Backend
-    from pipeline.serving.engine.engine import Shelf
+    from pipeline.serving.engine.engine import RecommendationEngine
     from tests.support.fake_bundle import FakeBundle
 
     bundle: Any = FakeBundle()
     app = build_app()
-    app.state.backend = Backend(Shelf(bundle, EventStore(f"sqlite:///{path}"), params), params)
+    app.state.backend = Backend(
+        RecommendationEngine(bundle, EventStore(f"sqlite:///{path}"), params), params
+    )
     uvicorn.run(app, host=LOOPBACK, port=port, log_level="critical")
 
 

@@ -21,11 +21,11 @@ from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.recommender import Ranked, Recommender
 from pipeline.recommenders.base.saved import load_recommender
-from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.recommenders.base.tables import read_examples, read_training_data
 from pipeline.runtime.stage import quiet_tools
 from pipeline.serving.explanations.catalogue import build_catalogue
-from pipeline.serving.reranking.reranker import Arranger
-from pipeline.serving.reranking.rules import Rules
+from pipeline.serving.reranking.reranker import Reranker
+from pipeline.serving.reranking.rules import RerankingRules
 
 K = 10
 LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9)  # at most 10, 5, 3, 2, 1 of a category
@@ -47,13 +47,13 @@ def main() -> None:
 def measure(family: Recommender, params: Params) -> dict[str, Any]:
     """Return the numbers of the result."""
     start = params.shop.windows().test_start
-    shop = read_shop(params.shop, start, learn_from=("train",))
+    shop = read_training_data(params.shop, start, learn_from=("train",))
     examples = read_examples("test")
     first = examples[examples["protocol"] == "first_basket"].reset_index(drop=True)
     asked = Asked(first, shop, params)
     as_of = pd.Timestamp(start).to_pydatetime()
     category = build_catalogue(shop.items, shop.histories, as_of=as_of).group_code.tolist()
-    arranger = Arranger(category, None)
+    arranger = Reranker(category, None)
 
     @cache
     def rank(width: int) -> tuple[Ranked, None]:
@@ -62,7 +62,9 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
     found: dict[str, Any] = {}
     without: dict[str, Any] = {}
     for level in LEVELS:
-        rules = [Rules(K, params.serving.explore_slots, diversity=level)] * len(asked.requests)
+        rules = [RerankingRules(K, params.serving.explore_slots, diversity=level)] * len(
+            asked.requests
+        )
         shelves = arranger.arrange(rank, rules, [""] * len(rules)).chosen
         items = np.zeros((len(rules), K), dtype=np.int32)
         for row, shelf in enumerate(shelves):

@@ -23,7 +23,7 @@ from pipeline.contracts.artefacts import family
 from pipeline.contracts.params import Params, read_params
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.base.tables import read_shop
+from pipeline.recommenders.base.tables import read_training_data
 from pipeline.runtime.stage import quiet_tools
 from pipeline.serving.explanations.catalogue import build_catalogue
 from pipeline.serving.explanations.reasons import Reasons
@@ -51,7 +51,7 @@ def main() -> None:
 def measure(recommender: GraphRecommender, params: Params, n: int) -> dict[str, Any]:
     """Return the numbers of the result for `n` requests of the validation window."""
     windows = params.shop.windows()
-    shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
     rolling = shop.validation[shop.validation["protocol"] == "rolling"]
     examples = rolling.iloc[:: max(1, len(rolling) // n)].iloc[:n].reset_index(drop=True)
     carts = [

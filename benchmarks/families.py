@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.machine import RESULTS, write_result
 from benchmarks.own_process import PROJECT, Doubles, Measurement, digest_of
 from pipeline.contracts.params import Params, read_params
-from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.recommenders.names import BASELINES, FAMILIES
 from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
@@ -60,16 +60,16 @@ IDEAS = {
 def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, Any]]:
     """Return the values of each validation request by "protocol/metric", and what the fit cost."""
     quiet_tools()
-    suit_threads(name)
+    configure_threads(name)
     from pipeline.recommenders.base.saved import GraphRecommender
-    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.baselines.frequency import build_baseline
     from pipeline.recommenders.fitting.family import validation_opens
     from pipeline.recommenders.registry import family_of
-    from pipeline.testing.measure import Questions, answers_of, values_of
+    from pipeline.testing.measure import EvaluationSet, answers_of, values_of
     from pipeline.training.fit.candidates import fit_family
 
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     opens = validation_opens(shop)
     families = params.families.without_learning_curve()
     began = time.perf_counter()
@@ -86,7 +86,7 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     for protocol, metrics in METRICS.items():
         of_protocol = shop.validation["protocol"] == protocol
         asked = shop.asked(shop.validation[of_protocol])
-        questions = Questions.of(asked.examples, asked.requests, shop.vocabulary)
+        questions = EvaluationSet.of(asked.examples, asked.requests, shop.vocabulary)
         began = time.perf_counter()
         answers = answers_of(recommender, questions, k=K, served_k=K, explore_slots=0)
         cost[f"{protocol}_seconds"] = round(time.perf_counter() - began, 2)

@@ -33,9 +33,9 @@ CASES = 2_400
 DOCUMENT = "/docs.json"
 # What the document says in words only: limits of time, and explore slots that depend on k.
 SAID_IN_WORDS = re.compile(
-    r"'explore_slots' must be at most|a moment (between 1970 and 2200|that is not in the future)"
+    r"'explore_slots' of at most|a moment (between 1970 and 2200|that is not in the future)"
 )
-SWITCHED_OFF = "The storefront was wanted"
+SWITCHED_OFF = "the storefront, which is shown only"
 NOT_FOUND, REFUSED, SERVER_ERROR = 404, 422, 500
 TOO_LONG = frozenset({413, 414})  # no schema says how long a whole body or URL may be
 READY_SECONDS = 120.0

@@ -113,17 +113,17 @@ def _collect(params: Any) -> None:
 
 
 def _features(params: Any) -> None:
-    from pipeline.recommenders.base.tables import read_shop
-    from pipeline.recommenders.ranker.examples import Labels, extractor, own_pairs
+    from pipeline.recommenders.base.tables import read_training_data
+    from pipeline.recommenders.ranker.examples import Labels, extractor, repeat_pairs
     from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
 
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     tables = tables_of(shop, shop.cutoff, params.families.popular_days)
     ranker = params.families.ranker
     graph = RankerGraph(tables, ranker, code_counts(shop), seed=0)
     extract = extractor(graph, ranker.n_ages)
     for asked in (shop.rolling, *(window for _, window in shop.windows)):
-        own_pairs(asked.requests, Labels.of(asked.examples, shop), extract)
+        repeat_pairs(asked.requests, Labels.of(asked.examples, shop), extract)
 
 
 def serving(n_lines: int) -> dict[str, Any]:
@@ -131,13 +131,13 @@ def serving(n_lines: int) -> dict[str, Any]:
     from pipeline.event_store.store import StoredEvent
     from pipeline.recommenders.base.histories import build_histories
     from pipeline.recommenders.base.vocabulary import Vocabulary
-    from pipeline.serving.user_state.recent_events import Overlay
+    from pipeline.serving.user_state.recent_events import RecentEvents
     from pipeline.serving.user_state.request_builder import RequestBuilder
 
     known = tiny_shop.events()
     vocabulary = Vocabulary(tuple(sorted(known["item_id"].unique())))
     histories = build_histories(known, vocabulary, **_cap(build_histories))
-    overlay = Overlay(vocabulary, since=tiny_shop.START.timestamp(), zone=ZoneInfo("UTC"))
+    overlay = RecentEvents(vocabulary, since=tiny_shop.START.timestamp(), zone=ZoneInfo("UTC"))
     codes = pd.DataFrame(index=pd.Index([], dtype=str))
     builder = RequestBuilder(
         histories, codes, overlay, timezone="UTC", cart_hours=24, viewed_minutes=60

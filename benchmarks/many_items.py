@@ -86,11 +86,11 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     asked = parser.parse_args()
     quiet_tools()
-    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.ranker.graph import code_counts, tables_of
 
     params = read_params()
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     everything = shop.rolling.requests
     chosen = np.random.default_rng(0).choice(len(everything), N_REQUESTS, replace=False)
     requests = [everything.part(at, at + 1) for at in chosen.tolist()]

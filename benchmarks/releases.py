@@ -37,7 +37,7 @@ from pipeline.runtime.stage import quiet_tools
 from pipeline.serving.load_test import stolen_fraction
 from pipeline.serving.process import RunningService, running_service
 from pipeline.serving.releases import changes
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 
 N_CONNECTIONS = 4
 REQUESTS_PER_SECOND = 5.0  # of each connection
@@ -88,7 +88,7 @@ def main() -> None:
     users = list(load_bundle(CHAMPION.path).histories.user_ids)
     with tempfile.TemporaryDirectory(dir=RELEASES.parent) as scratch:
         root = Path(scratch)
-        place = Place(root / "releases", CHAMPION.path)
+        place = ReleaseStore(root / "releases", CHAMPION.path)
         second = second_version(root / "second")
         with running_service(
             CHAMPION.path,
@@ -112,7 +112,7 @@ def second_version(folder: Path) -> Path:
 
 
 def measure(
-    service: RunningService, place: Place, second: Path, users: list[str]
+    service: RunningService, place: ReleaseStore, second: Path, users: list[str]
 ) -> dict[str, Any]:
     """Return the numbers: a quiet time, then rounds of promote and rollback under the same load."""
     promoted, back = [], []

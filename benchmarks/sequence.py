@@ -53,7 +53,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Ranked
 from pipeline.recommenders.base.shop import labels_of, requests_of
 from pipeline.recommenders.base.vocabulary import Ints
-from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.recommenders.names import FAMILIES, HISTORY_ENCODERS
 from pipeline.runtime.stage import quiet_tools
 
@@ -161,7 +161,7 @@ def _alone(family: str, split: Split, settings: Settings) -> dict[str, Any]:
 def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
     """Return quality, seconds and memory of one family on a split."""
     quiet_tools()
-    suit_threads(family)
+    configure_threads(family)
     from benchmarks.sequence_profile import profile
     from pipeline.recommenders.base.items import item_state
     from pipeline.recommenders.base.saved import GraphRecommender

@@ -1,7 +1,7 @@
 """Event files as shops with one held-out item per shopper, the way papers split them.
 
-Leave-one-out has no common moment, and a `Shop` needs one. So each shopper's events are put on the
-days counted back from their last: the last item of every shopper falls on one day (test), the one
+Leave-one-out has no common moment, and a `TrainingData` needs one. So each user's events are put on
+the days counted back from their last: the last item of every user falls on one day (test), the one
 before it on the day before (validation). Order is all that is kept of time.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.contracts.errors import SourceError
-from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.shop import TrainingData, build_training_data
 
 COLUMNS = ("user_id", "item_id", "timestamp")
 LAST_DAY = pd.Timestamp("2020-01-01", tz="UTC")
@@ -34,7 +34,7 @@ class Split:
         n_cold: Test shoppers that were left out, since they have no history.
     """
 
-    shop: Shop
+    shop: TrainingData
     events: pd.DataFrame
     test: pd.DataFrame
     n_cold: int
@@ -53,14 +53,14 @@ def read_events(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise SourceError(
-            f"A Parquet or CSV file of events was wanted at '{path}'",
+            f"a Parquet or CSV file of events at '{path}'",
             received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
             action="Name a file whose name ends in .parquet or .csv.",
         ) from error
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise SourceError(
-            f"The columns {', '.join(COLUMNS)} were wanted in '{path}'",
+            f"the columns {', '.join(COLUMNS)} in '{path}'",
             received=f"{', '.join(map(str, frame.columns))} (missing: {', '.join(missing)})",
             action="Rename the file's columns to the contract's.",
         )
@@ -69,7 +69,7 @@ def read_events(path: Path) -> pd.DataFrame:
     found = frame[list(COLUMNS)].dropna().assign(timestamp=lambda f: _moments(f["timestamp"], path))
     if found.empty:
         raise SourceError(
-            f"Purchases were wanted in '{path}'",
+            f"purchases in '{path}'",
             received="none",
             action="Give a file with events, of event_type 'purchase' where it has that column.",
         )
@@ -83,7 +83,7 @@ def _moments(column: pd.Series, path: Path) -> pd.Series:
         return pd.to_datetime(column, unit=unit, utc=True).dt.as_unit("us")
     except (ValueError, TypeError) as error:
         raise SourceError(
-            f"Moments or seconds since 1970 were wanted in the column 'timestamp' of '{path}'",
+            f"moments or seconds since 1970 in the column 'timestamp' of '{path}'",
             received=str(error).splitlines()[0],
             action="Convert the column.",
         ) from error
@@ -151,7 +151,7 @@ def _split(timed: pd.DataFrame, opens: pd.Timestamp, closes: pd.Timestamp, *, ev
         warm = part["timestamp"] > part["user_id"].map(first)
         asked[name] = _examples(part[warm], name, cutoff)
         _check_some(asked[name], name)
-    shop = build_shop(
+    shop = build_training_data(
         cutoff=closes,
         timezone="UTC",
         events=events,
@@ -167,7 +167,7 @@ def _split(timed: pd.DataFrame, opens: pd.Timestamp, closes: pd.Timestamp, *, ev
 def _check_some(examples: pd.DataFrame, name: str) -> None:
     if examples.empty:
         raise SourceError(
-            f"Users with a history and an item to find in the {name} part were wanted",
+            f"users with a history and an item to find in the {name} part",
             received="none",
             action="Give more events, or use the other protocol.",
         )

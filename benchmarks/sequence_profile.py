@@ -9,15 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import SasrecParams
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.family import validation_opens
 from pipeline.recommenders.sequence.sasrec import Negatives, build_network, loss_of, with_negatives
-from pipeline.recommenders.sequence.sequences import Windows, item_codes, sequences_of
+from pipeline.recommenders.sequence.sequences import WindowBatches, item_codes, sequences_of
 
 N_STEPS = 8
 
 
-def profile(shop: Shop, params: SasrecParams) -> dict[str, Any]:
+def profile(shop: TrainingData, params: SasrecParams) -> dict[str, Any]:
     """Return seconds of an epoch of training, tokens per second, and where a step's time goes.
 
     `step_seconds` are medians over batches of the widest windows; all batches have as many cells.
@@ -27,7 +27,7 @@ def profile(shop: Shop, params: SasrecParams) -> dict[str, Any]:
     opens = validation_opens(shop)
     codes = item_codes(shop.histories, len(shop.vocabulary), opens, params.maximum_items)
     sequences = sequences_of(shop.histories, codes, opens, params.max_length)
-    windows = Windows(sequences, params.max_length, params.batch_size)
+    windows = WindowBatches(sequences, params.max_length, params.batch_size)
     negatives = Negatives(sequences, params)
     began = time.perf_counter()
     batches = list(with_negatives(windows, negatives, np.random.default_rng(0)))

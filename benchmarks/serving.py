@@ -118,7 +118,7 @@ def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
                 return
         time.sleep(POLL_SECONDS)
     raise DeploymentError(
-        f"A service on port {port} was wanted",
+        f"a service on port {port}",
         received=f"exit code {process.poll()} within {START_SECONDS} s",
         action="Start it by hand to see why: see OTHERS.",
     )

@@ -24,11 +24,11 @@ from pipeline.metrics import ranking
 from pipeline.recommenders.base.recommender import Ranked, Recommender
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import load_recommender
-from pipeline.recommenders.base.tables import read_examples, read_shop
+from pipeline.recommenders.base.tables import read_examples, read_training_data
 from pipeline.runtime.stage import quiet_tools
 from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
-from pipeline.serving.reranking.reranker import Arranger
-from pipeline.serving.reranking.rules import Distinct, Rules
+from pipeline.serving.reranking.reranker import Reranker
+from pipeline.serving.reranking.rules import Distinct, RerankingRules
 
 K = 10
 HOURS = (1.0, 3.0, 6.0, 12.0, 24.0)
@@ -45,7 +45,7 @@ class Shelves:
         """Keep what all rules share."""
         self._asked, self._requests = asked, requests
         self._titles = catalogue.title_code
-        self._arranger = Arranger(
+        self._arranger = Reranker(
             catalogue.group_code.tolist(), None, catalogue.title_code.tolist()
         )
         self._before: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class Shelves:
         """Return the numbers of one setting; the first that is asked for is what others lose to."""
         blocked = just_bought(self._requests, hours)
         rules = [
-            Rules(
+            RerankingRules(
                 K,
                 explore_slots,
                 items,
@@ -173,8 +173,8 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
     from dataclasses import replace
 
     windows = params.shop.windows()
-    shop = read_shop(params.shop, windows.test_start, learn_from=("train",))
-    later = read_shop(params.shop, windows.as_of, learn_from=("train",))
+    shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
+    later = read_training_data(params.shop, windows.as_of, learn_from=("train",))
     later = replace(later, vocabulary=shop.vocabulary, histories=_histories(later, shop))
     examples = read_examples("test")
     examples = examples[examples["protocol"] == "rolling"].reset_index(drop=True)

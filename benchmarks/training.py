@@ -20,9 +20,9 @@ import tensorflow as tf
 
 from benchmarks.machine import write_result
 from pipeline.contracts.params import Params, read_params
-from pipeline.recommenders.base.shop import Shop
-from pipeline.recommenders.base.tables import read_shop
-from pipeline.recommenders.fitting.fit import begin_with
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.tables import read_training_data
+from pipeline.recommenders.fitting.fit import set_seed
 from pipeline.recommenders.ranker.features import NAMES
 from pipeline.recommenders.ranker.repeat_fit import Lists, list_loss, network_for
 from pipeline.runtime.stage import quiet_tools
@@ -123,7 +123,7 @@ def keras_fit(bench: Bench, batch_size: int) -> float:
     return (time.perf_counter() - began) / N_STEPS
 
 
-def whole_fits(bench: Bench, shop: Shop, params: Params) -> dict[str, Any]:
+def whole_fits(bench: Bench, shop: TrainingData, params: Params) -> dict[str, Any]:
     """Return the seconds of whole fits, and of scoring every shopper."""
     from benchmarks.peers.boosting import train_booster
 
@@ -154,8 +154,8 @@ def main() -> None:
     """Measure and write the result."""
     quiet_tools()
     params = read_params()
-    begin_with(params.shop.seed)
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    set_seed(params.shop.seed)
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     family = params.training.families[0]
     began = time.perf_counter()
     bench = bench_of(family, shop, params)

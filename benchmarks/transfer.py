@@ -35,7 +35,7 @@ from pipeline.contracts.params import FamiliesParams, Params, RankerParams, read
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.runtime.stage import quiet_tools
 
 WAYS: tuple[str, ...] = get_args(RankerParams.model_fields["item_vectors"].annotation)
@@ -68,7 +68,7 @@ class Exam:
     n_new: Array
 
     @classmethod
-    def of(cls, shop: Shop) -> "Exam":
+    def of(cls, shop: TrainingData) -> "Exam":
         """Take the rolling validation examples that `fit_explore` does not look at."""
         from pipeline.recommenders.ranker.examples import Labels
         from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION, new_counts
@@ -99,7 +99,7 @@ class Exam:
         return ranking.recall_at_k(ranking.hit_matrix(found, self.rows, self.items), self.n_new, K)
 
 
-def slice_of(shop: Shop, fraction: float, seed: int) -> Shop:
+def slice_of(shop: TrainingData, fraction: float, seed: int) -> TrainingData:
     """Return the shop with the training examples of a random part of its shoppers.
 
     Slices of one seed are nested.
@@ -120,7 +120,9 @@ def params_for(params: FamiliesParams, fraction: float, way: str) -> FamiliesPar
     return params.model_copy(update={"ranker": params.ranker.model_copy(update=changes)})
 
 
-def fit_head(shop: Shop, params: FamiliesParams, vectors: Array, seed: int) -> tuple[Any, int]:
+def fit_head(
+    shop: TrainingData, params: FamiliesParams, vectors: Array, seed: int
+) -> tuple[Any, int]:
     """Return a graph whose explore head is fitted on the slice, and the epochs it took."""
     from pipeline.recommenders.fitting.family import validation_opens
     from pipeline.recommenders.ranker.explore_fit import fit_explore
@@ -134,7 +136,7 @@ def fit_head(shop: Shop, params: FamiliesParams, vectors: Array, seed: int) -> t
 
 
 def compare(
-    shop: Shop, params: Params, fractions: Sequence[float], seeds: Sequence[int]
+    shop: TrainingData, params: Params, fractions: Sequence[float], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Return the explore recall of every way on every slice, with intervals."""
     from pipeline.recommenders.ranker.transfer import vectors_of
@@ -218,12 +220,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     wanted = parser.parse_args(arguments)
     quiet_tools()
-    from pipeline.recommenders.base.tables import read_shop
-    from pipeline.recommenders.fitting.fit import begin_with
+    from pipeline.recommenders.base.tables import read_training_data
+    from pipeline.recommenders.fitting.fit import set_seed
 
     params = read_params()
-    begin_with(params.shop.seed)
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    set_seed(params.shop.seed)
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     found = compare(shop, params, wanted.fractions, wanted.seeds)
     path = RESULTS / "transfer.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -24,7 +24,7 @@ from scipy import sparse
 
 from benchmarks.peers.peer import Doubles, Peer, baskets_of, lists_by_score, popularity_of
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "cornac_tifu_knn": {
@@ -40,7 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 NEIGHBOURS_KEPT = 100  # similaripy keeps that many per request, and so does cornac's UP-CF
 
 
-def fit_baskets(name: str, shop: Shop, *, popular_days: int) -> Peer:
+def fit_baskets(name: str, shop: TrainingData, *, popular_days: int) -> Peer:
     """Return the method `name` of SETTINGS fitted on all baskets before the cut-off."""
     data, index_of = _dataset(shop)
     scores = {"cornac_tifu_knn": _tifu_knn, "cornac_up_cf": _up_cf, "cornac_gp_top": _gp_top}
@@ -60,7 +60,7 @@ def fit_baskets(name: str, shop: Shop, *, popular_days: int) -> Peer:
     return Peer(popular, lists_by_score(in_our_indices, popular))
 
 
-def _dataset(shop: Shop) -> tuple[Any, np.ndarray]:
+def _dataset(shop: TrainingData) -> tuple[Any, np.ndarray]:
     """Return cornac's data set, and our index of each of its items."""
     from cornac.data import BasketDataset
 

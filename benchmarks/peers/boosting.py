@@ -22,12 +22,12 @@ import numpy as np
 from benchmarks.peers.peer import Lists, Peer, popularity_of
 from pipeline.contracts.params import FamiliesParams
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import Shop
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
 from pipeline.recommenders.ranker.features import GROUPS, N_STRONGEST, NAMES, RANK
 from pipeline.recommenders.ranker.fitting import window_pairs
 from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 LIST_LENGTH: int | None = 60  # strongest products in a training list; None for all
 N_TREES = 225
@@ -47,7 +47,7 @@ PER_PAIR = ("features", "ages", "kind", "item", "row", "wanted")
 
 
 def fit_boosting(
-    shop: Shop, params: FamiliesParams, *, seed: int, without: tuple[str, ...] = ()
+    shop: TrainingData, params: FamiliesParams, *, seed: int, without: tuple[str, ...] = ()
 ) -> Peer:
     """Return a ranker of what was bought before; other items come by popularity.
 
@@ -66,9 +66,9 @@ def fit_boosting(
         booster = train_booster(pairs, columns, seed)
     extract = extractor(graph, params.ranker.n_ages)
 
-    def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
+    def lists(questions: EvaluationSet, k: int) -> tuple[Lists, Lists]:
         labels = Labels.of(questions.examples, shop)
-        asked = own_pairs(questions.requests, labels, extract, N_STRONGEST)
+        asked = repeat_pairs(questions.requests, labels, extract, N_STRONGEST)
         scores = [booster.predict(part) for part in _parts(asked, columns)]
         ties = ties_of(asked, questions.requests, popularity)
         every = best_pairs(np.concatenate(scores), asked, k, ties)
@@ -79,7 +79,7 @@ def fit_boosting(
     return Peer(popularity, lists)
 
 
-def graph_of(shop: Shop, params: FamiliesParams, seed: int) -> RankerGraph:
+def graph_of(shop: TrainingData, params: FamiliesParams, seed: int) -> RankerGraph:
     """Return the ranker's graph at the shop's cut-off, which computes the features."""
     tables = tables_of(shop, shop.cutoff, params.popular_days)
     return RankerGraph(tables, params.ranker, code_counts(shop), seed)
@@ -91,7 +91,7 @@ def columns_without(groups: Sequence[str]) -> np.ndarray:
     return np.array([at for at, name in enumerate(NAMES) if name not in hidden])
 
 
-def train_booster(pairs: Sequence[OwnPairs], columns: np.ndarray, seed: int) -> Any:
+def train_booster(pairs: Sequence[RepeatPairs], columns: np.ndarray, seed: int) -> Any:
     """Return LightGBM fitted on these columns of the features, on the ages and on the types."""
     import lightgbm
 
@@ -99,7 +99,7 @@ def train_booster(pairs: Sequence[OwnPairs], columns: np.ndarray, seed: int) -> 
     return lightgbm.train(settings, dataset(pairs, columns), num_boost_round=N_TREES)
 
 
-def dataset(pairs: Sequence[OwnPairs], columns: np.ndarray, reference: Any = None) -> Any:
+def dataset(pairs: Sequence[RepeatPairs], columns: np.ndarray, reference: Any = None) -> Any:
     """Return the pairs, which lie behind each other, binned as LightGBM wants them.
 
     Args:
@@ -119,20 +119,20 @@ def dataset(pairs: Sequence[OwnPairs], columns: np.ndarray, reference: Any = Non
     ).construct()
 
 
-def strongest(pairs: OwnPairs, length: int) -> OwnPairs:
-    """Return the `length` strongest candidates of each request, as `own_pairs` with a limit."""
+def strongest(pairs: RepeatPairs, length: int) -> RepeatPairs:
+    """Return the `length` strongest candidates of each request, as `repeat_pairs` with a limit."""
     mine = np.expm1(pairs.features[:, RANK].astype(np.float32)) < length
     kept = {name: getattr(pairs, name)[mine] for name in PER_PAIR}
     return replace(pairs, **kept)
 
 
-def useful(pairs: OwnPairs) -> OwnPairs:
+def useful(pairs: RepeatPairs) -> RepeatPairs:
     """Return the pairs of the requests that hold something wanted; without it there is no rank."""
     hits = np.bincount(pairs.row, weights=pairs.wanted > 0, minlength=pairs.n)
     return pairs.of_requests(hits > 0)
 
 
-def spilled(pairs: OwnPairs, folder: Path) -> OwnPairs:
+def spilled(pairs: RepeatPairs, folder: Path) -> RepeatPairs:
     """Return the same pairs with their features and ages in files of a new folder."""
     folder.mkdir()
     kept = {}
@@ -142,7 +142,7 @@ def spilled(pairs: OwnPairs, folder: Path) -> OwnPairs:
     return replace(pairs, **kept)
 
 
-def best_pairs(scores: np.ndarray, pairs: OwnPairs, k: int, ties: np.ndarray) -> Lists:
+def best_pairs(scores: np.ndarray, pairs: RepeatPairs, k: int, ties: np.ndarray) -> Lists:
     """Return [n, k] the items of each request by falling score, 0 where there are no more.
 
     Among equal scores, which trees have many of, the lowest of `ties` [n_pairs] comes first.
@@ -156,7 +156,7 @@ def best_pairs(scores: np.ndarray, pairs: OwnPairs, k: int, ties: np.ndarray) ->
     return found
 
 
-def ties_of(pairs: OwnPairs, requests: Requests, popularity: np.ndarray) -> np.ndarray:
+def ties_of(pairs: RepeatPairs, requests: Requests, popularity: np.ndarray) -> np.ndarray:
     """Return [n_pairs] what comes first among equals: recent, then popular, then by id."""
     n_items = len(popularity)
     line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
@@ -177,24 +177,24 @@ def _not_own(popular: Lists, requests: Requests, k: int) -> Lists:
     return np.where(np.take_along_axis(kept, place, axis=1), popular[place], 0).astype(np.int32)
 
 
-def _kind_column(pairs: OwnPairs, columns: np.ndarray) -> int:
+def _kind_column(pairs: RepeatPairs, columns: np.ndarray) -> int:
     """Return which column of a row is the product type: the last."""
     return len(columns) + int(pairs.ages.shape[1])
 
 
-def _table(pairs: OwnPairs, lines: Any, columns: np.ndarray) -> np.ndarray:
+def _table(pairs: RepeatPairs, lines: Any, columns: np.ndarray) -> np.ndarray:
     features = pairs.features[lines].astype(np.float64)
     ages = pairs.ages[lines].astype(np.float64)
     kind = pairs.kind[lines][..., np.newaxis].astype(np.float64)
     return np.concatenate([features[..., columns], ages, kind], axis=-1)
 
 
-def _parts(pairs: OwnPairs, columns: np.ndarray) -> Iterator[np.ndarray]:
+def _parts(pairs: RepeatPairs, columns: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(pairs.item), PART):
         yield _table(pairs, slice(start, start + PART), columns)
 
 
-def _rows(pairs: OwnPairs, columns: np.ndarray) -> Any:
+def _rows(pairs: RepeatPairs, columns: np.ndarray) -> Any:
     """Return the rows in the form in which LightGBM asks for a few at a time."""
     import lightgbm
 

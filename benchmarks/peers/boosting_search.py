@@ -39,8 +39,14 @@ from benchmarks.peers.boosting import (
 from benchmarks.peers.moment import Moment, read_moment
 from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
-from pipeline.recommenders.base.shop import Shop
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, joined, own_pairs
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.ranker.examples import (
+    Labels,
+    RepeatPairs,
+    extractor,
+    joined,
+    repeat_pairs,
+)
 from pipeline.recommenders.ranker.features import N_STRONGEST
 from pipeline.recommenders.ranker.fitting import window_pairs
 from pipeline.recommenders.ranker.repeat_fit import best_hits
@@ -80,7 +86,7 @@ class Bench:
     """
 
     sets: dict[int, tuple[Any, Any]]
-    pairs: OwnPairs
+    pairs: RepeatPairs
     n_true: np.ndarray
     seed: int
 
@@ -110,8 +116,8 @@ class Features:
         n_true: [n] labels per request of the validation window.
     """
 
-    train: OwnPairs
-    validation: OwnPairs
+    train: RepeatPairs
+    validation: RepeatPairs
     n_true: np.ndarray
 
     @classmethod
@@ -125,7 +131,7 @@ class Features:
         labels = Labels.of(asked.examples, shop)
         chosen = every_th(asked.examples["user_id"], VALIDATION_SHARE)
         extract = extractor(graph, families.ranker.n_ages)
-        pairs = own_pairs(asked.requests, labels, extract, N_STRONGEST)
+        pairs = repeat_pairs(asked.requests, labels, extract, N_STRONGEST)
         return cls(train, pairs.of_requests(chosen), asked.n_true[chosen])
 
     def save(self, path: Path) -> None:
@@ -141,16 +147,16 @@ class Features:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
             parts = {
-                name: {key: arrays[f"{name}/{key}"] for key in OwnPairs.__dataclass_fields__}
+                name: {key: arrays[f"{name}/{key}"] for key in RepeatPairs.__dataclass_fields__}
                 for name in ("train", "validation")
             }
             pairs = {
-                name: OwnPairs(**{**part, "n": int(part["n"])}) for name, part in parts.items()
+                name: RepeatPairs(**{**part, "n": int(part["n"])}) for name, part in parts.items()
             }
             return cls(**pairs, n_true=arrays["n_true"])
 
 
-def share_of(shop: Shop, share: int) -> Shop:
+def share_of(shop: TrainingData, share: int) -> TrainingData:
     """Return the shop with the training examples of every `share`-th shopper."""
     chosen = every_th(shop.train["user_id"], share)
     return replace(shop, train=shop.train[chosen].reset_index(drop=True))

@@ -20,7 +20,7 @@ from benchmarks.peers.boosting_search import every_th
 from benchmarks.peers.moment import Moment, read_moment
 from pipeline.contracts.params import BaselineParams, read_params
 from pipeline.recommenders.base.requests import join
-from pipeline.recommenders.base.shop import Asked
+from pipeline.recommenders.base.shop import ExampleBatch
 from pipeline.training.fit.candidates import build_counting, quality
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ SHARE = 4  # of shoppers, one in so many
 PLAIN_DAYS = (60.0, 120.0, 240.0)
 
 
-def part_of(moment: Moment, share: int) -> Asked:
+def part_of(moment: Moment, share: int) -> ExampleBatch:
     """Return the rolling questions of every `share`-th shopper."""
     asked = moment.questions["rolling"]
     chosen = every_th(asked.examples["user_id"], share)
     examples = asked.examples[chosen].reset_index(drop=True)
     parts = [asked.requests.part(at, at + 1) for at in np.flatnonzero(chosen).tolist()]
-    return Asked(examples, join(parts))
+    return ExampleBatch(examples, join(parts))
 
 
 def objective(
-    moment: Moment, asked: Asked, params: BaselineParams
+    moment: Moment, asked: ExampleBatch, params: BaselineParams
 ) -> Callable[["optuna.Trial"], float]:
     """Return what Optuna maximises."""
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import Lists, Peer, counts_of, popularity_of
-from pipeline.recommenders.base.shop import Shop
-from pipeline.testing.measure import Questions
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.testing.measure import EvaluationSet
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "implicit_als": {"factors": 128, "regularization": 0.1, "iterations": 15},
@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 ALS_ALPHA = 10.0
 
 
-def fit_matrix(name: str, shop: Shop, *, popular_days: int, seed: int) -> Peer:
+def fit_matrix(name: str, shop: TrainingData, *, popular_days: int, seed: int) -> Peer:
     """Return the method `name` of SETTINGS fitted on all purchases before the cut-off."""
     from threadpoolctl import threadpool_limits
 
@@ -55,9 +55,9 @@ def _model(name: str, settings: dict[str, Any], seed: int) -> Any:
 
 
 def _lists(
-    model: Any, shop: Shop, scale: float, *, recalculate: bool
-) -> Callable[[Questions, int], tuple[Lists, Lists]]:
-    def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
+    model: Any, shop: TrainingData, scale: float, *, recalculate: bool
+) -> Callable[[EvaluationSet, int], tuple[Lists, Lists]]:
+    def lists(questions: EvaluationSet, k: int) -> tuple[Lists, Lists]:
         counts = counts_of(questions.requests, len(shop.vocabulary)) * scale
         users = np.array([shop.histories.row(name) for name in questions.examples["user_id"]])
         found = []

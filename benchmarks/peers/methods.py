@@ -13,7 +13,7 @@ from pipeline.contracts.errors import TrainingError
 from pipeline.contracts.params import FamiliesParams, Params
 from pipeline.recommenders.base.saved import load_recommender, read_description
 from pipeline.recommenders.names import BASELINES, FAMILIES
-from pipeline.testing.measure import Answers, Questions
+from pipeline.testing.measure import EvaluationSet, Predictions
 
 if TYPE_CHECKING:
     from benchmarks.peers.moment import Moment
@@ -40,7 +40,7 @@ SOURCES = (
     "pipeline/testing/measure.py",
 )
 
-Answer = Callable[[Questions, int], Answers]
+Answer = Callable[[EvaluationSet, int], Predictions]
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ def _check(name: str) -> None:
     known = (*COUNTING, *BASKET_PEERS, *MATRIX_PEERS, *BOOSTING, *FAMILIES)
     if name not in known:
         raise TrainingError(
-            f"A method among {', '.join(known)} was wanted",
+            f"a method among {', '.join(known)}",
             received=f"'{name}'",
             action="Correct --methods, or training.families in params.yaml.",
         )
     package = PACKAGES.get(name.split("_", maxsplit=1)[0])
     if package is not None and find_spec(package) is None:
         raise TrainingError(
-            f"The package '{package}' was wanted, to measure '{name}'",
+            f"the package '{package}', to measure '{name}'",
             received="it is not installed",
             action="Run `make quality`.",
         )
@@ -194,7 +194,7 @@ def _champion(name: str, moment: "Moment") -> "GraphRecommender | None":
 def _answers_of(recommender: Any) -> Answer:
     from pipeline.testing.measure import answers_of
 
-    def answer(questions: Questions, k: int) -> Answers:
+    def answer(questions: EvaluationSet, k: int) -> Predictions:
         return answers_of(recommender, questions, k=k, served_k=k, explore_slots=0)
 
     return answer

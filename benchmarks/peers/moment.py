@@ -13,9 +13,9 @@ from pipeline.contracts.params import Params
 from pipeline.contracts.schemas import PROTOCOLS
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import attribute_codes
-from pipeline.recommenders.base.shop import Shop, build_shop, requests_of
+from pipeline.recommenders.base.shop import TrainingData, build_training_data, requests_of
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 from pipeline.training.refit import learnable
 
@@ -33,8 +33,8 @@ class Moment:
     """
 
     day: date
-    shop: Shop
-    questions: dict[str, Questions]
+    shop: TrainingData
+    questions: dict[str, EvaluationSet]
     types: ItemTypes
 
 
@@ -50,14 +50,14 @@ def read_moment(day: date, params: Params) -> Moment:
     if set(asked["protocol"]) != set(PROTOCOLS):
         windows = sorted({f"{at:%Y-%m-%d}" for at in examples["cutoff"]})
         raise DataQualityError(
-            f"Examples of both protocols were wanted in a window that opens on {day}",
+            f"examples of both protocols in a window that opens on {day}",
             received=f"windows that open on {', '.join(windows)}",
             action="Choose the validation, the test or the production cut-off.",
         )
     events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
     items, users = artefacts.read_table(artefacts.ITEMS), artefacts.read_table(artefacts.USERS)
     shop = learnable(
-        build_shop(
+        build_training_data(
             cutoff=cutoff,
             timezone=params.shop.timezone,
             events=events,
@@ -75,12 +75,12 @@ def read_moment(day: date, params: Params) -> Moment:
     for protocol in PROTOCOLS:
         chosen = asked[asked["protocol"] == protocol].reset_index(drop=True)
         requests = requests_of(chosen, histories, shop.vocabulary, attributes, params.shop.timezone)
-        questions[protocol] = Questions.of(chosen, requests, shop.vocabulary)
+        questions[protocol] = EvaluationSet.of(chosen, requests, shop.vocabulary)
     questions[WITHOUT_CONTEXT] = questions[ROLLING].without_context()
     return Moment(day, shop, questions, item_types(items, shop.vocabulary))
 
 
-def with_validation(shop: Shop) -> Shop:
+def with_validation(shop: TrainingData) -> TrainingData:
     """Return the same shop with the last window set apart, to choose by."""
     last = shop.train["cutoff"].max()
     is_last = shop.train["cutoff"] == last

@@ -11,8 +11,8 @@ from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.items import item_state
 from pipeline.recommenders.base.recommender import Ranked, fill_slots
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import Shop
-from pipeline.testing.measure import Answers, Questions
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.testing.measure import EvaluationSet, Predictions
 
 Doubles = npt.NDArray[np.float64]
 Lists = npt.NDArray[np.int32]
@@ -31,9 +31,9 @@ class Peer:
     """
 
     popular: Doubles
-    lists: Callable[[Questions, int], tuple[Lists, Lists]]
+    lists: Callable[[EvaluationSet, int], tuple[Lists, Lists]]
 
-    def answer(self, questions: Questions, k: int) -> Answers:
+    def answer(self, questions: EvaluationSet, k: int) -> Predictions:
         """Return its lists, filled up with what is popular."""
         every, new = self.lists(questions, k)
         nothing = np.zeros(every.shape, dtype=np.float32)
@@ -42,10 +42,10 @@ class Peer:
         zeros = np.zeros(popular.shape, dtype=np.float32)
         ranked = Ranked(every, nothing, new, nothing, popular, zeros)
         plain = fill_slots(ranked, k, 0)
-        return Answers(plain, plain, new)
+        return Predictions(plain, plain, new)
 
 
-def popularity_of(shop: Shop, popular_days: int) -> Doubles:
+def popularity_of(shop: TrainingData, popular_days: int) -> Doubles:
     """Return [n_items] how popular each item is at the shop's cut-off."""
     n_items = len(shop.vocabulary)
     state = item_state(shop.histories, n_items, shop.cutoff, popular_days=popular_days)
@@ -54,7 +54,7 @@ def popularity_of(shop: Shop, popular_days: int) -> Doubles:
 
 def lists_by_score(
     score: Callable[[Requests], Doubles], popular: Doubles
-) -> Callable[[Questions, int], tuple[Lists, Lists]]:
+) -> Callable[[EvaluationSet, int], tuple[Lists, Lists]]:
     """Return lists by falling score; equal scores as everywhere: recent, then popular, then by id.
 
     Args:
@@ -62,7 +62,7 @@ def lists_by_score(
         popular: [n_items].
     """
 
-    def lists(questions: Questions, k: int) -> tuple[Lists, Lists]:
+    def lists(questions: EvaluationSet, k: int) -> tuple[Lists, Lists]:
         every, new = [], []
         for part in in_parts(questions.requests):
             scores = score(part).astype(np.float64)

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.machine import n_cores
 from pipeline.contracts.params import Params, read_params
-from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.runtime.stage import quiet_tools
 
 K = 20
@@ -86,7 +86,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quiet_tools()
     name, day, folder = sys.argv[1], date.fromisoformat(sys.argv[2]), Path(sys.argv[3])
-    suit_threads(name)
+    configure_threads(name)
     epochs = {part: int(n) for part, n in (each.split("=") for each in sys.argv[4:])}
     values, cost = measure(name, day, read_params(), epochs)
     np.savez_compressed(folder / "values.npz", allow_pickle=False, **values)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import Answers, Questions
+from pipeline.testing.measure import EvaluationSet, Predictions
 
 Codes = npt.NDArray[np.int32]
 
@@ -71,7 +71,7 @@ def first_types(items: Codes, types: ItemTypes, k: int) -> Codes:
     return np.pad(found, ((0, 0), (0, max(k - width, 0)))).astype(np.int32)
 
 
-def type_questions(questions: Questions, types: ItemTypes) -> Questions:
+def type_questions(questions: EvaluationSet, types: ItemTypes) -> EvaluationSet:
     """Return the same questions about types: which were bought, and which had been before."""
     n_types = len(types.names) + 1
     lengths = questions.examples["labels"].map(len).to_numpy()
@@ -93,9 +93,9 @@ def type_questions(questions: Questions, types: ItemTypes) -> Questions:
     )
 
 
-def type_answers(answers: Answers, types: ItemTypes, k: int) -> Answers:
+def type_answers(answers: Predictions, types: ItemTypes, k: int) -> Predictions:
     """Return the answers as lists of `k` types."""
     items = first_types(answers.plain.items, types, k)
     nothing = np.zeros(items.shape, dtype=np.float32)
     plain = Recommendations(items, nothing, nothing.astype(np.int8))
-    return Answers(plain, plain, first_types(answers.explore_items, types, k))
+    return Predictions(plain, plain, first_types(answers.explore_items, types, k))

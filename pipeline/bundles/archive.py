@@ -33,27 +33,27 @@ def version_of(bundle: Path) -> str:
         version = str(json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
-            f"A model bundle was wanted in '{bundle}'",
+            f"a model bundle in '{bundle}'",
             received=f"{type(error).__name__}: {error}",
             action="Name a folder with a manifest.json, or run `uv run dvc repro`.",
         ) from error
     if not VERSION.fullmatch(version):
         raise BundleError(
-            "A version of 12 hexadecimal digits was wanted",
+            "a version of 12 hexadecimal digits",
             received=f"'{version[:40]}' in '{bundle / MANIFEST}'",
             action="Make the bundle again: `uv run dvc repro deployment`.",
         )
     return version
 
 
-def kept(folder: Path = RELEASES) -> list[str]:
+def archived_versions(folder: Path = RELEASES) -> list[str]:
     """Return the versions that are kept, the newest first."""
     found = [path for path in folder.glob("*") if VERSION.fullmatch(path.name) and path.is_dir()]
     found.sort(key=lambda path: (-path.stat().st_mtime, path.name))
     return [path.name for path in found]
 
 
-def keep(bundle: Path, folder: Path = RELEASES) -> str:
+def archive_bundle(bundle: Path, folder: Path = RELEASES) -> str:
     """Keep a verified copy of a bundle, whole or not at all, and return its version.
 
     A copy that is there and verifies is left as it is; one that does not is replaced.
@@ -83,7 +83,7 @@ def _is_intact(path: Path) -> bool:
     return True
 
 
-def find(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPION.path) -> str:
+def find_version(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPION.path) -> str:
     """Return the version that is meant by a version or a bundle's folder; it is kept then.
 
     Args:
@@ -96,14 +96,14 @@ def find(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPION.path) 
     """
     if VERSION.fullmatch(name):
         if (folder / name).is_dir():
-            return keep(folder / name, folder)
+            return archive_bundle(folder / name, folder)
         if (champion / MANIFEST).is_file() and version_of(champion) == name:
-            return keep(champion, folder)
+            return archive_bundle(champion, folder)
     elif Path(name).is_dir():
-        return keep(Path(name), folder)
+        return archive_bundle(Path(name), folder)
     raise BundleError(
-        "A kept version or the folder of a bundle was wanted",
-        received=f"'{name}'; kept are: {', '.join(kept(folder)) or 'none'}",
+        "a kept version or the folder of a bundle",
+        received=f"'{name}'; kept are: {', '.join(archived_versions(folder)) or 'none'}",
         action="See `uv run python -m pipeline.serving releases`.",
     )
 
@@ -115,7 +115,7 @@ def prune(folder: Path, needed: Collection[str], *, n_kept: int = N_KEPT) -> lis
     """
     for half in folder.glob(".*.tmp"):
         shutil.rmtree(half, ignore_errors=True)
-    gone = [version for version in kept(folder)[n_kept:] if version not in needed]
+    gone = [version for version in archived_versions(folder)[n_kept:] if version not in needed]
     for version in gone:
         _delete(folder / version)
     return gone

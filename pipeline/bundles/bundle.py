@@ -141,7 +141,7 @@ def verify_bundle(path: Path) -> dict[str, Any]:
         known: dict[str, str] = manifest["files"]
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(
-            f"A model bundle was wanted in '{path}'",
+            f"a model bundle in '{path}'",
             received=f"{type(error).__name__}: {error}",
             action="Run `uv run dvc repro`, or `uv run dvc pull` if a remote has it.",
         ) from error
@@ -155,7 +155,7 @@ def verify_bundle(path: Path) -> dict[str, Any]:
     )
     if wrong:
         raise BundleError(
-            f"The files in '{path}' must match its manifest",
+            f"files in '{path}' that match its manifest",
             received=f"a difference in {', '.join(wrong)}",
             action="Restore it: `uv run dvc checkout --force models/champion`.",
         )

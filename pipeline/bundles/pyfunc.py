@@ -34,7 +34,7 @@ class PyfuncModel:
         missing = [name for name in COLUMNS if name not in model_input.columns]
         if missing:
             raise RequestError(
-                f"The columns {list(COLUMNS)} were wanted",
+                f"the columns {list(COLUMNS)}",
                 received=str(list(model_input.columns)),
                 action="Give one row per request.",
             )

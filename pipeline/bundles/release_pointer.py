@@ -30,11 +30,11 @@ class PointerError(ArtefactError):
     """The pointer file is damaged."""
 
 
-class _Part(BaseModel):
+class _PointerPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Canary(_Part):
+class Canary(_PointerPart):
     """A version that answers a share of the shoppers, and when it is stopped.
 
     Attributes:
@@ -52,7 +52,7 @@ class Canary(_Part):
     maximum_slowdown: float = Field(ge=1)
 
 
-class Stopped(_Part):
+class Stopped(_PointerPart):
     """A canary that was stopped because of what it did."""
 
     version: Version
@@ -60,7 +60,7 @@ class Stopped(_Part):
     at: str
 
 
-class Pointer(_Part):
+class Pointer(_PointerPart):
     """What answers.
 
     Attributes:
@@ -108,7 +108,7 @@ def read_pointer(folder: Path = RELEASES) -> Pointer | None:
     except (OSError, ValidationError) as error:
         text = str(error) if isinstance(error, OSError) else _first(error)
         raise PointerError(
-            f"A whole pointer was wanted in '{path}'",
+            f"a whole pointer in '{path}'",
             received=text,
             action="Delete it to serve models/champion, or write it anew by promoting a version: "
             "`uv run python -m pipeline.serving promote VERSION`.",
@@ -147,7 +147,7 @@ def write_pointer(pointer: Pointer, folder: Path = RELEASES) -> None:
 
 
 @contextmanager
-def alone(folder: Path = RELEASES) -> Iterator[None]:
+def lock(folder: Path = RELEASES) -> Iterator[None]:
     """Let one process at a time read the pointer and write it; a killed one lets go."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as stream:

@@ -60,7 +60,7 @@ log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CollectionOutcome:
     """What a run wrote, and how many months it took over unread."""
 
     manifest: Manifest
@@ -96,7 +96,7 @@ def collect(
     shop: ShopParams,
     validator: Validator,
     suppressed: SuppressionList,
-) -> Outcome:
+) -> CollectionOutcome:
     """Write data/clean and data/quarantine, both whole or not at all.
 
     Args:
@@ -119,7 +119,7 @@ def collect(
     if earlier.inputs == inputs and _is_intact(earlier):
         n_months = len(earlier.events) + len(earlier.offers)
         log.info("the source is unchanged: all %d months reused", n_months)
-        return Outcome(earlier, n_months)
+        return CollectionOutcome(earlier, n_months)
     raw = check_raw(source, earlier.raw, validator, params.maximum_failure_fraction)
     known, left_out = without_forgotten(source, suppressed)
     with (
@@ -131,7 +131,7 @@ def collect(
         outcome = _collect_tables(job, earlier, raw, inputs)
         path = clean / artefacts.CLEAN_MANIFEST.path.name
         artefacts.write_json(outcome.manifest.written(), path)
-    return Outcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
+    return CollectionOutcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
 
 
 def _settings(source: Source, params: CollectionParams, shop: ShopParams) -> str:
@@ -158,7 +158,9 @@ def _is_intact(manifest: Manifest) -> bool:
     )
 
 
-def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs: str) -> Outcome:
+def _collect_tables(
+    job: Job, earlier: Manifest, raw: dict[str, Checked], inputs: str
+) -> CollectionOutcome:
     source, limit = job.source, job.params.maximum_failure_fraction
     baskets = with_baskets(source.events, job.shop.timezone, source.ends)
     events = materialise(tagged_events(baskets, source.items, job.params))
@@ -192,7 +194,7 @@ def _collect_tables(job: Job, earlier: Manifest, raw: dict[str, Checked], inputs
             n_offers_of_unknown_reach=count_unknown_reach(offers),
         ),
     )
-    return Outcome(manifest, n_reused + n_reused_offers)
+    return CollectionOutcome(manifest, n_reused + n_reused_offers)
 
 
 def _feed(table: "Table", schema: schemas.Table, ends: datetime, job: Job) -> Feed:
@@ -206,7 +208,7 @@ def _feed(table: "Table", schema: schemas.Table, ends: datetime, job: Job) -> Fe
     hashes = content_hashes(rows)
     if not hashes and is_events:
         raise SourceError(
-            "A source with events was wanted",
+            "a source with events",
             received="an empty table",
             action="Check the file, the mapping and the export that wrote it.",
         )
@@ -231,7 +233,7 @@ def read_events(folder: Path) -> pa.Table:
     table = pa.concat_tables(parts)
     if not len(table):
         raise SourceError(
-            "Clean events were wanted",
+            "clean events",
             received="none: the rules of collection drop every row",
             action="Check collection.dropped_departments and maximum_quantity, and the mapping.",
         )

@@ -87,7 +87,7 @@ def check_failures(
         return
     worst = max([*as_a_whole, *validation.failures], key=lambda f: (not f.rows, f.n_rows))
     raise DataQualityError(
-        f"At most {maximum_fraction:.2%} of the rows of {where} may break an expectation",
+        f"at most {maximum_fraction:.2%} of the rows of {where} to break an expectation",
         received=f"{n_failing:,} of {validation.n_rows:,} rows ({share:.2%}); "
         f"'{worst.reason}' fails: {worst.observed}{_first_rows(worst, frame)}",
         action="Correct the source, or its mapping; if the rows are known to be bad, raise "

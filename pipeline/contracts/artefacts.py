@@ -38,7 +38,7 @@ class Artefact:
         restore(self.path)
         if not self.path.exists():
             raise ArtefactError(
-                f"'{self.path}' was wanted, which the stage '{self.stage}' writes",
+                f"'{self.path}', which the stage '{self.stage}' writes",
                 received="no such file or folder",
                 action=f"Run `uv run dvc repro {self.stage}`, or `uv run dvc pull` if a remote "
                 "has it.",
@@ -123,7 +123,7 @@ def read_table(artefact: Artefact, *, columns: list[str] | None = None) -> pd.Da
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise ArtefactError(
-            f"Parquet partitions were wanted in '{path}'",
+            f"Parquet partitions in '{path}'",
             received="an empty folder",
             action=f"Run `uv run dvc repro --force {artefact.stage}`.",
         )
@@ -138,7 +138,7 @@ def _read_parquet(path: Path, artefact: Artefact) -> pa.Table:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
         raise ArtefactError(
-            f"A readable Parquet file was wanted at '{path}'",
+            f"a readable Parquet file at '{path}'",
             received=f"{type(error).__name__}: {error}",
             action=f"It is damaged: delete it and run `uv run dvc repro --force {artefact.stage}`.",
         ) from error
@@ -172,7 +172,7 @@ def read_json(artefact: Artefact) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ArtefactError(
-            f"JSON was wanted in '{path}'",
+            f"JSON in '{path}'",
             received=str(error),
             action=f"Run `uv run dvc repro --force {artefact.stage}`.",
         ) from error
@@ -211,7 +211,7 @@ def read_verdict(phase: Phase) -> Verdict:
         return Verdict.model_validate(value)
     except ValidationError as error:
         raise ArtefactError(
-            f"Expected a verdict in '{verdict(phase).path}'",
+            f"a verdict in '{verdict(phase).path}'",
             received=f"{error.error_count()} values of another shape",
             action=f"Run `uv run dvc repro --force --single-item {phase}`.",
         ) from error

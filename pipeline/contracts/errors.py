@@ -14,9 +14,9 @@
     ├── NotViableError            the plan says that going on is not worth it
     └── GateError                 a verdict keeps a stage from starting, or cannot be accepted
 
-Every message says what was wanted, what came, and what to do. A command in it stands between
-backticks and begins with `make` or `uv run`; it works as it is shown, in a plain shell in the
-project's root.
+Every message reads `Expected …, got …. …`: what was expected, what came, and what to do. A command
+in it stands between backticks and begins with `make` or `uv run`; it works as it is shown, in a
+plain shell in the project's root.
 """
 
 import os
@@ -41,20 +41,24 @@ def as_typed(text: str) -> str:
 
 
 class EvergreenError(Exception):
-    """What was wanted, what came, and what to do about it."""
+    """What was expected, what came, and what to do about it.
 
-    def __init__(self, wanted: str, *, received: str, action: str) -> None:
+    >>> str(EvergreenError("a port", received="'x'", action="Give a number."))
+    "Expected a port, got 'x'. Give a number."
+    """
+
+    def __init__(self, expected: str, *, received: str, action: str) -> None:
         """Build the message.
 
         Args:
-            wanted: What the program needed, as a sentence without a full stop.
-            received: What it got instead.
-            action: What the reader should do now.
+            expected: What the program needed: a noun phrase that goes on after "Expected".
+            received: What it got instead: goes on after "got".
+            action: What the reader should do now, as sentences.
         """
-        self.wanted = wanted
+        self.expected = expected
         self.received = received
         self.action = as_typed(action)
-        super().__init__(f"{wanted}. Received: {received}. {self.action}")
+        super().__init__(f"Expected {expected}, got {received}. {self.action}")
 
 
 class ParamsError(EvergreenError):

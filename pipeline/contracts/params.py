@@ -49,7 +49,7 @@ class ShopParams(Section):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            message = "an IANA time zone was wanted, such as America/New_York"
+            message = "expected an IANA time zone, such as America/New_York"
             raise ValueError(message) from error
         return value
 
@@ -243,7 +243,7 @@ class SasrecParams(FamilySection):
     @classmethod
     def _divides(cls, value: int, info: ValidationInfo) -> int:
         if info.data.get("embedding_dim", 0) % value:
-            message = "a divisor of embedding_dim was wanted"
+            message = "expected a divisor of embedding_dim"
             raise ValueError(message)
         return value
 
@@ -466,13 +466,13 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
         raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise ParamsError(
-            f"'{path}' was wanted in the working directory",
+            f"'{path}' in the working directory",
             received="no such file",
             action="Run the command from the project's root.",
         ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(
-            f"'{path}' must be YAML",
+            f"YAML in '{path}'",
             received=str(error).replace("\n", " "),
             action="Correct the line that is named.",
         ) from error
@@ -480,7 +480,7 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
         return Params.model_validate(raw)
     except ValidationError as error:
         raise ParamsError(
-            f"'{path}' must have the keys and types of pipeline/contracts/params.py",
+            f"the keys and types of pipeline/contracts/params.py in '{path}'",
             received=_describe(error),
             action="Correct these values.",
         ) from error

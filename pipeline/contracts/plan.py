@@ -206,7 +206,7 @@ def read_plan() -> Plan:
         return Plan.model_validate(artefacts.read_json(artefacts.PLAN))
     except ValidationError as error:
         raise ArtefactError(
-            f"A plan of this version was wanted in '{artefacts.PLAN.path}'",
+            f"a plan of this version in '{artefacts.PLAN.path}'",
             received=f"{error.error_count()} values of another shape",
             action="Run `uv run dvc repro --force planning`.",
         ) from error

@@ -193,7 +193,7 @@ def check_table(table: pa.Table, schema: Table) -> pa.Table:
     unknown = [name for name in table.column_names if name not in known]
     if missing or (unknown and not schema.extra_columns):
         raise SchemaError(
-            f"The table '{schema.name}' needs the columns {schema.names()}",
+            f"the columns {schema.names()} in the table '{schema.name}'",
             received=f"{table.column_names} (missing: {missing}, unknown: {unknown})",
             action="Correct the column mapping in collection.source, or the code that wrote it.",
         )
@@ -213,13 +213,13 @@ def _cast(table: pa.Table, column: Column, name: str) -> pa.ChunkedArray:
         values = values.cast(column.dtype)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SchemaError(
-            f"Column '{column.name}' of '{name}' must be {column.dtype}",
+            f"{column.dtype} in the column '{column.name}' of '{name}'",
             received=f"{values.type} ({error})",
             action="Convert it in the source or in its mapping.",
         ) from error
     if values.null_count and not column.nullable:
         raise SchemaError(
-            f"Column '{column.name}' of '{name}' may not hold nulls",
+            f"no nulls in the column '{column.name}' of '{name}'",
             received=f"{values.null_count} nulls in {len(values)} rows",
             action="Clean the source, or let collection quarantine these rows.",
         )

@@ -129,7 +129,7 @@ class Verdict(BaseModel):
     @model_validator(mode="after")
     def _a_return_says_where_and_how(self) -> "Verdict":
         if self.status == "return" and (self.target_phase is None or not self.action):
-            message = f"a verdict that returns needs target_phase and action. Received: {self}"
+            message = f"expected target_phase and action in a verdict that returns, got {self}"
             raise ValueError(message)
         return self
 
@@ -138,7 +138,7 @@ class Verdict(BaseModel):
         if self.status == "proceed" and self.failing:
             names = ", ".join(item.name for item in self.failing)
             message = (
-                f"a verdict that proceeds has no failing evidence that gates. Received: {names}"
+                f"expected no failing evidence that gates in a verdict that proceeds, got {names}"
             )
             raise ValueError(message)
         return self

@@ -72,7 +72,7 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
         done = _run([*command, version_name, "--output", "tag"], context, home)
     if done.returncode != 0 or not folder.is_dir():
         raise DeploymentError(
-            "BentoML must build the service",
+            "BentoML to build the service",
             received=f"exit code {done.returncode}: {(done.stderr or done.stdout)[-1500:]}",
             action="Mend what BentoML names.",
         )
@@ -92,7 +92,7 @@ def _run(command: list[str], context: Path, home: Path) -> subprocess.CompletedP
         )
     except subprocess.TimeoutExpired as error:
         raise DeploymentError(
-            f"BentoML must build the service within {TIMEOUT_SECONDS} seconds",
+            f"BentoML to build the service within {TIMEOUT_SECONDS} seconds",
             received="no end of it",
             action="Try again when the machine is less busy.",
         ) from error

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from pipeline.bundles.archive import RELEASES, keep
+from pipeline.bundles.archive import RELEASES, archive_bundle
 from pipeline.bundles.bundle import GOLDEN, load_bundle, write_manifest, write_tables
-from pipeline.bundles.release_pointer import alone, in_force, read_pointer, write_pointer
+from pipeline.bundles.release_pointer import in_force, lock, read_pointer, write_pointer
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import restore, whole_folder
 from pipeline.contracts.errors import ArtefactError
@@ -25,7 +25,7 @@ from pipeline.deployment.golden import (
     golden_requests,
 )
 from pipeline.recommenders.base.saved import load_recommender
-from pipeline.recommenders.base.tables import read_shop
+from pipeline.recommenders.base.tables import read_training_data
 from pipeline.runtime.provenance import git_commit
 from pipeline.serving.load_test import LoadResult, put_load
 from pipeline.serving.process import running_service
@@ -59,7 +59,7 @@ def build_bundle(params: Params) -> dict[str, Any]:
         The bundle's manifest.
     """
     as_of = params.shop.windows().as_of
-    shop = read_shop(params.shop, as_of, learn_from=(), validate=False)
+    shop = read_training_data(params.shop, as_of, learn_from=(), validate=False)
     challenger = artefacts.CHALLENGER.existing()
     recommender = load_recommender(challenger)
     shutil.rmtree(BUNDLE, ignore_errors=True)
@@ -179,11 +179,11 @@ def remember(challenger: Path, folder: Path = RELEASES) -> None:
     before the first there is none.
     """
     restore(artefacts.CHAMPION.path)
-    with alone(folder):
+    with lock(folder):
         try:
             if artefacts.CHAMPION.path.exists():
-                before = keep(artefacts.CHAMPION.path, folder)
+                before = archive_bundle(artefacts.CHAMPION.path, folder)
                 write_pointer(in_force(read_pointer(folder), before).changed(), folder)
         except ArtefactError as error:
             log.warning("One cannot roll back to the old champion. %s", error)
-        keep(challenger, folder)
+        archive_bundle(challenger, folder)

@@ -52,7 +52,7 @@ def forget(
     Raises:
         StoreError: It could not be done now; doing it again does the rest.
     """
-    with database.writing("Rows of forgotten people must be removed") as connection:
+    with database.writing("rows of forgotten people to be removed") as connection:
         if connection.dialect.name != "sqlite":  # nobody is in the middle of writing such a row
             names = ", ".join(table.name for table in PERSONAL)
             connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
@@ -62,7 +62,7 @@ def forget(
             for table in PERSONAL
         ]
     erase(database, PERSONAL)
-    with database.reading("What is left must be readable") as connection:
+    with database.reading("what is left to be readable") as connection:
         counts = [
             sa.select(sa.func.count()).select_from(table).where(table.c.user_id.in_(user_ids))
             for table in PERSONAL
@@ -80,25 +80,25 @@ def retain(database: Database, since: datetime) -> list[Cleaned]:
     Raises:
         StoreError: It could not be done now; doing it again does the rest.
     """
-    wanted = "Old rows must be deleted"
+    expected = "old rows to be deleted"
     tables = [table for table in PERSONAL if "received_at" in table.columns]
-    done = [_retain(database, table, since, wanted) for table in tables]
+    done = [_retain(database, table, since, expected) for table in tables]
     if any(each.n_removed for each in done):
         erase(database, tables)
     return done
 
 
-def _retain(database: Database, table: sa.Table, since: datetime, wanted: str) -> Cleaned:
+def _retain(database: Database, table: sa.Table, since: datetime, expected: str) -> Cleaned:
     key = list(table.primary_key)
     some = sa.select(*key).where(table.c.received_at < since).limit(STEP_ROWS)
     removed = 0
     while True:
-        with database.writing(wanted) as connection:
+        with database.writing(expected) as connection:
             gone = connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(some))).rowcount
         removed += gone
         if gone < STEP_ROWS:
             break
-    with database.reading(wanted) as connection:
+    with database.reading(expected) as connection:
         left = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     return Cleaned(table.name, removed, left)
 
@@ -109,22 +109,22 @@ def erase(database: Database, tables: Sequence[sa.Table]) -> None:
     Raises:
         StoreError: Others kept the database busy all the time.
     """
-    wanted = "The journal of deleted rows must be emptied"
+    expected = "the journal of deleted rows to be emptied"
     if database.path is None:
         names = ", ".join(table.name for table in tables)
-        with database.reading(wanted) as connection:
+        with database.reading(expected) as connection:
             free = connection.execution_options(isolation_level="AUTOCOMMIT")
             free.exec_driver_sql(f"VACUUM {names}")
         return
     until = time.monotonic() + CHECKPOINT_SECONDS
     while True:
-        with database.reading(wanted) as connection:
+        with database.reading(expected) as connection:
             blocked = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
         if not blocked:
             return
         if time.monotonic() > until:
             raise StoreError(
-                wanted, received="other readers all the time", action="Do the same again later."
+                expected, received="other readers all the time", action="Do the same again later."
             )
         time.sleep(PAUSE_SECONDS)
 

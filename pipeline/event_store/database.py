@@ -56,12 +56,12 @@ class Database:
             self._file = self._identity()
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
             raise StoreError(
-                "A database URL of SQLAlchemy was wanted whose driver is installed",
+                "a database URL of SQLAlchemy whose driver is installed",
                 received=f"{type(error).__name__}: {error}",
                 action="Correct serving.event_store in params.yaml.",
             ) from error
         try:
-            with said_clearly("The event store must open"):
+            with said_clearly("the event store to open"):
                 _persist(lambda: migrate(self.engine))
         except StoreError:
             self.engine.dispose()
@@ -72,44 +72,44 @@ class Database:
         """Where SQLite's file is; None for a server."""
         kind = self._parsed.get_backend_name()
         if kind not in {"sqlite", "postgresql"}:
-            message = f"sqlite or postgresql was wanted, not {kind}"
+            message = f"expected sqlite or postgresql, got {kind}"
             raise ArgumentError(message)
         if kind == "postgresql":
             return None
         name = self._parsed.database or ""
         if name in {"", ":memory:"}:
-            message = "a file was wanted, as in sqlite:///data/events.db"
+            message = "expected a file, as in sqlite:///data/events.db"
             raise ArgumentError(message)
         return Path(name)
 
     @contextmanager
-    def writing(self, wanted: str) -> Iterator[sa.Connection]:
+    def writing(self, expected: str) -> Iterator[sa.Connection]:
         """Yield a connection whose work is committed at the end, on disk when this returns.
 
         Args:
-            wanted: What for, as a sentence without a full stop.
+            expected: What it is for: goes on after "Expected".
 
         Raises:
             StoreError: Nothing is known to be written.
         """
-        with said_clearly(wanted):
+        with said_clearly(expected):
             with self.engine.connect() as connection:
                 yield connection
-                self._check_file(wanted)
+                self._check_file(expected)
                 connection.commit()
-            self._check_file(wanted)
+            self._check_file(expected)
 
     @contextmanager
-    def reading(self, wanted: str) -> Iterator[sa.Connection]:
+    def reading(self, expected: str) -> Iterator[sa.Connection]:
         """Yield a connection to read with.
 
         Args:
-            wanted: What for, as a sentence without a full stop.
+            expected: What it is for: goes on after "Expected".
 
         Raises:
             StoreError: It cannot be read.
         """
-        with said_clearly(wanted), self.engine.connect() as connection:
+        with said_clearly(expected), self.engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -151,14 +151,14 @@ class Database:
             return None
         return found.st_dev, found.st_ino
 
-    def _check_file(self, wanted: str) -> None:
+    def _check_file(self, expected: str) -> None:
         if self.path is None or self._identity() == self._file:
             return
         # Connections to the old file are given up; the next ones find what is there then.
         self.engine.dispose()
         self._file = self._identity() or self._file
         raise StoreError(
-            wanted,
+            expected,
             received="its file was moved, deleted or replaced",
             action=f"Put '{self.path.name}' back, or start the service again for a new one.",
         )

@@ -14,11 +14,11 @@ class StoreError(EvergreenError):
 
 
 @contextmanager
-def said_clearly(wanted: str) -> Iterator[None]:
+def said_clearly(expected: str) -> Iterator[None]:
     """Turn what a database driver says into a StoreError.
 
     Args:
-        wanted: What was wanted of the database, as a sentence without a full stop.
+        expected: What the database had to do: goes on after "Expected".
 
     Raises:
         StoreError: The database said no, or no connection was free.
@@ -29,4 +29,4 @@ def said_clearly(wanted: str) -> Iterator[None]:
         said = error.orig if isinstance(error, DBAPIError) else error
         # The first line only: further ones of PostgreSQL quote rows, and with them shoppers.
         received = str(said).strip().partition("\n")[0]
-        raise StoreError(wanted, received=received, action="Try again in a moment.") from error
+        raise StoreError(expected, received=received, action="Try again in a moment.") from error

@@ -55,7 +55,7 @@ def current(connection: sa.Connection) -> str | None:
     found = MigrationContext.configure(connection).get_current_revision()
     if found is not None and found not in KNOWN:
         raise StoreError(
-            f"An event store of version {KNOWN[-1]} or earlier was wanted",
+            f"an event store of version {KNOWN[-1]} or earlier",
             received=f"version {found}, which a later Evergreen wrote",
             action="Start that version of Evergreen, or restore the backup made before it.",
         )

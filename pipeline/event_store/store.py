@@ -83,7 +83,7 @@ class EventStore:
             first.setdefault(event.event_id, event)
         # In one order everywhere: two writers of the same ids never wait for each other.
         rows = [row(first[event_id]) for event_id in sorted(first)]
-        with self.database.writing("The events must be written to disk") as connection:
+        with self.database.writing("the events to be written to disk") as connection:
             new = {found.event_id for found in self._write(connection, self._insert_events, rows)}
         return [event for event in first.values() if event.event_id in new]
 
@@ -94,7 +94,7 @@ class EventStore:
             StoreError: Nothing was acknowledged.
         """
         rows = [row(each) for each in predictions]
-        with self.database.writing("The predictions must be written to disk") as connection:
+        with self.database.writing("the predictions to be written to disk") as connection:
             self._write(connection, self._insert_predictions, rows)
 
     def log_shadow(self, answers: Sequence[ShadowAnswer]) -> None:
@@ -104,7 +104,7 @@ class EventStore:
             StoreError: Nothing was acknowledged.
         """
         rows = [row(each) for each in answers]
-        with self.database.writing("The shadow's answers must be written") as connection:
+        with self.database.writing("the shadow's answers to be written") as connection:
             self._write(connection, self._insert_shadow, rows)
 
     def _write(
@@ -127,7 +127,7 @@ class EventStore:
         Raises:
             StoreError: It cannot be read now.
         """
-        with self.database.reading("The list of forgotten people must be readable") as connection:
+        with self.database.reading("the list of forgotten people to be readable") as connection:
             self._load(connection)
 
     def _load(self, connection: sa.Connection) -> bool:
@@ -151,7 +151,7 @@ class EventStore:
         if user_id is not None:
             query = query.where(EVENTS.c.user_id == user_id)
         query = query.order_by(EVENTS.c.timestamp, EVENTS.c.received_at, EVENTS.c.event_id)
-        with self.database.reading("The events must be readable") as connection:
+        with self.database.reading("the events to be readable") as connection:
             for found in connection.execution_options(yield_per=5_000).execute(query):
                 yield StoredEvent(**found._mapping)  # noqa: SLF001  its public name
 
@@ -162,7 +162,7 @@ class EventStore:
             StoreError: The database cannot be read.
         """
         query = sa.select(sa.func.count()).where(EVENTS.c.received_at >= moment)
-        with self.database.reading("The events must be readable") as connection:
+        with self.database.reading("the events to be readable") as connection:
             return int(connection.execute(query).scalar_one())
 
     def received_since(self, moment: datetime) -> list[str]:
@@ -172,7 +172,7 @@ class EventStore:
             StoreError: The database cannot be read.
         """
         query = sa.select(EVENTS.c.event_id).where(EVENTS.c.received_at >= moment)
-        with self.database.reading("The events must be readable") as connection:
+        with self.database.reading("the events to be readable") as connection:
             return list(connection.execute(query).scalars())
 
     def events(self, event_ids: Sequence[str]) -> list[StoredEvent]:
@@ -182,7 +182,7 @@ class EventStore:
             StoreError: The database cannot be read.
         """
         found: list[StoredEvent] = []
-        with self.database.reading("The events must be readable") as connection:
+        with self.database.reading("the events to be readable") as connection:
             for start in range(0, len(event_ids), STEP_IDS):
                 some = EVENTS.c.event_id.in_(event_ids[start : start + STEP_IDS])
                 query = sa.select(EVENTS).where(some)
@@ -198,7 +198,7 @@ class EventStore:
         query = sa.select(PREDICTIONS).order_by(PREDICTIONS.c.timestamp, PREDICTIONS.c.request_id)
         if user_id is not None:
             query = query.where(PREDICTIONS.c.user_id == user_id)
-        with self.database.reading("The predictions must be readable") as connection:
+        with self.database.reading("the predictions to be readable") as connection:
             rows = connection.execute(query).mappings().all()
         return [Prediction(**found) for found in rows]
 
@@ -209,7 +209,7 @@ class EventStore:
             StoreError: The database cannot be read.
         """
         query = sa.select(PREDICTIONS).where(PREDICTIONS.c.request_id == request_id)
-        with self.database.reading("The predictions must be readable") as connection:
+        with self.database.reading("the predictions to be readable") as connection:
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else Prediction(**found)
 
@@ -224,7 +224,7 @@ class EventStore:
             {"item_id": item_id, "available": available[item_id], "changed_at": changed_at}
             for item_id in sorted(available)
         ]
-        with self.database.writing("The availability must be written to disk") as connection:
+        with self.database.writing("the availability to be written to disk") as connection:
             connection.execute(self._set_availability, rows)
 
     def unavailable(self) -> list[str]:
@@ -234,7 +234,7 @@ class EventStore:
             StoreError: The database cannot be read.
         """
         query = sa.select(AVAILABILITY.c.item_id).where(~AVAILABILITY.c.available)
-        with self.database.reading("The availability must be readable") as connection:
+        with self.database.reading("the availability to be readable") as connection:
             return sorted(connection.execute(query).scalars())
 
     def close(self) -> None:

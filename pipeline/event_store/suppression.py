@@ -91,7 +91,7 @@ def read_suppressed(path: Path = SUPPRESSED_USERS) -> SuppressionList:
     good = rows[:1] == [HEADER] and all(_is_entry(row) for row in rows[1:])
     if not good:
         raise SourceError(
-            f"'{path}' must have the columns {', '.join(HEADER)} in hexadecimal",
+            f"the columns {', '.join(HEADER)}, in hexadecimal, in '{path}'",
             received="something else",
             action="Restore it from git; or delete it, and "
             "`uv run python -m pipeline.serving forget` writes it from the event store.",

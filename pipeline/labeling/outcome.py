@@ -10,7 +10,7 @@ from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import LabelingParams, ShopParams
 from pipeline.labeling.audit.balance import balance
 from pipeline.labeling.audit.label_audit import Audit, audit, review_counts
-from pipeline.labeling.audit.label_issues import find_doubts
+from pipeline.labeling.audit.label_issues import find_label_issues
 from pipeline.labeling.audit.reviews import (
     lines_that,
     resolve,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tables:
+class LabelingTables:
     """What labeling reads of the clean tables."""
 
     events: pd.DataFrame
@@ -38,7 +38,7 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LabelingOutcome:
     """The labelled set and what was found out about it.
 
     Attributes:
@@ -56,14 +56,14 @@ class Outcome:
     queue: pd.DataFrame
 
 
-def read_shop() -> Tables:
+def read_shop() -> LabelingTables:
     """Read the clean tables.
 
     Raises:
         ArtefactError: One is missing or damaged.
         SchemaError: One does not have its columns.
     """
-    return Tables(
+    return LabelingTables(
         events=artefacts.read_table(artefacts.EVENTS, columns=LINE_COLUMNS),
         items=artefacts.read_table(artefacts.ITEMS),
         offers=artefacts.read_table(artefacts.OFFERS, columns=["item_id", "starts", "ends"]),
@@ -71,8 +71,8 @@ def read_shop() -> Tables:
 
 
 def examine(
-    tables: Tables, decisions: pd.DataFrame, params: LabelingParams, shop: ShopParams
-) -> Outcome:
+    tables: LabelingTables, decisions: pd.DataFrame, params: LabelingParams, shop: ShopParams
+) -> LabelingOutcome:
     """Return the labelled set with its audit.
 
     Args:
@@ -90,13 +90,13 @@ def examine(
     warn_of(without_effect(decided))
     dropped = lines_that(decided[decided["decision"] == "drop"], found)
     labelled = label(found, tables.offers, dropped, shop, params)
-    doubts = find_doubts(found, tables.events, params, shop.timezone, shop.maximum_user_lines)
+    doubts = find_label_issues(found, tables.events, params, shop.timezone, shop.maximum_user_lines)
     waiting = undecided(doubts, decided)
     balances = balance(labelled, tables.items, params.minimum_earlier_baskets)
     counts = audit(labelled, doubts, waiting, tables.items, params.bulk_quantile)
     queue = review_queue(waiting, labelled)
     counts |= {"reviews": review_counts(decided, dropped), "n_questions": len(queue)}
-    return Outcome(labelled, labelled.table(), balances, counts | _splits(balances), queue)
+    return LabelingOutcome(labelled, labelled.table(), balances, counts | _splits(balances), queue)
 
 
 def _splits(balances: pd.DataFrame) -> Audit:
@@ -107,7 +107,7 @@ def _splits(balances: pd.DataFrame) -> Audit:
     return {"splits": nested}
 
 
-def write(found: Outcome) -> None:
+def write(found: LabelingOutcome) -> None:
     """Write data/labelled with the examples and the questions, whole or not at all; the audit."""
     with whole_folder(artefacts.EXAMPLES.path.parent) as folder:
         examples, queue, tasks = (
@@ -120,7 +120,7 @@ def write(found: Outcome) -> None:
     artefacts.write_json(found.audit, artefacts.LABEL_AUDIT.path)
 
 
-def log(found: Outcome, run: Run) -> None:
+def log(found: LabelingOutcome, run: Run) -> None:
     """Record the labelled set's numbers and its identity."""
     run.log_metrics({"labels": found.audit["labels"], "splits": found.audit["splits"]})
     rows = found.labelled.rows[["example_id", "cutoff", "timestamp", "n_earlier_baskets"]]

@@ -13,7 +13,7 @@ PARTS = {"families": "training", "refit": "deployment"}  # what a phase's estima
 
 
 @dataclass(frozen=True)
-class Row:
+class EstimateRow:
     """One estimate; `measured` is None where it has not been measured here."""
 
     what: str
@@ -27,7 +27,7 @@ class Row:
         return None if self.measured is None else self.measured / max(self.estimated, 1e-9)
 
 
-def cost_rows(plan: Plan, folder: Path = COSTS) -> list[Row]:
+def cost_rows(plan: Plan, folder: Path = COSTS) -> list[EstimateRow]:
     """Return the minutes and the memory of each phase, then of the cycle.
 
     Args:
@@ -40,11 +40,11 @@ def cost_rows(plan: Plan, folder: Path = COSTS) -> list[Row]:
         stages = costs.get(cost.stage, [])
         minutes = sum(each["minutes"] for each in stages) if stages else None
         memory = max(each["memory_gib"] for each in stages) if stages else None
-        rows.append(Row(cost.stage, cost.minutes, minutes, "minutes"))
-        rows.append(Row(cost.stage, cost.memory_gib, memory, "GiB"))
+        rows.append(EstimateRow(cost.stage, cost.minutes, minutes, "minutes"))
+        rows.append(EstimateRow(cost.stage, cost.memory_gib, memory, "GiB"))
     whole = [row.measured for row in rows if row.unit == "minutes"]
     total = None if None in whole else sum(value for value in whole if value is not None)
-    return [*rows, Row("cycle", plan.minutes(), total, "minutes")]
+    return [*rows, EstimateRow("cycle", plan.minutes(), total, "minutes")]
 
 
 def _costs(folder: Path) -> dict[str, list[dict[str, float]]]:
@@ -57,7 +57,7 @@ def _costs(folder: Path) -> dict[str, list[dict[str, float]]]:
     return found
 
 
-def quality_rows(plan: Plan, metrics: dict[str, Any] | None) -> list[Row]:
+def quality_rows(plan: Plan, metrics: dict[str, Any] | None) -> list[EstimateRow]:
     """Return the target and the baseline of the plan beside the test window's.
 
     Args:
@@ -70,12 +70,12 @@ def quality_rows(plan: Plan, metrics: dict[str, Any] | None) -> list[Row]:
         baselines = metrics["baselines"].values()
         counted = max(each["rolling"][plan.primary_metric] for each in baselines)
     return [
-        Row("best counting method", plan.baseline.value, counted, plan.primary_metric),
-        Row("model, against the target", plan.target.value, reached, plan.primary_metric),
+        EstimateRow("best counting method", plan.baseline.value, counted, plan.primary_metric),
+        EstimateRow("model, against the target", plan.target.value, reached, plan.primary_metric),
     ]
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[EstimateRow]) -> str:
     """Return the rows as a table for a terminal."""
     lines = [f"{'':<26} {'estimated':>10} {'measured':>10} {'ratio':>7}"]
     for row in rows:

@@ -49,7 +49,7 @@ def link(params: TrackingParams, address: str) -> str:
     experiment = client.get_experiment_by_name(params.experiment)
     if experiment is None:
         raise EvergreenError(
-            f"Expected the experiment '{params.experiment}' in {params.uri}",
+            f"the experiment '{params.experiment}' in {params.uri}",
             received="no such experiment",
             action="Run a cycle first: `make repro`.",
         )

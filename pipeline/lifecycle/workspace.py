@@ -57,7 +57,7 @@ def read_workspaces() -> dict[Phase, Workspace]:
             }
     except DvcException as error:
         raise ArtefactError(
-            "Expected a DVC project with dvc.yaml, params.yaml and dvc.lock",
+            "a DVC project with dvc.yaml, params.yaml and dvc.lock",
             received=f"{type(error).__name__}: {error}",
             action="Run the command in the project's root: `make status`.",
         ) from error

@@ -21,7 +21,7 @@ from pipeline.monitoring.quality import bootstrap_of, values_of
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, evenly
 from pipeline.recommenders.base.recommender import Recommendations, Recommender
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 N_ASKED = 1_000  # in about ten seconds
 SERVED, CHAMPION, DECAYED, CONTEXTUAL = "served", "champion", "decayed", "contextual"
@@ -132,7 +132,7 @@ WAYS = ((CHAMPION, False), (DECAYED, False), (CONTEXTUAL, True), (CONTEXTUAL, Fa
 
 
 def _alternatives(
-    answers: Mapping[tuple[str, bool], Recommendations], questions: Questions, known: Known
+    answers: Mapping[tuple[str, bool], Recommendations], questions: EvaluationSet, known: Known
 ) -> tuple[Alternative, ...]:
     metric = f"recall@{known.k}"
     values = {way: values_of(answer, questions, known.k)[metric] for way, answer in answers.items()}

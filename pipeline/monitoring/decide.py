@@ -35,7 +35,7 @@ OWN_PURCHASES = "repeat_label_share"
 
 
 @dataclass(frozen=True)
-class Row:
+class Decision:
     """A row of the table."""
 
     cause: str
@@ -43,48 +43,48 @@ class Row:
     action: str
 
 
-FAILING = Row(
+FAILING = Decision(
     "the service fails or is slow: {what}",
     "deployment",
     "Read the service's log and metrics; roll back to the version before, or restart it.",
 )
-BROKEN = Row(
+BROKEN = Decision(
     "the data is broken at its source: {what}",
     "collection",
     "Compare the newest partitions with the older ones: schema, units, clock, item ids, gaps.",
 )
-MIXED_UP = Row(
+MIXED_UP = Decision(
     "shoppers no longer buy what they themselves bought before, and inputs moved: user ids are "
     "mixed up at the source",
     "collection",
     "Check how user ids are assigned in the newest partitions.",
 )
-MISJOINED = Row(
+MISJOINED = Decision(
     "what is counted as bought no longer belongs to the shopper who asked, while inputs are stable",
     "labeling",
     "Check the join of predictions with purchases; audit a sample of the newest labels.",
 )
-BROKEN_LABELS = Row(
+BROKEN_LABELS = Decision(
     "labels are broken: {what}",
     "labeling",
     "Audit the newest labels: baskets split or merged, lines missing.",
 )
-AGED = Row(
+AGED = Decision(
     "requests have moved away from what the model learned, and quality went with them: {what}",
     "training",
     "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
 )
-WRONG_MODEL = Row(
+WRONG_MODEL = Decision(
     "answers have moved while requests have not: {what}; the served model is wrong or damaged",
     "deployment",
     "Roll back to the version before, and compare the bundle with its golden answers.",
 )
-NEW_LABELS = Row(
+NEW_LABELS = Decision(
     "what shoppers buy has another shape, while requests look the same: {what}",
     "labeling",
     "Audit a sample of the newest labels; if they are right, refit on the newest data.",
 )
-NEW_HABIT = Row(
+NEW_HABIT = Decision(
     "the same requests are followed by other purchases (concept drift)",
     "training",
     "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
@@ -134,7 +134,7 @@ def cost_minutes(target: Phase, stage_minutes: Mapping[str, float]) -> float | N
     return sum(known) if len(known) == len(again) else None
 
 
-def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row | None, str]:
+def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Decision | None, str]:
     """Return the first row of the table that fits, and the names that its cause tells."""
     inputs = _moved(found, "input", params.psi_alarm)
     outputs = _moved(found, "output", limit_of("output", state, params))
@@ -144,7 +144,7 @@ def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Row |
     broken_labels = _moved(found, "label", params.psi_broken)
     is_foreign = any(drift.signal == OWN_PURCHASES for drift in labels)
     is_lost = state == "lost"
-    table: tuple[tuple[bool, Row, Sequence[str]], ...] = (
+    table: tuple[tuple[bool, Decision, Sequence[str]], ...] = (
         (bool(failing), FAILING, failing),
         (bool(damage), BROKEN, broken),
         (is_lost and is_foreign and bool(inputs), MIXED_UP, []),

@@ -20,7 +20,7 @@ from pipeline.metrics.drift import (
     frozen_bins,
     psi,
 )
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 from pipeline.testing.signals import INPUTS, OUTPUTS
 
 Kind = Literal["input", "output", "label"]
@@ -116,7 +116,7 @@ def chance_psi(
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestTimes:
     """When requests came and from whom.
 
     Attributes:
@@ -128,7 +128,7 @@ class Asked:
     user: npt.NDArray[np.int64]
 
 
-def label_signals(questions: Questions) -> pd.DataFrame:
+def label_signals(questions: EvaluationSet) -> pd.DataFrame:
     """Return LABELS per request; NaN where nothing was bought."""
     n_true = questions.n_true.astype(float)
     own = np.bincount(questions.label_row[questions.is_repeat], minlength=len(n_true))
@@ -137,7 +137,7 @@ def label_signals(questions: Questions) -> pd.DataFrame:
 
 
 def with_label_bins(
-    reference: Mapping[str, Any], signals: pd.DataFrame, asked: Asked, n_bins: int
+    reference: Mapping[str, Any], signals: pd.DataFrame, asked: RequestTimes, n_bins: int
 ) -> dict[str, Any]:
     """Return the reference with bins for the labels' signals of the test window.
 
@@ -160,7 +160,7 @@ def with_label_bins(
 
 
 def drifts_of(
-    signals: pd.DataFrame, asked: Asked, reference: Mapping[str, Any], seed: int
+    signals: pd.DataFrame, asked: RequestTimes, reference: Mapping[str, Any], seed: int
 ) -> tuple[Drift, ...]:
     """Return the drift of every signal that the reference has bins for.
 
@@ -180,7 +180,7 @@ def drifts_of(
 def _drift(
     name: str,
     values: npt.NDArray[np.float64],
-    asked: Asked,
+    asked: RequestTimes,
     reference: Mapping[str, Any],
     seed: int,
 ) -> Drift:

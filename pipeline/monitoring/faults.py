@@ -10,24 +10,24 @@ from datetime import datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from pipeline.monitoring.observe import Tables
+from pipeline.monitoring.observe import ProductionTables
 from pipeline.monitoring.replay import Replies
 from pipeline.recommenders.base.recommender import Recommendations
 
 
-def shifted_clock(tables: Tables, start: datetime, hours: float) -> Tables:
+def shifted_clock(tables: ProductionTables, start: datetime, hours: float) -> ProductionTables:
     """Return the tables with production's clock wrong by `hours`."""
     by = pd.Timedelta(timedelta(hours=hours))
     return _changed(tables, start, lambda frame: frame.assign(timestamp=frame["timestamp"] + by))
 
 
-def scaled_prices(tables: Tables, start: datetime, factor: float) -> Tables:
+def scaled_prices(tables: ProductionTables, start: datetime, factor: float) -> ProductionTables:
     """Return the tables with production's prices in another unit."""
     events = _after(tables.events, start, lambda e: e.assign(price=e["price"] * factor))
     return replace(tables, events=events)
 
 
-def renamed_items(tables: Tables, start: datetime, every: int) -> Tables:
+def renamed_items(tables: ProductionTables, start: datetime, every: int) -> ProductionTables:
     """Return the tables with every `every`-th item of production under an id nobody knows."""
     names = np.sort(tables.events["item_id"].unique())[::every]
     renamed = {name: f"renamed-{name}" for name in names}
@@ -46,7 +46,7 @@ def renamed_items(tables: Tables, start: datetime, every: int) -> Tables:
     )
 
 
-def mixed_up_users(tables: Tables, start: datetime, seed: int) -> Tables:
+def mixed_up_users(tables: ProductionTables, start: datetime, seed: int) -> ProductionTables:
     """Return the tables with production's user ids dealt out anew."""
     users = np.sort(tables.events.loc[tables.events["timestamp"] >= start, "user_id"].unique())
     dealt = dict(zip(users, np.random.default_rng(seed).permutation(users), strict=True))
@@ -55,7 +55,7 @@ def mixed_up_users(tables: Tables, start: datetime, seed: int) -> Tables:
     )
 
 
-def misjoined_labels(tables: Tables, start: datetime, seed: int) -> Tables:
+def misjoined_labels(tables: ProductionTables, start: datetime, seed: int) -> ProductionTables:
     """Return the tables with production's labels joined to the wrong requests."""
 
     def shuffled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def misjoined_labels(tables: Tables, start: datetime, seed: int) -> Tables:
     return replace(tables, examples=_after(tables.examples, start, shuffled))
 
 
-def lost_baskets(tables: Tables, start: datetime, kept_of: int) -> Tables:
+def lost_baskets(tables: ProductionTables, start: datetime, kept_of: int) -> ProductionTables:
     """Return the tables with one basket in `kept_of`; the rest never arrived."""
     return replace(
         tables, examples=_after(tables.examples, start, lambda frame: frame.iloc[::kept_of])
@@ -94,8 +94,8 @@ def random_answers(replies: Replies, n_items: int, seed: int) -> Replies:
 
 
 def _changed(
-    tables: Tables, start: datetime, change: Callable[[pd.DataFrame], pd.DataFrame]
-) -> Tables:
+    tables: ProductionTables, start: datetime, change: Callable[[pd.DataFrame], pd.DataFrame]
+) -> ProductionTables:
     """Return the tables with events and examples from `start` on changed."""
     return replace(
         tables,

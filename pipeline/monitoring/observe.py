@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.contracts.params import Params
-from pipeline.monitoring.drift import Asked, Drift, drifts_of, label_signals, with_label_bins
+from pipeline.monitoring.drift import Drift, RequestTimes, drifts_of, label_signals, with_label_bins
 from pipeline.monitoring.quality import (
     Quality,
     bootstrap_of,
@@ -24,14 +24,14 @@ from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.requests import attribute_codes
 from pipeline.recommenders.base.shop import requests_of
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 from pipeline.testing.signals import input_signals, output_signals
 
 Weeks = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Tables:
+class ProductionTables:
     """What collection and labeling wrote.
 
     Attributes:
@@ -58,7 +58,7 @@ class Known:
         stage_minutes: What the plan expects each stage to take.
     """
 
-    tables: Tables
+    tables: ProductionTables
     testing: dict[str, Any]
     vocabulary: Vocabulary
     params: Params
@@ -99,19 +99,19 @@ class Known:
         return with_label_bins(
             self.testing,
             label_signals(self.questions(examples)),
-            Asked(
+            RequestTimes(
                 week_numbers(examples, self.params.shop.windows().test_start),
                 user_codes(examples),
             ),
             n_bins=max((len(each["edges"]) for each in bins), default=1) + 1,
         )
 
-    def questions(self, examples: pd.DataFrame) -> Questions:
+    def questions(self, examples: pd.DataFrame) -> EvaluationSet:
         """Return the requests of these examples with what was then bought."""
         attributes = attribute_codes(self.tables.users)
         timezone = self.params.shop.timezone
         requests = requests_of(examples, self.histories, self.vocabulary, attributes, timezone)
-        return Questions.of(examples, requests, self.vocabulary)
+        return EvaluationSet.of(examples, requests, self.vocabulary)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Observation:
 
     traffic: Traffic
     replies: Replies
-    questions: Questions
+    questions: EvaluationSet
     week: Weeks
     signals: pd.DataFrame
     drifts: tuple[Drift, ...]
@@ -154,7 +154,7 @@ def observe(traffic: Traffic, replies: Replies, known: Known) -> Observation:
     values = values_of(replies.served, questions, known.k)
     bootstrap = bootstrap_of(questions, known.params.monitoring, known.params.shop.seed)
     expected = expected_of(known.testing, known.params.monitoring.confidence)
-    asked = Asked(week, user_codes(traffic.asking))
+    asked = RequestTimes(week, user_codes(traffic.asking))
     return Observation(
         traffic=traffic,
         replies=replies,

@@ -13,7 +13,7 @@ from pipeline.contracts.params import MonitoringParams
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommendations
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 Doubles = npt.NDArray[np.float64]
 State = Literal["kept", "unsure", "lost"]
@@ -110,7 +110,7 @@ def _half_width(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def values_of(served: Recommendations, questions: Questions, k: int) -> dict[str, Doubles]:
+def values_of(served: Recommendations, questions: EvaluationSet, k: int) -> dict[str, Doubles]:
     """Return each metric of the served list, one value per request, NaN without labels."""
     hits = ranking.hit_matrix(served.items, questions.label_row, questions.label_item)
     return {
@@ -125,7 +125,7 @@ def user_codes(examples: pd.DataFrame) -> npt.NDArray[np.int64]:
     return np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
 
 
-def bootstrap_of(questions: Questions, params: MonitoringParams, seed: int) -> Bootstrap:
+def bootstrap_of(questions: EvaluationSet, params: MonitoringParams, seed: int) -> Bootstrap:
     """Return the resampled users of these requests."""
     user = user_codes(questions.examples)
     return Bootstrap.of(user, params.bootstrap_samples, params.confidence, seed)

@@ -123,7 +123,7 @@ def replay(
     return _collect(workers, len(traffic.asking), vocabulary, k)
 
 
-class _Part(NamedTuple):
+class _ReplayPart(NamedTuple):
     """The traffic of some shoppers: their requests, the row of each, and their events."""
 
     rows: list[int]
@@ -131,10 +131,10 @@ class _Part(NamedTuple):
     events: pd.DataFrame
 
 
-def _share(traffic: Traffic, users: npt.NDArray[np.object_], k: int) -> _Part:
+def _share(traffic: Traffic, users: npt.NDArray[np.object_], k: int) -> _ReplayPart:
     asking = traffic.asking[traffic.asking["user_id"].isin(users)]
     events = traffic.events[traffic.events["user_id"].isin(users)]
-    return _Part(asking.index.tolist(), recommend_requests(asking, k), events)
+    return _ReplayPart(asking.index.tolist(), recommend_requests(asking, k), events)
 
 
 def recommend_requests(asking: pd.DataFrame, k: int) -> list[RecommendRequest]:
@@ -166,7 +166,7 @@ class _Worker:
         self._unseen: set[str] = set()
         self._is_gone = False
 
-    def run(self, part: _Part) -> None:
+    def run(self, part: _ReplayPart) -> None:
         """Ask and tell in time order; at the same moment, ask first."""
         moments = to_seconds(part.events["timestamp"])
         bought = events_of(part.events)

@@ -16,7 +16,7 @@ from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.monitoring.context import Context, context_of, read_methods
 from pipeline.monitoring.decide import decide
-from pipeline.monitoring.observe import Known, Observation, Tables, observe
+from pipeline.monitoring.observe import Known, Observation, ProductionTables, observe
 from pipeline.monitoring.outcome import COLUMNS, findings_of, latency_of, metrics_of, weeks_of
 from pipeline.monitoring.replay import Replies, Service, recommend_requests, replay
 from pipeline.monitoring.speed import Speed, measure_speed
@@ -68,7 +68,7 @@ def read_known(params: Params) -> Known:
     verify_bundle(champion)
     plan = read_plan()
     return Known(
-        tables=Tables(
+        tables=ProductionTables(
             examples=artefacts.read_table(artefacts.EXAMPLES),
             events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
             users=artefacts.read_table(artefacts.USERS),
@@ -91,7 +91,7 @@ def _read_reference() -> dict[str, Any]:
     missing = [name for name in ("confidence", "effective_requests") if name not in reference]
     if missing:
         raise ArtefactError(
-            f"Expected '{artefacts.REFERENCE.path}' with the errors of what it holds",
+            f"'{artefacts.REFERENCE.path}' with the errors of what it holds",
             received=f"one without {', '.join(missing)}",
             action="Write it anew: `uv run dvc repro testing`.",
         )

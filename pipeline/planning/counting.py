@@ -48,7 +48,7 @@ class Counting:
 
 
 @dataclass(frozen=True, eq=False)
-class Requests:
+class CountingRequests:
     """Baskets to predict from what came strictly before each.
 
     Attributes:
@@ -77,7 +77,7 @@ class Requests:
 
 def requests_between(
     history: History, start: int, minimum_earlier: int, heavy: tuple[int, int] | None = None
-) -> Requests:
+) -> CountingRequests:
     """Return the baskets that begin at `start` or later, of users with enough earlier ones.
 
     Args:
@@ -96,7 +96,7 @@ def requests_between(
     place[chosen] = np.arange(len(chosen))
     rows = place[history.basket]
     wanted = rows >= 0
-    return Requests(
+    return CountingRequests(
         user=history.basket_user[chosen],
         time=history.basket_time[chosen],
         label_rows=rows[wanted],
@@ -136,7 +136,9 @@ def popular_items(
     return best[counts[best] > 0].astype(np.int64)
 
 
-def personal_lists(history: History, requests: Requests, ways: Sequence[Counting]) -> list[Ints]:
+def personal_lists(
+    history: History, requests: CountingRequests, ways: Sequence[Counting]
+) -> list[Ints]:
     """Return, per way to count, [n, k] the user's own items by falling score; 0 = no more."""
     lists = [np.zeros((len(requests.user), K), np.int64) for _ in ways]
     for start in range(0, len(requests.user), CHUNK):

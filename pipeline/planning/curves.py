@@ -20,8 +20,8 @@ from pipeline.contracts.params import Params
 from pipeline.contracts.plan import CurvePoint, Estimate, LearningCurve
 from pipeline.planning.counting import (
     Counting,
+    CountingRequests,
     Doubles,
-    Requests,
     filled,
     personal_lists,
     popular_items,
@@ -36,7 +36,7 @@ GROWTH = 2.0  # the extrapolation: twice the data
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SampleResult:
     """What one share of the data gives.
 
     Attributes:
@@ -91,7 +91,7 @@ def fit(sizes: Doubles, values: Doubles) -> Fit:
 
 def learning_curves(
     history: History,
-    requests: Requests,
+    requests: CountingRequests,
     best: tuple[Counting, Ints],
     params: Params,
     draw: Resampling,
@@ -112,7 +112,7 @@ def learning_curves(
 
 
 def _weeks(
-    history: History, requests: Requests, best: Counting, params: Params, draw: Resampling
+    history: History, requests: CountingRequests, best: Counting, params: Params, draw: Resampling
 ) -> LearningCurve:
     """History that begins later, up to each request."""
     until = microseconds(params.shop.windows().validation_start)
@@ -128,13 +128,13 @@ def _weeks(
         values = requests.measure(filled(own, popular), metric)
         plain = requests.measure(_only(popular, own), metric)
         known = _known(history, requests, (history.time >= begin) & (history.time < until))
-        found.append(Found(values, plain, (0.0, draw.half_width(values - plain)), known))
+        found.append(SampleResult(values, plain, (0.0, draw.half_width(values - plain)), known))
     weeks = np.array(fractions) * length / (7 * MICROSECONDS_PER_DAY)
     return curve_of("weeks of history", (fractions, weeks), found, draw)
 
 
 def _users(
-    history: History, requests: Requests, own: Ints, params: Params, draw: Resampling
+    history: History, requests: CountingRequests, own: Ints, params: Params, draw: Resampling
 ) -> LearningCurve:
     """The popular list of fewer shoppers, and the interval that so few would give."""
     fractions = sorted(params.planning.learning_curve_fractions)
@@ -143,7 +143,7 @@ def _users(
         subsets = _subsets(history.n_users(), fraction, params)
         tries = [_with_users(history, requests, own, chosen, params, draw) for chosen in subsets]
         found.append(
-            Found(
+            SampleResult(
                 np.mean([each.values for each in tries], axis=0),
                 np.mean([each.popular for each in tries], axis=0),
                 tuple(np.mean([each.half_widths for each in tries], axis=0)),
@@ -170,12 +170,12 @@ def _subsets(n_users: int, fraction: float, params: Params) -> list[Bools]:
 
 def _with_users(
     history: History,
-    requests: Requests,
+    requests: CountingRequests,
     own: Ints,
     chosen: Bools,
     params: Params,
     draw: Resampling,
-) -> Found:
+) -> SampleResult:
     """Return what all requests reach when only `chosen` users tell what is popular.
 
     Half widths are those that the requests of the chosen users alone would leave.
@@ -189,14 +189,14 @@ def _with_users(
     few = Resampling(requests.user[mine], draw.n_samples, draw.confidence, draw.seed)
     half_widths = few.half_width(values[mine]), few.half_width((values - plain)[mine])
     known = _known(history, requests, chosen[history.user] & (history.time < until))
-    return Found(values, plain, half_widths, known)
+    return SampleResult(values, plain, half_widths, known)
 
 
 def _only(popular: Ints, like: Ints) -> Ints:
     return filled(np.zeros_like(like), popular)
 
 
-def _known(history: History, requests: Requests, lines: Bools) -> float:
+def _known(history: History, requests: CountingRequests, lines: Bools) -> float:
     """Return the share of wanted items that sold in `lines`."""
     seen = np.zeros(history.n_items() + 1, bool)
     seen[history.item[lines]] = True
@@ -211,7 +211,7 @@ def _around(value: float, half_width: float) -> Estimate:
 def curve_of(
     axis: str,
     shares: tuple[list[float], Doubles],
-    found: list[Found],
+    found: list[SampleResult],
     draw: Resampling,
     intervals: list[Estimate] | None = None,
 ) -> LearningCurve:

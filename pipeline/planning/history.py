@@ -94,7 +94,7 @@ def read_history(source: Source, params: Params) -> History:
     rows = fetch(_counted(source, params))
     if rows.num_rows == 0:
         raise DataQualityError(
-            f"Purchases were wanted before the test window of shop.as_of {params.shop.as_of}",
+            f"purchases before the test window of shop.as_of {params.shop.as_of}",
             received="none that the rules of collection keep",
             action="Set shop.as_of to a day that the data reach, or bring more data.",
         )

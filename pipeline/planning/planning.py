@@ -10,9 +10,9 @@ from pipeline.contracts.plan import Baseline, Estimate, Plan, Target, Viability
 from pipeline.planning.costs import stage_costs
 from pipeline.planning.counting import (
     Counting,
+    CountingRequests,
     Doubles,
     K,
-    Requests,
     filled,
     personal_lists,
     popular_items,
@@ -89,7 +89,7 @@ def make_plan(source: Source, params: Params) -> Plan:
 
 
 def measure_baselines(
-    history: History, requests: Requests, until: int, params: Params
+    history: History, requests: CountingRequests, until: int, params: Params
 ) -> list[Measured]:
     """Return the popular list, then each way to count, per request."""
     metric = params.planning.primary_metric
@@ -108,7 +108,7 @@ def _baseline(method: Measured, draw: Resampling) -> Baseline:
 
 
 def _target(
-    history: History, requests: Requests, values: Doubles, params: Params, draw: Resampling
+    history: History, requests: CountingRequests, values: Doubles, params: Params, draw: Resampling
 ) -> Target:
     """The baseline plus a share of the way to a perfect ranking of the shopper's own history."""
     until = microseconds(params.shop.windows().validation_start)
@@ -125,7 +125,7 @@ def _target(
 
 
 def _viability(
-    requests: Requests,
+    requests: CountingRequests,
     methods: list[Measured],
     best: Measured,
     params: Params,
@@ -147,19 +147,21 @@ def _gain(values: Doubles, draw: Resampling) -> Estimate:
     return draw.estimate(values, low=-1.0)
 
 
-def _check_windows(history: History, requests: Requests, until: int, params: Params) -> None:
+def _check_windows(
+    history: History, requests: CountingRequests, until: int, params: Params
+) -> None:
     windows = params.shop.windows()
     span = f"{windows.validation_start:%Y-%m-%d} to {windows.test_start:%Y-%m-%d}"
     action = "Set shop.as_of to a day by which the data fill both windows, or bring more data."
     if not len(requests.user):
         raise DataQualityError(
-            f"Baskets were wanted in the validation window {span}",
+            f"baskets in the validation window {span}",
             received=f"none (shop.as_of is {params.shop.as_of})",
             action=action,
         )
     if history.time.min() >= until:
         raise DataQualityError(
-            f"Purchases were wanted before the validation window {span}",
+            f"purchases before the validation window {span}",
             received="none: the data begin inside it",
             action=action,
         )

@@ -6,12 +6,12 @@ import numpy as np
 
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import LabelPolicy, Profile
-from pipeline.planning.counting import Requests
+from pipeline.planning.counting import CountingRequests
 from pipeline.planning.history import MICROSECONDS_PER_DAY, History
 
 
 def label_policy(
-    profile: Profile, history: History, requests: Requests, params: Params
+    profile: Profile, history: History, requests: CountingRequests, params: Params
 ) -> LabelPolicy:
     """Return labeling's settings beside what this source says about them."""
     labeling = params.labeling
@@ -73,7 +73,7 @@ def _about_horizon(history: History, params: Params) -> str:
     )
 
 
-def _about_cold_starts(requests: Requests, params: Params) -> str:
+def _about_cold_starts(requests: CountingRequests, params: Params) -> str:
     return (
         f"{requests.n_warm:,} baskets of the validation window come from shoppers with at least "
         f"{params.labeling.minimum_earlier_baskets} earlier baskets; the others are measured apart "

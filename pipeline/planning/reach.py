@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contracts.plan import Reach
-from pipeline.planning.counting import MEASURES, Doubles, K, Requests
+from pipeline.planning.counting import MEASURES, CountingRequests, Doubles, K
 from pipeline.planning.estimates import rounded
 from pipeline.planning.history import History, Ints
 
@@ -17,7 +17,7 @@ CATALOGUE = "all items sold before"
 
 
 def reaches(
-    history: History, requests: Requests, *, n_explore: int, until: int, metric: str
+    history: History, requests: CountingRequests, *, n_explore: int, until: int, metric: str
 ) -> tuple[Reach, ...]:
     """Return how much each generator reaches, the narrowest first.
 
@@ -32,7 +32,7 @@ def reaches(
     return tuple(_reach(name, mask, requests, metric) for name, mask in found.items())
 
 
-def best_values(reached: Bools, requests: Requests, metric: str) -> Doubles:
+def best_values(reached: Bools, requests: CountingRequests, metric: str) -> Doubles:
     """Return [n] the metric when every reachable wanted item stands first."""
     n_hits = np.bincount(requests.label_rows[reached], minlength=len(requests.user))
     hits = np.arange(K)[None, :] < n_hits[:, None]
@@ -40,7 +40,7 @@ def best_values(reached: Bools, requests: Requests, metric: str) -> Doubles:
 
 
 def reachable(
-    history: History, requests: Requests, *, n_explore: int, until: int
+    history: History, requests: CountingRequests, *, n_explore: int, until: int
 ) -> dict[str, Bools]:
     """Return, per generator, [n_labels] whether the wanted item is among its candidates."""
     user, now = requests.user[requests.label_rows], requests.time[requests.label_rows]
@@ -92,7 +92,7 @@ def _first(keys: Ints, time: Ints, asked: Ints) -> Ints:
     return np.where(known[at] == asked, first[at], np.iinfo(np.int64).max)
 
 
-def _reach(name: str, mask: Bools, requests: Requests, metric: str) -> Reach:
+def _reach(name: str, mask: Bools, requests: CountingRequests, metric: str) -> Reach:
     share = np.bincount(requests.label_rows, mask, minlength=len(requests.user))
     return Reach(
         name=name,

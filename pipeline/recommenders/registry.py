@@ -30,7 +30,7 @@ def family_of(name: str) -> Family:
         }
         return of_name[name]
     raise TrainingError(
-        f"A family among {', '.join(FAMILIES)} was wanted",
+        f"a family among {', '.join(FAMILIES)}",
         received=f"'{name}'",
         action="Correct training.families in params.yaml, or the command line.",
     )

@@ -79,7 +79,7 @@ def read_acceptances(phase: Phase) -> list[Acceptance]:
         return TypeAdapter(list[Acceptance]).validate_json(path.read_bytes())
     except ValidationError as error:
         raise ArtefactError(
-            f"Expected a list of acceptances in '{path}'",
+            f"a list of acceptances in '{path}'",
             received=f"{error.error_count()} values of another shape",
             action=f"Bring it back: `git checkout {path}`.",
         ) from error
@@ -113,7 +113,7 @@ def check_gate(stage: str, after: Phase | None) -> Acceptance | None:
     acceptance = acceptance_of(verdict)
     if verdict.status != "proceed" and acceptance is None:
         raise GateError(
-            f"Expected a verdict of {after} that proceeds before {stage} starts",
+            f"a verdict of {after} that proceeds before {stage} starts",
             received=f"'{verdict.status}': {verdict.cause}",
             action=" ".join([*_advice(verdict), f"Or accept it as it is: `{command(after)}`."]),
         )
@@ -162,18 +162,16 @@ def check_acceptable(verdict: Verdict, because: str) -> None:
     phase = verdict.phase
     if verdict.status == "proceed":
         raise GateError(
-            f"Expected a verdict of {phase} that returns or stops",
+            f"a verdict of {phase} that returns or stops",
             received=f"'proceed': {verdict.cause}",
             action="There is nothing to accept.",
         )
     earlier = acceptance_of(verdict)
     if earlier is not None:
         raise GateError(
-            f"Expected a verdict of {phase} that is not accepted yet",
+            f"a verdict of {phase} that is not accepted yet",
             received=f"one that was accepted on {earlier.day}: {earlier.because}",
             action="Go on with `uv run dvc repro`.",
         )
     if not because.strip():
-        raise GateError(
-            "Expected a reason", received="none", action=f"Say why: `{command(phase)}`."
-        )
+        raise GateError("a reason", received="none", action=f"Say why: `{command(phase)}`.")

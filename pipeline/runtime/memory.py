@@ -6,7 +6,7 @@ import gc
 import pyarrow as pa
 
 
-def settle() -> None:
+def release_memory() -> None:
     """Give back what loading needed, and let the collector leave alone what was loaded.
 
     The allocators of Arrow and of the C library keep for later what is freed: a quarter of the

@@ -32,7 +32,7 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
     except Exception as error:
         scheme = url.split("://", 1)[0]
         raise SourceError(
-            "An Ibis backend that can be reached was wanted for collection.engine",
+            "an Ibis backend that can be reached for collection.engine",
             received=f"{scheme}:// ({type(error).__name__}: {error})",
             action=f"Correct the URL, or install it: `uv add 'ibis-framework[{scheme}]'`.",
         ) from error
@@ -76,7 +76,7 @@ def fetch(table: "Table") -> pa.Table:
 
 def _unreadable(error: Exception) -> SourceError:
     return SourceError(
-        "Readable data was wanted behind collection.source",
+        "readable data behind collection.source",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
         action="Check that the files are complete and of the types that the mapping expects.",
     )

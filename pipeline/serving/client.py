@@ -238,7 +238,7 @@ def _checked(response: httpx.Response) -> httpx.Response:
         problem = ErrorAnswer.model_validate_json(response.content).error
     except ValueError:
         found = ServiceError(
-            "An answer of the service was wanted",
+            "an answer of the service",
             received=f"HTTP {response.status_code}: {response.text[:200]}",
             action="See the service's log.",
         )
@@ -250,7 +250,7 @@ def _checked(response: httpx.Response) -> httpx.Response:
 
 def _no_answer(url: str, error: Exception) -> ServiceError:
     return ServiceError(
-        f"An answer from {url} was wanted",
+        f"an answer from {url}",
         received=f"{type(error).__name__}: {error}",
         action="Start it with `make serve`, or correct the address.",
     )

@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 def _in_range(moment: datetime) -> datetime:
     if not EARLIEST <= moment <= LATEST:
-        message = f"a moment between {EARLIEST:%Y} and {LATEST:%Y} was wanted"
+        message = f"expected a moment between {EARLIEST:%Y} and {LATEST:%Y}"
         raise ValueError(message)
     return moment.astimezone(UTC)
 
 
 def _not_in_the_future(moment: datetime) -> datetime:
     if moment > datetime.now(UTC) + CLOCK_SKEW:
-        message = "a moment that is not in the future was wanted"
+        message = "expected a moment that is not in the future"
         raise ValueError(message)
     return moment
 
@@ -81,7 +81,7 @@ class Payload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Wish(Payload):
+class RecommendOptions(Payload):
     """What a shelf shall be like, whoever it is for."""
 
     k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
@@ -118,7 +118,7 @@ class Wish(Payload):
     )
 
 
-class RecommendRequest(Wish):
+class RecommendRequest(RecommendOptions):
     """Body of POST /recommend."""
 
     model_config = ConfigDict(
@@ -256,7 +256,7 @@ class Limits:
         size = self.default_k if k is None else k
         if size > self.maximum_k:
             raise RequestError(
-                f"'k' must be at most {self.maximum_k}",
+                f"'k' of at most {self.maximum_k}",
                 received=f"{size}",
                 action="Ask for fewer items.",
             )
@@ -273,7 +273,7 @@ class Limits:
         explore = explore if request.explore_slots is None else request.explore_slots
         if explore > k:
             raise RequestError(
-                f"'explore_slots' must be at most k = {k}",
+                f"'explore_slots' of at most k = {k}",
                 received=f"{explore}",
                 action="Ask for fewer explore slots or more items.",
             )
@@ -319,7 +319,7 @@ def parse(adapter: TypeAdapter[T], body: bytes) -> T:
         return adapter.validate_json(body)
     except ValidationError as error:
         raise RequestError(
-            "The body must be JSON as described in /docs.json",
+            "a JSON body as described in /docs.json",
             received=describe(error),
             action="Correct these values and send it again.",
         ) from error

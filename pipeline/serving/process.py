@@ -202,7 +202,7 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
     except (OSError, OverflowError) as error:
         raise DeploymentError(
-            f"Port {port} on {host} must be free",
+            f"port {port} on {host} to be free",
             received=str(error),
             action="Stop what listens there, or choose another with --port.",
         ) from error
@@ -245,7 +245,7 @@ def _not_ready(what: str, log_path: Path | None) -> DeploymentError:
     lines = [] if log_path is None else log_path.read_text(errors="replace").splitlines()
     last = "\n".join(f"    {line}" for line in lines[-N_LOG_LINES:])
     return DeploymentError(
-        "The service must become ready",
+        "a service that becomes ready",
         received=f"{what}. Its last words:\n{last}" if last else what,
         action="Mend what the log names.",
     )

@@ -30,11 +30,11 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import PARAMS_PATH, ServingParams, read_params
-from pipeline.runtime.memory import settle
+from pipeline.runtime.memory import release_memory
 from pipeline.runtime.quiet import quiet_imports
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.api.middleware import Desk, Front, Place
+from pipeline.serving.api.middleware import GatewayMiddleware, GatewayResources, GatewaySlot
 from pipeline.serving.environment import (
     BUNDLE,
     ENVIRONMENT,
@@ -56,7 +56,7 @@ SERVICE = f"{__name__}:Evergreen"
 """What `bentoml serve` is asked for."""
 
 app = build_app()
-place = Place()
+place = GatewaySlot()
 
 
 async def routes(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,8 +85,8 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
     quiet_imports()
     from pipeline.bundles.bundle import load_bundle
     from pipeline.event_store.store import EventStore
-    from pipeline.serving.engine.engine import Shelf
-    from pipeline.serving.releases.store import place_of
+    from pipeline.serving.engine.engine import RecommendationEngine
+    from pipeline.serving.releases.store import release_store
     from pipeline.serving.releases.watch import Watcher, announce, first_bundle
 
     def tell(event: str, facts: Mapping[str, str]) -> None:
@@ -95,10 +95,10 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
 
     params = serving_params()
     deployed = locate(BUNDLE, CHAMPION.path)
-    followed = place_of(os.environ.get(RELEASES_FOLDER), deployed)
+    followed = release_store(os.environ.get(RELEASES_FOLDER), deployed)
     bundle = first_bundle(followed, load_bundle, tell) if followed else load_bundle(deployed)
     store = EventStore(store_of(os.environ, params.event_store))
-    backend = Backend(Shelf(bundle, store, params), params, currency())
+    backend = Backend(RecommendationEngine(bundle, store, params), params, currency())
     if followed is None:
         return backend, None
     watcher = Watcher(backend.releases, store, params, place=followed, load=load_bundle, tell=tell)
@@ -142,10 +142,10 @@ class Evergreen:
         """Load the champion."""
         params = serving_params()
         configure_logs(params.log_format, level_of(os.environ, params.log_level))
-        desk = Desk(params)
+        desk = GatewayResources(params)
         app.state.backend, self._watcher = load_backend(desk.audit)
         app.state.desk = place.desk = desk
-        settle()
+        release_memory()
         gc.set_threshold(*RARE)
         if self._watcher is not None:
             self._watcher.start()
@@ -164,4 +164,4 @@ class Evergreen:
 
 
 # The decorator made a service of the class, which mypy cannot see.
-Evergreen.add_asgi_middleware(Front, place=place)  # type: ignore[attr-defined]
+Evergreen.add_asgi_middleware(GatewayMiddleware, place=place)  # type: ignore[attr-defined]

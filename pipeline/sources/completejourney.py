@@ -81,7 +81,7 @@ def package_folder() -> Path:
         found = "no version"
     if found != VERSION:
         raise SourceError(
-            f"The package {PACKAGE} {VERSION} was wanted",
+            f"the package {PACKAGE} {VERSION}",
             received=found,
             action="Run `make install`.",
         )

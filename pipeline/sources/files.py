@@ -78,7 +78,7 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
 def _paths(source: SourceParams) -> dict[Name, Path]:
     if "events" not in source.tables:
         raise SourceError(
-            "collection.source needs `tables.events` for kind 'files'",
+            "`tables.events` in collection.source for kind 'files'",
             received=f"tables: {sorted(source.tables)}",
             action="Name the events file; see docs/own-data.md.",
         )
@@ -164,7 +164,7 @@ def _cast(column: "Column", kind: str, source: SourceParams, shop: ShopParams) -
     dtype = column.type()
     if dtype.is_numeric():
         raise SourceError(
-            f"Times were wanted in the column '{column.get_name()}'",
+            f"times in the column '{column.get_name()}'",
             received=str(dtype),
             action="Export them as timestamps or as text such as 2024-01-31 18:05:00.",
         )

@@ -25,13 +25,13 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
     """
     if not path.is_file():
         raise SourceError(
-            f"The file '{path}' was wanted",
+            f"the file '{path}'",
             received="no such file",
             action="Correct collection.source in params.yaml, or put the file there.",
         )
     if path.suffix not in FORMATS:
         raise SourceError(
-            f"A Parquet or CSV file was wanted at '{path}'",
+            f"a Parquet or CSV file at '{path}'",
             received=f"a name that ends in '{path.suffix}'",
             action=f"Export it in one of {', '.join(FORMATS)}.",
         )
@@ -43,7 +43,7 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
         return backend.read_parquet(str(path))
     except Exception as error:
         raise SourceError(
-            f"A complete, readable {path.suffix[1:]} file was wanted at '{path}'",
+            f"a complete, readable {path.suffix[1:]} file at '{path}'",
             received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
             action="It looks damaged or cut short: export or copy it again.",
         ) from error
@@ -69,7 +69,7 @@ def check_columns(table: "Table", wanted: list[str], path: Path) -> None:
     missing = [name for name in wanted if name not in table.columns]
     if missing:
         raise SourceError(
-            f"The columns {wanted} were wanted in '{path}'",
+            f"the columns {wanted} in '{path}'",
             received=f"{list(table.columns)} (missing: {missing})",
             action="If a column was renamed, map it in collection.source.tables.",
         )

@@ -21,10 +21,10 @@ def main(params: Params, run: Run) -> Verdict:
     from pipeline.testing.diagnosis import page
     from pipeline.testing.evaluate import comparison
     from pipeline.testing.protocols import TITLES
-    from pipeline.testing.trial import Trial
+    from pipeline.testing.trial import Evaluation
 
     plan = read_plan()
-    trial = Trial.run(params, plan)
+    trial = Evaluation.run(params, plan)
     metrics, conclusion = trial.metrics, trial.verdict
     artefacts.write_json(metrics, artefacts.TEST_METRICS.path)
     artefacts.write_json(trial.reference, artefacts.REFERENCE.path)

@@ -12,8 +12,8 @@ from pipeline.contracts.params import ServingParams, TestingParams
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.testing.measure import (
-    Answers,
-    Questions,
+    EvaluationSet,
+    Predictions,
     answers_of,
     beyond_accuracy,
     summary,
@@ -29,15 +29,15 @@ PAIRED = ("recall@10", "ndcg@10", "hit_rate@10")
 class Protocol:
     """One protocol: its questions, the resampled users, and every candidate's values."""
 
-    questions: Questions
+    questions: EvaluationSet
     bootstrap: Bootstrap
     values: dict[str, dict[str, Doubles]]
-    answers: dict[str, Answers]
+    answers: dict[str, Predictions]
 
 
 def evaluate(
     candidates: Mapping[str, Recommender],
-    questions: Questions,
+    questions: EvaluationSet,
     params: TestingParams,
     serving: ServingParams,
     seed: int,

@@ -20,8 +20,16 @@ from pipeline.testing.diagnosis.finding import Finding
 from pipeline.testing.diagnosis.label_noise import Judged, noise_by_group, suspicious
 from pipeline.testing.evaluate import Protocol
 from pipeline.testing.foresight import foresee
-from pipeline.testing.gather import METRIC, Tables, as_of, judge, rolling_of, sampled, seen
-from pipeline.testing.measure import Questions
+from pipeline.testing.gather import (
+    METRIC,
+    EvaluationTables,
+    as_of,
+    judge,
+    rolling_of,
+    sampled,
+    seen,
+)
+from pipeline.testing.measure import EvaluationSet
 
 HISTORY = {0: "0 to 9", 10: "10 to 29", 30: "30 to 99", 100: "100 or more"}
 REASON = "the model finds it unlikely"
@@ -55,7 +63,7 @@ def examine(
     family: str,
     candidates: Mapping[str, GraphRecommender],
     rolling: Protocol,
-    tables: Tables,
+    tables: EvaluationTables,
     params: DiagnosisParams,
 ) -> Examination:
     """Return the diagnosis of the deep candidate.
@@ -129,7 +137,7 @@ def _groups(family: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def suspects(
-    model: GraphRecommender, tables: Tables, histories: Histories, params: DiagnosisParams
+    model: GraphRecommender, tables: EvaluationTables, histories: Histories, params: DiagnosisParams
 ) -> pd.DataFrame:
     """Return the least likely labels of validation and of the last training window.
 
@@ -158,7 +166,7 @@ def suspects(
     return found.head(params.n_suspicious_labels)
 
 
-def _doubted(judged: Judged, questions: Questions, vocabulary: Vocabulary) -> pd.DataFrame:
+def _doubted(judged: Judged, questions: EvaluationSet, vocabulary: Vocabulary) -> pd.DataFrame:
     """Return every label of the requests with what the model thinks of it."""
     at = suspicious(judged, len(judged.item))
     rows = questions.examples.iloc[judged.row[at]]
@@ -179,7 +187,7 @@ def _doubted(judged: Judged, questions: Questions, vocabulary: Vocabulary) -> pd
 
 
 def _pair_groups(
-    judged: Judged, questions: Questions, items: pd.DataFrame, vocabulary: Vocabulary
+    judged: Judged, questions: EvaluationSet, items: pd.DataFrame, vocabulary: Vocabulary
 ) -> dict[str, npt.NDArray[np.object_]]:
     """Return the groups by which noise is told apart: department, and length of the history."""
     department = items.set_index("item_id")["department"].reindex(list(vocabulary.ids))

@@ -25,7 +25,7 @@ from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.diagnosis.leak import Foresight
-from pipeline.testing.gather import Tables, sampled, state_of
+from pipeline.testing.gather import EvaluationTables, sampled, state_of
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,7 +37,7 @@ OUTCOMES = ["labels", "relevance", "negatives"]
 
 
 def foresee(
-    model: GraphRecommender, tables: Tables, histories: Histories, test: pd.DataFrame
+    model: GraphRecommender, tables: EvaluationTables, histories: Histories, test: pd.DataFrame
 ) -> Foresight:
     """Return what the future changes, on examples that were learned from and on unseen ones.
 
@@ -63,7 +63,7 @@ def foresee(
 
 
 def changed_inputs(
-    asked: pd.DataFrame, events: pd.DataFrame, tables: Tables, vocabulary: Vocabulary
+    asked: pd.DataFrame, events: pd.DataFrame, tables: EvaluationTables, vocabulary: Vocabulary
 ) -> Bools:
     """Return [n] whether a request has other inputs without its future and with other labels.
 
@@ -123,7 +123,7 @@ def _by_request(requests: Requests, histories: Histories) -> Iterable[list[Any]]
 
 
 def foreign_context(
-    asked: pd.DataFrame, events: pd.DataFrame, tables: Tables, vocabulary: Vocabulary
+    asked: pd.DataFrame, events: pd.DataFrame, tables: EvaluationTables, vocabulary: Vocabulary
 ) -> Bools:
     """Return whether a request knows what a visit that begins does not know of itself.
 

@@ -21,16 +21,16 @@ from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.shop import requests_of
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.diagnosis.fit_quality import Seen, Side
+from pipeline.testing.diagnosis.fit_quality import GeneralizationGap, Side
 from pipeline.testing.diagnosis.label_noise import Judged
 from pipeline.testing.evaluate import Protocol
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 METRIC, K = "ndcg@10", 10
 
 
 @dataclass(frozen=True)
-class Tables:
+class EvaluationTables:
     """What requests are built from.
 
     Attributes:
@@ -51,11 +51,11 @@ class Tables:
 
     def questions(
         self, examples: pd.DataFrame, histories: Histories, vocabulary: Vocabulary
-    ) -> Questions:
+    ) -> EvaluationSet:
         """Return the examples as questions."""
         zone = self.shop.timezone
         requests = requests_of(examples, histories, vocabulary, self.attributes, zone)
-        return Questions.of(examples, requests, vocabulary)
+        return EvaluationSet.of(examples, requests, vocabulary)
 
 
 def sampled(examples: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
@@ -74,10 +74,10 @@ def rolling_of(examples: pd.DataFrame) -> pd.DataFrame:
 def seen(
     pair: dict[str, GraphRecommender],
     rolling: Protocol,
-    tables: Tables,
+    tables: EvaluationTables,
     histories: Histories,
     n_requests: int,
-) -> Seen:
+) -> GeneralizationGap:
     """Return the quality of two methods on the last training window and on the test window.
 
     Training examples with a cart are left out, and so are those that know no time and store, and
@@ -100,7 +100,7 @@ def seen(
     test = rolling.questions.examples
     alike = (test["n_earlier_baskets"] >= train["n_earlier_baskets"].min()).to_numpy()
     users = pd.Index(pd.unique(pd.concat([part["user_id"], test["user_id"]])))
-    return Seen(
+    return GeneralizationGap(
         train=_side(users, part, np.ones(len(part), dtype=bool), values),
         unseen=_side(users, test, alike, [rolling.values[name][METRIC] for name in pair]),
         metric=METRIC,
@@ -115,7 +115,7 @@ def _side(
     return Side(user[there], values[0][there], values[1][there])
 
 
-def quality(recommender: Recommender, questions: Questions) -> npt.NDArray[np.float64]:
+def quality(recommender: Recommender, questions: EvaluationSet) -> npt.NDArray[np.float64]:
     """Return [n] NDCG@10 of plain lists."""
     found = recommender.recommend(questions.requests, K)
     hits = ranking.hit_matrix(found.items, questions.label_row, questions.label_item)
@@ -142,7 +142,7 @@ def state_of(model: GraphRecommender) -> Any:
     return getattr(getattr(model.module, "features", None), "state", None)
 
 
-def judge(model: Recommender, questions: Questions) -> Judged:
+def judge(model: Recommender, questions: EvaluationSet) -> Judged:
     """Return all own items of each request with the probability that the model gives them."""
     requests = questions.requests
     line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))

@@ -18,7 +18,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Questions:
+class EvaluationSet:
     """What is asked of every candidate, and what was then bought.
 
     Attributes:
@@ -38,20 +38,22 @@ class Questions:
     is_repeat: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, examples: pd.DataFrame, requests: Requests, vocabulary: Vocabulary) -> "Questions":
+    def of(
+        cls, examples: pd.DataFrame, requests: Requests, vocabulary: Vocabulary
+    ) -> "EvaluationSet":
         """Return the questions of these examples."""
         row, item = labels_of(examples, vocabulary)
         is_repeat = is_own(requests, row, item, len(vocabulary))
         n_true = np.bincount(row, minlength=len(examples))
         return cls(examples, requests, row, item, n_true, is_repeat)
 
-    def without_context(self) -> "Questions":
+    def without_context(self) -> "EvaluationSet":
         """Return the same questions with the hour, the weekday and the store withheld."""
         return replace(self, requests=withhold_context(self.requests))
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a candidate answered: a plain list, its explore list, and what would be served."""
 
     plain: Recommendations
@@ -60,11 +62,11 @@ class Answers:
 
 
 def answers_of(
-    recommender: Recommender, questions: Questions, *, k: int, served_k: int, explore_slots: int
-) -> Answers:
+    recommender: Recommender, questions: EvaluationSet, *, k: int, served_k: int, explore_slots: int
+) -> Predictions:
     """Return the answers of a candidate; the graph runs once."""
     ranked: Ranked = recommender.rank(questions.requests, max(k, served_k))
-    return Answers(
+    return Predictions(
         plain=fill_slots(ranked, k, 0),
         served=fill_slots(ranked, served_k, explore_slots),
         explore_items=ranked.explore_items,
@@ -72,7 +74,7 @@ def answers_of(
 
 
 def values_of(
-    answers: Answers, questions: Questions, cutoffs: tuple[int, ...]
+    answers: Predictions, questions: EvaluationSet, cutoffs: tuple[int, ...]
 ) -> dict[str, Doubles]:
     """Return every metric by name, one value per request, NaN where it does not apply."""
     found: dict[str, Doubles] = {}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.metrics.bootstrap import Bootstrap
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 Bools = npt.NDArray[np.bool_]
 UNKNOWN = "unknown"
@@ -27,7 +27,7 @@ HISTORY = (0, 10, 30, 100)
 BASKET = (1, 4, 11)
 
 
-def slices_of(questions: Questions, users: pd.DataFrame) -> Iterator[tuple[str, str, Bools]]:
+def slices_of(questions: EvaluationSet, users: pd.DataFrame) -> Iterator[tuple[str, str, Bools]]:
     """Yield kind, name and [n] which requests belong to it.
 
     Args:
@@ -57,7 +57,7 @@ def _ranges(
 
 
 def slice_table(
-    questions: Questions,
+    questions: EvaluationSet,
     users: pd.DataFrame,
     values: npt.NDArray[np.float64],
     bootstrap: Bootstrap,

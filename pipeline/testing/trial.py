@@ -30,15 +30,15 @@ from pipeline.testing.evaluate import (
 )
 from pipeline.testing.examine import Examination, examine
 from pipeline.testing.gate import choose_champion, gate
-from pipeline.testing.gather import Tables
-from pipeline.testing.measure import Doubles, Questions
+from pipeline.testing.gather import EvaluationTables
+from pipeline.testing.measure import Doubles, EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 from pipeline.testing.reference import reference_of
 from pipeline.testing.slices import fairness_of, slice_table
 
 
 @dataclass(frozen=True)
-class Trial:
+class Evaluation:
     """What testing found."""
 
     metrics: dict[str, Any]
@@ -48,7 +48,7 @@ class Trial:
     examination: Examination
 
     @classmethod
-    def run(cls, params: Params, plan: Plan) -> "Trial":
+    def run(cls, params: Params, plan: Plan) -> "Evaluation":
         """Measure every candidate on the test window and choose the champion."""
         family = str(artefacts.read_json(artefacts.TRAINING_METRICS)["family"])
         folder = artefacts.CANDIDATES.existing()
@@ -62,7 +62,7 @@ class Trial:
             for name, questions in _questions(params, candidates[family], events, users).items()
         }
         popularity = _popularity(params, candidates[family], events)
-        tables = Tables(
+        tables = EvaluationTables(
             shop=params.shop,
             events=events[events["timestamp"] < params.shop.windows().as_of],
             items=artefacts.read_table(artefacts.ITEMS),
@@ -80,7 +80,7 @@ class Trial:
 
 def _questions(
     params: Params, recommender: Recommender, events: pd.DataFrame, users: pd.DataFrame
-) -> dict[str, Questions]:
+) -> dict[str, EvaluationSet]:
     """Return the test window's questions by protocol; histories reach up to each request."""
     vocabulary = recommender.vocabulary
     known = events[events["timestamp"] < params.shop.windows().as_of]
@@ -92,12 +92,12 @@ def _questions(
         examples = test[test["protocol"] == protocol].reset_index(drop=True)
         if examples.empty:
             raise DataQualityError(
-                f"Test examples of the protocol '{protocol}' were wanted",
+                f"test examples of the protocol '{protocol}'",
                 received="none",
                 action="Run `uv run dvc repro labeling`; check shop.as_of and the data's last day.",
             )
         requests = requests_of(examples, histories, vocabulary, attributes, params.shop.timezone)
-        found[protocol] = Questions.of(examples, requests, vocabulary)
+        found[protocol] = EvaluationSet.of(examples, requests, vocabulary)
     return found | {WITHOUT_CONTEXT: found[ROLLING].without_context()}
 
 
@@ -119,7 +119,7 @@ def _conclude(  # noqa: PLR0913  all that was found
     popularity: Doubles,
     *,
     examination: Examination,
-) -> Trial:
+) -> Evaluation:
     rolling = protocols["rolling"]
     k = min(params.testing.cutoffs)
     found = {name: summaries(each, popularity, k) for name, each in protocols.items()}
@@ -154,4 +154,4 @@ def _conclude(  # noqa: PLR0913  all that was found
         explore_slots=params.serving.explore_slots,
     )
     verdict = gate(champion, metrics, paired, plan, examination.findings)
-    return Trial(metrics, slices, reference, verdict, examination)
+    return Evaluation(metrics, slices, reference, verdict, examination)

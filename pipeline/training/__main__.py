@@ -16,10 +16,10 @@ from pipeline.runtime.tracking import Run
 @stage("training", after="labeling")
 def main(params: Params, run: Run) -> Verdict:
     """Compare, choose, report."""
-    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.training import compare, report
 
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     run.log_dataset(
         "train", shop.train.drop(columns=["labels", "cart", "relevance"]), "data/labelled"
     )

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import BaselineParams, TrainingParams
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.names import BASELINES
 from pipeline.training.fit.candidates import baselines_on_validation, build_counting
 
@@ -31,7 +31,7 @@ def best_of(fits: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def metrics(
-    fits: Mapping[str, Mapping[str, Any]], shop: Shop, params: TrainingParams
+    fits: Mapping[str, Mapping[str, Any]], shop: TrainingData, params: TrainingParams
 ) -> dict[str, Any]:
     """Return what goes into reports/training/metrics.json: the chosen family and all numbers.
 
@@ -59,7 +59,7 @@ def curves(names: Sequence[str]) -> pd.DataFrame:
     return pd.concat(frames)
 
 
-def write_candidates(family: str, shop: Shop, params: BaselineParams) -> None:
+def write_candidates(family: str, shop: TrainingData, params: BaselineParams) -> None:
     """Write the chosen family and every baseline to models/candidates."""
     with whole_folder(artefacts.CANDIDATES.path) as folder:
         shutil.copytree(artefacts.family(family).existing(), folder / family)

@@ -13,8 +13,8 @@ import pandas as pd
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import Params
-from pipeline.recommenders.base.shop import Shop
-from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.runtime.stage import exit_with, step
 from pipeline.runtime.tracking import Run
 
@@ -25,15 +25,15 @@ SPLITS = ("train", "validation", "test")
 def main(params: Params, run: Run) -> None:
     """Fit, export, save."""
     name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
-    suit_threads(name)
+    configure_threads(name)
     from pipeline.recommenders.base.saved import read_description
-    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.fitting.fit import clear_checkpoints
     from pipeline.recommenders.onnx.graph import GRAPH, export_onnx
     from pipeline.training.fit.candidates import refit
 
     as_of = params.shop.windows().as_of
-    shop = learnable(read_shop(params.shop, as_of, learn_from=SPLITS, validate=False))
+    shop = learnable(read_training_data(params.shop, as_of, learn_from=SPLITS, validate=False))
     tested = read_description(artefacts.CANDIDATES.existing() / name)
     recommender = refit(
         tested, shop, params.families, params.training.baselines, seed=params.shop.seed
@@ -45,7 +45,7 @@ def main(params: Params, run: Run) -> None:
     run.log_params({"refit": {"candidate": name, "examples": len(shop.train)}})
 
 
-def learnable(shop: Shop) -> Shop:
+def learnable(shop: TrainingData) -> TrainingData:
     """Return the shop with as many examples per user and window everywhere as in training.
 
     The validation and the test window hold every basket; unthinned they would outweigh the past.

@@ -194,7 +194,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_where_make_installed_uv_messages_name_that_one(bare: Path) -> None:
     error = EvergreenError("A", received="b", action="Run `uv run dvc repro`.")
-    assert str(error) == "A. Received: b. Run `.uv/bin/uv run dvc repro`."
+    assert str(error) == "Expected A, got b. Run `.uv/bin/uv run dvc repro`."
     system = bare / "usr" / "bin" / "uv"
     system.parent.mkdir(parents=True)
     system.touch(mode=0o755)

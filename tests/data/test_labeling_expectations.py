@@ -121,7 +121,7 @@ def test_one_bad_row_is_rejected(good: Labelled, validator: Validator, name: str
         found = validator.validate(frame, schemas.EXAMPLES, name=suite, extra=extra)
     reasons = [failure.reason for failure in found.failures]
     assert any(reason in each for each in reasons), reasons
-    with pytest.raises(DataQualityError, match=f"Every expectation of '{suite}' must hold"):
+    with pytest.raises(DataQualityError, match=f"Expected every expectation of '{suite}' to hold"):
         checks.check_usable([found])
 
 

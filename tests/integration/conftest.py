@@ -10,7 +10,7 @@ from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
 from pipeline.serving.client import Client
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import FakeBundle, serving_params
 from tests.support.served import Http, open_http
 
@@ -33,7 +33,7 @@ def start(bundle: FakeBundle, path: Path) -> Iterator[Callable[..., Http]]:
     def started(url: str = f"sqlite:///{path}", **changes: Any) -> Http:
         params = serving_params(**changes)
         store = EventStore(url, lock_seconds=0.05)
-        backend = Backend(Shelf(bundle, store, params), params)
+        backend = Backend(RecommendationEngine(bundle, store, params), params)
         backends.append(backend)
         app = build_app()
         app.state.backend = backend

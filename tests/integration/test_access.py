@@ -11,7 +11,7 @@ import pytest
 from pipeline.contracts.errors import EvergreenError
 from pipeline.serving.__main__ import main
 from pipeline.serving.api.app import build_app
-from pipeline.serving.api.middleware import Front, Place
+from pipeline.serving.api.middleware import GatewayMiddleware, GatewaySlot
 from pipeline.serving.commands.serve import check_keys
 from pipeline.serving.payloads import ErrorAnswer
 from pipeline.serving.security.routes import NEEDS, OTHER, PROBES, label
@@ -166,7 +166,9 @@ def test_a_reload_of_a_damaged_file_is_said_and_changes_nothing(start: Start) ->
 
 
 def test_before_it_is_furnished_only_probes_are_answered() -> None:
-    with httpx.Client(transport=Direct(Front(build_app(), Place())), base_url="http://x") as http:
+    with httpx.Client(
+        transport=Direct(GatewayMiddleware(build_app(), GatewaySlot())), base_url="http://x"
+    ) as http:
         assert http.get("/healthz").status_code == 200
         answer = http.get("/metrics")
         assert answer.status_code == 503

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import FakeBundle, serving_params
 from tests.support.live import listening
 from tests.support.tiny_shop import PROJECT
@@ -22,7 +22,7 @@ def test_every_example_prints_what_the_page_says(tmp_path: Path) -> None:
     params = serving_params()
     app = build_app()
     store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
-    app.state.backend = Backend(Shelf(FakeBundle(), store, params), params)
+    app.state.backend = Backend(RecommendationEngine(FakeBundle(), store, params), params)
     names: dict[str, Any] = {}
     examples = EXAMPLES.findall(PAGE)
     assert len(examples) == PAGE.count("```python") > 0

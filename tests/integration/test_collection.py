@@ -383,17 +383,17 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
     "the events have no rows": (
         "events",
         frame_change(lambda frame: frame.iloc[:0]),
-        ("A source with events was wanted", "an empty table"),
+        ("Expected a source with events", "an empty table"),
     ),
     "every row is dropped": (
         "events",
         frame_change(all_dropped),
-        ("Clean events were wanted", "drop every row"),
+        ("Expected clean events", "drop every row"),
     ),
     "times are numbers": (
         "events",
         frame_change(seconds),
-        ("Times were wanted in the column 'timestamp'", "int64"),
+        ("Expected times in the column 'timestamp'", "int64"),
     ),
     "all times lie in the future": (
         "events",

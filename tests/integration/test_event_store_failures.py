@@ -27,7 +27,7 @@ NONE = SuppressionList()
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service looks at its store all the time."""
     seconds = {"follow_seconds": 0.02, "look_seconds": 0.02}
-    monkeypatch.setattr(shared_state.Common.__init__, "__kwdefaults__", seconds)
+    monkeypatch.setattr(shared_state.SharedState.__init__, "__kwdefaults__", seconds)
 
 
 def stored(path: Path) -> list[str]:

@@ -102,13 +102,13 @@ MOMENTS = {
     "training, while it fits": Interruption(
         "training",
         "pipeline.training.compare.read_fits",
-        (("pipeline.recommenders.base.tables.read_shop", shop),),
+        (("pipeline.recommenders.base.tables.read_training_data", shop),),
     ),
     "training, while it saves": Interruption(
         "training",
         "",
         (
-            ("pipeline.recommenders.base.tables.read_shop", shop),
+            ("pipeline.recommenders.base.tables.read_training_data", shop),
             ("pipeline.training.compare.read_fits", nothing),
             ("pipeline.training.compare.metrics", lambda *_: {"family": "mlp"}),
             ("pipeline.contracts.artefacts.family", lambda _: artefacts.CANDIDATES),
@@ -117,9 +117,11 @@ MOMENTS = {
         ),
     ),
     "testing, while it measures": Interruption(
-        "testing", "pipeline.testing.trial.Trial.run", (READ_PLAN,)
+        "testing", "pipeline.testing.trial.Evaluation.run", (READ_PLAN,)
     ),
-    "refit, while it fits": Interruption("refit", "pipeline.recommenders.base.tables.read_shop"),
+    "refit, while it fits": Interruption(
+        "refit", "pipeline.recommenders.base.tables.read_training_data"
+    ),
     "deployment, while it bundles": Interruption(
         "deployment", "pipeline.deployment.release.build_bundle", (READ_PLAN,)
     ),

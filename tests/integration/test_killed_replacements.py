@@ -15,7 +15,7 @@ from pipeline.bundles.release_pointer import read_pointer
 from pipeline.contracts import artefacts
 from pipeline.deployment import release
 from pipeline.serving.releases import changes
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from tests.support import tiny_shop
 from tests.support.fake_releases import write_fake
 
@@ -81,7 +81,7 @@ def test_the_champion_is_there_and_whole_and_rollback_works(
     old = write_fake(champion, "old")
     new = write_fake(release.BUNDLE, "new")
     kill_in_the_gap(PROMOTE, str(champion), how)
-    place = Place()
+    place = ReleaseStore()
     expected = {"in one step": new, "in two steps": old}[how]
     assert place.pointer().champion == expected
     assert version_of(champion) == expected

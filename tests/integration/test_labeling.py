@@ -131,7 +131,7 @@ def test_a_bad_review_keeps_the_last_good_state(caplog: pytest.LogCaptureFixture
     before = digests()
     reviewed(HEADER, "rolling:user-01:basket-01-20,basket-01-20,,bulk,perhaps")
     assert main([]) == 1
-    assert "must be keep or drop" in caplog.text
+    assert "Expected keep or drop" in caplog.text
     artefacts.REVIEWED_LABELS.unlink()
     assert main([]) == 1
     assert "git checkout" in caplog.text

@@ -22,7 +22,7 @@ from pipeline.metrics.drift import bin_shares, effective_size, frozen_bins, psi
 from pipeline.monitoring import faults, report, watch
 from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, context_of
-from pipeline.monitoring.observe import Known, Tables
+from pipeline.monitoring.observe import Known, ProductionTables
 from pipeline.monitoring.quality import user_codes, values_of
 from pipeline.monitoring.replay import Replies, replay
 from pipeline.monitoring.speed import read_speed
@@ -162,7 +162,7 @@ class Shop:
 
     def watch(
         self,
-        tables: Tables,
+        tables: ProductionTables,
         damage: Callable[[Replies], Replies] = lambda replies: replies,
         kind: type[Counting] = Counting,
         seconds: float = 0.008,
@@ -249,7 +249,7 @@ def shop() -> Shop:
     params = read.model_copy(update={"monitoring": MONITORING})
     events = make_events(params)
     users = pd.DataFrame({"user_id": sorted(events["user_id"].unique()), "age": "35-44"})
-    tables = Tables(make_examples(events, params), events, users)
+    tables = ProductionTables(make_examples(events, params), events, users)
     vocabulary = Vocabulary(tuple(f"i{item:03d}" for item in range(N_ITEMS)))
     return Shop(make_reference(Known(tables, {"k": K}, vocabulary, params, p99_limit_ms=40.0)))
 
@@ -264,7 +264,7 @@ def test_sound_production_goes_on(shop: Shop) -> None:
     assert found.weeks["n"].sum() == found.metrics["n_requests"]
 
 
-FAULTS: dict[str, tuple[Callable[[Tables, datetime], Tables], str, str]] = {
+FAULTS: dict[str, tuple[Callable[[ProductionTables, datetime], ProductionTables], str, str]] = {
     "clock": (
         lambda t, start: faults.shifted_clock(t, start, 6),
         "collection",

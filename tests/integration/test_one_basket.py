@@ -21,7 +21,7 @@ from pipeline.planning.history import read_history
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.runtime.sql_engine import connect, fetch
-from pipeline.serving.user_state.recent_events import Overlay
+from pipeline.serving.user_state.recent_events import RecentEvents
 from pipeline.serving.user_state.request_builder import RequestBuilder
 from pipeline.sources import Source
 from tests.support import tiny_shop
@@ -115,7 +115,7 @@ def served(events: pd.DataFrame) -> int:
     """The baskets in the requests of shoppers all of whose purchases the endpoint captured."""
     vocabulary, since = Vocabulary(ITEMS), datetime(2016, 1, 1, tzinfo=UTC)
     nothing = frame([]).assign(timestamp=pd.Series([], dtype="datetime64[us, UTC]"))
-    overlay = Overlay(vocabulary, since=since.timestamp(), zone=ZONE)
+    overlay = RecentEvents(vocabulary, since=since.timestamp(), zone=ZONE)
     overlay.extend(stored(number, row) for number, row in enumerate(events.itertuples()))
     builder = RequestBuilder(
         build_histories(nothing, vocabulary),

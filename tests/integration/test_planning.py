@@ -140,9 +140,9 @@ def test_a_missing_source_is_named(shop_folder: Path, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("weeks", "words"),
     [
-        ((0, 14), "Baskets were wanted in the validation window"),
-        ((14, 26), "Purchases were wanted before the validation window"),
-        ((18, 26), "Purchases were wanted before the test window"),
+        ((0, 14), "Expected baskets in the validation window"),
+        ((14, 26), "Expected purchases before the validation window"),
+        ((18, 26), "Expected purchases before the test window"),
     ],
 )
 def test_an_empty_window_is_named(

@@ -11,7 +11,7 @@ import pytest
 from pipeline.contracts.params import read_params
 from pipeline.serving.__main__ import main
 from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from tests.support import tiny_shop
 from tests.support.fake_releases import fake_place, write_fake
 
@@ -29,7 +29,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
     """A project whose champion is `old`."""
     place = fake_place(tmp_path)
     monkeypatch.setenv(BUNDLE, str(place.deployed))
@@ -42,7 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @pytest.fixture
-def registry(place: Place, database: bytes) -> Any:
+def registry(place: ReleaseStore, database: bytes) -> Any:
     """The client of a store that registered `old` twice and, in between, another bundle."""
     import mlflow
 
@@ -73,7 +73,7 @@ def bundle_of_the_alias(client: Any) -> str:
     return str(client.get_model_version_by_alias(name(), "champion").tags["bundle"])
 
 
-def test_the_alias_follows_promote_and_rollback(registry: Any, place: Place) -> None:
+def test_the_alias_follows_promote_and_rollback(registry: Any, place: ReleaseStore) -> None:
     register(registry, write_fake(Path("new"), "new"))
     for command in (["promote", "new"], ["rollback"], ["rollback"]):
         assert main(command) == 0
@@ -83,7 +83,7 @@ def test_the_alias_follows_promote_and_rollback(registry: Any, place: Place) -> 
 
 
 def test_a_bundle_that_was_never_registered_leaves_no_alias(
-    registry: Any, place: Place, caplog: pytest.LogCaptureFixture
+    registry: Any, place: ReleaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_fake(Path("new"), "new")
     assert main(["promote", "new"]) == 0
@@ -101,7 +101,9 @@ def test_a_trial_does_not_move_the_alias(registry: Any) -> None:
         assert alias(registry) == "4"  # as it was registered
 
 
-def test_without_a_store_none_is_made(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_store_none_is_made(
+    place: ReleaseStore, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_fake(Path("new"), "new")
     assert main(["promote", "new"]) == 0
     assert place.pointer().champion in capsys.readouterr().out
@@ -109,7 +111,7 @@ def test_without_a_store_none_is_made(place: Place, capsys: pytest.CaptureFixtur
 
 
 def test_a_locked_store_is_a_warning_and_the_champion_changes_all_the_same(
-    registry: Any, place: Place, caplog: pytest.LogCaptureFixture
+    registry: Any, place: ReleaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, started = alias(registry), time.monotonic()
     new = write_fake(Path("new"), "new")

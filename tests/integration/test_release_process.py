@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.serving.commands import promote, rollback
 from pipeline.serving.process import RunningService, running_service
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from tests.support.fake_releases import write_fake
 
 # Python runs this at start: the service then loads the tests' bundles, without a model.
@@ -31,7 +31,7 @@ def service(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runn
     (shop_folder / "site" / "sitecustomize.py").write_text(SITE)
     monkeypatch.setenv("PYTHONPATH", str(shop_folder / "site"))
     monkeypatch.delenv("EVERGREEN_RELEASES", raising=False)
-    place = Place()
+    place = ReleaseStore()
     write_fake(place.deployed, "old")
     with running_service(
         place.deployed,

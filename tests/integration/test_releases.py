@@ -28,11 +28,11 @@ from pipeline.serving.api.backend import Backend
 from pipeline.serving.commands import canary as canary_command
 from pipeline.serving.commands import compare, promote, releases, rollback
 from pipeline.serving.commands import shadow as shadow_command
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import RecommendRequest
 from pipeline.serving.releases import changes, running
 from pipeline.serving.releases import watch as watch_module
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from pipeline.serving.releases.watch import Watcher, first_bundle
 from pipeline.serving.reranking.availability import ItemAvailability
 from tests.support.fake_bundle import AS_OF, serving_params
@@ -68,14 +68,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Service:
     """A backend and its watcher, which looks when it is told to."""
 
-    def __init__(self, place: Place, url: str, load: Any = load_fake) -> None:
+    def __init__(self, place: ReleaseStore, url: str, load: Any = load_fake) -> None:
         self.place = place
         self.told: list[tuple[str, dict[str, str]]] = []
         # A slow machine is no failure here.
         params = serving_params(distinct_titles="off").model_copy(update={"timeout_seconds": 60})
         store = EventStore(url, lock_seconds=30)
         bundle = first_bundle(place, load_fake, self._tell)
-        self.backend = Backend(Shelf(bundle, store, params), params)
+        self.backend = Backend(RecommendationEngine(bundle, store, params), params)
         self.watcher = Watcher(
             self.backend.releases, store, params, place=place, load=load, tell=self._tell
         )
@@ -101,12 +101,12 @@ class Service:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> ReleaseStore:
     return fake_place(tmp_path)
 
 
 @pytest.fixture
-def old(place: Place) -> str:
+def old(place: ReleaseStore) -> str:
     return version_of(place.deployed)
 
 
@@ -116,7 +116,7 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def start(place: Place, url: str) -> Iterator[Callable[..., Service]]:
+def start(place: ReleaseStore, url: str) -> Iterator[Callable[..., Service]]:
     services: list[Service] = []
 
     def started(load: Any = load_fake) -> Service:
@@ -208,7 +208,7 @@ def test_not_one_request_fails_while_versions_are_swapped_under_load(
 
 
 def test_a_request_that_began_before_the_swap_finishes_on_the_old_model(
-    start: Callable[..., Service], place: Place, old: str, make: Callable[..., str]
+    start: Callable[..., Service], place: ReleaseStore, old: str, make: Callable[..., str]
 ) -> None:
     service = start()
     entered, go_on = threading.Event(), threading.Event()
@@ -400,7 +400,11 @@ def test_a_pointer_that_is_deleted_brings_the_deployed_bundle_back(
 
 @pytest.mark.parametrize("damage", ["pointer", "bundle"])
 def test_a_start_with_something_damaged_serves_the_deployed_bundle_and_says_so(
-    start: Callable[..., Service], place: Place, old: str, make: Callable[..., str], damage: str
+    start: Callable[..., Service],
+    place: ReleaseStore,
+    old: str,
+    make: Callable[..., str],
+    damage: str,
 ) -> None:
     new = changes.promote(make("new"), place).champion
     if damage == "pointer":
@@ -413,7 +417,7 @@ def test_a_start_with_something_damaged_serves_the_deployed_bundle_and_says_so(
 
 
 def test_a_restart_serves_the_promoted_version(
-    start: Callable[..., Service], place: Place, make: Callable[..., str]
+    start: Callable[..., Service], place: ReleaseStore, make: Callable[..., str]
 ) -> None:
     new = changes.promote(make("new"), place).champion
     assert start().version() == new
@@ -591,16 +595,16 @@ def test_a_service_that_can_write_nothing_still_answers_and_follows(
 
 
 @pytest.fixture
-def project(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def project(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
     """The working directory is a project with a champion; commands and services meet there."""
     for name in ("EVERGREEN_BUNDLE", "EVERGREEN_RELEASES", "EVERGREEN_EVENT_STORE"):
         monkeypatch.delenv(name, raising=False)
     write_fake(shop_folder / "models" / "champion", "old")
-    return Place()
+    return ReleaseStore()
 
 
 def test_the_commands_work_when_no_service_runs(
-    project: Place, make: Callable[..., str], capsys: pytest.CaptureFixture[str]
+    project: ReleaseStore, make: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = make("new")
     assert promote.main([bundle]) == 0
@@ -621,13 +625,13 @@ def test_the_commands_work_when_no_service_runs(
 
 
 @pytest.mark.parametrize("share", ["0", "0.6", "-1", "many", "nan"])
-def test_a_share_that_makes_no_sense_is_refused(project: Place, share: str) -> None:
+def test_a_share_that_makes_no_sense_is_refused(project: ReleaseStore, share: str) -> None:
     with pytest.raises(SystemExit):
         canary_command.main(["aaaaaaaaaaaa", "--share", share])
 
 
 def test_a_command_says_after_how_many_seconds_the_running_service_followed(
-    project: Place, make: Callable[..., str], url: str, capsys: pytest.CaptureFixture[str]
+    project: ReleaseStore, make: Callable[..., str], url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = Service(project, url)
     service.watcher.start()
@@ -643,7 +647,7 @@ def test_a_command_says_after_how_many_seconds_the_running_service_followed(
     assert running.running(project.folder) == {}
 
 
-def wait_for_worker(place: Place) -> None:
+def wait_for_worker(place: ReleaseStore) -> None:
     done = threading.Event()
     for _ in range(600):
         if running.running(place.folder):
@@ -652,14 +656,16 @@ def wait_for_worker(place: Place) -> None:
     raise AssertionError("the service never said what it answers with")
 
 
-def test_a_service_that_was_killed_is_not_waited_for(project: Place, old_worker: Path) -> None:
+def test_a_service_that_was_killed_is_not_waited_for(
+    project: ReleaseStore, old_worker: Path
+) -> None:
     assert running.wait_until_followed(project.folder, 10**12, None, timeout_seconds=60) is None
     running.gone(project.folder)
     assert not old_worker.exists()
 
 
 @pytest.fixture
-def old_worker(project: Place) -> Path:
+def old_worker(project: ReleaseStore) -> Path:
     path = project.folder / running.RUNNING / "elsewhere-7.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"change": 1, "champion": "aaaaaaaaaaaa"}')
@@ -668,14 +674,14 @@ def old_worker(project: Place) -> Path:
     return path
 
 
-def test_a_service_that_does_not_follow_is_named(project: Place, old_worker: Path) -> None:
+def test_a_service_that_does_not_follow_is_named(project: ReleaseStore, old_worker: Path) -> None:
     old_worker.touch()
     with pytest.raises(Exception, match="elsewhere-7"):
         running.wait_until_followed(project.folder, 2, None, timeout_seconds=0.2)
 
 
 def test_the_report_compares_the_shadow_with_what_was_shown(
-    project: Place, make: Callable[..., str], capsys: pytest.CaptureFixture[str]
+    project: ReleaseStore, make: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{Path.cwd() / 'data' / 'events.db'}"
     service = Service(project, url)
@@ -696,7 +702,7 @@ def test_the_report_compares_the_shadow_with_what_was_shown(
 
 
 def test_without_a_shadow_there_is_nothing_to_compare(
-    project: Place, caplog: pytest.LogCaptureFixture
+    project: ReleaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR), pytest.raises(Exception, match="no shadow"):
         compare.main([])

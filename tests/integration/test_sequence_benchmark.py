@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_an_error_in_one_sentence(
 ) -> None:
     (tmp_path / "damaged.parquet").write_text("no table", encoding="utf-8")
     assert sequence.main(["--events", str(tmp_path / name)]) == 1
-    assert "A Parquet or CSV file of events was wanted" in capsys.readouterr().err
+    assert "Expected a Parquet or CSV file of events" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lists", [{"ann": "ab", "bob": "a"}, {"ann": "a"}])

@@ -86,7 +86,7 @@ def test_a_taken_port_stops_a_background_service_before_it_starts(
     champion: Path, listening: int
 ) -> None:
     with (
-        pytest.raises(DeploymentError, match="must be free"),
+        pytest.raises(DeploymentError, match="to be free"),
         running_service(
             champion, params_path=Path("params.yaml"), timeout_seconds=5, port=listening
         ),

@@ -16,7 +16,7 @@ from pipeline.contracts.errors import RequestError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.client import Client, ServiceError, bodies
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import (
     Event,
     EventsAnswer,
@@ -251,13 +251,13 @@ def test_a_full_line_of_writes_is_refused_in_time(
     start: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http = start(timeout_seconds=1)
-    real = Shelf.append
+    real = RecommendationEngine.append
 
-    def slow(self: Shelf, events: Any) -> EventsAnswer:
+    def slow(self: RecommendationEngine, events: Any) -> EventsAnswer:
         time.sleep(1.3)
         return real(self, events)
 
-    monkeypatch.setattr(Shelf, "append", slow)
+    monkeypatch.setattr(RecommendationEngine, "append", slow)
     started = time.monotonic()
     assert_problem(send(http, act("view", "tea")), 503)
     assert time.monotonic() - started < 1.25
@@ -328,7 +328,7 @@ def test_the_shelf_warms_the_model_up_before_the_first_request(
 
 def test_a_request_for_too_much_never_reaches_the_model(bundle: FakeBundle, path: Path) -> None:
     params = serving_params()
-    shelf = Shelf(bundle, EventStore(f"sqlite:///{path}"), params)
+    shelf = RecommendationEngine(bundle, EventStore(f"sqlite:///{path}"), params)
     n_before = len(bundle.recommender.requests)
     with pytest.raises(RequestError):
         shelf.recommend(RecommendRequest(user_id="ann", k=10**9))

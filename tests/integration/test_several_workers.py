@@ -12,7 +12,7 @@ import pytest
 from pipeline.event_store.errors import StoreError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.engine import shared_state
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.engine.shared_state import OVERLAP
 from pipeline.serving.payloads import Event, RecommendRequest
 from pipeline.serving.reranking.availability import ItemAvailability
@@ -24,15 +24,19 @@ NEVER = 3_600.0
 
 
 @pytest.fixture
-def start(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Shelf]]:
+def start(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., RecommendationEngine]]:
     """Start a worker; the tests say when it looks, unless they name its seconds."""
-    shelves: list[Shelf] = []
+    shelves: list[RecommendationEngine] = []
 
-    def started(seconds: float = NEVER) -> Shelf:
+    def started(seconds: float = NEVER) -> RecommendationEngine:
         often = {"follow_seconds": seconds, "look_seconds": seconds}
-        monkeypatch.setattr(shared_state.Common.__init__, "__kwdefaults__", often)
+        monkeypatch.setattr(shared_state.SharedState.__init__, "__kwdefaults__", often)
         bundle: Any = FakeBundle()
-        shelves.append(Shelf(bundle, EventStore(url, lock_seconds=5), serving_params()))
+        shelves.append(
+            RecommendationEngine(bundle, EventStore(url, lock_seconds=5), serving_params())
+        )
         return shelves[-1]
 
     yield started
@@ -40,19 +44,19 @@ def start(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., S
         shelf.close()
 
 
-def bought(shelf: Shelf, item: str = "tea", user_id: str = "ann") -> float:
+def bought(shelf: RecommendationEngine, item: str = "tea", user_id: str = "ann") -> float:
     """How often the worker thinks that a shopper bought an item: the fake model's score."""
     answer = shelf.recommend(RecommendRequest(user_id=user_id, k=5, explore_slots=0))
     return next(each.score for each in answer.items if each.item_id == item)
 
 
-def buy(shelf: Shelf, item: str = "tea", **more: Any) -> None:
+def buy(shelf: RecommendationEngine, item: str = "tea", **more: Any) -> None:
     """Buy an item in a basket of its own."""
     more.setdefault("basket_id", uuid4().hex)
     shelf.append([Event(user_id="ann", item_id=item, event_type="purchase", **more)])
 
 
-def test_a_worker_learns_what_came_to_another(start: Callable[..., Shelf]) -> None:
+def test_a_worker_learns_what_came_to_another(start: Callable[..., RecommendationEngine]) -> None:
     here, there = start(seconds=0.05), start(seconds=0.05)
     buy(there)
     assert bought(there) == 1.0
@@ -62,7 +66,9 @@ def test_a_worker_learns_what_came_to_another(start: Callable[..., Shelf]) -> No
     assert eventually(lambda: bought(there) == 2.0)
 
 
-def test_an_event_counts_once_however_often_it_is_seen(start: Callable[..., Shelf]) -> None:
+def test_an_event_counts_once_however_often_it_is_seen(
+    start: Callable[..., RecommendationEngine],
+) -> None:
     here = start()
     buy(here)
     there = start()  # it reads the first event at its start, and sees it again when it looks
@@ -77,7 +83,7 @@ def test_an_event_counts_once_however_often_it_is_seen(start: Callable[..., Shel
 
 
 def test_an_event_that_was_received_before_but_written_later_is_not_missed(
-    start: Callable[..., Shelf], url: str
+    start: Callable[..., RecommendationEngine], url: str
 ) -> None:
     here = start()
     buy(here)
@@ -91,7 +97,7 @@ def test_an_event_that_was_received_before_but_written_later_is_not_missed(
 
 
 def test_a_clock_that_is_far_ahead_elsewhere_hides_no_event_from_here(
-    start: Callable[..., Shelf], url: str
+    start: Callable[..., RecommendationEngine], url: str
 ) -> None:
     here = start()
     ahead = datetime.now(UTC) + timedelta(days=1)
@@ -106,7 +112,7 @@ def test_a_clock_that_is_far_ahead_elsewhere_hides_no_event_from_here(
 
 
 def test_nothing_is_read_again_while_nobody_else_writes(
-    start: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., RecommendationEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = start()
     buy(here)
@@ -122,7 +128,7 @@ def test_nothing_is_read_again_while_nobody_else_writes(
 
 
 def test_what_was_missed_while_the_store_was_away_is_learnt_afterwards(
-    start: Callable[..., Shelf], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., RecommendationEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = start(seconds=0.05), start()
     real = EventStore.n_received_since
@@ -130,7 +136,7 @@ def test_what_was_missed_while_the_store_was_away_is_learnt_afterwards(
 
     def counted(self: EventStore, moment: datetime) -> int:
         if away:
-            raise StoreError("it was wanted", received="away", action="Wait.")
+            raise StoreError("it", received="away", action="Wait.")
         return real(self, moment)
 
     monkeypatch.setattr(EventStore, "n_received_since", counted)
@@ -142,7 +148,7 @@ def test_what_was_missed_while_the_store_was_away_is_learnt_afterwards(
 
 
 def test_a_worker_learns_what_another_was_told_cannot_be_bought(
-    start: Callable[..., Shelf],
+    start: Callable[..., RecommendationEngine],
 ) -> None:
     here, there = start(seconds=0.05), start()
 

@@ -14,7 +14,7 @@ from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import ErrorAnswer
 from pipeline.serving.storefront.gate import is_open
 from pipeline.serving.storefront.pages import ASSETS
@@ -40,7 +40,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         params = serving_params(**changes)
         store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
         app = build_app()
-        app.state.backend = Backend(Shelf(FakeBundle(), store, params), params)
+        app.state.backend = Backend(RecommendationEngine(FakeBundle(), store, params), params)
         backends.append(app.state.backend)
         return httpx.Client(transport=Direct(app), base_url=url)
 
@@ -188,12 +188,15 @@ def test_a_swapped_shelf_is_read_at_once(
     params = serving_params()
     app = build_app()
     store = EventStore(f"sqlite:///{tmp_path / 'swap.db'}")
-    app.state.backend = Backend(Shelf(FakeBundle(), store, params), params)
+    app.state.backend = Backend(RecommendationEngine(FakeBundle(), store, params), params)
     http = httpx.Client(transport=Direct(app), base_url=HERE)
     assert http.get("/storefront/items?id=milk").json()["items"][0]["title"] == "Milk"
     bundle = FakeBundle()
     bundle.items["title"] = "Renamed"
-    old, app.state.backend = app.state.backend, Backend(Shelf(bundle, store, params), params)
+    old, app.state.backend = (
+        app.state.backend,
+        Backend(RecommendationEngine(bundle, store, params), params),
+    )
     assert http.get("/storefront/items?id=milk").json()["items"][0]["title"] == "Renamed"
     old.close()
     app.state.backend.close()

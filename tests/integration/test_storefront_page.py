@@ -19,7 +19,7 @@ from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
 from pipeline.serving.api.openapi import document
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.support.live import listening
 
@@ -99,7 +99,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     params = serving_params()
     store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")
     app = build_app()
-    app.state.backend = Backend(Shelf(bundle, store, params), params, "EUR")
+    app.state.backend = Backend(RecommendationEngine(bundle, store, params), params, "EUR")
     with listening(app) as url:
         yield url, store
     app.state.backend.close()
@@ -287,12 +287,12 @@ def _until(shop: Shop, done: Callable[[], bool]) -> None:
 
 def test_a_refusal_is_said_in_words_and_can_be_tried_again(shop: Shop) -> None:
     shop.expected = ["503"]
-    error = {"wanted": "An answer in time was wanted", "received": "too much", "action": "Wait."}
+    error = {"wanted": "an answer in time", "received": "too much", "action": "Wait."}
     refuse = lambda route: route.fulfill(status=503, json={"error": error})  # noqa: E731
     shop.page.route("**/recommend", refuse)
     shop.page.goto(f"{shop.url}/#shopper=ann")
     alert = shop.page.get_by_role("alert")
-    alert.get_by_text("An answer in time was wanted. The service got: too much. Wait.").wait_for()
+    alert.get_by_text("Expected an answer in time, got too much. Wait.").wait_for()
     assert shop.titles() == []
     shop.page.unroute("**/recommend")
     alert.get_by_role("button", name="Try again").click()
@@ -323,11 +323,11 @@ def test_an_event_whose_answer_was_lost_is_sent_again_and_counts_once(shop: Shop
 def test_an_event_that_is_refused_is_given_up_and_the_cart_is_read_again(shop: Shop) -> None:
     shop.expected = ["422"]
     shop.open("ann")
-    problem = {"wanted": "A known shop was wanted", "received": "another", "action": "Stop."}
+    problem = {"wanted": "a known shop", "received": "another", "action": "Stop."}
     refuse = lambda route: route.fulfill(status=422, json={"error": problem})  # noqa: E731
     shop.page.route("**/events", refuse)
     shop.add("Milk").click()
-    shop.page.get_by_role("alert").get_by_text("A known shop was wanted").wait_for()
+    shop.page.get_by_role("alert").get_by_text("Expected a known shop").wait_for()
     shop.page.unroute("**/events")
     shop.page.get_by_role("button", name="Load again").click()
     shop.expect_titles(ANN)

@@ -287,10 +287,10 @@ def test_a_damaged_candidate_stops_testing(copy: Path, caplog: pytest.LogCapture
 def test_scores_of_a_saved_candidate_are_finite_over_the_test_window(tested: Path) -> None:
     from pipeline.contracts.params import read_params
     from pipeline.recommenders.base.saved import load_recommender
-    from pipeline.recommenders.base.tables import read_examples, read_shop
+    from pipeline.recommenders.base.tables import read_examples, read_training_data
 
     params = read_params()
-    shop = read_shop(params.shop, params.shop.windows().as_of, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().as_of, learn_from=("train",))
     loaded = load_recommender(CANDIDATES / "mlp")
     found = loaded.recommend(shop.requests(read_examples("test")), 10, explore_slots=2)
     assert np.isfinite(found.scores).all()

@@ -11,7 +11,7 @@ import pytest
 from pipeline.contracts.params import Params
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.shop import TrainingData, build_training_data
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.fitting.family import FittedFamily
 from pipeline.recommenders.names import BASELINES
@@ -54,8 +54,8 @@ def examples(events: pd.DataFrame, weeks: range, split: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def make_shop(events: pd.DataFrame, cutoff: pd.Timestamp) -> Shop:
-    return build_shop(
+def make_shop(events: pd.DataFrame, cutoff: pd.Timestamp) -> TrainingData:
+    return build_training_data(
         cutoff=cutoff,
         timezone="UTC",
         events=events,
@@ -83,8 +83,8 @@ class World:
     """
 
     events: pd.DataFrame
-    shop: Shop
-    later: Shop
+    shop: TrainingData
+    later: TrainingData
     params: Params
     test: pd.DataFrame
     requests: Requests
@@ -151,7 +151,7 @@ def fitted_by_name(
     return of
 
 
-def fit_in(folder: Path, shop: Shop, params: Params) -> FittedCandidates:
+def fit_in(folder: Path, shop: TrainingData, params: Params) -> FittedCandidates:
     """Fit with the checkpoints in `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -15,18 +15,18 @@ from pipeline.contracts.review_ids import review_id
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import attribute_codes
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import Shop, requests_of
+from pipeline.recommenders.base.shop import TrainingData, requests_of
 from pipeline.recommenders.fitting.family import FittedFamily
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
 from pipeline.recommenders.ranker.features import GROUPS, NAMES
 from pipeline.recommenders.ranker.network import build_network
 from pipeline.recommenders.ranker.probe import activity, feature_aucs, loss_left_by_heart
-from pipeline.recommenders.ranker.repeat_fit import Lists, best_hits, moments_of, scorer
+from pipeline.recommenders.ranker.repeat_fit import Lists, best_hits, feature_statistics, scorer
 from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
 from pipeline.testing.evaluate import evaluate
 from pipeline.testing.examine import suspects
 from pipeline.testing.foresight import foresee, state_difference
-from pipeline.testing.gather import Tables, judge, seen
+from pipeline.testing.gather import EvaluationTables, judge, seen
 from pipeline.training.fit import report
 from pipeline.training.fit.candidates import build_counting, fit_family
 from tests.model.conftest import FittedCandidates, World, monday
@@ -38,14 +38,20 @@ pytestmark = pytest.mark.slow
 NOISE = 0.2
 
 
-def tables_of(world: World, shop: Shop) -> Tables:
+def tables_of(world: World, shop: TrainingData) -> EvaluationTables:
     known = world.events[world.events["timestamp"] < monday(22)]
     users = attribute_codes(tiny_shop.users())
-    return Tables(world.params.shop, known, tiny_shop.items(), users, shop.train, shop.validation)
+    return EvaluationTables(
+        world.params.shop, known, tiny_shop.items(), users, shop.train, shop.validation
+    )
 
 
 def inputs_of(
-    world: World, shop: Shop, test: pd.DataFrame, model: GraphRecommender, family: FittedFamily
+    world: World,
+    shop: TrainingData,
+    test: pd.DataFrame,
+    model: GraphRecommender,
+    family: FittedFamily,
 ) -> Inputs:
     """What the testing stage gathers, without the files between the stages."""
     tables = tables_of(world, shop)
@@ -83,7 +89,7 @@ def fit(
     monkeypatch.chdir(tmp_path)
 
     def run(
-        shop: Shop, epochs: dict[str, int] | None = None, **changes: Any
+        shop: TrainingData, epochs: dict[str, int] | None = None, **changes: Any
     ) -> tuple[FittedFamily, GraphRecommender]:
         families = world.params.families.without_learning_curve()
         ranker = families.ranker.model_copy(update={"explore_epochs": 1} | changes)
@@ -175,15 +181,15 @@ def test_shuffled_labels_of_the_unseen_weeks_alone_are_found(
 
 
 @pytest.fixture(scope="module")
-def pairs(world: World, fitted: FittedCandidates) -> OwnPairs:
+def pairs(world: World, fitted: FittedCandidates) -> RepeatPairs:
     """Of the validation window."""
     extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
     examples = world.shop.validation
-    return own_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+    return repeat_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
 
 
 def test_a_feature_that_is_the_label_is_a_leak(
-    world: World, sound: Inputs, pairs: OwnPairs
+    world: World, sound: Inputs, pairs: RepeatPairs
 ) -> None:
     features = pairs.features.copy()
     features[:, NAMES.index("hour")] = pairs.wanted > 0
@@ -224,7 +230,7 @@ def test_a_label_in_what_features_are_made_of_is_a_leak(
     monkeypatch.setattr("pipeline.recommenders.base.shop.requests_of", leaky)
     extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
     examples = world.shop.validation
-    pairs = own_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+    pairs = repeat_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
     aucs = feature_aucs(pairs)
     assert aucs["last_quantity"] == 1.0
     probe = dict(sound.probe) | {"feature_auc": aucs}
@@ -255,14 +261,14 @@ def test_labels_to_review_are_never_of_the_test_window(
     np.testing.assert_array_equal(model.module.features.state.numpy(), state)
 
 
-def network_and_lists(pairs: OwnPairs, params: RankerParams) -> tuple[Any, Lists]:
+def network_and_lists(pairs: RepeatPairs, params: RankerParams) -> tuple[Any, Lists]:
     keras.utils.set_random_seed(2)
     settings = params.model_copy(update={"dropout": 0.0})
-    return build_network(*moments_of(pairs.features), settings, "mlp", 13), Lists(pairs)
+    return build_network(*feature_statistics(pairs.features), settings, "mlp", 13), Lists(pairs)
 
 
 def test_units_with_biases_of_minus_ten_are_dead(
-    world: World, sound: Inputs, pairs: OwnPairs
+    world: World, sound: Inputs, pairs: RepeatPairs
 ) -> None:
     network, lists = network_and_lists(pairs, world.params.families.ranker)
     batch = next(lists.batches(np.random.default_rng(0), 64))
@@ -286,7 +292,7 @@ def test_the_recorded_gradients_and_losses_are_those_of_the_fit(
     assert probe["learning_curve"][-1]["fraction"] == 1.0
 
 
-def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: OwnPairs) -> None:
+def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: RepeatPairs) -> None:
     """Against the definition: how often a wanted item has more of it than one that is not."""
     column = NAMES.index("n_purchases")
     areas = []
@@ -301,13 +307,13 @@ def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: OwnPairs)
 
 
 def test_half_of_the_users_are_asked_with_their_own_pairs(
-    world: World, fitted: FittedCandidates, pairs: OwnPairs
+    world: World, fitted: FittedCandidates, pairs: RepeatPairs
 ) -> None:
-    from pipeline.recommenders.ranker.repeat_fit import OwnValidation
+    from pipeline.recommenders.ranker.repeat_fit import RepeatValidation
 
     user = np.unique(world.shop.validation["user_id"].to_numpy(dtype=object), return_inverse=True)
     n_true = world.shop.validation["labels"].map(len).to_numpy()
-    whole = OwnValidation(pairs, n_true, user[1])
+    whole = RepeatValidation(pairs, n_true, user[1])
     half = whole.part(2)
     score = scorer(fitted.family.graph.network)
     np.testing.assert_allclose(half.ndcg(score), whole.ndcg(score)[user[1] % 2 == 0])

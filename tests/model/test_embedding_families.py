@@ -10,7 +10,7 @@ from pipeline.contracts.params import PARAMS_PATH, read_params
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
 from pipeline.recommenders.fitting.fit import clear_checkpoints
 from pipeline.recommenders.names import BAGS
@@ -27,12 +27,12 @@ ALL = two_groups.N_ITEMS
 
 
 @pytest.fixture(scope="session")
-def shop() -> Shop:
+def shop() -> TrainingData:
     return two_groups.shop()
 
 
 def fit_in(
-    folder: Path, name: str, shop: Shop, n_epochs: int, **changes: object
+    folder: Path, name: str, shop: TrainingData, n_epochs: int, **changes: object
 ) -> tuple[FittedFamily, GraphRecommender]:
     """Fit for so many epochs: validation has nothing to say where all lists are equally good."""
     params = two_groups.params(**{name: changes})
@@ -43,7 +43,7 @@ def fit_in(
 
 @pytest.fixture(scope="session", params=BAGS)
 def fitted(
-    request: pytest.FixtureRequest, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, shop: TrainingData, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[FittedFamily, GraphRecommender]:
     n_epochs = two_groups.params().of(request.param).epochs
     return fit_in(tmp_path_factory.mktemp("fit"), request.param, shop, n_epochs)
@@ -51,7 +51,7 @@ def fitted(
 
 @pytest.fixture(scope="session", params=BAGS)
 def one_epoch(
-    request: pytest.FixtureRequest, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, shop: TrainingData, tmp_path_factory: pytest.TempPathFactory
 ) -> GraphRecommender:
     return fit_in(tmp_path_factory.mktemp("fit"), request.param, shop, 1)[1]
 
@@ -66,25 +66,25 @@ def graph_of(recommender: GraphRecommender) -> BagGraph:
     return recommender.module
 
 
-def asked(shop: Shop, lines: pd.DataFrame, users: list[str], day: int) -> Requests:
+def asked(shop: TrainingData, lines: pd.DataFrame, users: list[str], day: int) -> Requests:
     histories = build_histories(lines, shop.vocabulary)
     moments = np.full(len(users), two_groups.day(day).timestamp())
     return build_requests(histories, users, moments)
 
 
 @pytest.fixture(scope="session")
-def requests(shop: Shop) -> Requests:
+def requests(shop: TrainingData) -> Requests:
     users = [two_groups.user_id(number) for number in range(two_groups.N_USERS)]
     return asked(shop, two_groups.events(), users, two_groups.CUTOFF_DAY)
 
 
-def half_of(shop: Shop, user: int) -> set[int]:
+def half_of(shop: TrainingData, user: int) -> set[int]:
     names = [two_groups.item_id(item) for item in two_groups.own_half(user)]
     return set(shop.vocabulary.encode(names).tolist())
 
 
 def test_everyone_explores_what_the_own_group_buys(
-    recommender: GraphRecommender, shop: Shop, requests: Requests
+    recommender: GraphRecommender, shop: TrainingData, requests: Requests
 ) -> None:
     first = recommender.rank(requests, 1).explore_items[:, 0]
     wanted = [two_groups.item_id(two_groups.never_bought(n)) for n in range(two_groups.N_USERS)]
@@ -92,7 +92,7 @@ def test_everyone_explores_what_the_own_group_buys(
 
 
 def test_a_list_puts_the_own_group_before_the_other(
-    recommender: GraphRecommender, shop: Shop, requests: Requests
+    recommender: GraphRecommender, shop: TrainingData, requests: Requests
 ) -> None:
     items = recommender.recommend(requests, len(two_groups.own_half(0))).items
     shares = [len(half_of(shop, user) & set(row)) / 6 for user, row in enumerate(items.tolist())]
@@ -100,7 +100,7 @@ def test_a_list_puts_the_own_group_before_the_other(
 
 
 def test_a_stranger_with_two_purchases_is_understood(
-    recommender: GraphRecommender, shop: Shop
+    recommender: GraphRecommender, shop: TrainingData
 ) -> None:
     lines = two_groups.events()
     lines = lines[lines["user_id"] == two_groups.user_id(0)]
@@ -110,7 +110,7 @@ def test_a_stranger_with_two_purchases_is_understood(
     assert set(found.tolist()) <= half_of(shop, 0)
 
 
-def test_nobody_gets_a_full_list(recommender: GraphRecommender, shop: Shop) -> None:
+def test_nobody_gets_a_full_list(recommender: GraphRecommender, shop: TrainingData) -> None:
     nobody = asked(shop, two_groups.events(), ["nobody"], two_groups.CUTOFF_DAY)
     found = recommender.recommend(nobody, ALL, explore_slots=3)
     assert sorted(found.items[0].tolist()) == list(range(1, ALL + 1))
@@ -158,7 +158,7 @@ def test_its_loss_falls(fitted: tuple[FittedFamily, GraphRecommender]) -> None:
 
 
 def test_at_its_own_cutoff_it_is_the_same(
-    recommender: GraphRecommender, shop: Shop, requests: Requests
+    recommender: GraphRecommender, shop: TrainingData, requests: Requests
 ) -> None:
     family = family_of(recommender.name)
     graph = graph_of(recommender)
@@ -171,7 +171,7 @@ def test_at_its_own_cutoff_it_is_the_same(
 
 
 def test_its_quality_on_validation_is_that_of_a_list_of_the_own_group(
-    recommender: GraphRecommender, shop: Shop
+    recommender: GraphRecommender, shop: TrainingData
 ) -> None:
     found = quality_on_validation(recommender.name, recommender, shop, two_groups.params())
     assert found["recall@10"] == 1.0  # five items of the own half are bought again and again
@@ -183,13 +183,13 @@ def assert_same_vectors(one: GraphRecommender, other: GraphRecommender) -> None:
 
 
 def test_the_same_seed_gives_the_same_vectors(
-    one_epoch: GraphRecommender, shop: Shop, tmp_path: Path
+    one_epoch: GraphRecommender, shop: TrainingData, tmp_path: Path
 ) -> None:
     assert_same_vectors(one_epoch, fit_in(tmp_path, one_epoch.name, shop, 1)[1])
 
 
 def test_what_is_bought_in_the_validation_window_is_not_learned_from(
-    one_epoch: GraphRecommender, shop: Shop, tmp_path: Path
+    one_epoch: GraphRecommender, shop: TrainingData, tmp_path: Path
 ) -> None:
     lines = two_groups.events()
     late = lines["timestamp"] >= pd.Timestamp(validation_opens(shop), unit="s", tz="UTC")
@@ -203,7 +203,7 @@ class TestFittedAnew:
     """What needs a fit of its own."""
 
     def test_it_stops_by_validation_and_is_fitted_again_without(
-        self, name: str, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, name: str, shop: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         params = two_groups.params(**{name: {"patience": 1, "epochs": 2}})
@@ -223,7 +223,7 @@ class TestFittedAnew:
         assert all(sorted(row[row > 0].tolist()) == [1, 2] for row in found.items)
 
     def test_items_beyond_the_limit_come_last_but_come(
-        self, name: str, shop: Shop, requests: Requests, tmp_path: Path
+        self, name: str, shop: TrainingData, requests: Requests, tmp_path: Path
     ) -> None:
         _, recommender = fit_in(tmp_path, name, shop, 1, maximum_items=7)
         bias = graph_of(recommender).values()["bias"]

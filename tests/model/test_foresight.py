@@ -20,7 +20,7 @@ from pipeline.testing import foresight, gather
 from pipeline.testing.diagnosis.finding import Finding
 from pipeline.testing.diagnosis.leak import Clues, leak
 from pipeline.testing.foresight import foresee, known_before
-from pipeline.testing.gather import Tables
+from pipeline.testing.gather import EvaluationTables
 from pipeline.training.fit.candidates import build_counting
 from tests.model.conftest import World, monday
 from tests.support import tiny_shop
@@ -42,13 +42,13 @@ def model(world: World) -> GraphRecommender:
 
 
 @pytest.fixture
-def tables(world: World) -> Tables:
+def tables(world: World) -> EvaluationTables:
     """The tiny shop with two stores, and with first baskets among what was learned from."""
     events = in_two_stores(world.events[world.events["timestamp"] < monday(22)])
     rolling = in_two_stores(world.shop.train)
     first = rolling.assign(**FIRST, timestamp=rolling["cutoff"], cart=[[] for _ in rolling.index])
     first = first.drop_duplicates(["user_id", "cutoff"])
-    return Tables(
+    return EvaluationTables(
         shop=world.params.shop,
         events=events,
         items=tiny_shop.items(),
@@ -63,7 +63,7 @@ def looked_at(world: World, model: GraphRecommender) -> Callable[..., Finding]:
     """The finding on tables and test examples, as testing comes to it."""
 
     def look(
-        tables: Tables, test: pd.DataFrame | None = None, judge: GraphRecommender = model
+        tables: EvaluationTables, test: pd.DataFrame | None = None, judge: GraphRecommender = model
     ) -> Finding:
         asked = in_two_stores(world.test) if test is None else test
         known = build_histories(tables.events, judge.vocabulary)
@@ -79,7 +79,7 @@ def broken(finding: Finding) -> set[str]:
 
 
 def test_a_shop_without_a_leak_is_healthy(
-    tables: Tables, looked_at: Callable[..., Finding]
+    tables: EvaluationTables, looked_at: Callable[..., Finding]
 ) -> None:
     finding = looked_at(tables)
     assert finding.verdict == "healthy"
@@ -89,7 +89,7 @@ def test_a_shop_without_a_leak_is_healthy(
 
 
 def test_a_label_in_what_features_are_made_of_is_found(
-    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+    tables: EvaluationTables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Purchases of what will be wanted have a hundred units."""
 
@@ -118,7 +118,7 @@ TO_SECONDS = requests.to_seconds
 def test_a_future_purchase_in_the_history_is_found(
     module: Any,
     fault: Any,
-    tables: Tables,
+    tables: EvaluationTables,
     looked_at: Callable[..., Finding],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_future_purchase_in_the_history_is_found(
 
 
 def test_a_request_that_is_made_after_its_basket_is_found(
-    tables: Tables, looked_at: Callable[..., Finding], world: World
+    tables: EvaluationTables, looked_at: Callable[..., Finding], world: World
 ) -> None:
     late = in_two_stores(world.test)
     late["timestamp"] += pd.Timedelta(minutes=1)
@@ -154,7 +154,7 @@ def test_item_state_that_knows_what_sells_later_is_found(
     module: Any,
     name: str,
     fault: Any,
-    tables: Tables,
+    tables: EvaluationTables,
     looked_at: Callable[..., Finding],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,14 +164,14 @@ def test_item_state_that_knows_what_sells_later_is_found(
 
 
 def test_a_catalogue_of_a_later_day_is_found(
-    tables: Tables, looked_at: Callable[..., Finding], model: GraphRecommender
+    tables: EvaluationTables, looked_at: Callable[..., Finding], model: GraphRecommender
 ) -> None:
     more = Vocabulary((*model.vocabulary.ids, "item-99"))
     assert broken(looked_at(tables, judge=replace(model, vocabulary=more))) == {"early_items"}
 
 
 def test_the_store_of_a_later_basket_is_found(
-    tables: Tables, looked_at: Callable[..., Finding], world: World
+    tables: EvaluationTables, looked_at: Callable[..., Finding], world: World
 ) -> None:
     test = in_two_stores(world.test).sort_values(["user_id", "timestamp"])
     later = test.assign(store_id=test.groupby("user_id")["store_id"].shift(-1))
@@ -179,7 +179,7 @@ def test_the_store_of_a_later_basket_is_found(
 
 
 def test_a_first_basket_that_knows_where_and_when_is_found(
-    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+    tables: EvaluationTables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leaky(examples: pd.DataFrame, *more: Any) -> Any:
         return requests_of(examples.assign(protocol="rolling"), *more)
@@ -189,7 +189,7 @@ def test_a_first_basket_that_knows_where_and_when_is_found(
 
 
 def test_a_cart_with_what_is_asked_for_is_found(
-    tables: Tables, looked_at: Callable[..., Finding]
+    tables: EvaluationTables, looked_at: Callable[..., Finding]
 ) -> None:
     rolling = tables.train["protocol"] == "rolling"
     cart = tables.train["cart"].where(~rolling, tables.train["labels"])
@@ -198,7 +198,7 @@ def test_a_cart_with_what_is_asked_for_is_found(
 
 
 def test_a_basket_that_nobody_can_look_up_is_not_compared(
-    tables: Tables, looked_at: Callable[..., Finding]
+    tables: EvaluationTables, looked_at: Callable[..., Finding]
 ) -> None:
     others = "other-" + tables.events["basket_id"].astype("str")
     finding = looked_at(replace(tables, events=tables.events.assign(basket_id=others)))
@@ -216,7 +216,7 @@ def test_histories_before_a_day_by_hand(world: World, model: Recommender) -> Non
 
 
 def test_what_comes_later_into_a_basket_that_lasts_is_not_foreseen(
-    tables: Tables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+    tables: EvaluationTables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A visit that begins an hour before each request, and goes on for an hour after it."""
     first = tables.events.groupby(["user_id", "basket_id"], as_index=False).first()

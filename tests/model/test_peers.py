@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.peer import Peer, popularity_of
-from pipeline.testing.measure import Questions, values_of
+from pipeline.testing.measure import EvaluationSet, values_of
 from tests.model.conftest import World
 from tests.support import tiny_shop
 
@@ -17,11 +17,11 @@ K = 6
 
 
 @pytest.fixture(scope="module")
-def questions(world: World) -> Questions:
-    return Questions.of(world.test, world.requests, world.shop.vocabulary)
+def questions(world: World) -> EvaluationSet:
+    return EvaluationSet.of(world.test, world.requests, world.shop.vocabulary)
 
 
-def _share_of_habits(peer: Peer, questions: Questions, world: World) -> float:
+def _share_of_habits(peer: Peer, questions: EvaluationSet, world: World) -> float:
     shown = peer.answer(questions, K).plain.items
     found = []
     for name, items in zip(world.test["user_id"], shown, strict=True):

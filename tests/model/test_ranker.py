@@ -15,13 +15,13 @@ from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.names import BASELINES, HISTORY_ENCODERS
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
 from pipeline.recommenders.ranker.explore import SIGNALS
 from pipeline.recommenders.ranker.explore_fit import explore_loss
 from pipeline.recommenders.ranker.features import NAMES
 from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
 from pipeline.recommenders.ranker.network import build_network, inputs_of
-from pipeline.recommenders.ranker.repeat_fit import Lists, list_loss, moments_of
+from pipeline.recommenders.ranker.repeat_fit import Lists, feature_statistics, list_loss
 from pipeline.training.fit.candidates import (
     baselines_on_validation,
     quality,
@@ -43,20 +43,20 @@ def fresh_graph(world: World) -> RankerGraph:
 
 
 @pytest.fixture(scope="module")
-def pairs(world: World) -> OwnPairs:
+def pairs(world: World) -> RepeatPairs:
     part = world.shop.train.iloc[-128:].reset_index(drop=True)
     extract = extractor(fresh_graph(world), world.params.families.ranker.n_ages)
-    return own_pairs(world.shop.requests(part), Labels.of(part, world.shop), extract)
+    return repeat_pairs(world.shop.requests(part), Labels.of(part, world.shop), extract)
 
 
-def network_of(pairs: OwnPairs, params: Params, **changes: Any) -> Any:
+def network_of(pairs: RepeatPairs, params: Params, **changes: Any) -> Any:
     keras.utils.set_random_seed(2)
     encoder = changes.pop("encoder", "mlp")
     settings = params.families.ranker.model_copy(update=changes)
-    return build_network(*moments_of(pairs.features), settings, encoder, N_KINDS)
+    return build_network(*feature_statistics(pairs.features), settings, encoder, N_KINDS)
 
 
-def one_batch(pairs: OwnPairs, size: int) -> tuple[Any, ...]:
+def one_batch(pairs: RepeatPairs, size: int) -> tuple[Any, ...]:
     return next(iter(Lists(pairs).batches(np.random.default_rng(0), size)))
 
 
@@ -65,7 +65,7 @@ def loss_of(network: Any, batch: tuple[Any, ...]) -> tf.Tensor:
 
 
 def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
-    world: World, pairs: OwnPairs
+    world: World, pairs: RepeatPairs
 ) -> None:
     part = world.shop.train.iloc[-128:].reset_index(drop=True)
     for at in range(0, 128, 7):
@@ -82,7 +82,7 @@ def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
 
 
 def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
-    world: World, pairs: OwnPairs
+    world: World, pairs: RepeatPairs
 ) -> None:
     batch = one_batch(pairs, 128)
     expected = float(np.log(batch[-1].numpy().sum(axis=1)).mean())
@@ -102,7 +102,7 @@ def test_the_explore_loss_starts_at_about_the_logarithm_of_the_new_items(world: 
     assert found == pytest.approx(float(np.log(n_new).mean()), rel=0.2)
 
 
-def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) -> None:
+def test_the_network_learns_one_batch_by_heart(world: World, pairs: RepeatPairs) -> None:
     batch = one_batch(pairs, N_IN_BATCH)
     n_wanted = (batch[-2].numpy() > 0).sum(axis=1)
     best = float(np.log(n_wanted).mean())  # only the wanted, all equal
@@ -125,7 +125,7 @@ def test_the_network_learns_one_batch_by_heart(world: World, pairs: OwnPairs) ->
 
 @pytest.mark.parametrize("encoder", HISTORY_ENCODERS)
 def test_every_encoder_gives_one_score_per_pair_and_can_learn(
-    world: World, pairs: OwnPairs, encoder: str
+    world: World, pairs: RepeatPairs, encoder: str
 ) -> None:
     network = network_of(pairs, world.params, encoder=encoder)
     batch = one_batch(pairs, 4)
@@ -144,7 +144,7 @@ def test_every_encoder_gives_one_score_per_pair_and_can_learn(
         assert max(moved) > 0
 
 
-def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: OwnPairs) -> None:
+def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: RepeatPairs) -> None:
     lists = Lists(pairs)
 
     def rows(seed: int) -> list[float]:
@@ -153,7 +153,7 @@ def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: OwnPairs) -> No
     assert rows(1) == rows(1) != rows(2)
 
 
-def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: OwnPairs) -> None:
+def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: RepeatPairs) -> None:
     useful = {row for row in range(pairs.n) if pairs.wanted[pairs.row == row].any()}
     lengths = []
     for *_, wanted, there in Lists(pairs).batches(np.random.default_rng(3), 50):

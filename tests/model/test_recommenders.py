@@ -306,10 +306,10 @@ def test_an_operation_that_onnx_has_not_is_a_bundle_error(tmp_path: Path) -> Non
 
 def test_a_damaged_onnx_graph_is_a_bundle_error(fitted: FittedCandidates, tmp_path: Path) -> None:
     fitted.recommenders["personal"].save(tmp_path)
-    with pytest.raises(BundleError, match="Received"):
+    with pytest.raises(BundleError, match=", got "):
         load_onnx(tmp_path)
     (tmp_path / GRAPH).write_bytes(b"no graph")
-    with pytest.raises(BundleError, match="Received"):
+    with pytest.raises(BundleError, match=", got "):
         load_onnx(tmp_path)
 
 
@@ -345,5 +345,5 @@ class TestASavedModel:
     )
     def test_damage_is_a_bundle_error(self, folder: Path, damage: Callable[[Path], object]) -> None:
         damage(folder)
-        with pytest.raises(BundleError, match="Received"):
+        with pytest.raises(BundleError, match=", got "):
             load_recommender(folder)

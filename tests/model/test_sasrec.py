@@ -16,7 +16,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.shop import TrainingData, build_training_data
 from pipeline.recommenders.sequence.sasrec import (
     Negatives,
     SasrecFamily,
@@ -26,7 +26,7 @@ from pipeline.recommenders.sequence.sasrec import (
     with_negatives,
 )
 from pipeline.recommenders.sequence.self_attention import SequenceNetwork
-from pipeline.recommenders.sequence.sequences import Windows, item_codes, sequences_of
+from pipeline.recommenders.sequence.sequences import WindowBatches, item_codes, sequences_of
 from pipeline.training.fit.candidates import fit_family, quality
 from tests.support import tiny_shop
 
@@ -82,9 +82,9 @@ def examples(bought: pd.DataFrame, days: range, cutoff: int) -> pd.DataFrame:
     )
 
 
-def make_shop(bought: pd.DataFrame, *, validate: bool = True) -> Shop:
+def make_shop(bought: pd.DataFrame, *, validate: bool = True) -> TrainingData:
     validation = examples(bought, range(VALIDATION_DAY, CUTOFF_DAY), VALIDATION_DAY)
-    return build_shop(
+    return build_training_data(
         cutoff=pd.Timestamp(moment(CUTOFF_DAY)),
         timezone="UTC",
         events=bought,
@@ -119,7 +119,7 @@ def small(**changes: Any) -> FamiliesParams:
 
 
 def fit_in(
-    folder: Path, shop: Shop, params: FamiliesParams, epochs: dict[str, int] | None = None
+    folder: Path, shop: TrainingData, params: FamiliesParams, epochs: dict[str, int] | None = None
 ) -> GraphRecommender:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -127,17 +127,17 @@ def fit_in(
 
 
 @pytest.fixture(scope="module")
-def shop() -> Shop:
+def shop() -> TrainingData:
     return make_shop(events())
 
 
 @pytest.fixture(scope="module")
-def fitted(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> GraphRecommender:
+def fitted(shop: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> GraphRecommender:
     return fit_in(tmp_path_factory.mktemp("fitting"), shop, small())
 
 
 @pytest.fixture(scope="module")
-def later(shop: Shop) -> Requests:
+def later(shop: TrainingData) -> Requests:
     """One request per shopper on the day of the cut-off, from the history up to it."""
     users = list(shop.histories.user_ids)
     return build_requests(shop.histories, users, np.full(len(users), moment(14).timestamp()))
@@ -157,14 +157,16 @@ def assert_same(one: Recommendations, other: Recommendations, tolerance: float =
     np.testing.assert_allclose(one.scores, other.scores, rtol=tolerance, atol=tolerance)
 
 
-def test_it_learns_what_follows_what(fitted: GraphRecommender, shop: Shop, later: Requests) -> None:
+def test_it_learns_what_follows_what(
+    fitted: GraphRecommender, shop: TrainingData, later: Requests
+) -> None:
     names = shop.vocabulary.decode(best_of_all(fitted, later))
     assert names == [name_of(bought(user, 14)) for user in range(N_USERS)]
 
 
 @pytest.mark.parametrize(("loss", "negative_power"), [("sampled_softmax", 1.0), ("gbce", 0.0)])
 def test_either_loss_learns_it(
-    shop: Shop, later: Requests, tmp_path: Path, loss: str, negative_power: float
+    shop: TrainingData, later: Requests, tmp_path: Path, loss: str, negative_power: float
 ) -> None:
     params = small(loss=loss, negative_power=negative_power)
     found = fit_in(tmp_path, shop, params, {"network": 40})
@@ -172,7 +174,7 @@ def test_either_loss_learns_it(
     assert np.mean([n == name_of(bought(u, 14)) for u, n in enumerate(names)]) > 0.95
 
 
-def test_the_order_of_purchases_matters(fitted: GraphRecommender, shop: Shop) -> None:
+def test_the_order_of_purchases_matters(fitted: GraphRecommender, shop: TrainingData) -> None:
     """The same four items in two orders: what follows is what follows the last one."""
     lines = [("ann", [4, 3, 2, 1]), ("bob", [1, 2, 3, 4])]
     frame = pd.DataFrame(
@@ -197,7 +199,9 @@ def test_the_order_of_purchases_matters(fitted: GraphRecommender, shop: Shop) ->
     assert np.abs(scores[0] - scores[1]).max() > 0.5
 
 
-def test_a_batch_gives_what_each_request_alone_gives(fitted: GraphRecommender, shop: Shop) -> None:
+def test_a_batch_gives_what_each_request_alone_gives(
+    fitted: GraphRecommender, shop: TrainingData
+) -> None:
     """Histories of different length, an empty one among them."""
     users = ["nobody", *[f"user-{n:02d}" for n in range(8)]]
     times = np.array([moment(day).timestamp() for day in (9, 0, 1, 2, 3, 5, 8, 11, 14)])
@@ -239,7 +243,9 @@ def test_it_is_the_same_after_saving_and_loading(
     assert_same(loaded.recommend(later, 12, explore_slots=5), expected, 1e-6)
 
 
-def test_two_fits_with_one_seed_are_the_same(shop: Shop, later: Requests, tmp_path: Path) -> None:
+def test_two_fits_with_one_seed_are_the_same(
+    shop: TrainingData, later: Requests, tmp_path: Path
+) -> None:
     params = small(dropout=0.3)
     found = [fit_in(tmp_path, shop, params, {"network": 2}) for _ in range(2)]
     (tmp_path / "models/checkpoints/sasrec.npz").unlink()
@@ -261,7 +267,7 @@ def test_a_vocabulary_of_two_items_is_enough(tmp_path: Path) -> None:
 
 
 def test_items_without_a_vector_rank_behind_all_others(
-    shop: Shop, later: Requests, tmp_path: Path
+    shop: TrainingData, later: Requests, tmp_path: Path
 ) -> None:
     params = small(maximum_items=5)
     found = fit_in(tmp_path, shop, params, {"network": 2})
@@ -274,7 +280,9 @@ def test_items_without_a_vector_rank_behind_all_others(
         assert not (np.diff(known.astype(int)) > 0).any()
 
 
-def test_at_another_cutoff_only_what_is_popular_changes(shop: Shop, later: Requests) -> None:
+def test_at_another_cutoff_only_what_is_popular_changes(
+    shop: TrainingData, later: Requests
+) -> None:
     params = small(popular_days=1)
     codes = np.arange(len(shop.vocabulary), dtype=np.int32)
     network = build_network(len(codes), params.sasrec)
@@ -289,7 +297,7 @@ def test_at_another_cutoff_only_what_is_popular_changes(shop: Shop, later: Reque
 
 
 def test_nothing_after_the_validation_window_opens_is_learned_from(
-    shop: Shop, later: Requests, tmp_path: Path
+    shop: TrainingData, later: Requests, tmp_path: Path
 ) -> None:
     changed = events()
     late = changed["timestamp"] >= pd.Timestamp(moment(VALIDATION_DAY))
@@ -298,7 +306,7 @@ def test_nothing_after_the_validation_window_opens_is_learned_from(
     assert_same(*(each.recommend(later, 5) for each in found), 0.0)
 
 
-def test_early_stop_looks_at_the_lists_that_are_served(shop: Shop, tmp_path: Path) -> None:
+def test_early_stop_looks_at_the_lists_that_are_served(shop: TrainingData, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         fitted, recommender = fit_family("sasrec", shop, small(epochs=3), seed=3)
@@ -326,24 +334,24 @@ def test_early_stop_sees_progress_where_nothing_is_bought_twice(tmp_path: Path) 
 Parts = tuple[SequenceNetwork, Callable[..., tf.Tensor], tuple[Any, ...]]
 
 
-def parts(shop: Shop, own: SasrecParams) -> Parts:
+def parts(shop: TrainingData, own: SasrecParams) -> Parts:
     """A fresh network, its loss, and one batch."""
     keras.utils.set_random_seed(1)
     codes = item_codes(shop.histories, len(shop.vocabulary), shop.cutoff, 100)
     sequences = sequences_of(shop.histories, codes, shop.cutoff, own.max_length)
     network = build_network(int(codes.max()) + 1, own)
     negatives = Negatives(sequences, own)
-    windows = Windows(sequences, own.max_length, own.batch_size)
+    windows = WindowBatches(sequences, own.max_length, own.batch_size)
     batch = next(with_negatives(windows, negatives, np.random.default_rng(0)))
     return network, loss_of(network, negatives, own), batch
 
 
-def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_items(shop: Shop) -> None:
+def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_items(shop: TrainingData) -> None:
     _, loss, batch = parts(shop, small(n_negatives=256).sasrec)
     assert float(loss(*batch)) == pytest.approx(np.log(N_ITEMS), rel=0.1)
 
 
-def test_it_learns_one_batch_by_heart(shop: Shop) -> None:
+def test_it_learns_one_batch_by_heart(shop: TrainingData) -> None:
     network, loss, batch = parts(shop, small(n_negatives=64).sasrec)
     optimizer = keras.optimizers.Adam(0.01)
     optimizer.build(network.trainable_variables)
@@ -380,7 +388,7 @@ def test_filling_up_on_the_right_changes_nothing() -> None:
     np.testing.assert_allclose(one, other[:, :5], atol=1e-6)
 
 
-def test_every_variable_gets_a_gradient(shop: Shop) -> None:
+def test_every_variable_gets_a_gradient(shop: TrainingData) -> None:
     network, loss, batch = parts(shop, small().sasrec)
     with tf.GradientTape() as tape:
         value = loss(*batch)

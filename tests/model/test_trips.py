@@ -11,7 +11,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.items import OfferWeeks
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.ranker.blocks import Block, assembled
+from pipeline.recommenders.ranker.blocks import FeatureBlock, assembled
 from pipeline.recommenders.ranker.promotions import Offers, offer_features, price_features
 from pipeline.recommenders.ranker.trips import TRIP_NAMES, trip_features
 
@@ -52,7 +52,7 @@ def features(batch: Batch) -> dict[str, list[float]]:
     return by_name(trip_features(batch))
 
 
-def by_name(blocks: Sequence[Block]) -> dict[str, list[float]]:
+def by_name(blocks: Sequence[FeatureBlock]) -> dict[str, list[float]]:
     names = [name for block in blocks for name in block.names]
     values = assembled(blocks, names).numpy().tolist()
     return dict(zip(names, values, strict=True))

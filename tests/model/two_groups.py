@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts.params import PARAMS_PATH, FamiliesParams, read_params
-from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.shop import TrainingData, build_training_data
 from tests.support import tiny_shop
 
 N_USERS, N_ITEMS, N_DAYS = 48, 12, 60
@@ -84,12 +84,12 @@ def examples(lines: pd.DataFrame) -> pd.DataFrame:
     return found[found["timestamp"] >= day(5)].reset_index(drop=True)
 
 
-def shop(lines: pd.DataFrame | None = None) -> Shop:
+def shop(lines: pd.DataFrame | None = None) -> TrainingData:
     lines = events() if lines is None else lines
     every = examples(lines)
     ids = sorted(lines["item_id"].unique())
     blank = ["A"] * len(ids)
-    return build_shop(
+    return build_training_data(
         cutoff=day(CUTOFF_DAY),
         timezone="UTC",
         events=lines,

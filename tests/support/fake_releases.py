@@ -10,7 +10,7 @@ from pipeline.bundles.bundle import verify_bundle, write_manifest
 from pipeline.recommenders.base.recommender import Ranked
 from pipeline.recommenders.base.requests import Requests
 from pipeline.serving.engine.model_runtime import as_of_moment
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from tests.support.fake_bundle import CountingRecommender, FakeBundle
 
 
@@ -59,7 +59,7 @@ def load_fake(path: Path) -> FakeBundle:
     return FakeBundle(recommender=recommender, manifest=manifest)
 
 
-def fake_place(root: Path) -> Place:
+def fake_place(root: Path) -> ReleaseStore:
     """A project's releases, with a champion `old` deployed."""
     write_fake(root / "champion", "old")
-    return Place(folder=root / "releases", deployed=root / "champion")
+    return ReleaseStore(folder=root / "releases", deployed=root / "champion")

@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.api.middleware import Desk, Front, Place
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.api.middleware import GatewayMiddleware, GatewayResources, GatewaySlot
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.observability.tracing import Tracing
 from pipeline.serving.security.keys import create_key
 from tests.support.fake_bundle import FakeBundle, serving_params
@@ -39,8 +39,8 @@ class FakeService:
 
     folder: Path
     bundle: FakeBundle
-    place: Place
-    front: Front
+    place: GatewaySlot
+    front: GatewayMiddleware
     backend: Backend
 
     def http(self, *, key: str | None = None, **headers: str) -> httpx.Client:
@@ -72,9 +72,9 @@ def fake_service(folder: Path, *, tracing: Tracing | None = None, **changes: Any
     bundle = FakeBundle()
     store = EventStore(f"sqlite:///{folder}/events.db", lock_seconds=0.05)
     served: Any = bundle
-    backend = Backend(Shelf(served, store, params), params)
+    backend = Backend(RecommendationEngine(served, store, params), params)
     app = build_app()
     app.state.backend = backend
-    place = Place()
-    place.desk = app.state.desk = Desk(params, tracing=tracing)
-    return FakeService(folder, bundle, place, Front(app, place), backend)
+    place = GatewaySlot()
+    place.desk = app.state.desk = GatewayResources(params, tracing=tracing)
+    return FakeService(folder, bundle, place, GatewayMiddleware(app, place), backend)

@@ -20,7 +20,7 @@ from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
 from pipeline.serving.api.examples import PLACE
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.support.live import listening
 
@@ -76,7 +76,7 @@ def record(folder: Path) -> dict[str, dict[str, Any]]:
     params = serving_params()
     app = build_app()
     store = EventStore(f"sqlite:///{folder / 'events.db'}")
-    app.state.backend = Backend(Shelf(FakeBundle(), store, params), params)
+    app.state.backend = Backend(RecommendationEngine(FakeBundle(), store, params), params)
     found: dict[str, dict[str, Any]] = {}
     shown = ""
     with contextlib.chdir(folder), listening(app) as url, httpx.Client(base_url=url) as http:

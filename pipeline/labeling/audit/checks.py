@@ -229,7 +229,7 @@ def check_usable(validations: Sequence[Validation]) -> None:
         if validation.failures and validation.suite != BALANCE:
             worst = validation.failures[0]
             raise DataQualityError(
-                f"Every expectation of '{validation.suite}' must hold before anything is learnt",
+                f"every expectation of '{validation.suite}' to hold before anything is learned",
                 received=f"'{worst.reason}' fails: {worst.observed}; "
                 f"{len(validation.failures)} of {validation.n_expectations} fail",
                 action="Nothing was written. Look at the events of these examples in data/clean; "

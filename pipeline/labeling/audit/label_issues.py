@@ -27,7 +27,7 @@ REASONS = {
 COLUMNS = ["basket", "item_id", "reason", "evidence"]
 
 
-def find_doubts(
+def find_label_issues(
     found: Baskets,
     events: pd.DataFrame,
     params: LabelingParams,

@@ -48,7 +48,7 @@ def read_decisions(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise ArtefactError(
-            f"'{path}' was wanted, which holds what reviewers decided about labels",
+            f"'{path}', which holds what reviewers decided about labels",
             received="no such file",
             action=f"Restore it with `git checkout {path}`, or write the line '{HEADER}' into it.",
         )
@@ -56,7 +56,7 @@ def read_decisions(path: Path) -> pd.DataFrame:
         rows = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise ArtefactError(
-            f"A CSV with the columns {HEADER} was wanted in '{path}'",
+            f"a CSV with the columns {HEADER} in '{path}'",
             received=f"{type(error).__name__}: {str(error).strip()}",
             action="Save it as UTF-8 with commas between the columns and a header line.",
         ) from error
@@ -72,7 +72,7 @@ def _check_columns(rows: pd.DataFrame, path: Path) -> None:
     missing = [name for name in COLUMNS if name not in rows.columns]
     if missing:
         raise DataQualityError(
-            f"The columns {HEADER} were wanted in '{path}'",
+            f"the columns {HEADER} in '{path}'",
             received=f"{','.join(map(str, rows.columns))} (missing: {', '.join(missing)})",
             action="Copy rows of data/labelled/review_queue.csv with their header and fill in "
             "the column decision.",
@@ -84,7 +84,7 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
     if len(unknown):
         first = unknown.iloc[0]
         raise DataQualityError(
-            f"Every decision in '{path}' must be keep or drop, and name its example_id",
+            f"keep or drop, and an example_id, in every decision in '{path}'",
             received=f"'{first['decision']}' in line {int(unknown.index[0]) + 2}, and "
             f"{len(unknown) - 1} more",
             action="Correct these lines; leave decision empty where nothing is decided.",
@@ -94,7 +94,7 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
     if both.any():
         first = rows.drop_duplicates()[both].iloc[0]
         raise DataQualityError(
-            f"One decision per label was wanted in '{path}'",
+            f"one decision per label in '{path}'",
             received=f"both keep and drop for basket '{first['basket_id']}', "
             f"item '{first['item_id']}', reason '{first['reason']}'",
             action="Remove one of them.",

@@ -68,8 +68,8 @@ def check_windows(windows: Sequence[Window], counts: Sequence[int], shop: ShopPa
     for window, count in zip(windows, counts, strict=True):
         if count == 0:
             raise DataQualityError(
-                f"Baskets were wanted in the {window.split} window "
-                f"{_day(window.cutoff)} to {_day(window.ends)}",
+                f"baskets in the {window.split} window {_day(window.cutoff)} "
+                f"to {_day(window.ends)}",
                 received=f"none (shop.as_of is {shop.as_of})",
                 action="Set shop.as_of to a day by which this window is filled, or collect "
                 "what is missing.",
@@ -86,7 +86,7 @@ def check_examples(windows: Sequence[Window], counts: Sequence[int], minimum: in
         inside = [n for window, n in zip(windows, counts, strict=True) if window.split == split]
         if sum(inside) == 0:
             raise DataQualityError(
-                f"Examples of the {split} split were wanted, of shoppers with at least {minimum} "
+                f"examples of the {split} split, of shoppers with at least {minimum} "
                 "earlier baskets",
                 received="none",
                 action="Lower labeling.minimum_earlier_baskets, move shop.as_of to a later day, "
@@ -99,7 +99,7 @@ def _outside(
 ) -> DataQualityError:
     earliest = timedelta(days=shop.validation_days + shop.test_days + params.train_window_days + 1)
     return DataQualityError(
-        f"shop.as_of must leave a training, a validation and a test window inside the data, "
+        f"shop.as_of to leave a training, a validation and a test window inside the data, "
         f"which run from {_day(first)} to {_day(last)}",
         received=f"as_of {shop.as_of}",
         action=f"Set shop.as_of between {_day(first + earliest)} and "

@@ -174,7 +174,7 @@ def _basket_codes(bought: pd.DataFrame, users: Longs) -> Longs:
     ids = pd.factorize(bought["basket_id"])[0].astype(np.int64)
     if (ids < 0).any():
         raise SchemaError(
-            "Every purchase needs a basket_id; collection gives it one",
+            "a basket_id with every purchase, as collection gives it one",
             received=f"{int((ids < 0).sum())} purchases without one",
             action="Run `uv run dvc repro collection`.",
         )

@@ -149,12 +149,10 @@ def check_sizes(k: int, explore_slots: int = 0) -> None:
         RequestError: k < 1, or explore_slots not in 0..k.
     """
     if k < 1:
-        raise RequestError(
-            "k must be at least 1", received=str(k), action="Ask for one item or more."
-        )
+        raise RequestError("a k of at least 1", received=str(k), action="Ask for one item or more.")
     if not 0 <= explore_slots <= k:
         raise RequestError(
-            f"explore_slots must lie in 0..k = {k}",
+            f"explore_slots in 0..k = {k}",
             received=str(explore_slots),
             action="Ask for fewer explore slots, or for more items.",
         )

@@ -194,7 +194,7 @@ def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
     vocabulary = Vocabulary(ids)
     if len(vocabulary) != description["n_items"]:
         raise BundleError(
-            f"The vocabulary in '{path}' must have {description['n_items'] - 1} items",
+            f"{description['n_items'] - 1} items in the vocabulary in '{path}'",
             received=f"{len(ids)}",
             action="Run `uv run dvc checkout`, or train again.",
         )
@@ -223,7 +223,7 @@ def _read_ids(path: Path) -> tuple[str, ...]:
 def damaged(path: Path, error: Exception) -> BundleError:
     """Return the error that says that a saved recommender cannot be read."""
     return BundleError(
-        f"A saved recommender was wanted at '{path}'",
+        f"a saved recommender at '{path}'",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
         action="Run `uv run dvc checkout`, or `uv run dvc repro training`.",
     )

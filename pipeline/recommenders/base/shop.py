@@ -15,7 +15,7 @@ from pipeline.recommenders.base.wall_clock import to_seconds
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExampleBatch:
     """Examples, and the requests that they stand for."""
 
     examples: pd.DataFrame
@@ -23,7 +23,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Shop:
+class TrainingData:
     """All that a recommender may learn from: nothing in it is later than `cutoff`.
 
     `offers` are planned ahead by the retailer: they may reach beyond the cut-off.
@@ -51,25 +51,25 @@ class Shop:
     validation: pd.DataFrame
 
     @cached_property
-    def windows(self) -> list[tuple[float, Asked]]:
+    def windows(self) -> list[tuple[float, ExampleBatch]]:
         """The training examples of each cut-off, earliest first."""
         seconds = to_seconds(self.train["cutoff"])
         return [(float(at), self.asked(self.train[seconds == at])) for at in np.unique(seconds)]
 
     @cached_property
-    def rolling(self) -> Asked:
+    def rolling(self) -> ExampleBatch:
         """The validation examples whose time is known: what training chooses by."""
         return self.asked(self.validation[self.validation["protocol"] == "rolling"])
 
-    def validation_sample(self, n: int) -> Asked:
+    def validation_sample(self, n: int) -> ExampleBatch:
         """Return about `n` of the validation examples whose time is known, evenly drawn."""
         rolling = self.rolling.examples
         return self.asked(rolling.iloc[:: max(1, len(rolling) // n)])
 
-    def asked(self, chosen: pd.DataFrame) -> Asked:
+    def asked(self, chosen: pd.DataFrame) -> ExampleBatch:
         """Return these examples with their requests."""
         examples = chosen.reset_index(drop=True)
-        return Asked(examples, self.requests(examples))
+        return ExampleBatch(examples, self.requests(examples))
 
     def requests(self, examples: pd.DataFrame) -> Requests:
         """Return the requests that the examples stand for."""
@@ -130,7 +130,7 @@ def is_own(requests: Requests, row: Ints, item: Ints, n_items: int) -> npt.NDArr
     return np.asarray((first < behind) & (item > 0))
 
 
-def build_shop(  # noqa: PLR0913  one argument per table
+def build_training_data(  # noqa: PLR0913  one argument per table
     *,
     cutoff: pd.Timestamp,
     timezone: str,
@@ -141,7 +141,7 @@ def build_shop(  # noqa: PLR0913  one argument per table
     train: pd.DataFrame,
     validation: pd.DataFrame,
     maximum_lines: int | None = None,
-) -> Shop:
+) -> TrainingData:
     """Return what may be known at `cutoff`; later events and examples are left out.
 
     A request holds at most the newest `maximum_lines` of its shopper.
@@ -154,12 +154,12 @@ def build_shop(  # noqa: PLR0913  one argument per table
     learnable = train[train["timestamp"] < cutoff].reset_index(drop=True)
     if known.empty or learnable.empty:
         raise TrainingError(
-            f"Purchases and training examples before {cutoff:%Y-%m-%d} were wanted",
+            f"purchases and training examples before {cutoff:%Y-%m-%d}",
             received=f"{len(known)} purchases, {len(learnable)} examples",
             action="Set shop.as_of later, or lower labeling.minimum_earlier_baskets.",
         )
     described = items.set_index("item_id").reindex(list(vocabulary.ids)).reset_index()
-    return Shop(
+    return TrainingData(
         cutoff=cutoff.timestamp(),
         timezone=timezone,
         vocabulary=vocabulary,

@@ -1,4 +1,4 @@
-"""The tables that collection and labeling wrote, as a `Shop` at one moment."""
+"""The tables that collection and labeling wrote, as a `TrainingData` at one moment."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import ShopParams
-from pipeline.recommenders.base.shop import Shop, build_shop
+from pipeline.recommenders.base.shop import TrainingData, build_training_data
 
 EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
 EVENT_COLUMNS += ["store_id"]
@@ -19,9 +19,9 @@ def read_examples(*splits: str) -> pd.DataFrame:
     return examples[examples["split"].isin(splits)].reset_index(drop=True)
 
 
-def read_shop(
+def read_training_data(
     shop: ShopParams, cutoff: datetime, *, learn_from: Sequence[str], validate: bool = True
-) -> Shop:
+) -> TrainingData:
     """Return what may be known at `cutoff`.
 
     Args:
@@ -32,7 +32,7 @@ def read_shop(
     """
     examples = read_examples(*learn_from, *(["validation"] if validate else []))
     learnable = examples["split"].isin(learn_from)
-    return build_shop(
+    return build_training_data(
         cutoff=pd.Timestamp(cutoff),
         timezone=shop.timezone,
         events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),

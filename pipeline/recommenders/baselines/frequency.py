@@ -14,7 +14,7 @@ from pipeline.contracts.params import BaselineParams
 from pipeline.recommenders.base.graph import Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.items import item_state
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.top import take
 
 STEPS = 2.0**30  # in which the weight of a purchase is counted
@@ -230,7 +230,9 @@ def tifu_vectors(
     return vectors, chosen
 
 
-def build_baseline(name: str, shop: Shop, params: BaselineParams, cutoff: float) -> RankingGraph:
+def build_baseline(
+    name: str, shop: TrainingData, params: BaselineParams, cutoff: float
+) -> RankingGraph:
     """Return the baseline `name` as it stands at `cutoff`."""
     n_items = len(shop.vocabulary)
     state = item_state(shop.histories, n_items, cutoff, popular_days=params.popular_days)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipeline.contracts.params import FamiliesParams
 from pipeline.recommenders.base.graph import RankingGraph
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.fit import Fitted
 
 
@@ -32,7 +32,7 @@ class Family(Protocol):
 
     def fit(
         self,
-        shop: Shop,
+        shop: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
@@ -53,13 +53,13 @@ class Family(Protocol):
         ...
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
         """Return the same weights with the item state and the catalogue of another cut-off."""
         ...
 
 
-def validation_opens(shop: Shop) -> float:
+def validation_opens(shop: TrainingData) -> float:
     """Return when the validation window opens, in seconds; `shop.cutoff` where there is none.
 
     What is learned must be older than this.

@@ -58,7 +58,7 @@ class Schedule:
         return cls(length, section.patience, section.learning_rate, section.weight_decay, seed)
 
 
-def begin_with(seed: int) -> None:
+def set_seed(seed: int) -> None:
     """Let everything random in Keras and TensorFlow follow from the seed."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -152,7 +152,7 @@ def _debugging(losses: list[float], norms: list[float]) -> dict[str, float]:
 def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
     if not np.isfinite(value):
         raise TrainingError(
-            f"A finite loss of '{name}' was wanted",
+            f"a finite loss of '{name}'",
             received=f"{value} at batch {batch} of epoch {epoch}",
             action="Lower its learning_rate under families, or look for extreme values in the "
             "data; the checkpoint of the last good epoch is kept.",

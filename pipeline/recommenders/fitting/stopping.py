@@ -7,14 +7,14 @@ import numpy as np
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.graph import RankingGraph
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import Shop, labels_of
+from pipeline.recommenders.base.shop import TrainingData, labels_of
 
 VALIDATION_EXAMPLES = 2_000
 K = 10
 
 
 def ndcg_of_lists(
-    graph: RankingGraph, shop: Shop, before: Callable[[], object] = lambda: None
+    graph: RankingGraph, shop: TrainingData, before: Callable[[], object] = lambda: None
 ) -> Callable[[], float]:
     """Return a function that scores a graph's lists on an even sample of rolling validation.
 

@@ -126,7 +126,7 @@ def _checked(model: Any) -> Any:
 
 def _foreign(error: Exception) -> BundleError:
     return BundleError(
-        "A graph was wanted that ONNX Runtime can run",
+        "a graph that ONNX Runtime can run",
         received=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
         action="Use other TensorFlow operations, or add a handler to onnx_ops.py.",
     )

@@ -17,7 +17,7 @@ SEGMENTS = {
 }
 
 
-class Place:
+class NodeContext:
     """The place of one TensorFlow node in the graph that tf2onnx is converting."""
 
     def __init__(self, graph: Any, node: Any) -> None:
@@ -89,7 +89,7 @@ class Place:
 def segment(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert a sum, maximum or minimum per segment; an empty one has what TensorFlow gives it."""
     reduction, empty = SEGMENTS[node.type]
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     data, ids, *n_segments = at.inputs
     ids = at.add("Cast", ids, to=_int64())
     if n_segments:
@@ -113,25 +113,25 @@ def _extreme(dtype: Any, which: str) -> float:
 
 def log1p(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert log(1 + x); what is lost for tiny x is below single precision of the sum."""
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     at.end("Log", at.add("Add", at.inputs[0], at.constant(1, at.numpy_type())))
 
 
 def erfc(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert the complementary error function, which an exact GELU has."""
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     at.end("Sub", at.constant(1, at.numpy_type()), at.add("Erf", at.inputs[0]))
 
 
 def select(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert a choice to one node; tf2onnx multiplies both sides, which NaN survives."""
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     at.end("Where", *at.inputs)
 
 
 def pack(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
     """Convert a stack: one reshape after a concatenation, rather than one per input."""
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     ranks = {at.rank(each) for each in at.inputs}
     axis = at.attribute("axis") or 0
     if ranks == {1}:
@@ -148,7 +148,7 @@ def pack(graph: Any, node: Any, _name: str, _arguments: Any) -> None:
 
 def strided_slice(graph: Any, node: Any, name: str, arguments: Any) -> None:
     """Convert `x[i]` and `x[:, i]` to one gather; the rest is left to tf2onnx."""
-    at = Place(graph, node)
+    at = NodeContext(graph, node)
     column = _picked(at)
     if column is None:
         from tf2onnx.onnx_opset.tensor import StridedSlice
@@ -159,7 +159,7 @@ def strided_slice(graph: Any, node: Any, name: str, arguments: Any) -> None:
     at.end("Gather", at.inputs[0], at.constant(index), axis=axis)
 
 
-def _picked(at: Place) -> tuple[int, int] | None:
+def _picked(at: NodeContext) -> tuple[int, int] | None:
     """Return the axis and the index when the slice takes one index of one axis, whole otherwise."""
     begin, strides = at.value(1), at.value(3)
     masks = [at.attribute(f"{name}_mask") or 0 for name in ("ellipsis", "new_axis")]

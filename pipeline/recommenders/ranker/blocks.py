@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 
-class Block(NamedTuple):
+class FeatureBlock(NamedTuple):
     """Some features of n things.
 
     Attributes:
@@ -25,13 +25,13 @@ class Block(NamedTuple):
 
 def block(
     names: Sequence[str], values: tf.Tensor | Sequence[tf.Tensor], *, logged: bool = False
-) -> Block:
+) -> FeatureBlock:
     """Return a block of values [n, n_names], or of one [n] for each name."""
     rows = tf.transpose(values) if tf.is_tensor(values) else tf.stack(list(values))
-    return Block(tuple(names), rows, logged)
+    return FeatureBlock(tuple(names), rows, logged)
 
 
-def assembled(blocks: Sequence[Block], names: Sequence[str]) -> tf.Tensor:
+def assembled(blocks: Sequence[FeatureBlock], names: Sequence[str]) -> tf.Tensor:
     """Return [len(names), n] the features by the names that are wanted, in their order."""
     logged = [each for each in blocks if each.logged]
     plain = [each for each in blocks if not each.logged]

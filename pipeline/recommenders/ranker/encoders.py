@@ -30,7 +30,7 @@ def build_encoder(name: str, params: RankerParams) -> Any | None:
         return None
     if name not in ENCODERS:
         raise TrainingError(
-            f"A history encoder among {', '.join(ENCODERS)} or none was wanted",
+            f"a history encoder among {', '.join(ENCODERS)} or none",
             received=f"'{name}'",
             action="Correct training.families in params.yaml.",
         )

@@ -10,13 +10,13 @@ import tensorflow as tf
 from pipeline.recommenders.base.graph import SIGNATURE, own_in_cart, read_batch, tensors_of
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import in_parts
-from pipeline.recommenders.base.shop import Shop, labels_of
+from pipeline.recommenders.base.shop import TrainingData, labels_of
 from pipeline.recommenders.ranker.features import RANK, last_ages
 from pipeline.recommenders.ranker.graph import RankerGraph
 
 
 @dataclass(frozen=True)
-class OwnPairs:
+class RepeatPairs:
     """Pairs of a request and an item that its user bought before, request by request.
 
     Attributes:
@@ -37,10 +37,10 @@ class OwnPairs:
     wanted: np.ndarray[Any, Any]
     n: int
 
-    def of_requests(self, chosen: np.ndarray[Any, Any]) -> "OwnPairs":
+    def of_requests(self, chosen: np.ndarray[Any, Any]) -> "RepeatPairs":
         """Return the pairs of the requests for which `chosen` [n] is true, numbered from 0."""
         mine = chosen[self.row]
-        return OwnPairs(
+        return RepeatPairs(
             features=self.features[mine],
             ages=self.ages[mine],
             kind=self.kind[mine],
@@ -69,9 +69,9 @@ def extractor(graph: RankerGraph, n_ages: int) -> Any:
     return extract
 
 
-def own_pairs(
+def repeat_pairs(
     requests: Requests, labels: "Labels", extract: Any, maximum_candidates: int | None = None
-) -> OwnPairs:
+) -> RepeatPairs:
     """Return the own items of all requests; what is in the cart is left out.
 
     Args:
@@ -93,7 +93,7 @@ def own_pairs(
     features, ages, kind, item = (np.concatenate([part[at] for part in parts]) for at in range(4))
     row = np.concatenate([p[4] + offset for p, offset in zip(parts, offsets, strict=False)])
     wanted = labels.relevance_of(row, item)
-    return OwnPairs(features, ages, kind, item, row, wanted, len(requests))
+    return RepeatPairs(features, ages, kind, item, row, wanted, len(requests))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Labels:
     n_items: int
 
     @classmethod
-    def of(cls, examples: pd.DataFrame, shop: Shop) -> "Labels":
+    def of(cls, examples: pd.DataFrame, shop: TrainingData) -> "Labels":
         """Return the labels of the examples; items out of the vocabulary are left out."""
         rows, items = labels_of(examples, shop.vocabulary)
         relevance = np.concatenate([np.zeros(0), *examples["relevance"]]).astype(np.float32)
@@ -132,7 +132,7 @@ class Labels:
         return np.where(self.key[place] == key, self.relevance[place], 0.0).astype(np.float32)
 
 
-def joined(parts: list[OwnPairs]) -> OwnPairs:
+def joined(parts: list[RepeatPairs]) -> RepeatPairs:
     """Return the pairs of several cut-offs behind each other.
 
     Each part is let go once it is copied, so that memory holds the pairs once and not twice: the
@@ -153,4 +153,4 @@ def joined(parts: list[OwnPairs]) -> OwnPairs:
             column[inside] = getattr(part, name)
         columns["row"][inside] += n
         n += part.n
-    return OwnPairs(**columns, n=n)
+    return RepeatPairs(**columns, n=n)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.recommenders.base.graph import Batch, Parts, Why, rows_of
-from pipeline.recommenders.ranker.features import OwnFeatures
+from pipeline.recommenders.ranker.features import RepeatFeatures
 
 EMBEDDING_DECAY_DAYS = 60.0
 AFFINITY_DECAYS = (30.0, 120.0)
@@ -44,7 +44,7 @@ class ExploreHead(tf.Module):
 
     def __init__(
         self,
-        features: OwnFeatures,
+        features: RepeatFeatures,
         catalogue: tf.Tensor,
         n_codes: tuple[int, ...],
         dim: int,

@@ -11,7 +11,7 @@ from pipeline.contracts.params import FamiliesParams
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.graph import SIGNATURE, Batch, read_batch, tensors_of
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import Asked, Shop, is_own
+from pipeline.recommenders.base.shop import ExampleBatch, TrainingData, is_own
 from pipeline.recommenders.base.top import NOTHING
 from pipeline.recommenders.fitting.fit import Fitted, Schedule, fit, key_of
 from pipeline.recommenders.ranker.examples import Labels
@@ -24,7 +24,7 @@ EXPLORE_VALIDATION = 2_000
 
 def fit_explore(
     graph: RankerGraph,
-    shop: Shop,
+    shop: TrainingData,
     params: FamiliesParams,
     *,
     seed: int,
@@ -98,7 +98,7 @@ def explore_loss(graph: RankerGraph, batch: Batch, labels: tf.Tensor) -> tf.Tens
     return -tf.reduce_sum(new) / tf.maximum(tf.cast(tf.size(new), tf.float32), 1.0)
 
 
-def _batches_of(asked: Asked, shop: Shop, size: int) -> list[tuple[Any, Any]]:
+def _batches_of(asked: ExampleBatch, shop: TrainingData, size: int) -> list[tuple[Any, Any]]:
     """Return batches of requests with their labels as [n_labels, 2] pairs."""
     found = []
     for start in range(0, len(asked.examples), size):
@@ -108,7 +108,7 @@ def _batches_of(asked: Asked, shop: Shop, size: int) -> list[tuple[Any, Any]]:
     return found
 
 
-def _explore_validation(graph: RankerGraph, shop: Shop) -> Any:
+def _explore_validation(graph: RankerGraph, shop: TrainingData) -> Any:
     """Return a function that scores the explore head: recall@10 of new items on validation."""
     asked = shop.validation_sample(EXPLORE_VALIDATION)
     rows, items = Labels.of(asked.examples, shop).pairs.T

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipeline.recommenders.base.graph import LONG_AGO_DAYS, Batch
 from pipeline.recommenders.base.items import STATE, ItemState, OfferWeeks
 from pipeline.recommenders.base.top import rank_in_row
-from pipeline.recommenders.ranker.blocks import Block, assembled, block
+from pipeline.recommenders.ranker.blocks import FeatureBlock, assembled, block
 from pipeline.recommenders.ranker.promotions import (
     OFFER_NAMES,
     PRICE_NAMES,
@@ -90,7 +90,7 @@ class ItemTables:
     n_categories: int
 
 
-class OwnFeatures(tf.Module):
+class RepeatFeatures(tf.Module):
     """[n_own, N_FEATURES] numbers of the items that were bought before."""
 
     def __init__(self, tables: ItemTables) -> None:
@@ -140,7 +140,9 @@ class OwnFeatures(tf.Module):
             squared_gaps=sums[:, end + 1],
         )
 
-    def _substitutes(self, batch: Batch, decayed: tf.Tensor, last: tf.Tensor) -> tuple[Block, ...]:
+    def _substitutes(
+        self, batch: Batch, decayed: tf.Tensor, last: tf.Tensor
+    ) -> tuple[FeatureBlock, ...]:
         at_30, at_60, at_120 = (DECAYS.index(tau) for tau in (30.0, 60.0, 120.0))
         kind, n_kinds = self._groups(batch, self.type_code, self.n_types)
         strengths = tf.stack([decayed[:, at_30], decayed[:, at_120]], axis=1)
@@ -160,7 +162,7 @@ class OwnFeatures(tf.Module):
         """Return [n_own] the group of own items of one request and code, and how many there are."""
         return _pair(batch.own_row, tf.gather(codes, batch.own_item), n_codes), batch.n * n_codes
 
-    def _cart(self, batch: Batch) -> Block:
+    def _cart(self, batch: Batch) -> FeatureBlock:
         splits, cart = batch.raw["cart_splits"], batch.raw["cart_item"]
         sizes = tf.cast(splits[1:] - splits[:-1], tf.float32)
         ones = tf.ones_like(cart, tf.float32)
@@ -194,7 +196,7 @@ class Sums:
     squared_gaps: tf.Tensor
 
 
-def _frequency(batch: Batch, sums: Sums) -> tuple[Block, ...]:
+def _frequency(batch: Batch, sums: Sums) -> tuple[FeatureBlock, ...]:
     strength = sums.decayed[:, DECAYS.index(120.0)]
     # Items bought on the same trips are equally strong, but for rounding, which differs between
     # machines: they keep the order of the items.
@@ -212,7 +214,9 @@ def _frequency(batch: Batch, sums: Sums) -> tuple[Block, ...]:
     )
 
 
-def _timing(batch: Batch, sums: Sums, last: tf.Tensor, usual: tf.Tensor) -> tuple[Block, ...]:
+def _timing(
+    batch: Batch, sums: Sums, last: tf.Tensor, usual: tf.Tensor
+) -> tuple[FeatureBlock, ...]:
     age, start = batch.raw["age_days"], batch.own_start
     many = batch.own_count > 1
     first = tf.gather(age, start + batch.own_count - 1)
@@ -243,7 +247,7 @@ def _timing(batch: Batch, sums: Sums, last: tf.Tensor, usual: tf.Tensor) -> tupl
     )
 
 
-def _user(batch: Batch) -> Block:
+def _user(batch: Batch) -> FeatureBlock:
     age = batch.raw["age_days"]
     ends = batch.row_max(tf.stack([age, LONG_AGO_DAYS - age], axis=1))
     oldest, newest = ends[:, 0], LONG_AGO_DAYS - ends[:, 1]
@@ -257,7 +261,7 @@ def _user(batch: Batch) -> Block:
     return block(GROUPS["user"], tf.gather(per_user, batch.own_row))
 
 
-def _item(state: tf.Tensor, last: tf.Tensor) -> tuple[Block, ...]:
+def _item(state: tf.Tensor, last: tf.Tensor) -> tuple[FeatureBlock, ...]:
     gap = state[:, STATE.index("median_gap")]
     due = tf.minimum(last / tf.maximum(gap, 0.5), MAXIMUM_DUE)
     return (
@@ -267,7 +271,7 @@ def _item(state: tf.Tensor, last: tf.Tensor) -> tuple[Block, ...]:
     )
 
 
-def _quantity(batch: Batch, sums: Sums) -> Block:
+def _quantity(batch: Batch, sums: Sums) -> FeatureBlock:
     last = tf.gather(batch.raw["quantity"], batch.own_start)
     return block(GROUPS["quantity"], (sums.quantity / sums.count, last), logged=True)
 

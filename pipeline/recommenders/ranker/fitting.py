@@ -10,14 +10,20 @@ import pandas as pd
 
 from pipeline.contracts.params import FamiliesParams
 from pipeline.recommenders.base.graph import RankingGraph
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
-from pipeline.recommenders.fitting.fit import begin_with
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, joined, own_pairs
+from pipeline.recommenders.fitting.fit import set_seed
+from pipeline.recommenders.ranker.examples import (
+    Labels,
+    RepeatPairs,
+    extractor,
+    joined,
+    repeat_pairs,
+)
 from pipeline.recommenders.ranker.explore_fit import fit_explore
 from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, state_at, tables_of
 from pipeline.recommenders.ranker.probe import probe_own
-from pipeline.recommenders.ranker.repeat_fit import OwnValidation, fit_own
+from pipeline.recommenders.ranker.repeat_fit import RepeatValidation, fit_repeat_ranker
 
 log = logging.getLogger("evergreen")
 
@@ -30,20 +36,20 @@ class RankerFamily:
 
     def fit(
         self,
-        shop: Shop,
+        shop: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the ranker fitted on `shop.train`, with item state as of `shop.cutoff`."""
-        begin_with(seed)
+        set_seed(seed)
         opens, length = validation_opens(shop), epochs or {}
         tables = tables_of(shop, opens, params.popular_days)
         graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
         train = training_pairs(shop, graph, params)
-        validation = None if epochs else OwnValidation.of(graph, shop, params.ranker)
-        own = fit_own(
+        validation = None if epochs else RepeatValidation.of(graph, shop, params.ranker)
+        own = fit_repeat_ranker(
             graph,
             train,
             validation,
@@ -70,7 +76,7 @@ class RankerFamily:
         return FittedFamily(self.at(shop.cutoff, graph, shop, params), fits)
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
         """Return the same weights over the item state and the catalogue of another cut-off."""
         assert isinstance(graph, RankerGraph)
@@ -82,7 +88,7 @@ class RankerFamily:
         return fresh
 
 
-def users_of(shop: Shop) -> np.ndarray[Any, Any]:
+def users_of(shop: TrainingData) -> np.ndarray[Any, Any]:
     """Return the user code of each training example, in the order of `training_pairs`."""
     names = np.concatenate(
         [asked.examples["user_id"].to_numpy(dtype=object) for _, asked in shop.windows]
@@ -90,14 +96,14 @@ def users_of(shop: Shop) -> np.ndarray[Any, Any]:
     return np.unique(names, return_inverse=True)[1]
 
 
-def training_pairs(shop: Shop, graph: RankerGraph, params: FamiliesParams) -> OwnPairs:
+def training_pairs(shop: TrainingData, graph: RankerGraph, params: FamiliesParams) -> RepeatPairs:
     """Return the pairs of all training examples, each with item state as of its own cut-off."""
     return joined([*window_pairs(shop, graph, params, params.ranker.maximum_candidates)])
 
 
 def window_pairs(
-    shop: Shop, graph: RankerGraph, params: FamiliesParams, limit: int | None
-) -> Iterator[OwnPairs]:
+    shop: TrainingData, graph: RankerGraph, params: FamiliesParams, limit: int | None
+) -> Iterator[RepeatPairs]:
     """Yield the pairs of the training examples of each cut-off, the earliest first.
 
     Args:
@@ -110,7 +116,7 @@ def window_pairs(
     frozen = graph.features.state.numpy()
     for cutoff, asked in shop.windows:
         graph.features.state.assign(state_at(cutoff, shop, params.popular_days))
-        pairs = own_pairs(asked.requests, Labels.of(asked.examples, shop), extract, limit)
+        pairs = repeat_pairs(asked.requests, Labels.of(asked.examples, shop), extract, limit)
         day = pd.Timestamp(cutoff, unit="s")
         log.info("features as of %s: %d pairs", f"{day:%Y-%m-%d}", len(pairs.item))
         yield pairs

@@ -8,7 +8,7 @@ import tensorflow as tf
 from pipeline.contracts.params import RankerParams
 from pipeline.recommenders.base.graph import Batch, Parts, RankingGraph, Why
 from pipeline.recommenders.base.items import KINDS, classes_of, item_state, offer_weeks
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.top import NOTHING, mean_of_row, take
 from pipeline.recommenders.ranker.explain import column_masks, group_contributions, told_apart
 from pipeline.recommenders.ranker.explore import EXPLORE_GROUPS, ExploreHead
@@ -18,7 +18,7 @@ from pipeline.recommenders.ranker.features import (
     N_STRONGEST,
     RANK,
     ItemTables,
-    OwnFeatures,
+    RepeatFeatures,
     last_ages,
 )
 from pipeline.recommenders.ranker.network import mean_score
@@ -56,7 +56,7 @@ class RankerGraph(RankingGraph):
             seed: For the first values of the embeddings.
         """
         super().__init__(tables.state.popularity, params.explore_catalogue)
-        self.features = OwnFeatures(tables)
+        self.features = RepeatFeatures(tables)
         self.explore = ExploreHead(
             self.features, self.catalogue, n_codes, params.embedding_dim, seed
         )
@@ -126,7 +126,7 @@ class RankerGraph(RankingGraph):
         return tf.reshape(shares, [*tf.unstack(tf.shape(items)), len(self.facts)])
 
 
-def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:
+def tables_of(shop: TrainingData, cutoff: float, popular_days: int) -> ItemTables:
     """Return what is known of the items at `cutoff`."""
     type_code, n_types = classes_of(shop.items, "type")
     category_code, n_categories = classes_of(shop.items, "category")
@@ -146,12 +146,12 @@ def tables_of(shop: Shop, cutoff: float, popular_days: int) -> ItemTables:
     )
 
 
-def code_counts(shop: Shop) -> tuple[int, ...]:
+def code_counts(shop: TrainingData) -> tuple[int, ...]:
     """Return per user attribute the number of codes, 0 = unknown included."""
     return tuple(int(n) + 1 for n in np.asarray(shop.attributes.max(axis=0)).tolist())
 
 
-def state_at(cutoff: float, shop: Shop, popular_days: int) -> np.ndarray[Any, Any]:
+def state_at(cutoff: float, shop: TrainingData, popular_days: int) -> np.ndarray[Any, Any]:
     """Return [n_items, len(STATE)]: only the numbers that change from cut-off to cut-off."""
     n_items = len(shop.vocabulary)
     return item_state(shop.histories, n_items, cutoff, popular_days=popular_days).values

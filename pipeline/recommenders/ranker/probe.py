@@ -12,13 +12,13 @@ from scipy.stats import rankdata
 
 from pipeline.contracts.params import RankerParams
 from pipeline.recommenders.fitting.fit import key_of
-from pipeline.recommenders.ranker.examples import OwnPairs
+from pipeline.recommenders.ranker.examples import RepeatPairs
 from pipeline.recommenders.ranker.features import NAMES
 from pipeline.recommenders.ranker.graph import RankerGraph
 from pipeline.recommenders.ranker.network import LIMIT, inputs_of
 from pipeline.recommenders.ranker.repeat_fit import (
     Lists,
-    OwnValidation,
+    RepeatValidation,
     fit_network,
     list_loss,
     network_for,
@@ -38,9 +38,9 @@ Array = np.ndarray[Any, Any]
 
 def probe_own(  # noqa: PLR0913  all that shaped the fit
     graph: RankerGraph,
-    train: OwnPairs,
+    train: RepeatPairs,
     user: Array,
-    validation: OwnValidation,
+    validation: RepeatValidation,
     params: RankerParams,
     *,
     encoder: str,
@@ -139,7 +139,7 @@ def loss_left_by_heart(network: Any, lists: Lists) -> float:
     return float((min(losses) - floor) / max(losses[0] - floor, 1e-9))
 
 
-def feature_aucs(pairs: OwnPairs) -> dict[str, float]:
+def feature_aucs(pairs: RepeatPairs) -> dict[str, float]:
     """Return how well each feature alone separates what was bought, whatever its direction.
 
     Area under the ROC curve within requests, 0.5 to 1, the mean over N_FOR_AUC requests evenly
@@ -166,9 +166,9 @@ def _areas(features: Array, wanted: Array) -> Array:
 
 
 def learning_curve(  # noqa: PLR0913  all that shaped the fit
-    train: OwnPairs,
+    train: RepeatPairs,
     user: Array,
-    validation: OwnValidation,
+    validation: RepeatValidation,
     params: RankerParams,
     *,
     n_kinds: int,

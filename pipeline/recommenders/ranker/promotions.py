@@ -5,7 +5,7 @@ import tensorflow as tf
 from pipeline.recommenders.base.graph import Batch
 from pipeline.recommenders.base.items import EPOCH_MONDAY, KINDS, WEEK, OfferWeeks
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.recommenders.ranker.blocks import Block, block
+from pipeline.recommenders.ranker.blocks import FeatureBlock, block
 
 HOURS = 24.0
 CHEAPER = -0.1
@@ -68,7 +68,7 @@ class Offers(tf.Module):
         return tf.cast(found, tf.float32) / 255.0
 
 
-def offer_features(batch: Batch, offers: Offers) -> tuple[Block, ...]:
+def offer_features(batch: Batch, offers: Offers) -> tuple[FeatureBlock, ...]:
     """Return blocks with [n_own] columns by the names of OFFER_NAMES, and of more kinds.
 
     Args:
@@ -104,7 +104,7 @@ def _week_of_lines(batch: Batch, week: tf.Tensor) -> tf.Tensor:
     return tf.gather(week, batch.line_row) + weeks_ago
 
 
-def price_features(batch: Batch, usual_price: tf.Tensor) -> tuple[Block, ...]:
+def price_features(batch: Batch, usual_price: tf.Tensor) -> tuple[FeatureBlock, ...]:
     """Return blocks with [n_own] columns by the names of PRICE_NAMES.
 
     Args:

@@ -11,10 +11,10 @@ import tensorflow as tf
 from pipeline.contracts.params import RankerParams
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.saved import N_THREADS
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.fit import Fitted, Schedule, fit, key_of
 from pipeline.recommenders.fitting.losses import listwise_softmax
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, extractor, own_pairs
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
 from pipeline.recommenders.ranker.features import N_STRONGEST
 from pipeline.recommenders.ranker.graph import RankerGraph
 from pipeline.recommenders.ranker.network import build_network, inputs_of, mean_score
@@ -34,10 +34,10 @@ class Judge(Protocol):
         ...
 
 
-def fit_own(  # noqa: PLR0913  all that shapes the fit
+def fit_repeat_ranker(  # noqa: PLR0913  all that shapes the fit
     graph: RankerGraph,
-    train: OwnPairs,
-    validation: "OwnValidation | None",
+    train: RepeatPairs,
+    validation: "RepeatValidation | None",
     params: RankerParams,
     *,
     encoder: str,
@@ -80,7 +80,7 @@ def fit_network(  # noqa: PLR0913  all that shapes the fit
     epochs: int | None,
     key: str,
 ) -> Fitted:
-    """Fit `network` on `lists` in place; see `fit_own`."""
+    """Fit `network` on `lists` in place; see `fit_repeat_ranker`."""
     return fit(
         name,
         list(network.variables),
@@ -104,12 +104,12 @@ def list_loss(network: Any, batch: Batch, *, training: bool) -> tf.Tensor:
     return tf.add_n(losses) / len(losses)
 
 
-def network_for(train: OwnPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
+def network_for(train: RepeatPairs, n_kinds: int, params: RankerParams, encoder: str) -> Any:
     """Return a fresh network for features like those of `train`."""
-    return build_network(*moments_of(train.features), params, encoder, n_kinds)
+    return build_network(*feature_statistics(train.features), params, encoder, n_kinds)
 
 
-def moments_of(
+def feature_statistics(
     features: np.ndarray[Any, Any],
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the mean and the deviation of each feature over an even sample of the rows."""
@@ -126,7 +126,7 @@ class Lists:
     takes on pairs behind each other.
     """
 
-    def __init__(self, pairs: OwnPairs, chosen: np.ndarray[Any, Any] | None = None) -> None:
+    def __init__(self, pairs: RepeatPairs, chosen: np.ndarray[Any, Any] | None = None) -> None:
         """Find where each request's pairs begin; `chosen` [n] says which requests to learn from."""
         self._pairs = pairs
         self._splits = np.searchsorted(pairs.row, np.arange(pairs.n + 1))
@@ -157,7 +157,7 @@ class Lists:
 
 
 @dataclass(frozen=True)
-class OwnValidation:
+class RepeatValidation:
     """Rolling validation requests: NDCG@10 of own items, where a fit stops and is judged.
 
     Attributes:
@@ -166,36 +166,36 @@ class OwnValidation:
         user: [n] code of each request's user.
     """
 
-    pairs: OwnPairs
+    pairs: RepeatPairs
     n_true: np.ndarray[Any, Any]
     user: np.ndarray[Any, Any]
 
     @classmethod
-    def of(cls, graph: RankerGraph, shop: Shop, params: RankerParams) -> "OwnValidation":
+    def of(cls, graph: RankerGraph, shop: TrainingData, params: RankerParams) -> "RepeatValidation":
         """Return the validation examples of the shop as pairs, with the graph's item state."""
         examples, extract = shop.rolling.examples, extractor(graph, params.n_ages)
         labels = Labels.of(examples, shop)
-        pairs = own_pairs(shop.rolling.requests, labels, extract, N_STRONGEST)
+        pairs = repeat_pairs(shop.rolling.requests, labels, extract, N_STRONGEST)
         user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
         return cls(pairs, examples["labels"].map(len).to_numpy(), user)
 
-    def part(self, step: int) -> "OwnValidation":
+    def part(self, step: int) -> "RepeatValidation":
         """Return the requests of every `step`-th user."""
         chosen = self.user % step == 0
         pairs = self.pairs.of_requests(chosen)
-        return OwnValidation(pairs, self.n_true[chosen], self.user[chosen])
+        return RepeatValidation(pairs, self.n_true[chosen], self.user[chosen])
 
     def of_network(self, network: Any) -> Callable[[], float]:
         """Return a function that scores the network as it then is."""
         score = scorer(network)
         return lambda: float(np.nanmean(self.ndcg(score)))
 
-    def ndcg(self, score: Callable[[OwnPairs], np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    def ndcg(self, score: Callable[[RepeatPairs], np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """Return [n] NDCG@10 of what `score` makes of the pairs, NaN without labels."""
         return ranking.ndcg_at_k(best_hits(score(self.pairs), self.pairs), self.n_true, K)
 
 
-def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
+def scorer(network: Any) -> Callable[[RepeatPairs], np.ndarray[Any, Any]]:
     """Return a function from pairs to [n_pairs] scores of the network."""
     kept_as = (tf.float16, tf.float16, tf.int32)
     specs = [tf.TensorSpec(i.shape, t) for i, t in zip(network.inputs, kept_as, strict=True)]
@@ -204,7 +204,7 @@ def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
     def score(*inputs: tf.Tensor) -> tf.Tensor:
         return mean_score(network, inputs_of(*inputs))
 
-    def score_all(pairs: OwnPairs) -> np.ndarray[Any, Any]:
+    def score_all(pairs: RepeatPairs) -> np.ndarray[Any, Any]:
         inputs = (pairs.features, pairs.ages, pairs.kind)
         score.get_concrete_function()  # traced before the threads begin
 
@@ -218,7 +218,7 @@ def scorer(network: Any) -> Callable[[OwnPairs], np.ndarray[Any, Any]]:
     return score_all
 
 
-def best_hits(scores: np.ndarray[Any, Any], pairs: OwnPairs) -> np.ndarray[Any, Any]:
+def best_hits(scores: np.ndarray[Any, Any], pairs: RepeatPairs) -> np.ndarray[Any, Any]:
     """Return [n, K] whether the best K pairs of each request were wanted."""
     order = np.lexsort((-scores, pairs.row))
     row = pairs.row[order]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.contracts.params import FamiliesParams
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.ranker.explore import ExploreHead
 from pipeline.recommenders.vectors.item2vec import item_vectors
 
@@ -31,7 +31,7 @@ FINE_PACE = 0.1
 HELD = ("frozen", "finetuned")
 
 
-def vectors_of(shop: Shop, params: FamiliesParams, *, seed: int) -> np.ndarray[Any, Any]:
+def vectors_of(shop: TrainingData, params: FamiliesParams, *, seed: int) -> np.ndarray[Any, Any]:
     """Return [n_items, dim] item2vec vectors of the head's size, from baskets before validation."""
     changes = {"embedding_dim": params.ranker.embedding_dim}
     return item_vectors(shop, params.item2vec.model_copy(update=changes), seed=seed)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pipeline.recommenders.base.graph import Batch, rows_of
 from pipeline.recommenders.base.wall_clock import HOURS_PER_WEEK
-from pipeline.recommenders.ranker.blocks import Block, block
+from pipeline.recommenders.ranker.blocks import FeatureBlock, block
 
 DAY_HOURS = 24
 SATURDAY = 5
@@ -114,7 +114,7 @@ def trips_of(batch: Batch) -> Trips:
     )
 
 
-def trip_features(batch: Batch) -> tuple[Block, ...]:
+def trip_features(batch: Batch) -> tuple[FeatureBlock, ...]:
     """Return blocks of n_own by the names of TRIP_NAMES, and of some more."""
     raw, trips = batch.raw, trips_of(batch)
     there = tf.cast(trips.size > 0, tf.float32)
@@ -155,19 +155,19 @@ def trip_features(batch: Batch) -> tuple[Block, ...]:
     gates = tf.gather(tf.stack(is_known), batch.own_row, axis=1)
     blocks = (
         *_features(batch, Sides(names, own), Sides(names, rows), now_gap),
-        Block(("time_known", "store_known"), tf.ones_like(gates)),
+        FeatureBlock(("time_known", "store_known"), tf.ones_like(gates)),
     )
     return tuple(
         _gated([each for each in blocks if each.logged is part], gates) for part in (False, True)
     )
 
 
-def _gated(blocks: Sequence[Block], gates: tf.Tensor) -> Block:
+def _gated(blocks: Sequence[FeatureBlock], gates: tf.Tensor) -> FeatureBlock:
     """Return one block: 0 where the time or the store that a feature needs is not known."""
     names = tuple(name for each in blocks for name in each.names)
     needed = tf.gather(gates, [int(name in TIMELESS) for name in names])
     rows = tf.concat([each.rows for each in blocks], axis=0)
-    return Block(names, rows * needed, blocks[0].logged)
+    return FeatureBlock(names, rows * needed, blocks[0].logged)
 
 
 class Sides(NamedTuple):
@@ -187,7 +187,9 @@ class Sides(NamedTuple):
         return self.sums[:, self.names.index(name)]
 
 
-def _features(batch: Batch, own: Sides, rows: Sides, now_gap: tf.Tensor) -> tuple[Block, ...]:
+def _features(
+    batch: Batch, own: Sides, rows: Sides, now_gap: tf.Tensor
+) -> tuple[FeatureBlock, ...]:
     """Return the features before what needs an unknown time or store is set to 0."""
     recent = tf.maximum(rows.of("recent"), 1e-6)
     usual_size = rows.one("size") / tf.maximum(rows.one("there"), 1.0)

@@ -26,14 +26,19 @@ from pipeline.recommenders.base.embedding import EmbeddingGraph
 from pipeline.recommenders.base.graph import Batch, RankingGraph
 from pipeline.recommenders.base.histories import Floats
 from pipeline.recommenders.base.items import item_state
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
-from pipeline.recommenders.fitting.fit import Schedule, begin_with, fit, key_of
+from pipeline.recommenders.fitting.fit import Schedule, fit, key_of, set_seed
 from pipeline.recommenders.fitting.stopping import ndcg_of_lists
 from pipeline.recommenders.sequence.sampled import gbce, gbce_beta, sampled_softmax
 from pipeline.recommenders.sequence.self_attention import SequenceNetwork
-from pipeline.recommenders.sequence.sequences import Sequences, Windows, item_codes, sequences_of
+from pipeline.recommenders.sequence.sequences import (
+    Sequences,
+    WindowBatches,
+    item_codes,
+    sequences_of,
+)
 
 K = 10
 UNKNOWN = -1e3
@@ -105,18 +110,18 @@ class SasrecFamily:
 
     def fit(
         self,
-        shop: Shop,
+        shop: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the network fitted on the purchases before the validation window."""
-        begin_with(seed)
+        set_seed(seed)
         own, opens = params.sasrec, validation_opens(shop)
         codes = item_codes(shop.histories, len(shop.vocabulary), opens, own.maximum_items)
         sequences = sequences_of(shop.histories, codes, opens, own.max_length)
-        windows = Windows(sequences, own.max_length, own.batch_size)
+        windows = WindowBatches(sequences, own.max_length, own.batch_size)
         network = build_network(int(codes.max()) + 1, own)
         if own.loss == "sampled_softmax":
             network.bias.assign(log_shares(sequences))
@@ -137,7 +142,7 @@ class SasrecFamily:
         return FittedFamily(self.at(shop.cutoff, graph, shop, params), {"network": fitted})
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
         """Return the same network with what was popular at another cut-off."""
         assert isinstance(graph, SasrecGraph)
@@ -167,7 +172,7 @@ def build_network(n_codes: int, params: SasrecParams) -> SequenceNetwork:
 
 
 def graph_at(
-    cutoff: float, shop: Shop, params: FamiliesParams, codes: Ints, network: SequenceNetwork
+    cutoff: float, shop: TrainingData, params: FamiliesParams, codes: Ints, network: SequenceNetwork
 ) -> SasrecGraph:
     """Return a graph with what was popular at `cutoff`."""
     state = item_state(
@@ -196,7 +201,7 @@ class Negatives:
 
 
 def with_negatives(
-    windows: Windows, negatives: Negatives, random: np.random.Generator
+    windows: WindowBatches, negatives: Negatives, random: np.random.Generator
 ) -> Iterator[tuple[Any, ...]]:
     """Yield codes, targets, weights and shared negatives as tensors."""
     for batch in windows.batches(random):

@@ -19,7 +19,7 @@ FEED_FORWARD = 2
 SMALL = 0.02
 
 
-class Block(keras.layers.Layer):
+class AttentionBlock(keras.layers.Layer):
     """Attention to what came before, then two dense layers, each added to its input."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
@@ -76,7 +76,7 @@ class SequenceNetwork(keras.Model):
         dropout: float,
     ) -> None:
         super().__init__()
-        self._blocks = [Block(dim, n_heads, dropout) for _ in range(n_blocks)]
+        self._blocks = [AttentionBlock(dim, n_heads, dropout) for _ in range(n_blocks)]
         self._norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self._dropout = keras.layers.Dropout(dropout)
         small = keras.initializers.RandomNormal(stddev=SMALL)

@@ -88,7 +88,7 @@ def sequences_of(histories: Histories, codes: Ints, until: float, max_length: in
     window_start, window_length = _windows(user[next_count > 0], max_length)
     if not len(window_start):
         raise TrainingError(
-            "Shoppers with two baskets or more before the validation window were wanted",
+            "users with two baskets or more before the validation window",
             received=f"{len(np.unique(user))} shoppers with at most one",
             action="Give more history, or leave families that learn from sequences out.",
         )
@@ -109,7 +109,7 @@ def _windows(user: Longs, max_length: int) -> tuple[Longs, Longs]:
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowBatches:
     """Batches of windows of about the same length.
 
     Attributes:

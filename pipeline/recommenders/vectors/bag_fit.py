@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.recommenders.base.graph import tensors_of
-from pipeline.recommenders.base.shop import Shop, labels_of
+from pipeline.recommenders.base.shop import TrainingData, labels_of
 from pipeline.recommenders.fitting.family import validation_opens
 from pipeline.recommenders.fitting.fit import Fitted, Schedule, fit, key_of
 from pipeline.recommenders.vectors.bags import Array, Task
@@ -15,14 +15,14 @@ from pipeline.recommenders.vectors.bags import Array, Task
 Batches = Callable[[np.random.Generator], Iterator[tuple[Any, ...]]]
 
 
-def log_shares(shop: Shop) -> Array:
+def log_shares(shop: TrainingData) -> Array:
     """Return [n_items] the log share of all purchases before validation opens, smoothed by 1."""
     past = shop.histories.time < validation_opens(shop)
     counts = np.bincount(shop.histories.item[past], minlength=len(shop.vocabulary)) + 1.0
     return np.asarray(np.log(counts / counts.sum()), dtype=np.float32)
 
 
-def request_batches(shop: Shop, size: int) -> tuple[Batches, int]:
+def request_batches(shop: TrainingData, size: int) -> tuple[Batches, int]:
     """Return what yields the batches of an epoch, and their number.
 
     A batch is the tensors of SIGNATURE, then [n_labels, 2] request and item index of what was

@@ -19,10 +19,10 @@ from pipeline.contracts.params import BagParams, FamiliesParams
 from pipeline.recommenders.base.embedding import EmbeddingGraph
 from pipeline.recommenders.base.graph import Batch, RankingGraph
 from pipeline.recommenders.base.items import item_state
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
-from pipeline.recommenders.fitting.fit import Fitted, begin_with
+from pipeline.recommenders.fitting.fit import Fitted, set_seed
 
 UNKNOWN = -1e4  # the bias of an item without a vector
 
@@ -91,7 +91,7 @@ def mix(weight: tf.Tensor, table: tf.Tensor, batch: Batch) -> tf.Tensor:
     return tf.math.unsorted_segment_sum(rows, batch.own_row, batch.n)
 
 
-def most_bought(shop: Shop, n_items: int) -> Array:
+def most_bought(shop: TrainingData, n_items: int) -> Array:
     """Return the indices of the items bought most before validation opens, ascending."""
     past = shop.histories.time < validation_opens(shop)
     counts = np.bincount(shop.histories.item[past], minlength=len(shop.vocabulary))
@@ -99,7 +99,7 @@ def most_bought(shop: Shop, n_items: int) -> Array:
     return np.sort(order[(counts[order] > 0) & (order > 0)])
 
 
-def limited(shop: Shop, chosen: Array) -> Shop:
+def limited(shop: TrainingData, chosen: Array) -> TrainingData:
     """Return the shop as if it only sold the chosen items (ascending indices)."""
     place = np.zeros(len(shop.vocabulary), dtype=np.int32)
     place[chosen] = np.arange(1, len(chosen) + 1)
@@ -133,7 +133,7 @@ def widened(parts: Parts, per_item: tuple[str, ...], chosen: Array, n_items: int
     return wide
 
 
-def popularity_at(shop: Shop, cutoff: float, popular_days: int) -> Array:
+def popularity_at(shop: TrainingData, cutoff: float, popular_days: int) -> Array:
     """Return [n_items] what counts as popular at the cut-off."""
     n_items = len(shop.vocabulary)
     return item_state(shop.histories, n_items, cutoff, popular_days=popular_days).popularity
@@ -151,7 +151,7 @@ class Task(Generic[P]):
         epochs: How long to train; None stops by validation.
     """
 
-    shop: Shop
+    shop: TrainingData
     section: P
     popularity: Array
     seed: int
@@ -159,7 +159,7 @@ class Task(Generic[P]):
 
     @classmethod
     def of(
-        cls, shop: Shop, section: P, popular_days: int, seed: int, epochs: int | None
+        cls, shop: TrainingData, section: P, popular_days: int, seed: int, epochs: int | None
     ) -> tuple["Task[P]", Array]:
         """Return the task on the most-bought items, and which these are."""
         chosen = most_bought(shop, section.maximum_items)
@@ -178,14 +178,14 @@ class BagFamily(Generic[P]):
 
     def fit(
         self,
-        shop: Shop,
+        shop: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
         """Return the family fitted on the purchases before validation opens."""
-        begin_with(seed)
+        set_seed(seed)
         section: Any = params.of(self.name)
         length = None if epochs is None else epochs[self.name]
         task, chosen = Task.of(shop, section, params.popular_days, seed, length)
@@ -196,7 +196,7 @@ class BagFamily(Generic[P]):
         return FittedFamily(graph, {self.name: fitted})
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: Shop, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
         """Return the same vectors with the popularity and the catalogue of another cut-off."""
         assert isinstance(graph, BagGraph)

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from pipeline.contracts.params import Item2VecParams
 from pipeline.recommenders.base.graph import Batch
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.family import validation_opens
 from pipeline.recommenders.fitting.fit import Fitted
 from pipeline.recommenders.fitting.stopping import ndcg_of_lists
@@ -47,7 +47,7 @@ class Item2VecGraph(BagGraph):
         return mix(self.unit_bag(batch), self.items, batch)
 
 
-def baskets_of(shop: Shop) -> tuple[Array, Array]:
+def baskets_of(shop: TrainingData) -> tuple[Array, Array]:
     """Return the lines before validation opens, basket by basket, of baskets of two or more.
 
     Returns:
@@ -91,7 +91,7 @@ def keep_probability(item: Array, threshold: float) -> Array:
     return np.minimum(np.sqrt(threshold / share[item]), 1.0)
 
 
-def pair_batches(shop: Shop, section: Item2VecParams) -> tuple[Batches, int]:
+def pair_batches(shop: TrainingData, section: Item2VecParams) -> tuple[Batches, int]:
     """Return what yields the batches of an epoch, and their number.
 
     A batch is [n] items, [n] items of their company, [n_shared] negatives.
@@ -164,7 +164,7 @@ def learn(task: Task[Item2VecParams]) -> tuple[Parts, Fitted]:
     return parts(), fitted
 
 
-def item_vectors(shop: Shop, section: Item2VecParams, *, seed: int) -> Array:
+def item_vectors(shop: TrainingData, section: Item2VecParams, *, seed: int) -> Array:
     """Return [n_items, dim] directions learned from all baskets before validation opens.
 
     Zeros where an item was never bought or is not among the most-bought. It trains for all of

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from pipeline.contracts.params import LightGcnParams
 from pipeline.recommenders.base.graph import SIGNATURE, Batch, read_batch
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.wall_clock import DAY
 from pipeline.recommenders.fitting.family import validation_opens
 from pipeline.recommenders.fitting.fit import Fitted
@@ -92,7 +92,7 @@ class Edges:
         return cls(normal, of_item.astype(np.float32))
 
 
-def edges_of(shop: Shop, decay_days: float) -> Edges:
+def edges_of(shop: TrainingData, decay_days: float) -> Edges:
     """Return the edges before validation opens."""
     lines, opens = shop.histories, validation_opens(shop)
     user = np.repeat(np.arange(len(lines.user_ids)), np.diff(lines.row_splits))

@@ -31,5 +31,5 @@ async def _reload_keys(request: Request) -> Response:
     try:
         return JSONResponse({"keys": desk.keys.reload()})
     except KeyFileError as error:
-        problem = {"wanted": error.wanted, "received": error.received, "action": error.action}
+        problem = {"wanted": error.expected, "received": error.received, "action": error.action}
         return JSONResponse({"error": problem}, status_code=409)

@@ -111,18 +111,18 @@ def _answer(status: int) -> Callable[[Request, Any], Response]:
             metrics().store_errors.inc()
             log.warning("Refused with %d. %s", status, error)
             said, hint = "the event store does not take it now", "Try again in a moment."
-            return problem(status, error.wanted, received=said, action=hint)
-        return problem(status, error.wanted, received=error.received, action=error.action)
+            return problem(status, error.expected, received=said, action=hint)
+        return problem(status, error.expected, received=error.received, action=error.action)
 
     return handler
 
 
-def problem(status: int, wanted: str, *, received: str, action: str) -> Response:
+def problem(status: int, expected: str, *, received: str, action: str) -> Response:
     """Return an error answer; it closes the connection when the body was not read."""
     headers = dict(RETRY_AFTER) if status == 503 else {}  # noqa: PLR2004
     if status in {408, 413}:
         headers["Connection"] = "close"
-    error = {"wanted": wanted, "received": received, "action": action}
+    error = {"wanted": expected, "received": received, "action": action}
     return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
@@ -134,7 +134,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     }.get(error.status_code, "See /docs.json.")
     answer = problem(
         error.status_code,
-        "A route of this service was wanted",
+        "a route of this service",
         received=f"{request.method} {request.url.path[:200]}: {error.detail}",
         action=action,
     )
@@ -143,11 +143,9 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-    return problem(400, "A whole body was wanted", received="a part of it", action="Send it again.")
+    return problem(400, "a whole body", received="a part of it", action="Send it again.")
 
 
 def _unexpected(_request: Request, _error: Exception) -> Response:
     """Answer without a trace of the inside; the server's log has the error."""
-    return problem(
-        500, "An answer was wanted", received="an unexpected error", action="See the server's log."
-    )
+    return problem(500, "an answer", received="an unexpected error", action="See the server's log.")

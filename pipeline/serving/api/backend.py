@@ -20,8 +20,8 @@ from starlette.requests import Request
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import ServingParams
 from pipeline.serving.api.idempotency import identified
-from pipeline.serving.engine.answer_cache import NotKeptError, Source
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.observability.current import about, carried
 from pipeline.serving.observability.metrics import measure_stages
 from pipeline.serving.payloads import EventsAnswer, RecommendRequest, parse_events, parse_recommend
@@ -52,7 +52,9 @@ class BusyError(EvergreenError):
 class Backend:
     """A shelf, its limits, and the threads that work on it."""
 
-    def __init__(self, shelf: Shelf, params: ServingParams, currency: str = "") -> None:
+    def __init__(
+        self, shelf: RecommendationEngine, params: ServingParams, currency: str = ""
+    ) -> None:
         """Take the shelf over; `close` closes it too.
 
         Args:
@@ -70,7 +72,7 @@ class Backend:
         self._waiting = 0  # for the model
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> RecommendationEngine:
         """The champion's; take it once per request, for it may be exchanged between two uses."""
         return self.releases.champion
 
@@ -79,13 +81,13 @@ class Backend:
         query = parse_recommend(body)
         about(query.user_id)
         try:
-            return self._answer(query, Source.KEPT)
-        except NotKeptError:
+            return self._answer(query, CachePolicy.KEPT)
+        except NotCachedError:
             queued = time.perf_counter()
 
         def answer() -> bytes:
             measure_stages(queue=time.perf_counter() - queued)
-            return self._answer(query, Source.EITHER)
+            return self._answer(query, CachePolicy.EITHER)
 
         self._waiting += 1
         try:
@@ -93,7 +95,7 @@ class Backend:
         finally:
             self._waiting -= 1
 
-    def _answer(self, query: RecommendRequest, source: Source) -> bytes:
+    def _answer(self, query: RecommendRequest, source: CachePolicy) -> bytes:
         answer = self.releases.recommend(query, source)
         return answer.model_dump_json(exclude_none=True).encode()
 
@@ -153,7 +155,7 @@ class Backend:
 
 def _busy() -> BusyError:
     return BusyError(
-        "An answer in time was wanted",
+        "an answer in time",
         received="more work than can be done in that time",
         action="Try again in a moment.",
     )
@@ -190,7 +192,7 @@ async def read_body(request: Request, maximum: int) -> bytes:
             raise _slow(received) from error
     if max(size, received) > maximum:
         raise BodyError(
-            f"A body of at most {maximum // KIB} KiB was wanted",
+            f"a body of at most {maximum // KIB} KiB",
             received=f"{max(size, received) / KIB:,.0f} KiB",
             action="Send less at once.",
         )
@@ -199,7 +201,7 @@ async def read_body(request: Request, maximum: int) -> bytes:
 
 def _slow(received: int) -> SlowError:
     return SlowError(
-        f"A whole body within {BODY_SECONDS} s was wanted",
+        f"a whole body within {BODY_SECONDS} s",
         received=f"{received} bytes",
         action="Send it faster, or less at once.",
     )

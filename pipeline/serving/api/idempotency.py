@@ -29,7 +29,7 @@ def identified(events: Sequence[Event], key: str | None) -> list[Event]:
     """
     if key is not None and not KEY.fullmatch(key):
         raise RequestError(
-            f"The header {HEADER} must be 1 to 255 visible characters of ASCII",
+            f"1 to 255 visible ASCII characters in the header {HEADER}",
             received=f"{len(key)} characters",
             action="Send a new random key, such as a UUID, with each new request.",
         )

@@ -22,7 +22,7 @@ from pipeline.serving.engine.batch import (
     parse_batch,
     parts_of,
 )
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.engine.similar import SimilarQuery
 from pipeline.serving.payloads import describe
 from pipeline.serving.reranking.availability import parse_availability
@@ -73,7 +73,7 @@ async def _availability(request: Request) -> Response:
 
 
 async def answers_in_parts(
-    backend: Backend, shelf: Shelf, batch: BatchRequest
+    backend: Backend, shelf: RecommendationEngine, batch: BatchRequest
 ) -> AsyncIterator[list[UserAnswer]]:
     """Yield the answers of a batch, some at a time."""
     for queries in parts_of(batch):
@@ -108,7 +108,7 @@ def similar_query(request: Request) -> SimilarQuery:
         return SimilarQuery.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise RequestError(
-            "The query must be as described in /docs.json",
+            "a query as described in /docs.json",
             received=describe(error),
             action="Correct these values and send it again.",
         ) from error

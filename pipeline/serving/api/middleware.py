@@ -1,7 +1,7 @@
 """What stands between the socket and the routes: request id and numbers, CORS, keys and limits.
 
-BentoML asks for its middleware before the service has read its parameters, so `Front` is there from
-the start and is furnished later; until then only probes are let through.
+BentoML asks for its middleware before the service has read its parameters, so `GatewayMiddleware`
+exists from the start and gets its resources later; until then only probes pass.
 """
 
 import os
@@ -16,17 +16,17 @@ from pipeline.serving.observability.observed import Observed
 from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
 from pipeline.serving.observability.tracing import Tracing, tracing_from
 from pipeline.serving.security.audit import Audit
-from pipeline.serving.security.authorizer import Door
-from pipeline.serving.security.errors import RefusedError, refuse
+from pipeline.serving.security.authorizer import Authorizer
+from pipeline.serving.security.errors import AccessError, refuse
 from pipeline.serving.security.keyring import KeyRing
-from pipeline.serving.security.middleware import Guarded
+from pipeline.serving.security.middleware import AuthMiddleware
 from pipeline.serving.security.rate_limit import RateLimit
 from pipeline.serving.security.routes import label, needed
 
 SALT = "salt"
 
 
-class Desk:
+class GatewayResources:
     """What the front works with: keys, audit log, salt, traces. Made once per service."""
 
     def __init__(self, params: ServingParams, *, tracing: Tracing | None = None) -> None:
@@ -51,13 +51,13 @@ class Desk:
         """Return the app behind its guards."""
         params = self._params
         origins = list(params.cors_origins)
-        door = Door(
+        door = Authorizer(
             self.keys,
             per_key=RateLimit(params.requests_per_second_per_key),
             per_address=RateLimit(params.requests_per_second_per_address),
             origins=frozenset(origins),
         )
-        found: ASGIApp = Guarded(app, door=door, audit=self.audit)
+        found: ASGIApp = AuthMiddleware(app, door=door, audit=self.audit)
         if origins:
             found = CORSMiddleware(
                 found,
@@ -74,20 +74,20 @@ class Desk:
             self.tracing.close()
 
 
-class Place:
+class GatewaySlot:
     """Where the desk is put as soon as it is there."""
 
-    desk: Desk | None = None
+    desk: GatewayResources | None = None
 
 
-class Front:
+class GatewayMiddleware:
     """ASGI middleware: the app behind its guards."""
 
-    def __init__(self, app: ASGIApp, place: Place) -> None:
+    def __init__(self, app: ASGIApp, place: GatewaySlot) -> None:
         """Wrap an app."""
         self._app = app
         self._place = place
-        self._furnished: tuple[Desk, ASGIApp] | None = None
+        self._furnished: tuple[GatewayResources, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -104,11 +104,11 @@ class Front:
             await refuse(_starting(), send)
 
 
-def _starting() -> RefusedError:
-    return RefusedError(
+def _starting() -> AccessError:
+    return AccessError(
         503,
         "starting",
-        "A running service was wanted",
+        "a running service",
         received="one that is starting or ending",
         action="Try again in a moment.",
         headers=((b"retry-after", b"1"),),

@@ -34,7 +34,7 @@ PROBES = {
 }
 ERRORS = {
     "413": "The body is too large.",
-    "422": "The body is not what was wanted.",
+    "422": "The body is not as described here.",
     "503": "Not now: try again after the seconds in Retry-After.",
 }
 QUESTION_ERRORS = {

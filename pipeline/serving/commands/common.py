@@ -10,7 +10,7 @@ from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import read_params
 from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER
 from pipeline.serving.releases.running import wait_until_followed
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -22,9 +22,9 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def place() -> Place:
+def place() -> ReleaseStore:
     """Return where releases are: of the environment, else of the project."""
-    return Place(
+    return ReleaseStore(
         folder=Path(os.environ.get(RELEASES_FOLDER) or RELEASES),
         deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path),
     )

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     pairs, n_shown = _read(version or "")
     if not pairs:
         raise DeploymentError(
-            "Answers of a shadow were wanted",
+            "answers of a shadow",
             received=f"none of {version}" if version else "no shadow, and no version was named",
             action="Start one with `uv run python -m pipeline.serving shadow VERSION` and let it "
             "work.",
@@ -51,7 +51,7 @@ def _read(version: str) -> tuple[list[Pair], int]:
     columns = (shown["items"], shown.latency_ms, shadow["items"], shadow.latency_ms)
     times = sa.select(sa.func.min(shadow.received_at), sa.func.max(shadow.received_at))
     try:
-        with store.database.reading("Both answers must be readable") as connection:
+        with store.database.reading("both answers to be readable") as connection:
             query = sa.select(*columns).select_from(both).where(shadow.model_version == version)
             pairs = [Pair(*row) for row in connection.execute(query)]
             first, last = connection.execute(times.where(shadow.model_version == version)).one()

@@ -6,11 +6,11 @@ Writes: nothing
 
 from collections.abc import Sequence
 
-from pipeline.bundles.archive import kept
+from pipeline.bundles.archive import archived_versions
 from pipeline.bundles.release_pointer import Pointer
 from pipeline.serving.commands.common import parser, place
 from pipeline.serving.releases.running import Running, running
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _lines(here: Place, pointer: Pointer) -> list[str]:
+def _lines(here: ReleaseStore, pointer: Pointer) -> list[str]:
     lines = [f"champion  {pointer.champion}  from {here.bundle(pointer.champion)}"]
     lines.append(f"previous  {pointer.previous or '-'}")
     lines.append(f"shadow    {pointer.shadow or '-'}")
@@ -36,7 +36,7 @@ def _lines(here: Place, pointer: Pointer) -> list[str]:
     if pointer.stopped:
         stopped = pointer.stopped
         lines.append(f"stopped   {stopped.version}  {stopped.at}  {stopped.reason}")
-    lines.append(f"kept      {'  '.join(kept(here.folder)) or '-'}")
+    lines.append(f"kept      {'  '.join(archived_versions(here.folder)) or '-'}")
     workers = running(here.folder)
     lines += [line for name, each in workers.items() for line in _worker(name, each)]
     return lines if workers else [*lines, "running   no service"]

@@ -30,13 +30,18 @@ from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.commands.score_formats import SCHEMA, WRITERS, writer_of
 from pipeline.serving.commands.user_list import read_users
-from pipeline.serving.engine.model_runtime import Answering, Asked, as_of_moment, zone_of
+from pipeline.serving.engine.model_runtime import (
+    ModelRuntime,
+    PreparedRequest,
+    as_of_moment,
+    zone_of,
+)
 from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, store_of
 from pipeline.serving.payloads import RecommendedItem, RecommendRequest, parse_recommend
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from pipeline.serving.releases.watch import first_bundle
 from pipeline.serving.reranking.availability import Availability
-from pipeline.serving.user_state.recent_events import read_overlay
+from pipeline.serving.user_state.recent_events import read_recent_events
 
 PART = 64
 
@@ -86,25 +91,25 @@ def _settings(k: int | None, at: str | None) -> RecommendRequest:
     return parse_recommend(json.dumps({"user_id": "all", "k": k, "at": at}).encode())
 
 
-def _load() -> tuple[Answering, AbstractSet[int], SuppressionList]:
+def _load() -> tuple[ModelRuntime, AbstractSet[int], SuppressionList]:
     """Return the champion with what came in since, what cannot be bought, and who is forgotten."""
     from pipeline.bundles.bundle import load_bundle
 
     params = read_params().serving
     folder = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
-    place = Place(folder, deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path))
+    place = ReleaseStore(folder, deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path))
     bundle = first_bundle(place, load_bundle)
     store = EventStore(store_of(os.environ, params.event_store))
     vocabulary = bundle.recommender.vocabulary
     manifest = bundle.manifest
-    overlay = read_overlay(store, vocabulary, as_of_moment(manifest), zone_of(manifest))
+    overlay = read_recent_events(store, vocabulary, as_of_moment(manifest), zone_of(manifest))
     blocked = Availability(store, vocabulary).blocked
     store.close()
-    return Answering(bundle, overlay, params), blocked, store.suppressed
+    return ModelRuntime(bundle, overlay, params), blocked, store.suppressed
 
 
 def scored(
-    answering: Answering,
+    answering: ModelRuntime,
     settings: RecommendRequest,
     users: Sequence[str],
     blocked: AbstractSet[int],
@@ -133,7 +138,7 @@ def scored(
             bar.update(len(part))
 
 
-def _rows(asked: Sequence[Asked], items: Sequence[Sequence[RecommendedItem]]) -> pa.Table:
+def _rows(asked: Sequence[PreparedRequest], items: Sequence[Sequence[RecommendedItem]]) -> pa.Table:
     flat = [
         (each.query.user_id, item) for each, row in zip(asked, items, strict=True) for item in row
     ]

@@ -78,7 +78,7 @@ def writer_of(path: Path) -> Writer:
         return WRITERS[path.suffix.lower()]
     except KeyError:
         raise SourceError(
-            f"A name that ends in {', '.join(WRITERS)} was wanted for the scores",
+            f"a name that ends in {', '.join(WRITERS)} for the scores",
             received=f"'{path}'",
             action="Give --out such a name, for example scores.csv.",
         ) from None

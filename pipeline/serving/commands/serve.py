@@ -95,7 +95,7 @@ def check_keys(host: str, path: Path) -> None:
     """
     if read_keys(path) is None and not is_loopback(host):
         raise KeyFileError(
-            f"Keys were wanted in '{path}' before it listens on {host}, where others may ask",
+            f"keys in '{path}' before it listens on {host}, where others may ask",
             received="no such file",
             action="Make one with "
             "`uv run python -m pipeline.serving key create --scopes recommend,events`, "

@@ -59,8 +59,7 @@ def _column(path: Path) -> "pd.Series[str]":
 
 def _unusable(path: Path, received: str) -> SourceError:
     return SourceError(
-        f"Shoppers were wanted in '{path}': .parquet or .csv with a column {COLUMN}, or .txt with "
-        "one id per line",
+        f"users in '{path}': .parquet or .csv with a column {COLUMN}, or .txt with one id per line",
         received=received,
         action="Correct the file or its name.",
     )

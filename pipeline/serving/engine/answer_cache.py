@@ -18,12 +18,12 @@ from zlib import crc32
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.recommender import Ranked, Why
 from pipeline.serving.payloads import RecommendRequest
-from pipeline.serving.user_state.request_builder import Situation
+from pipeline.serving.user_state.request_builder import RequestContext
 
 MINUTE = 60.0
 
 
-class Source(Enum):
+class CachePolicy(Enum):
     """Where an answer may come from."""
 
     EITHER = "what is kept, or the model"
@@ -31,12 +31,12 @@ class Source(Enum):
     MODEL = "the model"
 
 
-class NotKeptError(Exception):
+class NotCachedError(Exception):
     """Only what is kept was wanted, and the model would have to be asked."""
 
 
 @dataclass(frozen=True)
-class Said:
+class CachedAnswer:
     """What the model said.
 
     Attributes:
@@ -49,14 +49,14 @@ class Said:
     """
 
     query: RecommendRequest
-    situation: Situation
+    situation: RequestContext
     width: int
     ranked: Ranked
     why: Why
     reasons: dict[int, list[str]] = field(default_factory=dict)
 
 
-class Kept:
+class AnswerCache:
     """What was said last of each shopper; of many shoppers those who were asked about last."""
 
     def __init__(self, *, minutes: float, shoppers: int) -> None:
@@ -68,14 +68,14 @@ class Kept:
         """
         self._seconds = minutes * MINUTE
         self._shoppers = shoppers
-        self._said: OrderedDict[str, Said] = OrderedDict()
+        self._said: OrderedDict[str, CachedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Return of how many shoppers something is kept."""
         return len(self._said)
 
-    def find(self, situation: Situation, width: int) -> Said | None:
+    def find(self, situation: RequestContext, width: int) -> CachedAnswer | None:
         """Return what was said of the same situation a moment ago, None if there is no such.
 
         Args:
@@ -90,7 +90,7 @@ class Kept:
                 self._said.move_to_end(situation.user_id)
         return said
 
-    def put(self, said: Said) -> None:
+    def put(self, said: CachedAnswer) -> None:
         """Keep what was said of a shopper, instead of what was said before.
 
         A moment that the request itself names is not now: what was said of it is not kept.
@@ -115,7 +115,7 @@ class Kept:
             for user_id in forgotten.of(list(self._said)):
                 del self._said[user_id]
 
-    def _holds(self, said: Said, now: Situation) -> bool:
+    def _holds(self, said: CachedAnswer, now: RequestContext) -> bool:
         passed = now.moment - said.situation.moment
         longest = self._seconds * _share(now.user_id)
         return 0 <= passed <= longest and said.situation.at(now.moment) == now

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import (
     Id,
     Payload,
     RecommendAnswer,
     RecommendedItem,
+    RecommendOptions,
     RecommendRequest,
-    Wish,
     parse,
 )
 
@@ -25,7 +25,7 @@ MAXIMUM_USERS = 1_000
 PART = 4
 
 
-class BatchRequest(Wish):
+class BatchRequest(RecommendOptions):
     """Body of POST /recommend_batch."""
 
     model_config = ConfigDict(
@@ -79,7 +79,7 @@ def parts_of(batch: BatchRequest) -> Iterator[list[RecommendRequest]]:
 
 
 def answer_part(
-    shelf: Shelf, queries: Sequence[RecommendRequest], *, reasons: bool, shown: bool
+    shelf: RecommendationEngine, queries: Sequence[RecommendRequest], *, reasons: bool, shown: bool
 ) -> list[UserAnswer]:
     """Return the answers to several requests, by one call of the model.
 

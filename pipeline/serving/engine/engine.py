@@ -13,16 +13,16 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.event_store.tables import StoredEvent
 from pipeline.recommenders.base.recommender import SLOTS
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY
-from pipeline.serving.engine.answer_cache import Source
+from pipeline.serving.engine.answer_cache import CachePolicy
 from pipeline.serving.engine.model_runtime import (
-    Answering,
-    Asked,
     ModelBundle,
+    ModelRuntime,
+    PreparedRequest,
     as_of_moment,
     zone_of,
 )
 from pipeline.serving.engine.records import prediction_of, stored_event
-from pipeline.serving.engine.shared_state import Common
+from pipeline.serving.engine.shared_state import SharedState
 from pipeline.serving.engine.similar import Similar, SimilarAnswer, SimilarQuery
 from pipeline.serving.explanations.explanation_log import ExplainAnswer, explanation_of
 from pipeline.serving.observability.metrics import measure_stages, metrics
@@ -34,7 +34,7 @@ from pipeline.serving.payloads import (
     RecommendRequest,
 )
 from pipeline.serving.reranking.availability import Availability
-from pipeline.serving.user_state.recent_events import Overlay
+from pipeline.serving.user_state.recent_events import RecentEvents
 
 FALLBACK = "popular"
 
@@ -43,16 +43,16 @@ NOBODY = ""
 
 
 @dataclass(frozen=True)
-class Answered:
+class ServedAnswer:
     """An answer, the request in the model's terms, and how long it took: in all, by stage."""
 
     answer: RecommendAnswer
-    asked: Asked
+    asked: PreparedRequest
     latency_ms: float
     seconds: dict[str, float]
 
 
-class Shelf:
+class RecommendationEngine:
     """Answers recommendations and takes events in."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Shelf:
         store: EventStore,
         params: ServingParams,
         *,
-        common: Common | None = None,
+        common: SharedState | None = None,
     ) -> None:
         """Learn what happened since the bundle's `as_of`, and warm the model up.
 
@@ -78,19 +78,23 @@ class Shelf:
         self._store = store
         vocabulary = bundle.recommender.vocabulary
         as_of = as_of_moment(bundle.manifest)
-        self._overlay = Overlay(vocabulary, since=as_of.timestamp(), zone=zone_of(bundle.manifest))
-        self.answering = Answering(bundle, self._overlay, params)
+        self._overlay = RecentEvents(
+            vocabulary, since=as_of.timestamp(), zone=zone_of(bundle.manifest)
+        )
+        self.answering = ModelRuntime(bundle, self._overlay, params)
         self.version = self.answering.version
         self.availability = Availability(store, vocabulary)
         self._similar = Similar(bundle.histories, self.answering.catalogue)
-        self.common = common or Common(store, retention_days=params.retention_days)
+        self.common = common or SharedState(store, retention_days=params.retention_days)
         self.common.remember(self)
         self.common.stock(self.availability)
         self._overlay.extend(store.events_since(as_of))
         self.forget(store.suppressed)  # who was forgotten while the events were read
         self.answering.warm_up(bundle.histories.user_ids)
 
-    def recommend(self, query: RecommendRequest, source: Source = Source.EITHER) -> RecommendAnswer:
+    def recommend(
+        self, query: RecommendRequest, source: CachePolicy = CachePolicy.EITHER
+    ) -> RecommendAnswer:
         """Return the answer to one request, count it and queue it for the log.
 
         Args:
@@ -112,8 +116,8 @@ class Shelf:
         query: RecommendRequest,
         received_at: datetime,
         request_id: str,
-        source: Source = Source.EITHER,
-    ) -> Answered:
+        source: CachePolicy = CachePolicy.EITHER,
+    ) -> ServedAnswer:
         """Return the answer to one request; nothing counts it.
 
         Raises:
@@ -129,7 +133,7 @@ class Shelf:
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
         seconds = {"build": built - started, "model": ranked - built, "explain": done - ranked}
-        return Answered(answer, asked, (done - started) * 1e3, seconds)
+        return ServedAnswer(answer, asked, (done - started) * 1e3, seconds)
 
     def prepare(self, user_ids: Iterable[str]) -> None:
         """Ask the model anew about those of whom something was kept, so that nobody waits for it.
@@ -147,7 +151,12 @@ class Shelf:
         return query
 
     def shown(
-        self, asked: Asked, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
+        self,
+        asked: PreparedRequest,
+        answer: RecommendAnswer,
+        received_at: datetime,
+        *,
+        latency_ms: float,
     ) -> None:
         """Count an answer and queue it for the log, unless it is nobody's."""
         self._count(asked.query.user_id, answer.items)
@@ -167,7 +176,7 @@ class Shelf:
         item = int(self.answering.vocabulary.encode([item_id])[0])
         if item == OUT_OF_VOCABULARY:
             raise NotFoundError(
-                "The id of an item was wanted that was sold before the model was made",
+                "the id of an item that was sold before the model was made",
                 received=f"'{item_id[:128]}'",
                 action="Correct it, or ask again after the next training.",
             )
@@ -189,7 +198,7 @@ class Shelf:
         prediction = waiting or self._store.prediction(request_id)
         if prediction is None:
             raise NotFoundError(
-                "The request_id of an answer of this service was wanted",
+                "the request_id of an answer of this service",
                 received=f"'{request_id[:128]}'",
                 action="Take it from the answer; a batch is in the log only if it was 'shown'.",
             )

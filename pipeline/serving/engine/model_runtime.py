@@ -14,16 +14,21 @@ from pipeline.contracts.params import ServingParams
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.recommender import SLOTS, Ranked, Recommender, Why
 from pipeline.recommenders.base.requests import Requests, join
-from pipeline.serving.engine.answer_cache import Kept, NotKeptError, Said, Source
+from pipeline.serving.engine.answer_cache import (
+    AnswerCache,
+    CachedAnswer,
+    CachePolicy,
+    NotCachedError,
+)
 from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
 from pipeline.serving.explanations.reasons import Reasons
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.payloads import Limits, RecommendedItem, RecommendRequest, Slot
 from pipeline.serving.reranking.exploration import sampling_of
-from pipeline.serving.reranking.reranker import Arranger, Rank, Shelves
-from pipeline.serving.reranking.rules import Rules
-from pipeline.serving.user_state.recent_events import Overlay
-from pipeline.serving.user_state.request_builder import RequestBuilder, Situation
+from pipeline.serving.reranking.reranker import Rank, RerankedLists, Reranker
+from pipeline.serving.reranking.rules import RerankingRules
+from pipeline.serving.user_state.recent_events import RecentEvents
+from pipeline.serving.user_state.request_builder import RequestBuilder, RequestContext
 
 N_WARM_UP = 3
 
@@ -58,7 +63,7 @@ class ModelBundle(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PreparedRequest:
     """A request in the model's terms.
 
     Attributes:
@@ -69,8 +74,8 @@ class Asked:
     """
 
     query: RecommendRequest
-    situation: Situation
-    rules: Rules
+    situation: RequestContext
+    rules: RerankingRules
     builder: RequestBuilder
 
     @cached_property
@@ -79,10 +84,10 @@ class Asked:
         return self.builder.requests(self.situation)
 
 
-class Answering:
+class ModelRuntime:
     """Answers from one bundle and what came in since; it stores nothing."""
 
-    def __init__(self, bundle: ModelBundle, overlay: Overlay, params: ServingParams) -> None:
+    def __init__(self, bundle: ModelBundle, overlay: RecentEvents, params: ServingParams) -> None:
         """Prepare what does not change between requests.
 
         Args:
@@ -106,10 +111,10 @@ class Answering:
         self.catalogue: Catalogue = build_catalogue(
             bundle.items, bundle.histories, as_of=self.as_of
         )
-        self.kept = Kept(minutes=params.keep_minutes, shoppers=params.keep_shoppers)
+        self.kept = AnswerCache(minutes=params.keep_minutes, shoppers=params.keep_shoppers)
         self._recommender = bundle.recommender
         self._params = params
-        self._arranger = Arranger(
+        self._arranger = Reranker(
             self.catalogue.group_code.tolist(),
             sampling_of(params),
             self.catalogue.title_code.tolist(),
@@ -122,7 +127,9 @@ class Answering:
                 query = RecommendRequest.model_construct(user_id=user_id, k=k, at=self.as_of)
                 self.shelves([self.ask(query, 0.0, frozenset())], [""])
 
-    def ask(self, query: RecommendRequest, now: float, unavailable: AbstractSet[int]) -> Asked:
+    def ask(
+        self, query: RecommendRequest, now: float, unavailable: AbstractSet[int]
+    ) -> PreparedRequest:
         """Return a request in the model's terms.
 
         Args:
@@ -144,18 +151,20 @@ class Answering:
             viewed=self.vocabulary.encode(query.viewed).tolist() if query.viewed else (),
             store_id=query.store_id,
         )
-        return Asked(query, situation, self._rules(query, situation, unavailable), self.builder)
+        return PreparedRequest(
+            query, situation, self._rules(query, situation, unavailable), self.builder
+        )
 
     def _rules(
-        self, query: RecommendRequest, situation: Situation, unavailable: AbstractSet[int]
-    ) -> Rules:
+        self, query: RecommendRequest, situation: RequestContext, unavailable: AbstractSet[int]
+    ) -> RerankingRules:
         k, explore_slots = self.limits.resolve(query)
         params = self._params
         hours = params.bought_hours if query.bought_hours is None else query.bought_hours
         blocked = unavailable | self.builder.bought(situation, hours)
         if query.exclude:
             blocked = blocked | set(self.vocabulary.encode(query.exclude).tolist())
-        return Rules(
+        return RerankingRules(
             k,
             explore_slots,
             blocked,
@@ -165,8 +174,8 @@ class Answering:
         )
 
     def shelves(
-        self, asked: Sequence[Asked], request_ids: Sequence[str], *, explain: bool = True
-    ) -> Shelves:
+        self, asked: Sequence[PreparedRequest], request_ids: Sequence[str], *, explain: bool = True
+    ) -> RerankedLists:
         """Return the shelves of at least one request, by one call of the model.
 
         Args:
@@ -177,7 +186,9 @@ class Answering:
         rules = [each.rules for each in asked]
         return self._arranger.arrange(self._rank(asked, explain=explain), rules, request_ids)
 
-    def shelf(self, asked: Asked, request_id: str, source: Source) -> tuple[Shelves, Said]:
+    def shelf(
+        self, asked: PreparedRequest, request_id: str, source: CachePolicy
+    ) -> tuple[RerankedLists, CachedAnswer]:
         """Return the shelf of one request, and what the model said.
 
         Args:
@@ -188,19 +199,19 @@ class Answering:
         Raises:
             NotKeptError: Nothing that holds is kept, and the model is not the source.
         """
-        said: Said | None = None
+        said: CachedAnswer | None = None
 
         def rank(width: int) -> tuple[Ranked, Why]:
             nonlocal said
             said = None
-            if source is not Source.MODEL and asked.query.at is None:
+            if source is not CachePolicy.MODEL and asked.query.at is None:
                 said = self.kept.find(asked.situation, width)
-            if source is Source.KEPT and said is None:
-                raise NotKeptError
+            if source is CachePolicy.KEPT and said is None:
+                raise NotCachedError
             metrics().kept.labels(found="no" if said is None else "yes").inc()
             if said is None:
                 ranked, why = self._recommender.rank_explained(asked.requests, width)
-                said = Said(asked.query, asked.situation, width, ranked, why)
+                said = CachedAnswer(asked.query, asked.situation, width, ranked, why)
                 self.kept.put(said)
             return said.ranked, said.why
 
@@ -208,7 +219,7 @@ class Answering:
         assert said is not None
         return shelves, said
 
-    def _rank(self, asked: Sequence[Asked], *, explain: bool) -> Rank:
+    def _rank(self, asked: Sequence[PreparedRequest], *, explain: bool) -> Rank:
         requests = join([each.requests for each in asked])
 
         def rank(width: int) -> tuple[Ranked, Why | None]:
@@ -220,8 +231,8 @@ class Answering:
 
     def items(
         self,
-        asked: Asked,
-        shelves: Shelves,
+        asked: PreparedRequest,
+        shelves: RerankedLists,
         row: int = 0,
         *,
         contributions: bool = False,

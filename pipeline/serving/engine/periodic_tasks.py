@@ -14,7 +14,7 @@ log = logging.getLogger("evergreen.serving")
 
 
 @dataclass(frozen=True)
-class Chore:
+class PeriodicTask:
     """Something to be done every so many seconds.
 
     Attributes:
@@ -28,10 +28,10 @@ class Chore:
     seconds: float
 
 
-class Housekeeping:
+class PeriodicTasks:
     """A thread that does the chores."""
 
-    def __init__(self, chores: Sequence[Chore]) -> None:
+    def __init__(self, chores: Sequence[PeriodicTask]) -> None:
         """Start the thread; the first round begins when the most frequent chore's time is over."""
         self._chores = chores
         self._stopping = threading.Event()
@@ -54,7 +54,7 @@ class Housekeeping:
                     due[number] = time.monotonic() + pause
 
 
-def _done(chore: Chore) -> bool:
+def _done(chore: PeriodicTask) -> bool:
     try:
         chore.work()
     except StoreError as error:

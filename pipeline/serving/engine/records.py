@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 
 from pipeline.event_store.store import SOURCE, Prediction, StoredEvent
-from pipeline.serving.engine.model_runtime import Asked
+from pipeline.serving.engine.model_runtime import PreparedRequest
 from pipeline.serving.payloads import Event, RecommendAnswer
 
 
@@ -28,7 +28,7 @@ def stored_event(event: Event, now: datetime) -> StoredEvent:
 
 
 def prediction_of(
-    asked: Asked, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
+    asked: PreparedRequest, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
 ) -> Prediction:
     """Return what is logged of an answer.
 

@@ -20,7 +20,7 @@ from weakref import WeakSet
 from pipeline.event_store.cleaning import retain
 from pipeline.event_store.store import EventStore, StoredEvent
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.serving.engine.periodic_tasks import Chore, Housekeeping
+from pipeline.serving.engine.periodic_tasks import PeriodicTask, PeriodicTasks
 from pipeline.serving.engine.prediction_log import PredictionLog
 from pipeline.serving.reranking.availability import Availability
 
@@ -32,7 +32,7 @@ OVERLAP = timedelta(seconds=30)
 log = logging.getLogger("evergreen.serving")
 
 
-class Remembers(Protocol):
+class EventListener(Protocol):
     """What holds events in memory."""
 
     def learn(self, events: Sequence[StoredEvent]) -> None:
@@ -44,7 +44,7 @@ class Remembers(Protocol):
         ...
 
 
-class Common:
+class SharedState:
     """The store, the prediction log, the clock, and what others wrote to the store."""
 
     def __init__(
@@ -65,7 +65,7 @@ class Common:
         """
         self.store = store
         self.predictions = PredictionLog(store.log)
-        self._memories: WeakSet[Remembers] = WeakSet()
+        self._memories: WeakSet[EventListener] = WeakSet()
         self._stocks: WeakSet[Availability] = WeakSet()
         self._lock = threading.Lock()
         self._latest = datetime.now(UTC)
@@ -73,12 +73,14 @@ class Common:
         self._newest = self._latest
         self._dropped = store.suppressed
         self._retention = timedelta(days=retention_days)
-        self._housekeeping = Housekeeping(
+        self._housekeeping = PeriodicTasks(
             [
-                Chore("Learning what others wrote", self.follow, follow_seconds),
-                Chore("Forgetting", self._forget, look_seconds),
-                Chore("Learning what can be bought", self.refresh_availability, look_seconds),
-                Chore("Retention", self._retain, DAY_SECONDS),
+                PeriodicTask("Learning what others wrote", self.follow, follow_seconds),
+                PeriodicTask("Forgetting", self._forget, look_seconds),
+                PeriodicTask(
+                    "Learning what can be bought", self.refresh_availability, look_seconds
+                ),
+                PeriodicTask("Retention", self._retain, DAY_SECONDS),
             ]
         )
 
@@ -87,7 +89,7 @@ class Common:
         self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
         return self._latest
 
-    def remember(self, memory: Remembers) -> None:
+    def remember(self, memory: EventListener) -> None:
         """Tell `memory` of events and of forgotten people from now on, as long as it is alive."""
         with self._lock:
             self._memories.add(memory)

@@ -93,7 +93,7 @@ def level_of(environment: Mapping[str, str], default: LogLevel) -> LogLevel:
         if found == level:
             return cast("LogLevel", found)
     raise LogLevelError(
-        f"{LEVEL} had to be one of {', '.join(get_args(LogLevel))}",
+        f"{LEVEL} to be one of {', '.join(get_args(LogLevel))}",
         received=found,
         action="Correct it, or leave it out.",
     )

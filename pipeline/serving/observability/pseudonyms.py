@@ -73,7 +73,7 @@ def _make(path: Path) -> None:
 
 def _unusable(path: Path, received: str) -> SaltError:
     return SaltError(
-        f"A salt of at least {SALT_BYTES} bytes in hexadecimal digits was wanted in '{path}'",
+        f"a salt of at least {SALT_BYTES} bytes in hexadecimal digits in '{path}'",
         received=received,
         action="Make its folder writable; move a damaged file away, and a new one is made.",
     )

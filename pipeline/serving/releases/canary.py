@@ -14,8 +14,8 @@ from pipeline.bundles.release_pointer import Canary
 from pipeline.contracts.errors import RequestError
 from pipeline.event_store.store import StoredEvent
 from pipeline.event_store.suppression import SuppressionList
-from pipeline.serving.engine.answer_cache import Source
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.answer_cache import CachePolicy
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import RecommendAnswer, RecommendRequest
 from pipeline.serving.releases.metrics import release_metrics
 from pipeline.serving.releases.sequential_test import (
@@ -23,8 +23,8 @@ from pipeline.serving.releases.sequential_test import (
     ERRORS,
     HITS,
     N_BUCKETS,
-    Tally,
-    Worse,
+    Deterioration,
+    SequentialTest,
     bucket_of,
     level_of_look,
 )
@@ -36,10 +36,12 @@ WANTED = {"view", "cart", "purchase"}
 log = logging.getLogger("evergreen.serving")
 
 
-class Trial:
+class CanaryExperiment:
     """A shelf on trial beside the champion."""
 
-    def __init__(self, shelf: Shelf, rules: Canary, *, timeout_seconds: float) -> None:
+    def __init__(
+        self, shelf: RecommendationEngine, rules: Canary, *, timeout_seconds: float
+    ) -> None:
         """Start with nothing counted.
 
         Args:
@@ -49,7 +51,7 @@ class Trial:
         """
         self.shelf = shelf
         self.rules = rules
-        self._tally = Tally(max(1, round(rules.share * N_BUCKETS)))
+        self._tally = SequentialTest(max(1, round(rules.share * N_BUCKETS)))
         self._timeout = timeout_seconds
         self._overdue = [0, 0]  # of the champion, of the canary
         self._looks = 0
@@ -61,7 +63,7 @@ class Trial:
         """Tell whether a shopper gets the canary: always the same answer for the same shopper."""
         return bucket_of(self.rules.version, user_id) < self._tally.n_canary_buckets
 
-    def recommend(self, query: RecommendRequest, champion: Shelf) -> RecommendAnswer:
+    def recommend(self, query: RecommendRequest, champion: RecommendationEngine) -> RecommendAnswer:
         """Return the answer of the side that the shopper belongs to, and count how it went.
 
         Both sides ask their models: what the champion said before the canary came would make it
@@ -74,7 +76,7 @@ class Trial:
         on_trial = bucket < self._tally.n_canary_buckets
         started = time.perf_counter()
         failed = False
-        answer = self._attempt(query) if on_trial else champion.recommend(query, Source.MODEL)
+        answer = self._attempt(query) if on_trial else champion.recommend(query, CachePolicy.MODEL)
         seconds = time.perf_counter() - started
         if answer is None:
             failed = True
@@ -86,7 +88,7 @@ class Trial:
     def _attempt(self, query: RecommendRequest) -> RecommendAnswer | None:
         """Return the canary's answer, None when it failed."""
         try:
-            return self.shelf.recommend(query, Source.MODEL)
+            return self.shelf.recommend(query, CachePolicy.MODEL)
         except RequestError:
             raise
         except Exception:  # a model on trial may fail in any way: counted, and the champion answers
@@ -122,7 +124,7 @@ class Trial:
             for user_id in people.of(list(self._shown)):
                 del self._shown[user_id]
 
-    def look(self) -> Worse | None:
+    def look(self) -> Deterioration | None:
         """Return why the canary must stop, None if it may go on.
 
         The numbers are tested once per `minimum_requests` answers of the canary. A canary whose
@@ -131,7 +133,7 @@ class Trial:
         with self._lock:
             if self._overdue[True] >= MAXIMUM_OVERDUE and not self._overdue[False]:
                 told = f"{self._overdue[True]} answers took more than {self._timeout:g} s"
-                return Worse("latency", f"{told}, none of the champion's")
+                return Deterioration("latency", f"{told}, none of the champion's")
             number = int(self._tally.totals()[0][ANSWERS]) // self.rules.minimum_requests
             if number <= self._looks:
                 return None

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from pipeline.contracts.params import ServingParams
 from pipeline.event_store.store import EventStore
-from pipeline.serving.engine.answer_cache import NotKeptError, Source
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.engine.model_runtime import ModelBundle
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
-from pipeline.serving.releases.canary import Trial
+from pipeline.serving.releases.canary import CanaryExperiment
 from pipeline.serving.releases.shadow import Shadow
 from pipeline.serving.reranking.availability import AvailabilityAnswer, ItemAvailability
 
@@ -29,11 +29,11 @@ log = logging.getLogger("evergreen.serving")
 class Roles:
     """Who does what at one moment."""
 
-    champion: Shelf
-    canary: Trial | None = None
+    champion: RecommendationEngine
+    canary: CanaryExperiment | None = None
     shadow: Shadow | None = None
 
-    def shelves(self) -> dict[str, Shelf]:
+    def shelves(self) -> dict[str, RecommendationEngine]:
         """Return every loaded shelf by version."""
         found = [self.champion]
         found += [each.shelf for each in (self.canary, self.shadow) if each is not None]
@@ -43,7 +43,7 @@ class Roles:
 class Releases:
     """Answers with the shelf whose turn it is, and lets the shelves be exchanged."""
 
-    def __init__(self, champion: Shelf) -> None:
+    def __init__(self, champion: RecommendationEngine) -> None:
         """Let `champion` answer all requests; further shelves share its store and its log."""
         self._roles = Roles(champion)
         self.assign(self._roles)
@@ -54,18 +54,20 @@ class Releases:
         return self._roles
 
     @property
-    def champion(self) -> Shelf:
+    def champion(self) -> RecommendationEngine:
         """The shelf that answers now, but for the canary's shoppers."""
         return self._roles.champion
 
-    def shelf_for(self, user_id: str) -> Shelf:
+    def shelf_for(self, user_id: str) -> RecommendationEngine:
         """Return the shelf whose answers a shopper gets."""
         roles = self._roles
         if roles.canary is not None and roles.canary.is_canary(user_id):
             return roles.canary.shelf
         return roles.champion
 
-    def recommend(self, query: RecommendRequest, source: Source = Source.EITHER) -> RecommendAnswer:
+    def recommend(
+        self, query: RecommendRequest, source: CachePolicy = CachePolicy.EITHER
+    ) -> RecommendAnswer:
         """Return the answer to one request, of the champion or of the canary.
 
         Args:
@@ -79,8 +81,8 @@ class Releases:
         roles = self._roles
         if roles.canary is None:
             answer = roles.champion.recommend(query, source)
-        elif source is Source.KEPT:
-            raise NotKeptError
+        elif source is CachePolicy.KEPT:
+            raise NotCachedError
         else:
             answer = roles.canary.recommend(query, roles.champion)
         if roles.shadow is not None:
@@ -88,7 +90,7 @@ class Releases:
         return answer
 
     def prepare(self, user_ids: Iterable[str]) -> None:
-        """Make ready what shoppers are likely to ask for next, see `Shelf.prepare`.
+        """Make ready what shoppers are likely to ask for next, see `RecommendationEngine.prepare`.
 
         While a canary is on trial nothing kept is given, so nothing is made ready.
         """
@@ -114,15 +116,17 @@ class Releases:
         champion.common.refresh_availability(but=champion.availability)
         return answer
 
-    def load(self, bundle: ModelBundle, store: EventStore, params: ServingParams) -> Shelf:
+    def load(
+        self, bundle: ModelBundle, store: EventStore, params: ServingParams
+    ) -> RecommendationEngine:
         """Return a warm shelf of `bundle` that knows every event; the shelves there are answer on.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        return Shelf(bundle, store, params, common=self.champion.common)
+        return RecommendationEngine(bundle, store, params, common=self.champion.common)
 
-    def assign(self, roles: Roles) -> list[Shelf]:
+    def assign(self, roles: Roles) -> list[RecommendationEngine]:
         """Let these answer from the next request on; return the shelves that are done."""
         before, self._roles = self._roles, roles
         kept = roles.shelves()

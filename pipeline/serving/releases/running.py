@@ -107,7 +107,7 @@ def wait_until_followed(
         if not behind:
             if refused:
                 raise DeploymentError(
-                    "The running service must answer with it",
+                    "the running service to answer with it",
                     received=f"a refusal, it answers as before: {refused[0].rstrip('.')}",
                     action="Mend what is named, or go back: "
                     "`uv run python -m pipeline.serving rollback`.",
@@ -115,7 +115,7 @@ def wait_until_followed(
             return time.monotonic() - started
         if time.monotonic() - started > timeout_seconds:
             raise DeploymentError(
-                f"The running service must follow within {timeout_seconds:.0f} s",
+                f"the running service to follow within {timeout_seconds:.0f} s",
                 received=f"no sign of it from {', '.join(behind)}",
                 action="See its log; it answers as before, and follows when it can.",
             )

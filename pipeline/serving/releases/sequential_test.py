@@ -39,7 +39,7 @@ def bucket_of(version: str, user_id: str) -> int:
 
 
 @dataclass(frozen=True)
-class Worse:
+class Deterioration:
     """A number in which the canary is worse by more than chance.
 
     Attributes:
@@ -52,7 +52,7 @@ class Worse:
 
 
 @dataclass
-class Tally:
+class SequentialTest:
     """What both sides did so far: answers, seconds, errors and hits per bucket."""
 
     n_canary_buckets: int
@@ -74,7 +74,7 @@ class Tally:
         n = self.n_canary_buckets
         return self.sums[:n].sum(axis=0), self.sums[n:].sum(axis=0)
 
-    def worse(self, level: float, *, maximum_slowdown: float) -> Worse | None:
+    def worse(self, level: float, *, maximum_slowdown: float) -> Deterioration | None:
         """Return the first number in which the canary is worse, None if there is none.
 
         Args:
@@ -94,7 +94,7 @@ class Tally:
         for what, probability in found.items():
             if probability < each:
                 numbers = _told(what, canary, champion, told[what])
-                return Worse(what, f"{numbers}; p = {probability:.1g}, level {each:.1g}")
+                return Deterioration(what, f"{numbers}; p = {probability:.1g}, level {each:.1g}")
         return None
 
     def _active(self) -> tuple[Floats, int]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from pipeline.event_store.store import EventStore, StoreError
 from pipeline.event_store.tables import ShadowAnswer
-from pipeline.serving.engine.engine import NOBODY, Shelf
+from pipeline.serving.engine.engine import NOBODY, RecommendationEngine
 from pipeline.serving.payloads import RecommendAnswer, RecommendRequest
 from pipeline.serving.releases.metrics import release_metrics
 
@@ -35,7 +35,9 @@ class _Offered:
 class Shadow:
     """A bounded queue of requests, and the thread that lets the challenger score them."""
 
-    def __init__(self, shelf: Shelf, store: EventStore, *, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, shelf: RecommendationEngine, store: EventStore, *, capacity: int = CAPACITY
+    ) -> None:
         """Start the thread.
 
         Args:

@@ -12,7 +12,7 @@ Mark = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class ReleaseStore:
     """The folder of releases, and the bundle that DVC tracks.
 
     Attributes:
@@ -45,9 +45,9 @@ class Place:
         return tuple(_stat(path) for path in (self.folder / POINTER, self.deployed / MANIFEST))
 
 
-def place_of(folder: str | None, deployed: Path) -> Place | None:
+def release_store(folder: str | None, deployed: Path) -> ReleaseStore | None:
     """Return the place of a folder, None without one: then nothing is followed."""
-    return Place(Path(folder), deployed) if folder else None
+    return ReleaseStore(Path(folder), deployed) if folder else None
 
 
 def _stat(path: Path) -> tuple[int, int] | None:

@@ -17,23 +17,23 @@ from pipeline.bundles.release_pointer import (
     Canary,
     Pointer,
     Stopped,
-    alone,
+    lock,
     read_pointer,
     write_pointer,
 )
 from pipeline.contracts.errors import ArtefactError
 from pipeline.contracts.params import ServingParams
 from pipeline.event_store.store import EventStore
-from pipeline.runtime.memory import settle
-from pipeline.serving.engine.engine import Shelf
+from pipeline.runtime.memory import release_memory
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.engine.model_runtime import ModelBundle
 from pipeline.serving.releases import running
-from pipeline.serving.releases.canary import Trial
+from pipeline.serving.releases.canary import CanaryExperiment
 from pipeline.serving.releases.live import Releases, Roles
 from pipeline.serving.releases.metrics import release_metrics
-from pipeline.serving.releases.sequential_test import Worse
+from pipeline.serving.releases.sequential_test import Deterioration
 from pipeline.serving.releases.shadow import Shadow
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 30.0
@@ -50,7 +50,7 @@ def announce(event: str, facts: Mapping[str, str]) -> None:
     log.warning("%s: %s", event, ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
-def first_bundle(place: Place, load: Load, tell: Announce = announce) -> ModelBundle:
+def first_bundle(place: ReleaseStore, load: Load, tell: Announce = announce) -> ModelBundle:
     """Return the bundle to start with: the pointer's champion, or models/champion.
 
     A champion that is refused is said, and models/champion answers in its place.
@@ -74,7 +74,7 @@ class Watcher:
         store: EventStore,
         params: ServingParams,
         *,
-        place: Place,
+        place: ReleaseStore,
         load: Load,
         tell: Announce = announce,
     ) -> None:
@@ -166,7 +166,9 @@ class Watcher:
             shelf = self._shelf("canary", wanted.canary.version, refused_before)
             if shelf is not None:
                 timeout = float(self._params.timeout_seconds)
-                now = replace(now, canary=Trial(shelf, wanted.canary, timeout_seconds=timeout))
+                now = replace(
+                    now, canary=CanaryExperiment(shelf, wanted.canary, timeout_seconds=timeout)
+                )
         if wanted.shadow and now.shadow is None:
             shelf = self._shelf("shadow", wanted.shadow, refused_before)
             if shelf is not None:
@@ -178,9 +180,11 @@ class Watcher:
         self._releases.assign(roles)
         # What is not needed any more has no cycles and is freed by itself: to unfreeze what was
         # loaded and look through it would hold every request up for a tenth of a second.
-        settle()
+        release_memory()
 
-    def _shelf(self, role: str, version: str, refused_before: Mapping[str, str]) -> Shelf | None:
+    def _shelf(
+        self, role: str, version: str, refused_before: Mapping[str, str]
+    ) -> RecommendationEngine | None:
         """Return a shelf of the version, a loaded one if there is, None if it is refused."""
         loaded = self._releases.roles.shelves().get(version)
         if loaded is not None:
@@ -217,8 +221,8 @@ class Watcher:
             self._stopped.append(trial.rules)
             log.error("The pointer still names the canary: %s", error)  # noqa: TRY400
 
-    def _write_stop(self, rules: Canary, worse: Worse) -> None:
-        with alone(self._place.folder):
+    def _write_stop(self, rules: Canary, worse: Deterioration) -> None:
+        with lock(self._place.folder):
             found = read_pointer(self._place.folder)
             if found is None or found.canary != rules:
                 return

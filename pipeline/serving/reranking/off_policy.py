@@ -53,7 +53,7 @@ def snips(
     """
     ratios = _ratios(propensities, target)
     if not ratios.sum() > 0:
-        message = "at least one row that the other policy would show was wanted"
+        message = "expected at least one row that the other policy would show"
         raise ValueError(message)
     return float(np.average(np.asarray(rewards), weights=ratios))
 
@@ -61,6 +61,6 @@ def snips(
 def _ratios(propensities: Sequence[float], target: Sequence[float]) -> npt.NDArray[np.float64]:
     logged = np.asarray(propensities, dtype=np.float64)
     if not len(logged) or not ((logged > 0) & (logged <= 1)).all():
-        message = "at least one row, and propensities in (0, 1], were wanted"
+        message = "expected at least one row, and propensities in (0, 1]"
         raise ValueError(message)
     return np.asarray(target, dtype=np.float64) / logged

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.recommenders.base.recommender import Explanations, Ranked, Why
 from pipeline.serving.reranking.exploration import Sampling, draws_of
-from pipeline.serving.reranking.rules import Choice, Chooser, Rules, Shelved
+from pipeline.serving.reranking.rules import Choice, ItemSelector, RerankingRules, SelectedItems
 
 SLACK = 4
 LONGER = 4
@@ -20,7 +20,7 @@ Rank = Callable[[int], tuple[Ranked, Why | None]]
 
 
 @dataclass(frozen=True)
-class Shelves:
+class RerankedLists:
     """What is shown.
 
     Attributes:
@@ -41,20 +41,22 @@ class Shelves:
 
 
 @dataclass(frozen=True)
-class Arranger:
+class Reranker:
     """Makes shelves of what the model ranks.
 
     Attributes:
         category: By item index; 0 is not known.
         sampling: How explore slots are drawn, None for the best.
-        title: By item index, for `Rules.distinct_titles`.
+        title: By item index, for `RerankingRules.distinct_titles`.
     """
 
     category: Sequence[int]
     sampling: Sampling | None
     title: Sequence[int] = ()
 
-    def arrange(self, rank: Rank, rules: Sequence[Rules], request_ids: Sequence[str]) -> Shelves:
+    def arrange(
+        self, rank: Rank, rules: Sequence[RerankingRules], request_ids: Sequence[str]
+    ) -> RerankedLists:
         """Return one shelf per request.
 
         The model is asked for lists a little longer than the shelf, and again for longer ones if a
@@ -81,22 +83,24 @@ class Arranger:
             [row[choice.place] for choice in shelf]
             for row, shelf in zip(scores, chosen, strict=True)
         ]
-        return Shelves(chosen, kept, why)
+        return RerankedLists(chosen, kept, why)
 
     def _chosen(
-        self, items: list[int], scores: list[float], rules: Rules, request_id: str
-    ) -> Shelved:
+        self, items: list[int], scores: list[float], rules: RerankingRules, request_id: str
+    ) -> SelectedItems:
         draw = None if self.sampling is None else draws_of(request_id)
-        chooser = Chooser(items, scores, rules, self.category, self.title)
+        chooser = ItemSelector(items, scores, rules, self.category, self.title)
         return chooser.choose(self.sampling, draw)
 
 
-def first_width(rules: Rules, sampling: Sampling | None) -> int:
+def first_width(rules: RerankingRules, sampling: Sampling | None) -> int:
     """Return how long the lists should be at first.
 
-    >>> first_width(Rules(10, 2), None), first_width(Rules(10, 2, diversity=0.5), None)
-    (10, 20)
-    >>> first_width(Rules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
+    >>> first_width(RerankingRules(10, 2), None)
+    10
+    >>> first_width(RerankingRules(10, 2, diversity=0.5), None)
+    20
+    >>> first_width(RerankingRules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
     52
     """
     alike = rules.distinct_titles == "all" or (rules.is_new and rules.distinct_titles != "off")
@@ -106,7 +110,7 @@ def first_width(rules: Rules, sampling: Sampling | None) -> int:
     return width + min(len(rules.blocked), SLACK)
 
 
-def _go_on(shelves: Sequence[Shelved], width: int, first: int) -> bool:
+def _go_on(shelves: Sequence[SelectedItems], width: int, first: int) -> bool:
     if any(shelf.needs_longer for shelf in shelves):
         return True
     return width < LONGEST_TIMES * first and any(shelf.likes_longer for shelf in shelves)

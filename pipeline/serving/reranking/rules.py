@@ -28,7 +28,7 @@ Distinct = Literal["off", "newcomers", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RerankingRules:
     """What one shelf must keep to.
 
     Attributes:
@@ -52,7 +52,7 @@ class Rules:
     def per_category(self) -> int:
         """How many items one category may have.
 
-        >>> [Rules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.7, 0.75, 1.0)]
+        >>> [RerankingRules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.7, 0.75, 1.0)]
         [10, 5, 3, 3, 1]
         """
         some = round((1.0 - self.diversity) * self.k, ndigits=6)  # 1 - .7 is a little more than .3
@@ -69,7 +69,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(slots=True)
-class Shelved:
+class SelectedItems:
     """A shelf in the making.
 
     Attributes:
@@ -84,7 +84,7 @@ class Shelved:
 
 
 @dataclass(slots=True)
-class Chooser:
+class ItemSelector:
     """Chooses from the lists of one request.
 
     Attributes:
@@ -97,16 +97,16 @@ class Chooser:
 
     items: Sequence[int]
     scores: Sequence[float]
-    rules: Rules
+    rules: RerankingRules
     category: Sequence[int]
     title: Sequence[int] = ()
     _distinct: bool = False
-    _shelf: Shelved = field(default_factory=Shelved)
+    _shelf: SelectedItems = field(default_factory=SelectedItems)
     _taken: set[int] = field(default_factory=set)
     _count: dict[int, int] = field(default_factory=dict)
     _titles: set[int] = field(default_factory=set)
 
-    def choose(self, sampling: Sampling | None, draw: Random | None) -> Shelved:
+    def choose(self, sampling: Sampling | None, draw: Random | None) -> SelectedItems:
         """Return the shelf; `draw` is needed with `sampling` only."""
         steps = self._steps()
         limit = self.rules.per_category

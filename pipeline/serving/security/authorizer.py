@@ -18,7 +18,7 @@ MAXIMUM_HEADERS = 100
 BEARER = "bearer "
 
 
-class Door:
+class Authorizer:
     """The rules of one service."""
 
     def __init__(
@@ -89,18 +89,18 @@ def _checked(scope: Scope) -> dict[bytes, bytes]:
     """Return the headers, if they and the path are not too long."""
     size = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
     if size > MAXIMUM_PATH_BYTES:
-        raise errors.too_long(414, "A path and query", size, MAXIMUM_PATH_BYTES)
+        raise errors.too_long(414, "a path and query", size, MAXIMUM_PATH_BYTES)
     if "\n" in scope["path"]:  # no route has one, and BentoML would answer in a form of its own
         raise errors.no_route()
     headers = scope["headers"]
     size = sum(len(name) + len(value) for name, value in headers)
     if size > MAXIMUM_HEADER_BYTES:
-        raise errors.too_long(431, "Headers", size, MAXIMUM_HEADER_BYTES)
+        raise errors.too_long(431, "headers", size, MAXIMUM_HEADER_BYTES)
     if len(headers) > MAXIMUM_HEADERS:
-        raise errors.RefusedError(
+        raise errors.AccessError(
             431,
             "size",
-            f"At most {MAXIMUM_HEADERS} headers were wanted",
+            f"at most {MAXIMUM_HEADERS} headers",
             received=str(len(headers)),
             action="Send fewer.",
         )

@@ -60,7 +60,7 @@ class KeyRing:
         found = read_keys(self._path)
         if found is None and self._keys is not None:
             raise KeyFileError(
-                f"The file of keys was wanted at '{self._path}'",
+                f"the file of keys at '{self._path}'",
                 received="no such file",
                 action="Put it back; the keys stay as they were. To do without keys, restart.",
             )

@@ -106,13 +106,13 @@ def create_key(path: Path, name: str, scopes: tuple[AccessScope, ...]) -> str:
     """
     if not NAME.fullmatch(name):
         raise KeyFileError(
-            "A name of at most 32 small letters, digits and dashes was wanted",
+            "a name of at most 32 small letters, digits and dashes",
             received=repr(name),
             action="Give it such a name with --name.",
         )
     if not scopes or set(scopes) - set(SCOPES):
         raise KeyFileError(
-            f"One or more of the scopes {', '.join(SCOPES)} were wanted",
+            f"one or more of the scopes {', '.join(SCOPES)}",
             received=", ".join(scopes) or "none",
             action="Name them with --scopes, separated by commas.",
         )
@@ -121,7 +121,7 @@ def create_key(path: Path, name: str, scopes: tuple[AccessScope, ...]) -> str:
     with _changing(path) as keys:
         if name in keys:
             raise KeyFileError(
-                "A name that no key has was wanted",
+                "a name that no key has",
                 received=f"'{name}', which is there",
                 action="Give another with --name, or revoke that one first.",
             )
@@ -138,7 +138,7 @@ def revoke_key(path: Path, name: str) -> None:
     with _changing(path) as keys:
         if name not in keys:
             raise KeyFileError(
-                "The name of a key was wanted",
+                "the name of a key",
                 received=f"'{name}'; there are: {', '.join(sorted(keys)) or 'none'}",
                 action="See `uv run python -m pipeline.serving key list`.",
             )
@@ -177,7 +177,7 @@ def _write(path: Path, keys: Mapping[str, Key]) -> None:
 
 def _unusable(path: Path, received: str) -> KeyFileError:
     return KeyFileError(
-        f"A file of keys was wanted at '{path}' that only its owner may change",
+        f"a file of keys at '{path}' that only its owner may change",
         received=received,
         action=f"Mend it, or move it away and make new keys. Its mode should be {PRIVATE:o}.",
     )

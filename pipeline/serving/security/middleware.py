@@ -8,8 +8,8 @@ from pipeline.serving.observability.current import CURRENT
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.observability.observed import method_of
 from pipeline.serving.security.audit import Audit
-from pipeline.serving.security.authorizer import Door
-from pipeline.serving.security.errors import RefusedError, refuse
+from pipeline.serving.security.authorizer import Authorizer
+from pipeline.serving.security.errors import AccessError, refuse
 from pipeline.serving.security.routes import label
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -29,10 +29,10 @@ HEADERS = {
 }
 
 
-class Guarded:
+class AuthMiddleware:
     """Guards an app."""
 
-    def __init__(self, app: ASGIApp, *, door: Door, audit: Audit) -> None:
+    def __init__(self, app: ASGIApp, *, door: Authorizer, audit: Audit) -> None:
         """Wrap an app."""
         self._app = app
         self._door = door
@@ -55,7 +55,7 @@ class Guarded:
 
         try:
             key = self._door.admit(scope, route)
-        except RefusedError as error:
+        except AccessError as error:
             self._note(error, scope, route)
             await refuse(error, sent)
             return
@@ -72,7 +72,7 @@ class Guarded:
                     request_id=_request_id(),
                 )
 
-    def _note(self, error: RefusedError, scope: Scope, route: str) -> None:
+    def _note(self, error: AccessError, scope: Scope, route: str) -> None:
         metrics().denied.labels(reason=error.reason).inc()
         self._audit.denied(
             reason=error.reason,

@@ -49,7 +49,7 @@ def check_open(params: ServingParams, scope: Scope) -> None:
     """
     if not is_open(params, scope):
         raise StorefrontClosedError(
-            "The storefront was wanted, which is shown only on the machine of the service",
+            "the storefront, which is shown only on the machine of the service",
             received="serving.storefront: false in params.yaml"
             if not params.storefront
             else "a request from elsewhere",

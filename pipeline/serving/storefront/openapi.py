@@ -23,7 +23,7 @@ HTML = "text/html"
 ERRORS = {
     "404": "Not shown: serving.storefront is false, or the request is from elsewhere.",
     "414": "The path and query are too long.",
-    "422": "The question is not what was wanted.",
+    "422": "The query is not as described here.",
     "503": "Not now: try again after the seconds in Retry-After.",
 }
 ID = {"type": "string", "maxLength": ID_LENGTH, "pattern": ID_PATTERN}

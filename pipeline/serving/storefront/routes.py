@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from pipeline.contracts.errors import RequestError
 from pipeline.contracts.schemas import ID_RULE, is_id
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.storefront.gate import check_open
 from pipeline.serving.storefront.pages import HEADERS, asset, page
 from pipeline.serving.storefront.payloads import ProductsAnswer, ShoppersAnswer, StatusAnswer
@@ -71,7 +71,7 @@ def _items(request: Request) -> Response:
     wanted = request.query_params.getlist("id")
     if not 1 <= len(wanted) <= MAXIMUM_PRODUCTS:
         raise RequestError(
-            f"Between 1 and {MAXIMUM_PRODUCTS} item ids were wanted, as ?id=…&id=…",
+            f"between 1 and {MAXIMUM_PRODUCTS} item ids, as ?id=…&id=…",
             received=f"{len(wanted)}",
             action="Ask for the items in parts.",
         )
@@ -104,7 +104,7 @@ def _check_id(text: str, rule: str) -> None:
     """
     if not is_id(rule):
         raise RequestError(
-            f"A shopper's id must {ID_RULE}",
+            f"a shopper's id to {ID_RULE}",
             received=f"{len(text)} characters",
             action="Correct the id.",
         )
@@ -117,8 +117,8 @@ def _backend(request: Request) -> Any:
     return backend
 
 
-def _shelf(request: Request) -> Shelf:
-    shelf: Shelf = _backend(request).shelf
+def _shelf(request: Request) -> RecommendationEngine:
+    shelf: RecommendationEngine = _backend(request).shelf
     return shelf
 
 

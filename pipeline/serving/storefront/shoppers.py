@@ -13,7 +13,7 @@ from pipeline.recommenders.base.histories import Floats, Histories
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY, Ints
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.serving.engine.model_runtime import Answering
+from pipeline.serving.engine.model_runtime import ModelRuntime
 from pipeline.serving.explanations.catalogue import Catalogue
 from pipeline.serving.storefront.payloads import Basket, BasketLine, Product, Shopper, ShopperAnswer
 
@@ -27,7 +27,7 @@ OPENING = timedelta(hours=18)
 class Shoppers:
     """Reads what a shelf knows."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: ModelRuntime) -> None:
         """Work out the prices, and whom to suggest."""
         self.answering = answering
         n_items = len(answering.catalogue.ids)

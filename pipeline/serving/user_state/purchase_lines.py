@@ -11,7 +11,7 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.base.wall_clock import hours_of_week
-from pipeline.serving.user_state.recent_events import Past, Seen
+from pipeline.serving.user_state.recent_events import Past, RecentEvent
 from pipeline.serving.user_state.recent_purchases import SPARE, NewPurchases
 
 
@@ -74,7 +74,7 @@ class Merged:
         self._maximum = histories.maximum_lines
         self._most = None if self._maximum is None else SPARE * self._maximum
         self._purchases = NewPurchases(histories)
-        self._arrived: list[Seen] = []
+        self._arrived: list[RecentEvent] = []
         self._n_arrived = 0
         self.lines = known
 
@@ -95,7 +95,7 @@ class Merged:
             self._take(new)
         return True
 
-    def _take(self, purchases: list[Seen]) -> None:
+    def _take(self, purchases: list[RecentEvent]) -> None:
         self._purchases.add(purchases)
         found = self._purchases.columns()
         first = int(self._known.basket.max()) + 1 if len(self._known) else 0
@@ -111,7 +111,7 @@ class Merged:
         self.lines = self._known.with_more(new, self._maximum)
 
 
-class ShopperLines:
+class UserLines:
     """The lines of each shopper; what does not change between requests is worked out once."""
 
     def __init__(self, histories: Histories, timezone: str) -> None:

@@ -25,7 +25,7 @@ RECENT_EVENTS = 2_000  # read for the cart and the looks: nobody does more withi
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RecentEvent:
     """What the model may use of one event, and the id by which it counts once."""
 
     event_id: str
@@ -49,12 +49,12 @@ class Timeline:
         n_purchases: How many of them are purchases.
     """
 
-    arrived: list[Seen]
-    ordered: list[Seen]
+    arrived: list[RecentEvent]
+    ordered: list[RecentEvent]
     length: int
     n_purchases: int
 
-    def extended(self, new: Sequence[Seen]) -> "Timeline":
+    def extended(self, new: Sequence[RecentEvent]) -> "Timeline":
         """Return a timeline with `new` events; this one stays what it is."""
         self.arrived.extend(new)
         ordered = self.ordered
@@ -97,18 +97,18 @@ class Past:
             return self.timeline.n_purchases > 0
         return any(event.kind == "purchase" for event in self)
 
-    def purchases(self, maximum: int | None) -> list[Seen]:
+    def purchases(self, maximum: int | None) -> list[RecentEvent]:
         """Return the purchases in time order; of more than `maximum` the last."""
         ordered = self.timeline.ordered
         backwards = (ordered[place] for place in range(self.length - 1, -1, -1))
         bought = (event for event in backwards if event.kind == "purchase")
         return list(islice(bought, maximum))[::-1]
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[RecentEvent]:
         """Yield them in time order."""
         return islice(self.timeline.ordered, self.length)
 
-    def since(self, moment: float) -> Sequence[Seen]:
+    def since(self, moment: float) -> Sequence[RecentEvent]:
         """Return those at `moment` or later, in time order; of very many the last."""
         ordered, stop = self.timeline.ordered, self.length
         start = bisect_left(ordered, moment, 0, stop, key=lambda event: event.time)
@@ -116,7 +116,7 @@ class Past:
 
 
 @dataclass
-class Overlay:
+class RecentEvents:
     """What each shopper did since `since`, in time order.
 
     A timeline of a shopper is replaced, never changed, so that a reader in another thread sees one
@@ -145,7 +145,7 @@ class Overlay:
             with self._lock:
                 self._put(user_id, seen)
 
-    def _put(self, user_id: str, seen: Iterable[Seen]) -> None:
+    def _put(self, user_id: str, seen: Iterable[RecentEvent]) -> None:
         ids = self._ids.setdefault(user_id, set())
         new = {event.event_id: event for event in seen if event.event_id not in ids}
         if new:
@@ -183,21 +183,21 @@ class Overlay:
         return sum(timeline.length for timeline in self._timelines.values())
 
 
-def read_overlay(
+def read_recent_events(
     store: EventStore, vocabulary: Vocabulary, as_of: datetime, zone: ZoneInfo
-) -> Overlay:
+) -> RecentEvents:
     """Return what the store knows since `as_of`; `zone` is the shop's.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    overlay = Overlay(vocabulary, since=as_of.timestamp(), zone=zone)
+    overlay = RecentEvents(vocabulary, since=as_of.timestamp(), zone=zone)
     overlay.extend(store.events_since(as_of))
     return overlay
 
 
-def _seen(event: StoredEvent, item: int, zone: ZoneInfo) -> Seen:
-    return Seen(
+def _seen(event: StoredEvent, item: int, zone: ZoneInfo) -> RecentEvent:
+    return RecentEvent(
         event_id=event.event_id,
         time=event.timestamp.timestamp(),
         item=item,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY
-from pipeline.serving.user_state.recent_events import Seen
+from pipeline.serving.user_state.recent_events import RecentEvent
 
 SPARE = 2  # times the lines that count are held before the old ones are let go
 
@@ -31,7 +31,7 @@ class NewPurchases:
         self._basket, self._item = array("i"), array("i")
         self._units, self._paid = array("d"), array("d")
 
-    def add(self, purchases: Iterable[Seen]) -> None:
+    def add(self, purchases: Iterable[RecentEvent]) -> None:
         """Take in purchases."""
         for event in purchases:
             basket = self._basket_of(event)
@@ -83,7 +83,7 @@ class NewPurchases:
             self._paid.append(0.0)
         return line
 
-    def _basket_of(self, event: Seen) -> int:
+    def _basket_of(self, event: RecentEvent) -> int:
         basket = self._baskets.setdefault(event.basket, len(self._began))
         if basket == len(self._began):
             self._number.append(len(self._in_time_order))

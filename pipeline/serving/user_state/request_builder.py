@@ -18,8 +18,8 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.serving.user_state.purchase_lines import ShopperLines
-from pipeline.serving.user_state.recent_events import Overlay, Past, cart_of, known, viewed_of
+from pipeline.serving.user_state.purchase_lines import UserLines
+from pipeline.serving.user_state.recent_events import Past, RecentEvents, cart_of, known, viewed_of
 
 HOUR = 3_600.0
 MINUTE = 60.0
@@ -27,7 +27,7 @@ TICK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RequestContext:
     """All that a request of one shopper depends on.
 
     Attributes:
@@ -50,7 +50,7 @@ class Situation:
     viewed: tuple[int, ...]
     store: int
 
-    def at(self, moment: float) -> "Situation":
+    def at(self, moment: float) -> "RequestContext":
         """Return the same at another moment of the same hour."""
         return replace(self, moment=moment)
 
@@ -62,7 +62,7 @@ class RequestBuilder:
         self,
         histories: Histories,
         attributes: pd.DataFrame,
-        overlay: Overlay,
+        overlay: RecentEvents,
         *,
         timezone: str,
         cart_hours: float,
@@ -81,7 +81,7 @@ class RequestBuilder:
         self._histories = histories
         self._overlay = overlay
         self._zone = ZoneInfo(timezone)
-        self._lines = ShopperLines(histories, timezone)
+        self._lines = UserLines(histories, timezone)
         self._cart_seconds = cart_hours * HOUR
         self._viewed_seconds = viewed_minutes * MINUTE
         self._codes = attributes.to_numpy(dtype=np.int32)
@@ -112,7 +112,7 @@ class RequestBuilder:
         cart: Sequence[int] = (),
         viewed: Sequence[int] = (),
         store_id: str | None = None,
-    ) -> Situation:
+    ) -> RequestContext:
         """Return what a request depends on; only what is strictly before `moment` is in it.
 
         Args:
@@ -124,7 +124,7 @@ class RequestBuilder:
         """
         events = self._overlay.before(user_id, moment)
         local = datetime.fromtimestamp(moment, tz=UTC).astimezone(self._zone)
-        return Situation(
+        return RequestContext(
             user_id=user_id,
             moment=moment,
             weekday=local.weekday(),
@@ -135,7 +135,7 @@ class RequestBuilder:
             store=self._histories.store_code(store_id),
         )
 
-    def bought(self, situation: Situation, hours: float) -> frozenset[int]:
+    def bought(self, situation: RequestContext, hours: float) -> frozenset[int]:
         """Return the items that the shopper bought in the last `hours`."""
         if not hours:
             return frozenset()
@@ -143,13 +143,13 @@ class RequestBuilder:
         recent = lines.time >= situation.moment - hours * HOUR
         return frozenset(lines.item[recent].tolist()) if recent.any() else frozenset()
 
-    def has_bought(self, situation: Situation) -> bool:
+    def has_bought(self, situation: RequestContext) -> bool:
         """Tell whether the shopper is in the bundle, or bought something since."""
         if self._histories.row(situation.user_id) >= 0:
             return True
         return any(event.kind == "purchase" for event in situation.events)
 
-    def requests(self, situation: Situation) -> Requests:
+    def requests(self, situation: RequestContext) -> Requests:
         """Return the request of one shopper, a batch of one."""
         user_id, moment = situation.user_id, situation.moment
         lines = self._lines.of(user_id, situation.events, moment)

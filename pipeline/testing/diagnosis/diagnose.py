@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.testing.diagnosis.data_size import too_little_data
 from pipeline.testing.diagnosis.finding import Finding, unknown
-from pipeline.testing.diagnosis.fit_quality import Seen, overfit, underfit
+from pipeline.testing.diagnosis.fit_quality import GeneralizationGap, overfit, underfit
 from pipeline.testing.diagnosis.label_noise import Judged, label_noise
 from pipeline.testing.diagnosis.leak import Clues, Foresight, leak
 from pipeline.testing.diagnosis.units import units
@@ -31,7 +31,7 @@ class Inputs:
     probe: Mapping[str, Any] = field(default_factory=dict)
     curve: Sequence[dict[str, Any]] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    seen: Seen | None = None
+    seen: GeneralizationGap | None = None
     judged: Judged | None = None
     foresight: Foresight | None = None
 

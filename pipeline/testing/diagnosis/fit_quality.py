@@ -40,7 +40,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Seen:
+class GeneralizationGap:
     """The same quality on requests that were learned from, and on unseen ones."""
 
     train: Side
@@ -53,7 +53,7 @@ class Seen:
         return int(max(self.train.user.max(initial=-1), self.unseen.user.max(initial=-1))) + 1
 
 
-def lost_lead(seen: Seen) -> tuple[float, float, float]:
+def lost_lead(seen: GeneralizationGap) -> tuple[float, float, float]:
     """Return the lead on training requests minus that on unseen ones, and its interval."""
     n = seen.n_users
     train = weighted_mean(seen.train.lead, seen.train.user, n)
@@ -62,7 +62,7 @@ def lost_lead(seen: Seen) -> tuple[float, float, float]:
     return gap, *interval(n, lambda drawn: train(drawn) - unseen(drawn))
 
 
-def overfit(seen: Seen, params: DiagnosisParams) -> Finding:
+def overfit(seen: GeneralizationGap, params: DiagnosisParams) -> Finding:
     """Return whether the model knows its training requests better than it knows shoppers.
 
     A gap beyond the bound that may be chance is neither healthy nor suspected, and so is that of a
@@ -96,7 +96,9 @@ def overfit(seen: Seen, params: DiagnosisParams) -> Finding:
     )  # fmt: skip
 
 
-def underfit(seen: Seen, curve: Sequence[dict[str, Any]], params: DiagnosisParams) -> Finding:
+def underfit(
+    seen: GeneralizationGap, curve: Sequence[dict[str, Any]], params: DiagnosisParams
+) -> Finding:
     """Return whether the model did not learn what there is to learn from its own examples.
 
     Args:
@@ -126,7 +128,7 @@ def underfit(seen: Seen, curve: Sequence[dict[str, Any]], params: DiagnosisParam
     return _underfit(evidence, rising if lead.holds else BEHIND)
 
 
-def _lead_where_it_learned(seen: Seen) -> Evidence:
+def _lead_where_it_learned(seen: GeneralizationGap) -> Evidence:
     side = seen.train
     low, high = interval(seen.n_users, weighted_mean(side.lead, side.user, seen.n_users))
     return above(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.presentation.pages import Page, new_figure
-from pipeline.testing.diagnosis.fit_quality import Seen
+from pipeline.testing.diagnosis.fit_quality import GeneralizationGap
 from pipeline.testing.diagnosis.label_noise import MINIMUM_GROUP, Judged
 from pipeline.testing.examine import Examination
 
@@ -89,7 +89,7 @@ def figure_of(examination: Examination) -> Any:
     return figure
 
 
-def _plot_lead(axis: Any, seen: Seen | None) -> None:
+def _plot_lead(axis: Any, seen: GeneralizationGap | None) -> None:
     axis.set_title("Overfit: where it learned, and unseen")
     if seen is None:
         return

@@ -9,7 +9,7 @@ Writes: models/families/<name>/{saved_model,model.json,vocabulary.json};
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import Params
-from pipeline.recommenders.fitting.threads import suit_threads
+from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.runtime.stage import exit_with, part
 from pipeline.runtime.tracking import Run
 
@@ -17,13 +17,13 @@ from pipeline.runtime.tracking import Run
 @part("training", "training.fit", stages="families", after="labeling")
 def main(name: str, params: Params, run: Run) -> None:
     """Fit, save, report."""
-    suit_threads(name)
-    from pipeline.recommenders.base.tables import read_shop
+    configure_threads(name)
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.fitting.fit import clear_checkpoints
     from pipeline.training.fit import report
     from pipeline.training.fit.candidates import fit_family, quality_on_validation
 
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     fitted, recommender = fit_family(name, shop, params.families, seed=params.shop.seed)
     with whole_folder(artefacts.family(name).path) as folder:
         recommender.save(folder)

@@ -12,7 +12,7 @@ from pipeline.metrics import ranking
 from pipeline.recommenders.base.graph import RankingGraph
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import Asked, Shop, labels_of
+from pipeline.recommenders.base.shop import ExampleBatch, TrainingData, labels_of
 from pipeline.recommenders.baselines.frequency import build_baseline
 from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
 from pipeline.recommenders.names import BASELINES
@@ -23,7 +23,7 @@ K = 10
 
 def fit_family(
     name: str,
-    shop: Shop,
+    shop: TrainingData,
     params: FamiliesParams,
     *,
     seed: int,
@@ -48,7 +48,7 @@ def fit_family(
     return fitted, GraphRecommender(description, shop.vocabulary, fitted.graph)
 
 
-def build_counting(name: str, shop: Shop, params: BaselineParams) -> GraphRecommender:
+def build_counting(name: str, shop: TrainingData, params: BaselineParams) -> GraphRecommender:
     """Return the baseline `name` as of `shop.cutoff`."""
     graph = build_baseline(name, shop, params, shop.cutoff)
     return GraphRecommender(_describe(name, shop, params.model_dump()), shop.vocabulary, graph)
@@ -56,7 +56,7 @@ def build_counting(name: str, shop: Shop, params: BaselineParams) -> GraphRecomm
 
 def refit(
     description: Mapping[str, Any],
-    shop: Shop,
+    shop: TrainingData,
     families: FamiliesParams,
     baselines: BaselineParams,
     *,
@@ -79,14 +79,14 @@ def refit(
         return build_counting(name, shop, baselines)
     if "epochs" not in description:
         raise TrainingError(
-            f"A candidate among {', '.join(BASELINES)} or a fitted family was wanted",
+            f"a candidate among {', '.join(BASELINES)} or a fitted family",
             received=f"'{name}'",
             action="Run `uv run dvc repro training testing`.",
         )
     return fit_family(name, shop, families, seed=seed, epochs=description["epochs"])[1]
 
 
-def _describe(name: str, shop: Shop, settings: dict[str, Any]) -> dict[str, Any]:
+def _describe(name: str, shop: TrainingData, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "cutoff": pd.Timestamp(shop.cutoff, unit="s", tz="UTC").isoformat(),
@@ -95,7 +95,7 @@ def _describe(name: str, shop: Shop, settings: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def quality(recommender: Recommender, shop: Shop, asked: Asked) -> dict[str, float]:
+def quality(recommender: Recommender, shop: TrainingData, asked: ExampleBatch) -> dict[str, float]:
     """Return mean recall@10 and NDCG@10 of plain lists."""
     rows, items = labels_of(asked.examples, shop.vocabulary)
     n_true = asked.examples["labels"].map(len).to_numpy()
@@ -108,7 +108,7 @@ def quality(recommender: Recommender, shop: Shop, asked: Asked) -> dict[str, flo
 
 
 def quality_on_validation(
-    name: str, fitted: GraphRecommender, shop: Shop, params: FamiliesParams
+    name: str, fitted: GraphRecommender, shop: TrainingData, params: FamiliesParams
 ) -> dict[str, float]:
     """Return a family's quality on rolling validation, as it stood when that window opened.
 
@@ -119,7 +119,9 @@ def quality_on_validation(
     return _on_validation(graph, shop)
 
 
-def baselines_on_validation(shop: Shop, params: BaselineParams) -> dict[str, dict[str, float]]:
+def baselines_on_validation(
+    shop: TrainingData, params: BaselineParams
+) -> dict[str, dict[str, float]]:
     """Return the quality of each baseline on rolling validation, as of when it opened."""
     opens = validation_opens(shop)
     return {
@@ -127,7 +129,7 @@ def baselines_on_validation(shop: Shop, params: BaselineParams) -> dict[str, dic
     }
 
 
-def _on_validation(graph: RankingGraph, shop: Shop) -> dict[str, float]:
+def _on_validation(graph: RankingGraph, shop: TrainingData) -> dict[str, float]:
     return quality(
         GraphRecommender({"name": "validated"}, shop.vocabulary, graph), shop, shop.rolling
     )

@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tune(family: str, n_trials: int, params: Params) -> int:
     """Search over `family` until the study holds `n_trials`."""
-    from pipeline.recommenders.base.tables import read_shop
+    from pipeline.recommenders.base.tables import read_training_data
     from pipeline.training.search import outcome, search
 
     check_gate("tuning", "labeling")
-    shop = read_shop(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
 
     def tell(number: int, chosen: dict[str, Any], found: dict[str, float]) -> None:
         with tracked_phase("training", params, f"trial {number}") as run:

@@ -18,14 +18,19 @@ import keras
 
 from pipeline.contracts.errors import TrainingError
 from pipeline.contracts.params import FamiliesParams, Params, RankerParams
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.fitting.family import validation_opens
 from pipeline.recommenders.fitting.fit import clear_checkpoints, key_of
 from pipeline.recommenders.names import HISTORY_ENCODERS
-from pipeline.recommenders.ranker.examples import OwnPairs
+from pipeline.recommenders.ranker.examples import RepeatPairs
 from pipeline.recommenders.ranker.fitting import training_pairs
 from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.recommenders.ranker.repeat_fit import Lists, OwnValidation, fit_network, network_for
+from pipeline.recommenders.ranker.repeat_fit import (
+    Lists,
+    RepeatValidation,
+    fit_network,
+    network_for,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -53,14 +58,14 @@ class Bench:
     """
 
     family: str
-    train: OwnPairs
-    validation: OwnValidation
+    train: RepeatPairs
+    validation: RepeatValidation
     n_kinds: int
     params: RankerParams
     seed: int
 
     @classmethod
-    def of(cls, family: str, shop: Shop, params: FamiliesParams, seed: int) -> "Bench":
+    def of(cls, family: str, shop: TrainingData, params: FamiliesParams, seed: int) -> "Bench":
         """Compute the features of all examples, once.
 
         Raises:
@@ -68,14 +73,14 @@ class Bench:
         """
         if family not in HISTORY_ENCODERS:
             raise TrainingError(
-                f"A history encoder among {', '.join(HISTORY_ENCODERS)} was wanted for tuning",
+                f"a history encoder among {', '.join(HISTORY_ENCODERS)} for tuning",
                 received=f"'{family}'",
                 action="Name one of them: `uv run python -m pipeline.training.search mlp`.",
             )
         tables = tables_of(shop, validation_opens(shop), params.popular_days)
         graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
         train = training_pairs(shop, graph, params)
-        validation = OwnValidation.of(graph, shop, params.ranker)
+        validation = RepeatValidation.of(graph, shop, params.ranker)
         return cls(family, train, validation, graph.features.n_types, params.ranker, seed)
 
 
@@ -98,7 +103,7 @@ def suggest(trial: "optuna.Trial") -> dict[str, Any]:
 class Reporting:
     """A judge that tells Optuna each epoch's score, and ends a trial that falls behind."""
 
-    def __init__(self, validation: OwnValidation, trial: "optuna.Trial") -> None:
+    def __init__(self, validation: RepeatValidation, trial: "optuna.Trial") -> None:
         """Wrap the validation of a trial."""
         self._validation, self._trial, self._epoch = validation, trial, 0
 
@@ -221,6 +226,6 @@ def values_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     return suggest(optuna.trial.FixedTrial(trial.params))
 
 
-def bench_of(family: str, shop: Shop, params: Params) -> Bench:
+def bench_of(family: str, shop: TrainingData, params: Params) -> Bench:
     """Return the bench of a family for all of params.yaml."""
     return Bench.of(family, shop, params.families, params.shop.seed)

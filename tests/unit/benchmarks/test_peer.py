@@ -5,7 +5,7 @@ from benchmarks.peers.peer import Peer, baskets_of, best, counts_of, lists_by_sc
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 VOCABULARY = Vocabulary(("a", "b", "c", "d"))  # indices 1 to 4
 EVENTS = pd.DataFrame(
@@ -21,11 +21,11 @@ EVENTS = pd.DataFrame(
 )
 
 
-def _questions() -> Questions:
+def _questions() -> EvaluationSet:
     times = pd.Series(pd.to_datetime(["2017-01-05", "2017-01-05"], utc=True))
     requests = build_requests(build_histories(EVENTS, VOCABULARY), ["u", "stranger"], times)
     examples = pd.DataFrame({"user_id": ["u", "stranger"], "labels": [["a"], ["b"]]})
-    return Questions.of(examples, requests, VOCABULARY)
+    return EvaluationSet.of(examples, requests, VOCABULARY)
 
 
 def test_baskets_come_in_the_order_of_time_and_end_before_the_request():

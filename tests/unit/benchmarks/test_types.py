@@ -9,7 +9,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import Answers, Questions, values_of
+from pipeline.testing.measure import EvaluationSet, Predictions, values_of
 
 # Codes: milk 1, product beet 2, tea 3; beet has no type.
 ITEMS = pd.DataFrame(
@@ -45,7 +45,7 @@ def test_types_keep_the_order_of_their_first_product(items, k, wanted):
     assert first_types(np.array([items], dtype=np.int32), TYPES, k).tolist() == [wanted]
 
 
-def _questions() -> Questions:
+def _questions() -> EvaluationSet:
     """One shopper who bought whole milk, then wants skimmed, earl and the never sold green tea."""
     events = pd.DataFrame(
         {
@@ -61,7 +61,7 @@ def _questions() -> Questions:
     examples = pd.DataFrame({"user_id": ["ann"], "labels": [["earl", "green", "skimmed"]]})
     times = pd.Series(pd.to_datetime(["2017-01-05"], utc=True))
     requests = build_requests(build_histories(events, VOCABULARY), ["ann"], times)
-    return Questions.of(examples, requests, VOCABULARY)
+    return EvaluationSet.of(examples, requests, VOCABULARY)
 
 
 def test_truth_counts_each_type_once_and_knows_products_that_never_sold():
@@ -80,7 +80,7 @@ def test_metrics_of_types_by_hand():
     items = np.array([[4, 3, 1]], dtype=np.int32)  # whole, skimmed, beet: types milk, beet
     nothing = np.zeros(items.shape)
     plain = Recommendations(items, nothing, nothing)
-    answers = Answers(plain, plain, items)
+    answers = Predictions(plain, plain, items)
     found = values_of(type_answers(answers, TYPES, 2), type_questions(_questions(), TYPES), (2,))
     assert found["recall@2"].tolist() == [1 / 2]
     assert found["repeat_recall@2"].tolist() == [1.0]

@@ -52,7 +52,7 @@ def test_a_truncated_parquet_is_named(tmp_path: Path) -> None:
 def test_truncated_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text('{"target": 0.1', encoding="utf-8")
-    with pytest.raises(ArtefactError, match="JSON was wanted"):
+    with pytest.raises(ArtefactError, match="Expected JSON"):
         artefacts.read_json(Artefact(path, "planning"))
 
 

@@ -16,7 +16,7 @@ def test_a_return_must_say_where_and_how() -> None:
 
 def test_a_verdict_with_failing_evidence_that_gates_cannot_proceed() -> None:
     narrow = Evidence(name="coverage@10", value=0.01, bound=0.05, holds=False)
-    with pytest.raises(ValueError, match=r"Received: coverage@10"):
+    with pytest.raises(ValueError, match=r"got coverage@10"):
         Verdict(phase="testing", status="proceed", cause="as planned", evidence=(narrow,))
     warned = Verdict(
         phase="testing", status="proceed", cause="as planned", evidence=as_warnings([narrow])
@@ -64,8 +64,8 @@ def test_only_evidence_that_gates_can_fail_a_phase_the_rest_warns() -> None:
 
 
 def test_a_message_says_what_was_wanted_what_came_and_what_to_do() -> None:
-    error = BundleError("A hash was wanted", received="another", action="Pull again.")
-    assert str(error) == "A hash was wanted. Received: another. Pull again."
+    error = BundleError("a hash", received="another", action="Pull again.")
+    assert str(error) == "Expected a hash, got another. Pull again."
     assert isinstance(error, EvergreenError)
 
 

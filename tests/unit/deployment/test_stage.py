@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.bundles.archive import kept
+from pipeline.bundles.archive import archived_versions
 from pipeline.bundles.bundle import write_manifest
 from pipeline.bundles.release_pointer import in_force, read_pointer
 from pipeline.contracts import artefacts
@@ -94,7 +94,7 @@ def test_after_a_promotion_one_can_go_back(tmp_path: Path, monkeypatch: pytest.M
     promote()
     pointer = in_force(read_pointer(), new)
     assert (pointer.champion, pointer.previous) == (new, old)
-    assert set(kept()) == {old, new}
+    assert set(archived_versions()) == {old, new}
 
 
 def test_a_damaged_champion_is_replaced_all_the_same(
@@ -105,7 +105,7 @@ def test_a_damaged_champion_is_replaced_all_the_same(
     (artefacts.CHAMPION.path / "model.json").write_text("damaged", encoding="utf-8")
     new = write_folder(BUNDLE, "new")
     promote()
-    assert kept() == [new]
+    assert archived_versions() == [new]
     assert "cannot roll back" in caplog.text
 
 

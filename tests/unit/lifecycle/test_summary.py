@@ -83,9 +83,9 @@ def test_when_nothing_ran_it_says_so(params: Params) -> None:
 
 def test_after_a_failure_it_names_the_stage_the_reason_and_the_way_on(params: Params) -> None:
     took("planning", 0.5)
-    progress.note_running("families@mlp", "A finite loss was wanted. Received: nan. Lower it.")
+    progress.note_running("families@mlp", "Expected a finite loss, got nan. Lower it.")
     text = summary(params, 1, BEGAN)
-    assert "✗ families@mlp did not end well. A finite loss was wanted." in text
+    assert "✗ families@mlp did not end well. Expected a finite loss, got nan." in text
     assert "`make repro` goes on from there" in text
     assert "make serve" not in text
 

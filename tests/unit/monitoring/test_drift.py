@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import chi2
 
 from pipeline.metrics.drift import effective_size, frozen_bins
-from pipeline.monitoring.drift import Asked, Drift, chance_psi, drifts_of, with_label_bins
+from pipeline.monitoring.drift import Drift, RequestTimes, chance_psi, drifts_of, with_label_bins
 
 HALVES = {"edges": [0.5], "shares": [0.5, 0.5, 0.0]}
 REFERENCE = {
@@ -16,8 +16,8 @@ REFERENCE = {
 }
 
 
-def asked(*weeks: int) -> Asked:
-    return Asked(np.array(weeks), np.arange(len(weeks)))
+def asked(*weeks: int) -> RequestTimes:
+    return RequestTimes(np.array(weeks), np.arange(len(weeks)))
 
 
 def test_psi_is_that_of_the_window_and_of_each_week() -> None:
@@ -118,7 +118,9 @@ def drift_of(then: Sample, now: Sample) -> tuple[Drift, float]:
         "effective_requests": {"hour": effective_size(then[1], edges, then[0])},
     }
     week = np.zeros(len(now[0]), dtype=np.int64)
-    (drift,) = drifts_of(pd.DataFrame({"hour": now[1]}), Asked(week, now[0]), reference, seed=3)
+    (drift,) = drifts_of(
+        pd.DataFrame({"hour": now[1]}), RequestTimes(week, now[0]), reference, seed=3
+    )
     return drift, chi2.ppf(0.999, len(shares) - 1) * (1 / len(then[0]) + 1 / len(now[0]))
 
 
@@ -128,7 +130,7 @@ def test_a_signal_without_bins_is_left_out() -> None:
 
 def test_label_bins_are_cut_from_the_test_window() -> None:
     signals = pd.DataFrame({"n_labels": [1.0, 1.0, 3.0, 3.0]})
-    one_shopper = Asked(np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
+    one_shopper = RequestTimes(np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
     found = with_label_bins(REFERENCE, signals, one_shopper, n_bins=2)
     assert found["bins"]["n_labels"] == {
         "edges": [0.999999, 2.0, 3.0],

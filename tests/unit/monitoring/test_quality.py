@@ -9,15 +9,17 @@ from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.shop import is_own
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import Questions
+from pipeline.testing.measure import EvaluationSet
 
 
-def questions(labels: list[list[int]]) -> Questions:
+def questions(labels: list[list[int]]) -> EvaluationSet:
     row = np.repeat(np.arange(len(labels), dtype=np.int32), [len(each) for each in labels])
     item = np.array([each for some in labels for each in some], dtype=np.int32)
     n_true = np.array([len(each) for each in labels])
     requests = build_requests(NO_HISTORIES, [""] * len(labels), np.zeros(len(labels)))
-    return Questions(pd.DataFrame(), requests, row, item, n_true, np.zeros(len(row), dtype=bool))
+    return EvaluationSet(
+        pd.DataFrame(), requests, row, item, n_true, np.zeros(len(row), dtype=bool)
+    )
 
 
 def served(items: list[list[int]]) -> Recommendations:

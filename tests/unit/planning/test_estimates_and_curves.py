@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.planning.curves import Found, curve_of, fit
+from pipeline.planning.curves import SampleResult, curve_of, fit
 from pipeline.planning.estimates import Resampling
 
 
@@ -78,13 +78,13 @@ def truth(size: float) -> float:
     return float(0.3 - 0.03 * (size / SIZES[-1]) ** -0.5)
 
 
-def shop(seed: int) -> tuple[list[Found], Resampling]:
+def shop(seed: int) -> tuple[list[SampleResult], Resampling]:
     """N_USERS shoppers drawn from that shop, three requests each, at every size."""
     random = np.random.default_rng(seed)
     user = np.repeat(np.arange(N_USERS), 3)
     level = random.uniform(-0.15, 0.15, N_USERS)[user]
     values = [truth(size) + level + random.uniform(-0.05, 0.05, len(user)) for size in SIZES]
-    found = [Found(each, np.zeros(len(user)), (0.0, 0.0), 1.0) for each in values]
+    found = [SampleResult(each, np.zeros(len(user)), (0.0, 0.0), 1.0) for each in values]
     return found, Resampling(user, 200, 0.95, seed=seed)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pipeline.runtime.memory import settle
+from pipeline.runtime.memory import release_memory
 
 MIB = 2**20
 
@@ -24,7 +24,7 @@ def test_what_was_freed_between_what_is_kept_is_given_back() -> None:
     kept = many[::100]
     many.clear()
     before = psutil.Process().memory_info().rss
-    settle()
+    release_memory()
     after = psutil.Process().memory_info().rss
     assert before - after > 64 * MIB
     assert len(kept) == 160
@@ -33,5 +33,5 @@ def test_what_was_freed_between_what_is_kept_is_given_back() -> None:
 def test_the_collector_leaves_alone_what_is_there() -> None:
     before = gc.get_freeze_count()
     there = [[] for _ in range(1_000)]  # type: ignore[var-annotated]
-    settle()
+    release_memory()
     assert gc.get_freeze_count() > before + len(there)

@@ -35,10 +35,10 @@ def test_a_stage_that_ends_well_leaves_nothing(params: Params) -> None:
 
 
 def test_a_stage_that_fails_leaves_its_name_and_the_reason(params: Params) -> None:
-    error = TrainingError("A loss", received="nan", action="Lower the rate.")
+    error = TrainingError("a loss", received="nan", action="Lower the rate.")
     with pytest.raises(TrainingError), progress.shown("families@mlp", params):
         raise error
-    assert progress.stopped() == ("families@mlp", "A loss. Received: nan. Lower the rate.")
+    assert progress.stopped() == ("families@mlp", "Expected a loss, got nan. Lower the rate.")
     with pytest.raises(KeyboardInterrupt), progress.shown("testing", params):
         raise KeyboardInterrupt
     assert progress.stopped() == ("testing", "KeyboardInterrupt")

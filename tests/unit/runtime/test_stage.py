@@ -81,7 +81,7 @@ def test_of_a_stage_that_fails_no_cost_is_recorded(shop_folder: Path) -> None:
 
     @stage("collection", after=None)
     def main(params: Params, run: Run) -> Verdict:
-        raise SourceError("A file was wanted", received="nothing", action="Put it there.")
+        raise SourceError("a file", received="nothing", action="Put it there.")
 
     assert main([]) == 1
     assert not list(COSTS.rglob(FILE))
@@ -94,10 +94,10 @@ def test_an_expected_error_is_one_sentence_and_1(
 
     @stage("collection", after="planning")
     def main(params: Params, run: Run) -> Verdict:
-        raise SourceError("A file was wanted", received="nothing", action="Put it there.")
+        raise SourceError("a file", received="nothing", action="Put it there.")
 
     assert main([]) == 1
-    assert "collection failed. A file was wanted. Received: nothing. Put it there." in caplog.text
+    assert "collection failed. Expected a file, got nothing. Put it there." in caplog.text
     assert "Traceback" not in caplog.text
 
 

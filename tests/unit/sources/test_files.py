@@ -116,5 +116,5 @@ def test_a_source_without_events_is_refused(tmp_path: Path, shop: ShopParams) ->
 def test_numbers_are_no_times(tmp_path: Path, shop: ShopParams) -> None:
     frame = pd.DataFrame({"user_id": ["1"], "item_id": ["A"], "timestamp": [1.5e9], "price": [1.0]})
     frame.to_parquet(tmp_path / "sales.parquet")
-    with pytest.raises(SourceError, match="Times were wanted in the column 'timestamp'"):
+    with pytest.raises(SourceError, match="Expected times in the column 'timestamp'"):
         open_source(params(tmp_path, events=TableSource(file="sales.parquet")), shop)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.presentation.pages import Page
 from pipeline.testing.diagnosis.diagnose import Inputs
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
-from pipeline.testing.diagnosis.fit_quality import Seen, Side
+from pipeline.testing.diagnosis.fit_quality import GeneralizationGap, Side
 from pipeline.testing.diagnosis.label_noise import Judged
 from pipeline.testing.diagnosis.page import add, evidence_table, labels_by_tenth
 from pipeline.testing.examine import Examination
@@ -33,7 +33,7 @@ def examination() -> Examination:
             "feature_auc": {"count": 0.8, "age": 0.7},
             "learning_curve": [{"fraction": f, "score": 0.2} for f in (0.25, 0.5, 1.0)],
         },
-        seen=Seen(side, side),
+        seen=GeneralizationGap(side, side),
         judged=Judged(user, row, np.tile(np.arange(10), 2), probability, wanted),
     )
     noise = pd.DataFrame(

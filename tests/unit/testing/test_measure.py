@@ -12,8 +12,8 @@ from pipeline.recommenders.base.recommender import Ranked, Recommendations
 from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import (
-    Answers,
-    Questions,
+    EvaluationSet,
+    Predictions,
     answers_of,
     beyond_accuracy,
     summary,
@@ -27,7 +27,7 @@ SECOND = 0.63092975  # 1 / log2(3)
 
 
 @pytest.fixture(scope="module")
-def questions() -> Questions:
+def questions() -> EvaluationSet:
     """Ann bought milk and bread before; Bob nothing; Cid wants nothing."""
     moment = pd.Timestamp("2024-02-01T10:00Z")
     events = pd.DataFrame(
@@ -51,7 +51,7 @@ def questions() -> Questions:
     requests = build_requests(
         build_histories(events, VOCABULARY), ["ann", "bob", "cid"], examples["timestamp"]
     )
-    return Questions.of(examples, requests, VOCABULARY)
+    return EvaluationSet.of(examples, requests, VOCABULARY)
 
 
 def listed(*rows: list[int]) -> Recommendations:
@@ -60,8 +60,8 @@ def listed(*rows: list[int]) -> Recommendations:
 
 
 @pytest.fixture(scope="module")
-def values(questions: Questions) -> dict[str, Any]:
-    answers = Answers(
+def values(questions: EvaluationSet) -> dict[str, Any]:
+    answers = Predictions(
         plain=listed([MILK, TEA], [BREAD, JAM], [TEA, 0]),
         served=listed([MILK, TEA], [BREAD, JAM], [TEA, 0]),
         explore_items=np.array([[TEA, JAM], [JAM, TEA], [JAM, MILK]]),
@@ -69,7 +69,7 @@ def values(questions: Questions) -> dict[str, Any]:
     return values_of(answers, questions, (1, 2))
 
 
-def test_questions_tell_repeat_labels_from_new_ones(questions: Questions) -> None:
+def test_questions_tell_repeat_labels_from_new_ones(questions: EvaluationSet) -> None:
     assert questions.label_row.tolist() == [0, 0, 0, 1]
     assert questions.label_item.tolist() == [MILK, TEA, 0, JAM]
     assert questions.n_true.tolist() == [3, 1, 0]
@@ -99,7 +99,7 @@ def test_metrics_are_the_fractions_worked_out_by_hand(
     np.testing.assert_allclose(values[name], expected, rtol=1e-6)
 
 
-def test_an_item_outside_the_vocabulary_is_never_a_repeat(questions: Questions) -> None:
+def test_an_item_outside_the_vocabulary_is_never_a_repeat(questions: EvaluationSet) -> None:
     assert not questions.is_repeat[questions.label_item == 0].any()
 
 
@@ -119,7 +119,7 @@ class Counting:
         return Ranked(lists[0], scores, lists[1], scores, lists[2], scores)
 
 
-def test_one_run_answers_plain_and_served_lists(questions: Questions) -> None:
+def test_one_run_answers_plain_and_served_lists(questions: EvaluationSet) -> None:
     counting: Any = Counting()
     found = answers_of(counting, questions, k=2, served_k=3, explore_slots=1)
     assert counting.asked == [3]

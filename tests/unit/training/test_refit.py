@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.training.refit import learnable
 
 
-def test_the_last_windows_weigh_no_more_than_the_first(small_shop: Shop) -> None:
+def test_the_last_windows_weigh_no_more_than_the_first(small_shop: TrainingData) -> None:
     thinned = learnable(small_shop).train
     assert thinned.groupby(["split", "protocol"]).size().to_dict() == {
         ("test", "first_basket"): 1,
@@ -16,7 +16,7 @@ def test_the_last_windows_weigh_no_more_than_the_first(small_shop: Shop) -> None
 
 
 @pytest.fixture
-def small_shop() -> Shop:
+def small_shop() -> TrainingData:
     import pandas as pd
 
     examples = pd.DataFrame(
@@ -29,4 +29,4 @@ def small_shop() -> Shop:
         }
     )
     empty: Any = None
-    return Shop(0.0, "UTC", empty, empty, empty, empty, empty, examples, examples[:0])
+    return TrainingData(0.0, "UTC", empty, empty, empty, empty, empty, examples, examples[:0])

@@ -46,7 +46,7 @@ async function ask(path, options) {
 function words(status, body) {
   try {
     const { wanted, received, action } = JSON.parse(body).error;
-    return `${wanted}. The service got: ${received}. ${action}`;
+    return `Expected ${wanted}, got ${received}. ${action}`;
   } catch {
     return `The service answered with an error (HTTP ${status}). See its log, then try again.`;
   }

@@ -8,7 +8,7 @@ import pytest
 from pipeline.contracts.review_ids import review_id
 from pipeline.labeling.audit.balance import balance
 from pipeline.labeling.audit.label_audit import audit
-from pipeline.labeling.audit.label_issues import find_doubts
+from pipeline.labeling.audit.label_issues import find_label_issues
 from pipeline.labeling.audit.reviews import review_queue, review_tasks
 from tests.support.weekly_shop import event, events, items, labeling, labelled
 
@@ -17,7 +17,7 @@ CALM: dict[str, Any] = {"automated_minimum_baskets": 50}  # the weekly shop is a
 
 def doubts_of(purchases: pd.DataFrame, **changes: Any) -> list[tuple[str, str, str]]:
     found = labelled(purchases, **(CALM | changes)).source
-    doubts = find_doubts(found, purchases, labeling(**(CALM | changes)), "UTC")
+    doubts = find_label_issues(found, purchases, labeling(**(CALM | changes)), "UTC")
     baskets = found.baskets["basket_id"].to_numpy()[doubts["basket"]]
     rows = zip(baskets, doubts["item_id"], doubts["reason"], strict=True)
     return sorted((str(basket), item, reason) for basket, item, reason in rows)
@@ -69,12 +69,12 @@ def test_baskets_at_even_intervals_look_automated() -> None:
 def test_an_account_with_more_lines_than_any_household_is_doubtful_in_every_window() -> None:
     more = [event("ann", "tea", f"2024-02-07T{hour}:00", f"x{hour}") for hour in (10, 12)]
     found = labelled(events(*more), **CALM).source
-    heavy = find_doubts(found, events(*more), labeling(**CALM), "UTC", maximum_user_lines=15)
+    heavy = find_label_issues(found, events(*more), labeling(**CALM), "UTC", maximum_user_lines=15)
     assert set(heavy["reason"]) == {"heavy account"}
     baskets = found.baskets.loc[heavy["basket"]]
     assert set(baskets["user_id"]) == {"ann"}  # 16 lines; Bob has 14
     assert len(baskets) == 7  # from 15 January on: five Tuesdays and two more
-    assert find_doubts(found, events(*more), labeling(**CALM), "UTC", 16).empty
+    assert find_label_issues(found, events(*more), labeling(**CALM), "UTC", 16).empty
 
 
 def test_a_line_that_cost_nothing_is_doubtful_by_itself() -> None:
@@ -100,7 +100,7 @@ def free_tea() -> pd.DataFrame:
 def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> None:
     params = labeling(**CALM, cart_fraction=0.0)
     found = labelled(free_tea(), **CALM, cart_fraction=0.0)
-    doubts = find_doubts(found.source, free_tea(), params, "UTC")
+    doubts = find_label_issues(found.source, free_tea(), params, "UTC")
     counts = audit(found, doubts, doubts, items(), params.bulk_quantile)
     assert counts["doubts"]["zero value"] == {"n_baskets": 2, "n_users": 1, "n_rows": 2}
     assert counts["doubts"]["bulk"] == {"n_baskets": 0, "n_users": 0, "n_rows": 0}
@@ -117,7 +117,7 @@ def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> No
 def test_labels_without_a_category_are_counted() -> None:
     found = labelled(events(), **CALM, cart_fraction=0.0)
     params = labeling(**CALM)
-    doubts = find_doubts(found.source, events(), params, "UTC")
+    doubts = find_label_issues(found.source, events(), params, "UTC")
     catalogue = items()
     catalogue.loc[catalogue["item_id"] == "salt", "category"] = None
     listed = catalogue[catalogue["item_id"] != "oil"]
@@ -127,7 +127,7 @@ def test_labels_without_a_category_are_counted() -> None:
 
 def test_the_queue_asks_about_each_label_in_use_once() -> None:
     found = labelled(free_tea(), **CALM)
-    doubts = find_doubts(found.source, free_tea(), labeling(**CALM), "UTC")
+    doubts = find_label_issues(found.source, free_tea(), labeling(**CALM), "UTC")
     queue = review_queue(doubts, found)
     assert queue.iloc[0].to_dict() == {
         "example_id": review_id("first_basket:ann:ann-01-30"),

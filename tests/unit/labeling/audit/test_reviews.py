@@ -15,7 +15,7 @@ from pipeline.labeling.audit.reviews import (
     undecided,
     without_effect,
 )
-from pipeline.labeling.outcome import Tables, examine
+from pipeline.labeling.outcome import LabelingTables, examine
 from tests.support.weekly_shop import events, items, labeling, labelled, offers, shop
 
 ROW = "rolling:ann:ann-01-30,ann-01-30,salt,bulk,"
@@ -128,7 +128,7 @@ def test_no_decision_changes_a_label_that_a_model_is_measured_on(
     day: str, item: str, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A person drops, and one keeps, labels of the test and of the production window."""
-    tables = Tables(events(), items(), offers())
+    tables = LabelingTables(events(), items(), offers())
     plain = examine(tables, decisions(), labeling(), shop())
     rows = decisions((f"{protocol}:ann:ann-{day}", f"ann-{day}", item, "bulk"))
     for decision in ("drop", "keep"):
@@ -142,7 +142,7 @@ def test_no_decision_changes_a_label_that_a_model_is_measured_on(
 
 
 def test_the_same_decision_about_validation_does_change_its_labels() -> None:
-    tables = Tables(events(), items(), offers())
+    tables = LabelingTables(events(), items(), offers())
     plain = examine(tables, decisions(), labeling(), shop())
     rows = decisions(("rolling:ann:ann-01-30", "ann-01-30", "bread", "bulk"))
     after = examine(tables, rows, labeling(), shop())
@@ -151,7 +151,7 @@ def test_the_same_decision_about_validation_does_change_its_labels() -> None:
 
 def test_nobody_is_asked_about_labels_that_no_decision_changes() -> None:
     """Every line cost nothing, so every label is doubtful."""
-    free = Tables(events().assign(price=0.0), items(), offers())
+    free = LabelingTables(events().assign(price=0.0), items(), offers())
     found = examine(free, decisions(), labeling(), shop())
     assert set(found.queue["basket_id"].str.slice(4)) == {"01-16", "01-23", "01-30"}
     labels = found.audit["labels"]

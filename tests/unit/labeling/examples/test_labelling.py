@@ -135,7 +135,7 @@ def test_what_a_reviewer_drops_is_no_label_in_any_example(item: str) -> None:
 
 
 def test_a_split_without_examples_is_an_error_that_names_it() -> None:
-    with pytest.raises(DataQualityError, match="Examples of the train split were wanted"):
+    with pytest.raises(DataQualityError, match="Expected examples of the train split"):
         labelled(events(), minimum_earlier_baskets=5)
 
 

@@ -78,7 +78,7 @@ def test_requests_do_not_mix() -> None:
 
 @pytest.mark.parametrize(("k", "explore_slots"), [(0, 0), (-1, 0), (5, 6), (5, -1)])
 def test_impossible_sizes_are_refused(k: int, explore_slots: int) -> None:
-    with pytest.raises(RequestError, match=r"Received: -?\d+"):
+    with pytest.raises(RequestError, match=r", got -?\d+"):
         check_sizes(k, explore_slots)
 
 

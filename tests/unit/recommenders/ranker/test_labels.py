@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.base.shop import Shop, labels_of
+from pipeline.recommenders.base.shop import TrainingData, labels_of
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.ranker.examples import Labels, OwnPairs, joined
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, joined
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 SHOP: Any = SimpleNamespace(vocabulary=VOCABULARY)
@@ -41,7 +41,7 @@ def test_examples_without_labels_want_nothing() -> None:
 
 def test_examples_are_grouped_by_cutoff_from_early_to_late() -> None:
     shop: Any = SimpleNamespace(train=EXAMPLES, asked=lambda part: part.reset_index(drop=True))
-    groups = Shop.windows.func(shop)  # type: ignore[attr-defined]
+    groups = TrainingData.windows.func(shop)  # type: ignore[attr-defined]
     assert [pd.Timestamp(at, unit="s").month for at, _ in groups] == [1, 2]
     assert [part["labels"].tolist() for _, part in groups] == [
         [[]],
@@ -49,9 +49,9 @@ def test_examples_are_grouped_by_cutoff_from_early_to_late() -> None:
     ]
 
 
-def pairs(rows: list[int], n: int) -> OwnPairs:
+def pairs(rows: list[int], n: int) -> RepeatPairs:
     size = len(rows)
-    return OwnPairs(
+    return RepeatPairs(
         features=np.ones((size, 2)),
         ages=np.ones((size, 3)),
         kind=np.zeros(size),

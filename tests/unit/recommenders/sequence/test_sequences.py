@@ -9,7 +9,7 @@ import pytest
 from pipeline.contracts.errors import TrainingError
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.sequence.sequences import Windows, item_codes, sequences_of
+from pipeline.recommenders.sequence.sequences import WindowBatches, item_codes, sequences_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VOCABULARY = Vocabulary(tuple("abcdefgh"))
@@ -78,7 +78,7 @@ def test_batches_hold_each_line_once_beside_an_item_of_its_next_basket() -> None
         for n in range(30)
     }
     sequences = sequences_of(histories(bought), ALL, day(99), 16)
-    windows = Windows(sequences, 16, 4)
+    windows = WindowBatches(sequences, 16, 4)
     batches = list(windows.batches(np.random.default_rng(0)))
     assert len(batches) == windows.n_batches
     assert sum(codes.size for codes, _, _ in batches) == windows.n_cells
@@ -95,7 +95,7 @@ def test_batches_hold_each_line_once_beside_an_item_of_its_next_basket() -> None
 
 
 def test_a_target_is_drawn_from_the_whole_next_basket() -> None:
-    windows = Windows(sequences_of(histories({"ann": ["a", "bcd"]}), ALL, day(9), 8), 8, 1)
+    windows = WindowBatches(sequences_of(histories({"ann": ["a", "bcd"]}), ALL, day(9), 8), 8, 1)
     drawn = {
         int(targets[0, 0])
         for seed in range(40)
@@ -106,7 +106,9 @@ def test_a_target_is_drawn_from_the_whole_next_basket() -> None:
 
 def test_a_target_without_a_code_weighs_nothing() -> None:
     codes = np.array([0, 1, 0, 2, 0, 0, 0, 0, 0], dtype=np.int32)
-    windows = Windows(sequences_of(histories({"ann": ["a", "b", "c"]}), codes, day(9), 8), 8, 1)
+    windows = WindowBatches(
+        sequences_of(histories({"ann": ["a", "b", "c"]}), codes, day(9), 8), 8, 1
+    )
     ((items, targets, weights),) = windows.batches(np.random.default_rng(0))
     assert items[0, :2].tolist() == [1, 0]
     assert targets[0, :2].tolist() == [0, 2]
@@ -115,7 +117,7 @@ def test_a_target_without_a_code_weighs_nothing() -> None:
 
 
 def test_the_same_generator_gives_the_same_batches() -> None:
-    windows = Windows(
+    windows = WindowBatches(
         sequences_of(histories({"ann": ["ab", "cd", "ef", "gh"]}), ALL, day(9), 8), 8, 2
     )
     one, other = (list(windows.batches(np.random.default_rng(5))) for _ in range(2))
@@ -133,7 +135,7 @@ def test_without_a_second_basket_there_is_nothing_to_learn(baskets: dict[str, li
 def test_windows_of_about_the_same_length_are_batched_together() -> None:
     """Eight windows of three lines and one of eight; a batch has 16 cells."""
     bought = {f"user-{n}": ["a"] * 4 for n in range(8)} | {"long": ["b"] * 9}
-    windows = Windows(sequences_of(histories(bought), ALL, day(99), 8), 8, 2)
+    windows = WindowBatches(sequences_of(histories(bought), ALL, day(99), 8), 8, 2)
     assert windows.widths == (4, 6, 8)
     assert windows.n_batches == 3
     found = [codes.shape for codes, _, _ in windows.batches(np.random.default_rng(0))]
@@ -141,7 +143,7 @@ def test_windows_of_about_the_same_length_are_batched_together() -> None:
 
 
 def test_windows_too_few_for_a_batch_join_wider_ones() -> None:
-    windows = Windows(
+    windows = WindowBatches(
         sequences_of(histories({"ann": ["a"] * 4, "bob": ["b"] * 9}), ALL, day(99), 8), 8, 2
     )
     assert [codes.shape for codes, _, _ in windows.batches(np.random.default_rng(0))] == [(2, 8)]

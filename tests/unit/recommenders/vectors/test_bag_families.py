@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pipeline.recommenders.base.graph import SIGNATURE, read_batch, tensors_of
 from pipeline.recommenders.base.requests import build_requests
-from pipeline.recommenders.base.shop import Shop
+from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.vectors.bag_fit import label_log_probability, request_batches
 from pipeline.recommenders.vectors.bags import UNKNOWN, Task, limited, most_bought, widened
 from pipeline.recommenders.vectors.irgan import discriminator_loss, draw, generator_loss
@@ -29,19 +29,19 @@ from tests.model import two_groups
 
 
 @pytest.fixture(scope="module")
-def shop() -> Shop:
+def shop() -> TrainingData:
     return two_groups.shop()
 
 
 class TestALimitedShop:
-    def test_it_keeps_what_was_bought_most_before_validation(self, shop: Shop) -> None:
+    def test_it_keeps_what_was_bought_most_before_validation(self, shop: TrainingData) -> None:
         past = two_groups.events()
         past = past[past["timestamp"] < two_groups.day(two_groups.VALIDATION_DAY)]
         counts = past["item_id"].value_counts()
         kept = [shop.vocabulary.ids[at - 1] for at in most_bought(shop, 5)]
         assert sorted(counts[kept], reverse=True) == counts.iloc[:5].tolist()
 
-    def test_its_histories_are_those_of_the_chosen_items(self, shop: Shop) -> None:
+    def test_its_histories_are_those_of_the_chosen_items(self, shop: TrainingData) -> None:
         small = limited(shop, np.array([2, 5]))
         assert small.vocabulary.ids == ("item-01", "item-04")
         for user in ("user-00", "user-01"):
@@ -55,7 +55,7 @@ class TestALimitedShop:
                 small.histories.time[after], shop.histories.time[before][kept]
             )
 
-    def test_every_column_of_its_histories_has_its_lines(self, shop: Shop) -> None:
+    def test_every_column_of_its_histories_has_its_lines(self, shop: TrainingData) -> None:
         lines = limited(shop, np.array([2, 5])).histories
         columns = (lines.time, lines.basket, lines.quantity, lines.price, lines.store)
         assert {len(column) for column in columns} == {len(lines.item)}
@@ -80,7 +80,7 @@ class TestMultVae:
         found = kl_divergence(mean, tf.cast(log_variance, tf.float32))
         np.testing.assert_allclose(found, [6.0 - np.log(2.0), 0.0], rtol=1e-6)
 
-    def test_the_loss_at_the_start_is_log_n(self, shop: Shop) -> None:
+    def test_the_loss_at_the_start_is_log_n(self, shop: TrainingData) -> None:
         """Every item sells about as well as any other, so that popularity says nothing."""
         section = two_groups.params().multvae.model_copy(update={"kl_weight": 0.0})
         task = Task.of(shop, section, 28, 1, None)[0]
@@ -122,7 +122,7 @@ class TestLightGcn:
         found = (1 * sources[1] + 4 * sources[2]) / np.sqrt(5)
         np.testing.assert_allclose(found, (user + third) / 4, rtol=1e-6)
 
-    def test_a_request_gives_the_vector_that_propagation_gives(self, shop: Shop) -> None:
+    def test_a_request_gives_the_vector_that_propagation_gives(self, shop: TrainingData) -> None:
         days, n_layers = 20.0, 4
         edges = edges_of(shop, days)
         first = np.random.default_rng(0).normal(size=(13, 3)).astype(np.float32)
@@ -152,7 +152,7 @@ def by_hand(edges: Edges, first: np.ndarray, n_layers: int) -> np.ndarray:
 
 
 class TestItem2Vec:
-    def test_baskets_hold_the_lines_before_validation(self, shop: Shop) -> None:
+    def test_baskets_hold_the_lines_before_validation(self, shop: TrainingData) -> None:
         item, basket = baskets_of(shop)
         past = two_groups.events()
         past = past[past["timestamp"] < two_groups.day(two_groups.VALIDATION_DAY)]
@@ -180,7 +180,7 @@ class TestItem2Vec:
 
     @pytest.mark.slow
     def test_items_that_are_bought_together_are_nearest(
-        self, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, shop: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Baskets hold even items or odd ones."""
         monkeypatch.chdir(tmp_path)
@@ -244,7 +244,7 @@ class TestIrgan:
         assert float(loss) == pytest.approx(wanted)
 
 
-def test_a_batch_is_requests_labels_and_a_seed(shop: Shop) -> None:
+def test_a_batch_is_requests_labels_and_a_seed(shop: TrainingData) -> None:
     batches, n_batches = request_batches(shop, 50)
     found = list(batches(np.random.default_rng(0)))
     assert len(found) == n_batches == 9

@@ -58,7 +58,7 @@ def test_what_is_not_a_list_of_shoppers_is_refused(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceError, match="Shoppers were wanted"):
+    with pytest.raises(SourceError, match="Expected users"):
         read_users(tmp_path / name)
 
 

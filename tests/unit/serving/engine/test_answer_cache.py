@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList, entry_of
-from pipeline.serving.engine.answer_cache import NotKeptError, Source
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import Event, RecommendRequest
 from tests.support.fake_bundle import FakeBundle, serving_params
 
@@ -25,7 +25,7 @@ class Shop:
         self.bundle = FakeBundle()
         served: Any = self.bundle
         self.store = EventStore(f"sqlite:///{folder}/events.db")
-        self.shelf = Shelf(served, self.store, serving_params(**changes))
+        self.shelf = RecommendationEngine(served, self.store, serving_params(**changes))
         self._warm = len(self.bundle.recommender.requests)
 
     def ask(self, user_id: str = "ann", at: datetime = NOON, **more: Any) -> list[str]:
@@ -140,11 +140,11 @@ def test_a_moment_that_a_request_names_is_answered_for_that_moment(shop: Shop) -
 
 def test_what_is_not_kept_is_not_asked_for_where_only_that_is_wanted(shop: Shop) -> None:
     query = RecommendRequest(user_id="ann", explore_slots=0)
-    with pytest.raises(NotKeptError):
-        shop.shelf.recommend(query, Source.KEPT)
+    with pytest.raises(NotCachedError):
+        shop.shelf.recommend(query, CachePolicy.KEPT)
     assert shop.n_asked == 0
     asked = shop.shelf.recommend(query)
-    kept = shop.shelf.recommend(query, Source.KEPT)
+    kept = shop.shelf.recommend(query, CachePolicy.KEPT)
     assert kept.items == asked.items
     assert shop.n_asked == 1
 
@@ -152,7 +152,7 @@ def test_what_is_not_kept_is_not_asked_for_where_only_that_is_wanted(shop: Shop)
 def test_a_fresh_answer_asks_the_model(shop: Shop) -> None:
     query = RecommendRequest(user_id="ann")
     for _ in range(2):
-        shop.shelf.recommend(query, Source.MODEL)
+        shop.shelf.recommend(query, CachePolicy.MODEL)
     assert shop.n_asked == 2
 
 

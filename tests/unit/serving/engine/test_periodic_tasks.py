@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.event_store.errors import StoreError
-from pipeline.serving.engine.periodic_tasks import Chore, Housekeeping
+from pipeline.serving.engine.periodic_tasks import PeriodicTask, PeriodicTasks
 
 SECONDS = 0.005
 
@@ -26,7 +26,7 @@ def counting(enough: threading.Event, wanted: int) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (StoreError("it was wanted", received="away", action="Wait."), "Failing waits."),
+        (StoreError("it", received="away", action="Wait."), "Failing waits."),
         (ValueError("a mistake"), "Failing failed."),
     ],
 )
@@ -41,8 +41,11 @@ def test_a_chore_that_fails_is_said_and_the_others_go_on(
         raise error
 
     with caplog.at_level(logging.WARNING, "evergreen.serving"):
-        keeping = Housekeeping(
-            [Chore("Failing", fail, SECONDS), Chore("Counting", counting(enough, 5), SECONDS)]
+        keeping = PeriodicTasks(
+            [
+                PeriodicTask("Failing", fail, SECONDS),
+                PeriodicTask("Counting", counting(enough, 5), SECONDS),
+            ]
         )
         assert enough.wait(5)
         assert again.wait(5)
@@ -52,8 +55,11 @@ def test_a_chore_that_fails_is_said_and_the_others_go_on(
 
 def test_a_rare_chore_is_done_at_the_start_and_then_rarely() -> None:
     enough, twice = threading.Event(), threading.Event()
-    keeping = Housekeeping(
-        [Chore("Often", counting(enough, 10), SECONDS), Chore("Rarely", counting(twice, 2), 60.0)]
+    keeping = PeriodicTasks(
+        [
+            PeriodicTask("Often", counting(enough, 10), SECONDS),
+            PeriodicTask("Rarely", counting(twice, 2), 60.0),
+        ]
     )
     assert enough.wait(5)
     keeping.close()

@@ -40,7 +40,7 @@ class Disk:
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         if self.full.is_set():
-            raise StoreError("Space was wanted", received="none", action="Make some.")
+            raise StoreError("Space", received="none", action="Make some.")
         self.batches += 1
         self.written.extend(each.request_id for each in predictions)
 

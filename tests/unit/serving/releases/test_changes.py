@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.bundles import archive as kept_module
-from pipeline.bundles.archive import keep, kept, prune, version_of
+from pipeline.bundles.archive import archive_bundle, archived_versions, prune, version_of
 from pipeline.bundles.bundle import verify_bundle
 from pipeline.bundles.release_pointer import POINTER, PointerError, read_pointer
 from pipeline.contracts.errors import BundleError, DeploymentError
 from pipeline.contracts.params import CanaryParams
 from pipeline.serving.releases import changes
-from pipeline.serving.releases.store import Place
+from pipeline.serving.releases.store import ReleaseStore
 from tests.support.fake_releases import fake_place, write_fake
 
 RULES = CanaryParams(minimum_requests=10, false_stop_probability=0.01, maximum_slowdown=1.5)
@@ -25,12 +25,12 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> ReleaseStore:
     return fake_place(tmp_path)
 
 
 @pytest.fixture
-def old(place: Place) -> str:
+def old(place: ReleaseStore) -> str:
     return version_of(place.deployed)
 
 
@@ -39,23 +39,25 @@ def new(tmp_path: Path) -> str:
     return write_fake(tmp_path / "new", "new")
 
 
-def test_without_a_pointer_the_deployed_bundle_is_the_champion(place: Place, old: str) -> None:
+def test_without_a_pointer_the_deployed_bundle_is_the_champion(
+    place: ReleaseStore, old: str
+) -> None:
     assert place.pointer().champion == old
     assert place.bundle(old) == place.deployed
 
 
 def test_a_promoted_folder_is_kept_and_the_old_champion_too(
-    place: Place, old: str, new: str, tmp_path: Path
+    place: ReleaseStore, old: str, new: str, tmp_path: Path
 ) -> None:
     pointer = changes.promote(str(tmp_path / "new"), place)
     assert (pointer.champion, pointer.previous) == (new, old)
     assert place.pointer() == pointer
-    assert set(kept(place.folder)) == {old, new}
+    assert set(archived_versions(place.folder)) == {old, new}
     assert verify_bundle(place.bundle(new))["version"] == new
 
 
 def test_rollback_goes_back_and_a_second_one_undoes_it(
-    place: Place, old: str, new: str, tmp_path: Path
+    place: ReleaseStore, old: str, new: str, tmp_path: Path
 ) -> None:
     changes.promote(str(tmp_path / "new"), place)
     assert changes.rollback(place).champion == old
@@ -63,7 +65,7 @@ def test_rollback_goes_back_and_a_second_one_undoes_it(
 
 
 def test_a_newer_deployment_answers_and_rollback_goes_to_what_answered_before(
-    place: Place, new: str, tmp_path: Path
+    place: ReleaseStore, new: str, tmp_path: Path
 ) -> None:
     changes.promote(str(tmp_path / "new"), place)
     place.deployed.rename(tmp_path / "replaced")
@@ -74,7 +76,9 @@ def test_a_newer_deployment_answers_and_rollback_goes_to_what_answered_before(
     assert changes.rollback(place).champion == newest
 
 
-def test_a_newer_deployment_ends_shadow_and_canary(place: Place, new: str, tmp_path: Path) -> None:
+def test_a_newer_deployment_ends_shadow_and_canary(
+    place: ReleaseStore, new: str, tmp_path: Path
+) -> None:
     changes.set_shadow(str(tmp_path / "new"), place)
     changes.set_canary(new, 0.1, RULES, place)
     place.deployed.rename(tmp_path / "replaced")
@@ -83,12 +87,12 @@ def test_a_newer_deployment_ends_shadow_and_canary(place: Place, new: str, tmp_p
     assert place.pointer().canary is None
 
 
-def test_there_is_nothing_to_roll_back_to_at_first(place: Place) -> None:
+def test_there_is_nothing_to_roll_back_to_at_first(place: ReleaseStore) -> None:
     with pytest.raises(DeploymentError, match="previous champion"):
         changes.rollback(place)
 
 
-def test_the_champion_cannot_be_promoted_or_tried_on_itself(place: Place, old: str) -> None:
+def test_the_champion_cannot_be_promoted_or_tried_on_itself(place: ReleaseStore, old: str) -> None:
     for change in (
         lambda: changes.promote(old, place),
         lambda: changes.set_shadow(old, place),
@@ -100,7 +104,7 @@ def test_the_champion_cannot_be_promoted_or_tried_on_itself(place: Place, old: s
 
 
 def test_a_promotion_ends_the_canary_and_its_own_shadow(
-    place: Place, new: str, tmp_path: Path
+    place: ReleaseStore, new: str, tmp_path: Path
 ) -> None:
     changes.set_shadow(str(tmp_path / "new"), place)
     changes.set_canary(new, 0.1, RULES, place)
@@ -109,7 +113,7 @@ def test_a_promotion_ends_the_canary_and_its_own_shadow(
 
 
 def test_a_canary_keeps_the_rules_that_it_was_started_with(
-    place: Place, new: str, tmp_path: Path
+    place: ReleaseStore, new: str, tmp_path: Path
 ) -> None:
     changes.set_canary(str(tmp_path / "new"), 0.25, RULES, place)
     canary = place.pointer().canary
@@ -118,27 +122,29 @@ def test_a_canary_keeps_the_rules_that_it_was_started_with(
     assert changes.set_canary(None, 0.25, RULES, place).canary is None
 
 
-def test_shadow_starts_and_stops(place: Place, new: str, tmp_path: Path) -> None:
+def test_shadow_starts_and_stops(place: ReleaseStore, new: str, tmp_path: Path) -> None:
     assert changes.set_shadow(str(tmp_path / "new"), place).shadow == new
     assert changes.set_shadow(None, place).shadow is None
 
 
 @pytest.mark.parametrize("name", ["aaaaaaaaaaaa", "../new", "nowhere"])
-def test_an_unknown_version_changes_nothing(place: Place, name: str) -> None:
+def test_an_unknown_version_changes_nothing(place: ReleaseStore, name: str) -> None:
     with pytest.raises(BundleError, match="kept are: none"):
         changes.promote(name, place)
     assert not (place.folder / POINTER).exists()
 
 
-def test_a_damaged_bundle_is_not_promoted(place: Place, new: str, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_not_promoted(place: ReleaseStore, new: str, tmp_path: Path) -> None:
     (tmp_path / "new" / "behaviour.json").write_text("{}")
     with pytest.raises(BundleError, match=r"behaviour\.json"):
         changes.promote(str(tmp_path / "new"), place)
     assert place.pointer().change == 0
-    assert kept(place.folder) == []
+    assert archived_versions(place.folder) == []
 
 
-def test_a_version_that_is_no_version_never_becomes_a_path(place: Place, tmp_path: Path) -> None:
+def test_a_version_that_is_no_version_never_becomes_a_path(
+    place: ReleaseStore, tmp_path: Path
+) -> None:
     write_fake(tmp_path / "evil", "evil")
     manifest = json.loads((tmp_path / "evil" / "manifest.json").read_text())
     manifest["version"] = "../../outside"
@@ -148,7 +154,7 @@ def test_a_version_that_is_no_version_never_becomes_a_path(place: Place, tmp_pat
 
 
 def test_a_kept_copy_that_was_damaged_is_not_rolled_back_to(
-    place: Place, old: str, new: str, tmp_path: Path
+    place: ReleaseStore, old: str, new: str, tmp_path: Path
 ) -> None:
     changes.promote(str(tmp_path / "new"), place)
     (place.folder / old / "behaviour.json").write_text("{}")
@@ -158,16 +164,16 @@ def test_a_kept_copy_that_was_damaged_is_not_rolled_back_to(
 
 
 def test_a_kept_copy_that_was_damaged_is_made_anew_from_a_good_one(
-    place: Place, new: str, tmp_path: Path
+    place: ReleaseStore, new: str, tmp_path: Path
 ) -> None:
-    keep(tmp_path / "new", place.folder)
+    archive_bundle(tmp_path / "new", place.folder)
     (place.folder / new / "behaviour.json").write_text("{}")
-    keep(tmp_path / "new", place.folder)
+    archive_bundle(tmp_path / "new", place.folder)
     assert verify_bundle(place.folder / new)["version"] == new
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"change": 1', "[]", '{"champion": "x"}', "\x00\xff"])
-def test_a_damaged_pointer_is_an_error_that_says_what_to_do(place: Place, text: str) -> None:
+def test_a_damaged_pointer_is_an_error_that_says_what_to_do(place: ReleaseStore, text: str) -> None:
     place.folder.mkdir()
     (place.folder / POINTER).write_text(text, encoding="latin-1")
     with pytest.raises(PointerError, match="Delete it"):
@@ -175,7 +181,7 @@ def test_a_damaged_pointer_is_an_error_that_says_what_to_do(place: Place, text: 
 
 
 def test_promote_replaces_a_damaged_pointer(
-    place: Place, old: str, new: str, tmp_path: Path
+    place: ReleaseStore, old: str, new: str, tmp_path: Path
 ) -> None:
     place.folder.mkdir()
     (place.folder / POINTER).write_text("{")
@@ -184,7 +190,7 @@ def test_promote_replaces_a_damaged_pointer(
 
 
 def test_a_change_is_newer_than_that_of_a_pointer_that_was_deleted(
-    place: Place, new: str, tmp_path: Path
+    place: ReleaseStore, new: str, tmp_path: Path
 ) -> None:
     first = changes.promote(str(tmp_path / "new"), place)
     (place.folder / POINTER).unlink()
@@ -192,15 +198,15 @@ def test_a_change_is_newer_than_that_of_a_pointer_that_was_deleted(
     assert changes.set_shadow(None, place).change > first.change
 
 
-def test_old_bundles_go_but_those_in_use_stay(place: Place, tmp_path: Path) -> None:
+def test_old_bundles_go_but_those_in_use_stay(place: ReleaseStore, tmp_path: Path) -> None:
     versions = []
     for number in range(6):
         versions.append(write_fake(tmp_path / str(number), str(number)))
-        keep(tmp_path / str(number), place.folder)
+        archive_bundle(tmp_path / str(number), place.folder)
         os.utime(place.folder / versions[-1], (number, number))
-    assert kept(place.folder) == versions[::-1]
+    assert archived_versions(place.folder) == versions[::-1]
     assert prune(place.folder, {versions[0]}, n_kept=3) == [versions[2], versions[1]]
-    assert kept(place.folder) == [versions[5], versions[4], versions[3], versions[0]]
+    assert archived_versions(place.folder) == [versions[5], versions[4], versions[3], versions[0]]
     assert kept_module.N_KEPT >= 2
 
 
@@ -225,7 +231,7 @@ changes.promote(str(root / "new"), Place(root / "releases", root / "champion"))
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["copy", "pointer"])
 def test_killed_in_the_middle_a_promotion_changed_nothing_and_can_be_done_again(
-    place: Place, old: str, new: str, tmp_path: Path, moment: str
+    place: ReleaseStore, old: str, new: str, tmp_path: Path, moment: str
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path), moment]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
@@ -236,7 +242,7 @@ def test_killed_in_the_middle_a_promotion_changed_nothing_and_can_be_done_again(
     process.stdout.close()
     assert read_pointer(place.folder) is None
     assert place.pointer().champion == old
-    assert all(verify_bundle(place.folder / version) for version in kept(place.folder))
+    assert all(verify_bundle(place.folder / version) for version in archived_versions(place.folder))
     started = time.monotonic()
     assert changes.promote(str(tmp_path / "new"), place).champion == new
     assert time.monotonic() - started < 60  # the dead one's lock is not waited for

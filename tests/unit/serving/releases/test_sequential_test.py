@@ -9,7 +9,7 @@ from pipeline.serving.releases.sequential_test import (
     HITS,
     N_BUCKETS,
     SECONDS,
-    Tally,
+    SequentialTest,
     bucket_of,
     hypergeometric_tail,
     level_of_look,
@@ -18,9 +18,9 @@ from pipeline.serving.releases.sequential_test import (
 VERSION = "0123456789ab"
 
 
-def filled(n_canary: int = 100, **canary: float) -> Tally:
+def filled(n_canary: int = 100, **canary: float) -> SequentialTest:
     """Ten answers in each bucket, 10 ms each, three hits, no error; the canary's changed."""
-    tally = Tally(n_canary)
+    tally = SequentialTest(n_canary)
     random = np.random.default_rng(5)
     tally.sums[:, ANSWERS] = 10
     tally.sums[:, SECONDS] = 0.1 * random.uniform(0.8, 1.2, N_BUCKETS)
@@ -32,7 +32,7 @@ def filled(n_canary: int = 100, **canary: float) -> Tally:
     return tally
 
 
-def found(tally: Tally) -> str | None:
+def found(tally: SequentialTest) -> str | None:
     worse = tally.worse(0.01, maximum_slowdown=1.5)
     return None if worse is None else worse.what
 
@@ -123,7 +123,7 @@ def test_a_canary_that_is_no_worse_is_rarely_stopped_over_many_looks(share: floa
         users = random.integers(0, N_BUCKETS, 2_000)
         active = random.gamma(0.5, 1.0, len(users))
         liking = random.beta(2.0, 6.0, len(users))
-        tally = Tally(round(share * N_BUCKETS))
+        tally = SequentialTest(round(share * N_BUCKETS))
         for look in range(1, 21):
             asked = random.choice(len(users), 1_000, p=active / active.sum())
             bucket = users[asked]

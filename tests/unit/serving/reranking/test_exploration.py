@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.serving.reranking.exploration import Sampling, drawn, draws_of, sampling_of, weights
 from pipeline.serving.reranking.off_policy import ips, snips
-from pipeline.serving.reranking.rules import Chooser, Rules
+from pipeline.serving.reranking.rules import ItemSelector, RerankingRules
 from tests.support.fake_bundle import serving_params
 
 CANDIDATES, SCORES = [5, 6, 7], [2.0, 1.0, 0.0]
@@ -20,8 +20,8 @@ def shelf(name: str, n_candidates: int = 3, **rules: object) -> list[tuple[int, 
     """Two repeat and two drawn items, as (item, propensity)."""
     items = [1, 2, 3, 0, *CANDIDATES, 8, 9, 10, 0, 0]
     scores = [0.0] * 4 + [*SCORES, -9.0] + [0.0] * 4
-    settings = Rules(**{"k": 4, "explore_slots": 2, **rules})  # type: ignore[arg-type]
-    chooser = Chooser(items, scores, settings, [0] * 5 + [1, 1, 2, 3, 0, 0])
+    settings = RerankingRules(**{"k": 4, "explore_slots": 2, **rules})  # type: ignore[arg-type]
+    chooser = ItemSelector(items, scores, settings, [0] * 5 + [1, 1, 2, 3, 0, 0])
     found = chooser.choose(Sampling(1.0, n_candidates), draws_of(name))
     return [(each.item, each.propensity) for each in found.chosen]
 
@@ -116,5 +116,5 @@ def test_ips_and_snips_by_hand() -> None:
 def test_a_log_that_cannot_tell_is_refused(
     rewards: list[float], logged: list[float], target: list[float]
 ) -> None:
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="expected"):
         snips(rewards, logged, target)

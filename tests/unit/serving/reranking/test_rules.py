@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.recommenders.base.recommender import Ranked, fill_slots
-from pipeline.serving.reranking.rules import EXPLORE, POPULAR, REPEAT, Chooser, Rules, Shelved
+from pipeline.serving.reranking.rules import (
+    EXPLORE,
+    POPULAR,
+    REPEAT,
+    ItemSelector,
+    RerankingRules,
+    SelectedItems,
+)
 
 N_ITEMS = 40
 
@@ -15,12 +22,16 @@ def lists(repeat: list[int], explore: list[int], popular: list[int], width: int)
     return [item for each in (repeat, explore, popular) for item in [*each, *[0] * width][:width]]
 
 
-def shelf(items: list[int], rules: Rules, category: list[int] | None = None) -> Shelved:
+def shelf(
+    items: list[int], rules: RerankingRules, category: list[int] | None = None
+) -> SelectedItems:
     scores = [1.0] * len(items)
-    return Chooser(items, scores, rules, category or [0] * N_ITEMS).choose(None, None)
+    return ItemSelector(items, scores, rules, category or [0] * N_ITEMS).choose(None, None)
 
 
-def chosen(*lists_: list[int], rules: Rules, category: list[int] | None = None) -> list[int]:
+def chosen(
+    *lists_: list[int], rules: RerankingRules, category: list[int] | None = None
+) -> list[int]:
     found = shelf(lists(*lists_, width=30), rules, category)
     assert not found.needs_longer
     return [choice.item for choice in found.chosen]
@@ -43,7 +54,7 @@ def test_without_rules_the_shelf_is_that_of_fill_slots(seed: int) -> None:
     columns = np.array([flat], dtype=np.int32).reshape(3, 1, width)
     ranked = Ranked(*(part for column in columns for part in (column, column.astype(np.float32))))
     expected = fill_slots(ranked, k, explore_slots)
-    found = shelf(flat, Rules(k, explore_slots)).chosen
+    found = shelf(flat, RerankingRules(k, explore_slots)).chosen
     assert [choice.item for choice in found] == expected.items[0][expected.items[0] > 0].tolist()
     assert [choice.slot for choice in found] == expected.slots[0][: len(found)].tolist()
 
@@ -55,27 +66,29 @@ def test_a_blocked_item_is_as_if_the_model_had_never_listed_it(seed: int) -> Non
     popular = random.permutation(np.arange(1, N_ITEMS)).tolist()
     blocked = frozenset(random.choice(np.arange(1, N_ITEMS), 20, replace=False).tolist())
     parts = items[:12], items[12:30], popular
-    rules = Rules(10, 3, blocked)
+    rules = RerankingRules(10, 3, blocked)
     free = [[item for item in part if item not in blocked] for part in parts]
     found = shelf(lists(*parts, width=N_ITEMS), rules)
     assert found.chosen == [
         choice._replace(place=place.place)
         for choice, place in zip(
-            shelf(lists(*free, width=N_ITEMS), Rules(10, 3)).chosen, found.chosen, strict=True
+            shelf(lists(*free, width=N_ITEMS), RerankingRules(10, 3)).chosen,
+            found.chosen,
+            strict=True,
         )
     ]
 
 
 def test_all_of_what_was_bought_being_blocked_is_as_if_nothing_had_been_bought() -> None:
-    found = chosen([1, 2], [5, 6], [7, 8, 9], rules=Rules(3, 1, frozenset({1, 2})))
+    found = chosen([1, 2], [5, 6], [7, 8, 9], rules=RerankingRules(3, 1, frozenset({1, 2})))
     assert found == [7, 8, 5]
 
 
 def test_a_list_that_was_cut_before_the_shelf_was_full_asks_for_more() -> None:
     blocked = frozenset({1, 2})
-    cut = shelf(lists([1, 2, 3], [5, 6, 7], [9, 10, 11], width=3), Rules(3, 0, blocked))
+    cut = shelf(lists([1, 2, 3], [5, 6, 7], [9, 10, 11], width=3), RerankingRules(3, 0, blocked))
     assert cut.needs_longer
-    whole = shelf(lists([1, 2, 3], [5, 6], [9, 10], width=4), Rules(3, 0, blocked))
+    whole = shelf(lists([1, 2, 3], [5, 6], [9, 10], width=4), RerankingRules(3, 0, blocked))
     assert not whole.needs_longer
     assert [choice.item for choice in whole.chosen] == [3, 5, 6]
 
@@ -83,25 +96,29 @@ def test_a_list_that_was_cut_before_the_shelf_was_full_asks_for_more() -> None:
 def test_a_category_has_at_most_its_share_as_long_as_others_are_left() -> None:
     category = [0, 1, 1, 1, 2, 2, 3, 3, 4, 4] + [0] * 30
     repeat, explore = [1, 2, 3, 4], [6, 7, 8]
-    rules = Rules(4, 1, diversity=0.5)  # two of each
+    rules = RerankingRules(4, 1, diversity=0.5)  # two of each
     assert chosen(repeat, explore, [], rules=rules, category=category) == [1, 2, 4, 6]
-    rules = Rules(4, 1, diversity=1.0)
+    rules = RerankingRules(4, 1, diversity=1.0)
     assert chosen(repeat, explore, [], rules=rules, category=category) == [1, 4, 6, 8]
-    rules = Rules(6, 2, diversity=1.0)  # nothing else is left: the rule gives way
+    rules = RerankingRules(6, 2, diversity=1.0)  # nothing else is left: the rule gives way
     assert chosen(repeat, explore, [], rules=rules, category=category) == [1, 4, 6, 8, 2, 3]
 
 
 def test_items_without_a_category_are_not_limited() -> None:
-    assert chosen([1, 2, 3], [], [], rules=Rules(3, 0, diversity=1.0)) == [1, 2, 3]
+    assert chosen([1, 2, 3], [], [], rules=RerankingRules(3, 0, diversity=1.0)) == [1, 2, 3]
 
 
 def test_without_diversity_a_category_may_fill_the_shelf() -> None:
-    assert chosen([1, 2, 3], [], [], rules=Rules(3, 0), category=[1] * N_ITEMS) == [1, 2, 3]
+    assert chosen([1, 2, 3], [], [], rules=RerankingRules(3, 0), category=[1] * N_ITEMS) == [
+        1,
+        2,
+        3,
+    ]
 
 
 def test_each_choice_says_where_it_stands_in_the_lists() -> None:
     items = lists([1], [5, 6], [5, 7], width=3)
-    found = shelf(items, Rules(4, 1)).chosen
+    found = shelf(items, RerankingRules(4, 1)).chosen
     assert [(each.item, each.place, each.slot) for each in found] == [
         (1, 0, REPEAT),
         (5, 3, EXPLORE),
@@ -117,7 +134,7 @@ def test_a_shelf_never_has_an_item_twice_nor_a_blocked_one() -> None:
         parts = [random.sample(range(1, N_ITEMS), random.randint(0, 20)) for _ in range(3)]
         blocked = frozenset(random.sample(range(1, N_ITEMS), random.randint(0, 30)))
         k = random.randint(1, 30)
-        rules = Rules(k, random.randint(0, k), blocked, random.random())
+        rules = RerankingRules(k, random.randint(0, k), blocked, random.random())
         category = [0, *random.choices(range(6), k=N_ITEMS - 1)]
         found = [each.item for each in shelf(lists(*parts, width=20), rules, category).chosen]
         free = set().union(*parts) - blocked
@@ -128,41 +145,45 @@ def test_a_shelf_never_has_an_item_twice_nor_a_blocked_one() -> None:
 TITLES = [0, 1, 1, 2, 3, 3, 4, 4, 5, 0, 0, *range(6, 35)]
 
 
-def titled(*lists_: list[int], rules: Rules) -> list[int]:
+def titled(*lists_: list[int], rules: RerankingRules) -> list[int]:
     flat = lists(*lists_, width=30)
-    found = Chooser(flat, [1.0] * len(flat), rules, [0] * N_ITEMS, TITLES).choose(None, None)
+    found = ItemSelector(flat, [1.0] * len(flat), rules, [0] * N_ITEMS, TITLES).choose(None, None)
     return [choice.item for choice in found.chosen]
 
 
 def test_a_newcomer_s_list_has_no_two_products_that_read_the_same() -> None:
     popular = [1, 2, 3, 4, 5, 9, 10]  # 1 and 2 read the same, 4 and 5 too; 9 and 10 have no title
-    assert titled([], [], popular, rules=Rules(5, 0)) == [1, 2, 3, 4, 5]
-    rules = Rules(5, 0, distinct_titles="newcomers")
+    assert titled([], [], popular, rules=RerankingRules(5, 0)) == [1, 2, 3, 4, 5]
+    rules = RerankingRules(5, 0, distinct_titles="newcomers")
     assert titled([], [], popular, rules=rules) == [1, 3, 4, 9, 10]
 
 
 def test_an_explore_slot_of_a_newcomer_does_not_read_like_a_popular_one() -> None:
-    rules = Rules(3, 1, distinct_titles="newcomers")
+    rules = RerankingRules(3, 1, distinct_titles="newcomers")
     assert titled([], [2, 5, 8], [1, 4], rules=rules) == [1, 4, 8]
 
 
 def test_products_that_read_the_same_come_when_no_others_are_left() -> None:
-    rules = Rules(5, 0, distinct_titles="newcomers")
+    rules = RerankingRules(5, 0, distinct_titles="newcomers")
     assert titled([], [], [1, 2, 3, 4, 5], rules=rules) == [1, 3, 4, 2, 5]
 
 
 def test_what_was_bought_before_may_read_the_same_and_others_not_if_all_shelves_are_meant() -> None:
     repeat, explore = [1, 2, 3], [5, 4, 8]
     for distinct in ("off", "newcomers"):
-        rules = Rules(5, 2, distinct_titles=distinct)
+        rules = RerankingRules(5, 2, distinct_titles=distinct)
         assert titled(repeat, explore, [], rules=rules) == [1, 2, 3, 5, 4]
-    rules = Rules(5, 2, distinct_titles="all")
+    rules = RerankingRules(5, 2, distinct_titles="all")
     assert titled(repeat, explore, [], rules=rules) == [1, 2, 3, 5, 8]
-    assert titled([4, 3], [5, 8], [], rules=Rules(3, 1, distinct_titles="all")) == [4, 3, 8]
+    assert titled([4, 3], [5, 8], [], rules=RerankingRules(3, 1, distinct_titles="all")) == [
+        4,
+        3,
+        8,
+    ]
 
 
 def test_who_bought_only_what_is_blocked_counts_as_a_newcomer() -> None:
-    rules = Rules(3, 0, frozenset({8}), distinct_titles="newcomers")
+    rules = RerankingRules(3, 0, frozenset({8}), distinct_titles="newcomers")
     assert titled([8], [], [1, 2, 3, 4], rules=rules) == [1, 3, 4]
 
 
@@ -170,7 +191,7 @@ def test_who_bought_only_what_is_blocked_counts_as_a_newcomer() -> None:
 def test_distinct_titles_leave_out_only_what_reads_like_something_above_it(seed: int) -> None:
     random = Random(seed)
     popular = random.sample(range(1, N_ITEMS), 30)
-    rules = Rules(8, 0, distinct_titles="newcomers")
+    rules = RerankingRules(8, 0, distinct_titles="newcomers")
     expected: list[int] = []
     for item in popular:
         alike = TITLES[item] and TITLES[item] in [TITLES[other] for other in expected]
@@ -179,7 +200,7 @@ def test_distinct_titles_leave_out_only_what_reads_like_something_above_it(seed:
 
 
 def test_a_list_too_short_for_distinct_titles_would_like_to_be_longer() -> None:
-    rules = Rules(3, 0, distinct_titles="newcomers")
+    rules = RerankingRules(3, 0, distinct_titles="newcomers")
     cut = lists([], [], [1, 2, 4], width=3)
-    found = Chooser(cut, [1.0] * 9, rules, [0] * N_ITEMS, TITLES).choose(None, None)
+    found = ItemSelector(cut, [1.0] * 9, rules, [0] * N_ITEMS, TITLES).choose(None, None)
     assert (found.likes_longer, found.needs_longer) == (True, False)

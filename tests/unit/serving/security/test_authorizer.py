@@ -3,16 +3,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.serving.security.authorizer import Door
-from pipeline.serving.security.errors import RefusedError
+from pipeline.serving.security.authorizer import Authorizer
+from pipeline.serving.security.errors import AccessError
 from pipeline.serving.security.keyring import KeyRing
 from pipeline.serving.security.keys import create_key
 from pipeline.serving.security.rate_limit import RateLimit
 from pipeline.serving.security.routes import NEEDS, PROBES, label, needed
 
 
-def door(path: Path, *, per_key: float = 0, per_address: float = 0, origins: Any = ()) -> Door:
-    return Door(
+def door(
+    path: Path, *, per_key: float = 0, per_address: float = 0, origins: Any = ()
+) -> Authorizer:
+    return Authorizer(
         KeyRing(path),
         per_key=RateLimit(per_key),
         per_address=RateLimit(per_address),
@@ -37,13 +39,13 @@ def request(
     }
 
 
-def refusal(at: Door, scope: dict[str, Any]) -> tuple[int, str]:
-    with pytest.raises(RefusedError) as error:
+def refusal(at: Authorizer, scope: dict[str, Any]) -> tuple[int, str]:
+    with pytest.raises(AccessError) as error:
         at.admit(scope, label(scope["path"]))
     return error.value.status, error.value.reason
 
 
-def enter(at: Door, scope: dict[str, Any]) -> str | None:
+def enter(at: Authorizer, scope: dict[str, Any]) -> str | None:
     return at.admit(scope, label(scope["path"]))
 
 
@@ -104,7 +106,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(keys: Path) -> None
     at = door(keys, per_key=0.1)
     first = request(authorization=f"Bearer {tokens['a']}")
     assert enter(at, first) == "a"
-    with pytest.raises(RefusedError) as error:
+    with pytest.raises(AccessError) as error:
         enter(at, first)
     assert error.value.status == 429
     assert error.value.headers == ((b"retry-after", b"10"),)

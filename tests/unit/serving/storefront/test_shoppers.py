@@ -10,7 +10,7 @@ import pytest
 from pipeline.event_store.store import EventStore
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.serving.engine.engine import Shelf
+from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import Event
 from pipeline.serving.storefront.shoppers import Shoppers, suggested, usual_prices
 from tests.support.fake_bundle import AS_OF, ITEMS, FakeBundle, purchases, serving_params
@@ -20,20 +20,24 @@ EVENING = AS_OF + timedelta(hours=18)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    made = Shelf(FakeBundle(), EventStore(f"sqlite:///{tmp_path / 'e.db'}"), serving_params())
+def shelf(tmp_path: Path) -> Iterator[RecommendationEngine]:
+    made = RecommendationEngine(
+        FakeBundle(), EventStore(f"sqlite:///{tmp_path / 'e.db'}"), serving_params()
+    )
     yield made
     made.close()
 
 
-def test_a_shopper_is_told_in_a_few_facts(shelf: Shelf) -> None:
+def test_a_shopper_is_told_in_a_few_facts(shelf: RecommendationEngine) -> None:
     (ann,) = Shoppers(shelf.answering).find("ann", LONG_AFTER)
     assert (ann.user_id, ann.n_baskets, ann.n_products) == ("ann", 3, 3)
     assert ann.last_basket == datetime(2024, 2, 21, 9, tzinfo=UTC)
     assert ann.often == ["DAIRY", "BAKERY"]
 
 
-def test_the_history_has_baskets_from_late_to_early_with_titles(shelf: Shelf) -> None:
+def test_the_history_has_baskets_from_late_to_early_with_titles(
+    shelf: RecommendationEngine,
+) -> None:
     found = Shoppers(shelf.answering).history("ann", LONG_AFTER)
     titles = [sorted(line.product.title for line in basket.lines) for basket in found.baskets]
     assert titles == [["Jam", "Milk"], ["Bread", "Milk"], ["Bread", "Milk"]]
@@ -41,12 +45,12 @@ def test_the_history_has_baskets_from_late_to_early_with_titles(shelf: Shelf) ->
     assert (found.cart, found.viewed) == ([], [])
 
 
-def test_a_new_shopper_has_an_empty_history(shelf: Shelf) -> None:
+def test_a_new_shopper_has_an_empty_history(shelf: RecommendationEngine) -> None:
     found = Shoppers(shelf.answering).history("stranger", LONG_AFTER)
     assert (found.shopper.n_baskets, found.shopper.last_basket, found.baskets) == (0, None, [])
 
 
-def test_events_are_in_the_history_at_once(shelf: Shelf) -> None:
+def test_events_are_in_the_history_at_once(shelf: RecommendationEngine) -> None:
     shoppers = Shoppers(shelf.answering)
     moments = [EVENING + timedelta(minutes=minutes) for minutes in range(3)]
     kinds = ("cart", "view", "purchase")
@@ -61,13 +65,13 @@ def test_events_are_in_the_history_at_once(shelf: Shelf) -> None:
     assert [shopper.user_id for shopper in shoppers.find("new", LONG_AFTER)] == ["new"]
 
 
-def test_the_clock_is_real_when_the_model_is_fresh(shelf: Shelf) -> None:
+def test_the_clock_is_real_when_the_model_is_fresh(shelf: RecommendationEngine) -> None:
     soon = AS_OF + timedelta(days=2)
     assert Shoppers(shelf.answering).history("ann", soon).now == soon
     assert Shoppers(shelf.answering).history("ann", LONG_AFTER).now == EVENING
 
 
-def test_shoppers_are_found_by_how_their_number_begins(shelf: Shelf) -> None:
+def test_shoppers_are_found_by_how_their_number_begins(shelf: RecommendationEngine) -> None:
     shoppers = Shoppers(shelf.answering)
     assert [each.user_id for each in shoppers.find("", LONG_AFTER)] == ["ann", "bob"]
     assert [each.user_id for each in shoppers.find("b", LONG_AFTER)] == ["bob"]
@@ -91,7 +95,9 @@ def test_the_usual_price_is_the_middle_one() -> None:
     assert usual_prices(item, price, 5).tolist() == [0.0, 3.0, 2.0, 0.0, 5.0]
 
 
-def test_products_that_nobody_sold_are_left_out_and_have_no_price(shelf: Shelf) -> None:
+def test_products_that_nobody_sold_are_left_out_and_have_no_price(
+    shelf: RecommendationEngine,
+) -> None:
     bread, coffee = Shoppers(shelf.answering).products(["bread", "caviar", "", "coffee"])
     assert (bread.title, bread.department, bread.category) == ("Bread", "GROCERY", "BAKERY")
     assert (bread.price, coffee.price) == (2.0, None)

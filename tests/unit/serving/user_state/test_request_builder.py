@@ -14,7 +14,7 @@ from pipeline.event_store.suppression import SuppressionList, entry_of
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.serving.user_state.recent_events import RECENT_EVENTS, Overlay, Past
+from pipeline.serving.user_state.recent_events import RECENT_EVENTS, Past, RecentEvents
 from pipeline.serving.user_state.recent_purchases import NewPurchases
 from pipeline.serving.user_state.request_builder import RequestBuilder
 from tests.support.fake_bundle import AS_OF, BREAD, ITEMS, MILK, TEA
@@ -72,10 +72,10 @@ def builder_of(
     events: pd.DataFrame,
     attributes: pd.DataFrame | None = None,
     maximum_lines: int | None = None,
-) -> tuple[RequestBuilder, Overlay]:
+) -> tuple[RequestBuilder, RecentEvents]:
     known = events[events["timestamp"] < AS_OF]
     histories = build_histories(known, VOCABULARY, maximum_lines=maximum_lines)
-    overlay = Overlay(VOCABULARY, since=AS_OF.timestamp(), zone=ZoneInfo(ZONE))
+    overlay = RecentEvents(VOCABULARY, since=AS_OF.timestamp(), zone=ZoneInfo(ZONE))
     codes = pd.DataFrame(index=pd.Index([], dtype=str)) if attributes is None else attributes
     builder = RequestBuilder(
         histories, codes, overlay, timezone=ZONE, cart_hours=24, viewed_minutes=60

@@ -11,7 +11,13 @@ from pipeline.contracts.params import DiagnosisParams, read_params
 from pipeline.testing.diagnosis.data_size import doubling_gains, too_little_data
 from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
 from pipeline.testing.diagnosis.finding import Finding, at_most, healthy, unknown
-from pipeline.testing.diagnosis.fit_quality import Seen, Side, lost_lead, overfit, underfit
+from pipeline.testing.diagnosis.fit_quality import (
+    GeneralizationGap,
+    Side,
+    lost_lead,
+    overfit,
+    underfit,
+)
 from pipeline.testing.diagnosis.intervals import interval, weighted_mean
 from pipeline.testing.diagnosis.label_noise import (
     Judged,
@@ -65,8 +71,8 @@ def side(model: float, counting: float, seed: int) -> Side:
 
 def seen(
     train: tuple[float, float] = (0.21, 0.19), unseen: tuple[float, float] = (0.2, 0.185)
-) -> Seen:
-    return Seen(side(*train, seed=1), side(*unseen, seed=2))
+) -> GeneralizationGap:
+    return GeneralizationGap(side(*train, seed=1), side(*unseen, seed=2))
 
 
 def judged(noise: float, seed: int = 3) -> Judged:
@@ -240,7 +246,7 @@ def test_the_lost_lead_is_a_difference_of_differences() -> None:
     user = np.array([0, 1])
     train = Side(user, np.array([0.5, 0.7]), np.array([0.3, 0.3]))  # ahead by .3
     unseen = Side(user, np.array([0.4, 0.4]), np.array([0.2, 0.4]))  # ahead by .1
-    gap, low, high = lost_lead(Seen(train, unseen))
+    gap, low, high = lost_lead(GeneralizationGap(train, unseen))
     assert gap == pytest.approx(0.2)
     assert low <= gap <= high
 
@@ -250,7 +256,7 @@ def test_a_gap_that_may_be_chance_is_neither_overfit_nor_healthy(params: Diagnos
     user = np.arange(20)
     train = Side(user, random.uniform(0, 1, 20), np.full(20, 0.4))
     unseen = Side(user, random.uniform(0, 1, 20) - 0.1, np.full(20, 0.4))
-    assert overfit(Seen(train, unseen), params).verdict == "unknown"
+    assert overfit(GeneralizationGap(train, unseen), params).verdict == "unknown"
 
 
 def test_weeks_that_are_harder_for_everyone_are_not_overfit(params: DiagnosisParams) -> None:
