@@ -1,15 +1,9 @@
 """How good every method is: one command, one table.
 
-<<<<<<< HEAD
     uv run python -m benchmarks.quality                       all methods, three cut-offs
     uv run python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
     uv run python -m benchmarks.quality --table               docs/quality.md from the results
     uv run python -m benchmarks.quality --collect --keep      rows that were not measured again stay
-=======
-    uv run python -m benchmarks.quality                       all methods, three cut-offs
-    uv run python -m benchmarks.quality --methods mlp decayed --cutoffs 2017-12-04
-    uv run python -m benchmarks.quality --table               docs/quality.md from the results
->>>>>>> d74445c (Name commands that work as typed in docs and messages)
 
 Every protocol, products and product types, intervals by bootstrap over users, and the paired
 difference of the default against each method. Each method at each cut-off runs in a process of
