@@ -1,10 +1,6 @@
 """One method at one cut-off, in a process of its own: its memory is its own, and so is its crash.
 
-<<<<<<< HEAD
     uv run python -m benchmarks.peers.run METHOD CUTOFF FOLDER [PART=EPOCHS …]
-=======
-    uv run python -m benchmarks.peers.run METHOD CUTOFF FOLDER
->>>>>>> d74445c (Name commands that work as typed in docs and messages)
 
 Reads params.yaml and data/ in the working directory. Writes FOLDER/values.npz (one value per
 request, by protocol, level and metric) and FOLDER/cost.json.
