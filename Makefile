@@ -66,9 +66,9 @@ audit: install  ## hold the locked packages against the known vulnerabilities
 	$(RUN) python .ci/audit.py
 
 bench: install  ## measure the budgets of the README; results go to benchmarks/results
-	$(RUN) python -m benchmarks.cycle
+	$(RUN) python -m benchmarks.lifecycle.cycle
 	$(RUN) python -m benchmarks.serving --soak-seconds 600
-	$(RUN) python -m benchmarks.readme
+	$(RUN) python -m benchmarks.lifecycle.readme
 
 .PHONY: .venv-bench
 .venv-bench: $(if $(findstring .uv,$(UV)),.uv/bin/uv)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.crashes import counted, kill_store_process
+from benchmarks.serving.crashes import counted, kill_store_process
 from pipeline.contracts.artefacts import REVIEWED_LABELS
 from pipeline.contracts.review_ids import review_id
 from pipeline.event_store.store import EventStore

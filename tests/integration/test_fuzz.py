@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import schemathesis
 
-from benchmarks.fuzz import DOCUMENT, Existing, answered, fuzz, numbers_of
+from benchmarks.serving.fuzz import DOCUMENT, Existing, answered, fuzz, numbers_of
 from tests.support.fake_bundle import ITEMS
 from tests.support.fake_service import fake_service
 

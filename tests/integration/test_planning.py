@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.heavy_shopper import GUEST, guest_events
+from benchmarks.lifecycle.heavy_user import GUEST, guest_events
 from pipeline.contracts import artefacts
 from pipeline.contracts.plan import read_plan
 from pipeline.planning.__main__ import main

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from benchmarks.peers.moment import read_moment, with_validation
-from benchmarks.peers.run import measure
+from benchmarks.quality.peers.moment import read_moment, with_validation
+from benchmarks.quality.peers.run import measure
 from pipeline.collection.__main__ import main as collect
 from pipeline.contracts.errors import DataQualityError
 from pipeline.contracts.params import Params, read_params

@@ -7,9 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import machine, sequence
-from benchmarks.sequence_events import SHAPES, Shape, core, leave_one_out, read_events, synthetic
-from benchmarks.sequence_events import temporal as temporal_split
+from benchmarks.quality import sequence
+from benchmarks.quality.sequence_events import (
+    SHAPES,
+    Shape,
+    core,
+    leave_one_out,
+    read_events,
+    synthetic,
+)
+from benchmarks.quality.sequence_events import temporal as temporal_split
+from benchmarks.support import machine
 from pipeline.contracts.errors import SourceError
 from pipeline.recommenders.base.recommender import Ranked
 

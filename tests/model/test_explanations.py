@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from benchmarks.deletion import fall
+from benchmarks.quality.deletion import fall
 from pipeline.recommenders.base.graph import read_batch, tensors_of
 from pipeline.recommenders.base.recommender import Explanations, Recommendations
 from pipeline.recommenders.base.saved import GraphRecommender

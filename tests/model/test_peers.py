@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.peers.peer import Peer, popularity_of
+from benchmarks.quality.peers.peer import Peer, popularity_of
 from pipeline.testing.measure import EvaluationSet, values_of
 from tests.model.conftest import World
 from tests.support import tiny_shop
@@ -33,7 +33,7 @@ def _share_of_habits(peer: Peer, questions: EvaluationSet, world: World) -> floa
 @pytest.mark.parametrize("name", ["cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top"])
 def test_basket_peers_find_the_habits(world, questions, name):
     pytest.importorskip("cornac")
-    from benchmarks.peers.baskets import fit_baskets
+    from benchmarks.quality.peers.baskets import fit_baskets
 
     peer = fit_baskets(name, world.shop, popular_days=28)
     assert _share_of_habits(peer, questions, world) > 0.8
@@ -46,7 +46,7 @@ def test_basket_peers_find_the_habits(world, questions, name):
 )  # BPR sees whether, not how often: six habits among some twenty products; chance is 0.1
 def test_matrix_peers_find_the_habits(world, questions, name, at_least):
     pytest.importorskip("implicit")
-    from benchmarks.peers.matrix import fit_matrix
+    from benchmarks.quality.peers.matrix import fit_matrix
 
     peer = fit_matrix(name, world.shop, popular_days=28, seed=1)
     assert _share_of_habits(peer, questions, world) > at_least
@@ -54,7 +54,7 @@ def test_matrix_peers_find_the_habits(world, questions, name, at_least):
 
 def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
     pytest.importorskip("lightgbm")
-    from benchmarks.peers.boosting import fit_boosting
+    from benchmarks.quality.peers.boosting import fit_boosting
 
     peer = fit_boosting(world.shop, world.params.families, seed=1)
     assert _share_of_habits(peer, questions, world) > 0.8
@@ -74,7 +74,7 @@ def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
 
 def test_tifu_knn_scores_equal_a_dense_calculation(world, questions):
     pytest.importorskip("cornac")
-    from benchmarks.peers import baskets
+    from benchmarks.quality.peers import baskets
 
     data, index_of = baskets._dataset(world.shop)
     score = baskets._tifu_knn(data, {**baskets.SETTINGS["cornac_tifu_knn"], "n_neighbors": 5})
@@ -97,7 +97,7 @@ def test_tifu_knn_scores_equal_a_dense_calculation(world, questions):
 
 def test_up_cf_scores_equal_a_dense_calculation(world):
     pytest.importorskip("cornac")
-    from benchmarks.peers import baskets
+    from benchmarks.quality.peers import baskets
 
     data, _ = baskets._dataset(world.shop)
     settings = {"recency": 2, "locality": 3, "asymmetry": 0.25}

@@ -1,0 +1,1 @@
+"""What a whole cycle costs, and the tables of the README."""

@@ -1,0 +1,1 @@
+"""How good the answers are: every method, family, rule and reason, with intervals."""

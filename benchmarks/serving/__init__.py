@@ -1,0 +1,1 @@
+"""How fast and how robust the endpoint is."""

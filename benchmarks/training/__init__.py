@@ -1,0 +1,1 @@
+"""How fast the default model learns and scores."""
