@@ -1,13 +1,14 @@
-"""Put the measured numbers into the README, so that none is typed by hand.
+"""Put the measured numbers into the pages, so that none is typed by hand.
 
     uv run python -m benchmarks.lifecycle.readme
 
-Reads reports/ and benchmarks/results/, rewrites the parts of README.md between
+Reads reports/ and benchmarks/results/, rewrites the parts of README.md and docs/results.md between
 `<!-- name -->` and `<!-- /name -->`, writes docs/endpoint.md, and draws docs/circle.svg.
 """
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -232,26 +233,37 @@ def _node(x: float, y: float, verdict: Verdict) -> str:
     )
 
 
+def write_parts(path: Path, parts: Mapping[str, str]) -> None:
+    """Rewrite the parts of a page between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: The page has no such part.
+    """
+    text = path.read_text(encoding="utf-8")
+    for name, body in parts.items():
+        head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if head not in text or tail not in text:
+            message = f"Expected {head.strip()} … {tail} in {path}"
+            raise ValueError(message)
+        before, _, rest = text.partition(head)
+        text = f"{before}{head}{body}\n{tail}{rest.partition(tail)[2]}"
+    path.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
-    """Rewrite the measured parts of the README, and docs/endpoint.md.
+    """Rewrite the measured parts of README.md and docs/results.md, and docs/endpoint.md.
 
     Raises:
         GateError: Testing did not let the model that it measured go on.
     """
     check_gate("the README", "testing")
+    write_parts(PROJECT / "README.md", {"quality-rolling": quality_table("rolling")})
     parts = {
-        "quality-rolling": quality_table("rolling"),
         "quality-without-context": quality_table(WITHOUT_CONTEXT),
         "quality-first-basket": quality_table("first_basket"),
         "budgets": budget_table(),
     }
-    path = PROJECT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    for name, body in parts.items():
-        head, tail = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, _, rest = text.partition(head)
-        text = f"{before}{head}{body}\n{tail}{rest.partition(tail)[2]}"
-    path.write_text(text, encoding="utf-8")
+    write_parts(PROJECT / "docs" / "results.md", parts)
     (PROJECT / "docs" / "endpoint.md").write_text(endpoint_page(), encoding="utf-8")
     (PROJECT / "docs" / "circle.svg").write_text(circle(), encoding="utf-8")
 
