@@ -170,7 +170,7 @@ def serving(n_lines: int) -> dict[str, Any]:
     cost: dict[str, Any] = {}
     for who in (GUEST, tiny_shop.user_id(0)):
         name = "account" if who == GUEST else "another"
-        builder.requests(builder.situation(who, end.timestamp()))
+        builder.build(builder.build_context(who, end.timestamp()))
         events_us, requests_ms, seen_ms = [], [], []
         for number in range(N_EVENTS):
             at = end + timedelta(seconds=number + 1)
@@ -190,7 +190,7 @@ def serving(n_lines: int) -> dict[str, Any]:
 
 
 def _ask(builder: Any, user_id: str, moment: float) -> Any:
-    return builder.requests(builder.situation(user_id, moment))
+    return builder.build(builder.build_context(user_id, moment))
 
 
 def _cap(build_histories: Callable[..., Any]) -> dict[str, int]:

@@ -72,7 +72,7 @@ def without(request: Requests, item: int, kind: str, catalogue: Catalogue) -> Re
         nothing = {f"{kind}_item": np.zeros(0, np.int32), f"{kind}_splits": np.array([0, 0])}
         return replace(request, **nothing)
     if kind in ("category", "taste"):
-        code = catalogue.group_code
+        code = catalogue.category_code
         others = own | (code[request.item] != code[item])
         return _kept(request, others if kind == "category" else np.zeros_like(own))
     if kind == "quantity":

@@ -52,7 +52,7 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
     first = examples[examples["protocol"] == "first_basket"].reset_index(drop=True)
     asked = Asked(first, shop, params)
     as_of = pd.Timestamp(start).to_pydatetime()
-    category = build_catalogue(shop.items, shop.histories, as_of=as_of).group_code.tolist()
+    category = build_catalogue(shop.items, shop.histories, as_of=as_of).category_code.tolist()
     arranger = Reranker(category, None)
 
     @cache
@@ -65,7 +65,7 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
         rules = [RerankingRules(K, params.serving.explore_slots, diversity=level)] * len(
             asked.requests
         )
-        shelves = arranger.arrange(rank, rules, [""] * len(rules)).chosen
+        shelves = arranger.rerank(rank, rules, [""] * len(rules)).chosen
         items = np.zeros((len(rules), K), dtype=np.int32)
         for row, shelf in enumerate(shelves):
             items[row, : len(shelf)] = [choice.item for choice in shelf]

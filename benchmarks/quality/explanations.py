@@ -26,7 +26,7 @@ from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.base.tables import read_training_data
 from pipeline.runtime.stage import quiet_tools
 from pipeline.serving.explanations.catalogue import build_catalogue
-from pipeline.serving.explanations.reasons import Reasons
+from pipeline.serving.explanations.reasons import ReasonBuilder
 
 K = 10
 EXPLORE = 2
@@ -67,9 +67,9 @@ def measure(recommender: GraphRecommender, params: Params, n: int) -> dict[str, 
     for at in range(len(requests)):
         one = requests.part(at, at + 1)
         found, explanations = recommender.explain(one, K, explore_slots=EXPLORE)
-        reasons = Reasons(one, catalogue)
+        reasons = ReasonBuilder(one, catalogue)
         for rank, item in enumerate(found.items[0].tolist()):
-            given = reasons.of(item, *explanations.of(0, rank)) if item else []
+            given = reasons.build(item, *explanations.of(0, rank)) if item else []
             for place, reason in enumerate(given, start=1):
                 fell = fall(recommender, one, item, reason.kind, catalogue)
                 rows.append((reason.kind, place, int(found.slots[0, rank]), fell))

@@ -46,7 +46,7 @@ class Shelves:
         self._asked, self._requests = asked, requests
         self._titles = catalogue.title_code
         self._arranger = Reranker(
-            catalogue.group_code.tolist(), None, catalogue.title_code.tolist()
+            catalogue.category_code.tolist(), None, catalogue.title_code.tolist()
         )
         self._before: dict[str, Any] = {}
 
@@ -69,7 +69,7 @@ class Shelves:
             )
             for items in blocked
         ]
-        shelves = self._arranger.arrange(self._rank, rules, [""] * len(rules)).chosen
+        shelves = self._arranger.rerank(self._rank, rules, [""] * len(rules)).chosen
         items = np.zeros((len(rules), K), dtype=np.int32)
         for row, shelf in enumerate(shelves):
             items[row, : len(shelf)] = [choice.item for choice in shelf]

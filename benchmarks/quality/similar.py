@@ -19,8 +19,8 @@ from pipeline.bundles.bundle import load_bundle
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.serving.engine.model_runtime import as_of_moment
-from pipeline.serving.engine.similar import MINIMUM_TOGETHER, Similar
+from pipeline.serving.engine.model_bundle import as_of_moment
+from pipeline.serving.engine.similar import MINIMUM_TOGETHER, SimilarityIndex
 from pipeline.serving.explanations.catalogue import build_catalogue
 
 K = 10
@@ -41,7 +41,7 @@ def main() -> None:
     start = as_of.timestamp() - HELD_OUT_DAYS * DAY
     known = part_of(bundle.histories, bundle.histories.time < start)
     later = part_of(bundle.histories, bundle.histories.time >= start)
-    similar = Similar(known, build_catalogue(bundle.items, known, as_of=as_of))
+    similar = SimilarityIndex(known, build_catalogue(bundle.items, known, as_of=as_of))
     questions = questions_of(later, arguments.baskets)
     vectors = bundle.recommender.module.explore.items.numpy()
     numbers = {
@@ -78,13 +78,13 @@ def questions_of(later: Histories, n: int) -> list[tuple[int, set[int]]]:
     return found
 
 
-def measures(similar: Similar, vectors: "np.typing.NDArray[Any]") -> dict[str, Scores]:
+def measures(similar: SimilarityIndex, vectors: "np.typing.NDArray[Any]") -> dict[str, Scores]:
     """Return every likeness by name."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
     def by_count(power: float) -> Scores:
         def scores(item: int) -> "np.typing.NDArray[Any]":
-            together = similar.together(item)
+            together = similar.count_together(item)
             known = np.where(together < MINIMUM_TOGETHER, 0, together)
             return np.asarray(known / similar.n_baskets**power)
 

@@ -40,14 +40,14 @@ from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.errors import DeploymentError
 from pipeline.contracts.params import PARAMS_PATH, Params, read_params
 from pipeline.runtime.stage import quiet_tools
-from pipeline.serving.load_test import put_load, stolen_fraction
+from pipeline.serving.load_test import run_load_test, stolen_fraction
 from pipeline.serving.process import (
     LOOPBACK,
     POLL_SECONDS,
     RunningService,
     free_port,
     running_service,
-    stop,
+    stop_service,
 )
 
 CONCURRENCY = (1, 8, 32)
@@ -103,7 +103,7 @@ def other(name: str) -> Iterator[str]:
             wait_until_listening(process, port)
             yield f"http://{LOOPBACK}:{port}"
         finally:
-            stop(process)
+            stop_service(process)
 
 
 def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
@@ -143,7 +143,7 @@ def ours(params: Params, *, keep: bool = True) -> Iterator[RunningService]:
 
 def even_load(url: str, bodies: list[dict[str, Any]], rate: float) -> dict[str, float]:
     """Return the latency at an even rate, as deployment measures it."""
-    load = put_load(url, bodies, requests_per_second=rate, seconds=EVEN_SECONDS)
+    load = run_load_test(url, bodies, requests_per_second=rate, seconds=EVEN_SECONDS)
     return {name: round(value, 4) for name, value in asdict(load).items()} | {
         "requests_per_second": rate
     }

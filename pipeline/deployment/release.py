@@ -27,7 +27,7 @@ from pipeline.deployment.golden import (
 from pipeline.recommenders.base.saved import load_recommender
 from pipeline.recommenders.base.tables import read_training_data
 from pipeline.runtime.provenance import git_commit
-from pipeline.serving.load_test import LoadResult, put_load
+from pipeline.serving.load_test import LoadResult, run_load_test
 from pipeline.serving.process import running_service
 
 BUNDLE = Path("models/bundle")
@@ -129,7 +129,7 @@ def best_load(url: str, bodies: list[dict[str, Any]], params: Params) -> LoadRes
     """
     slow: list[LoadResult] = []
     while True:
-        found = put_load(
+        found = run_load_test(
             url,
             bodies,
             requests_per_second=params.deployment.load_requests_per_second,

@@ -27,7 +27,7 @@ from pipeline.recommenders.base.recommender import SLOTS, Recommendations
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.base.wall_clock import to_seconds
 from pipeline.runtime.progress import steps
-from pipeline.serving.client import TRY_AGAIN, ServiceError, pause_seconds
+from pipeline.serving.client import RETRY_STATUSES, ServiceError, pause_seconds
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 
 N_WORKERS = 2
@@ -215,7 +215,7 @@ class _Worker:
                 answer = call()
             except ServiceError as error:
                 failed += 1
-                may_help = error.status is None or error.status in TRY_AGAIN
+                may_help = error.status is None or error.status in RETRY_STATUSES
                 if not may_help or failed == MAXIMUM_ATTEMPTS:
                     self._is_gone = error.status is None
                     break

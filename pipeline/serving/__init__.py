@@ -1,1 +1,1 @@
-"""Serving: the HTTP service that answers `/recommend` and takes `/events` in."""
+"""Serving: the HTTP service that answers /recommend and stores /events."""

@@ -1,4 +1,4 @@
-"""Serving: the endpoint and what keeps it going.
+"""Serving: the HTTP service and its commands.
 
     uv run python -m pipeline.serving [serve] [--host HOST] [--port PORT]
     uv run python -m pipeline.serving COMMAND --help
@@ -16,7 +16,7 @@ from pipeline.runtime.quiet import quiet_loggers
 from pipeline.runtime.stage import exit_with, quiet_tools
 from pipeline.serving import commands
 
-# By name, which is also the name of its module in `commands`: what it does.
+# Command and module name in `commands`, with its help text.
 COMMANDS = {
     "serve": "answer in the foreground; Ctrl-C stops it",
     "score": "score many users into a file, without a service",
@@ -35,7 +35,7 @@ DEFAULT = "serve"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command: 0 when it is done, 1 when it could not be, 2 when it is not understood."""
+    """Run a command; return 0 on success, 1 on an EvergreenError, 2 if the command is unknown."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["-h"], ["--help"]):
         print(_help())
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _help() -> str:
-    lines = [f"    {name:<10} {what}" for name, what in COMMANDS.items()]
+    lines = [f"    {name:<10} {text}" for name, text in COMMANDS.items()]
     return "\n".join([str(__doc__).rstrip(), *lines])
 
 

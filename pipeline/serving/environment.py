@@ -1,4 +1,4 @@
-"""Where the service finds things: environment variables before params.yaml."""
+"""Paths and URLs of the service: environment variables take precedence over params.yaml."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ ENVIRONMENT = {
 }
 
 
-def absolute_store(url: str, *, root: Path) -> str:
+def absolute_store_url(url: str, *, root: Path) -> str:
     """Return a database URL whose SQLite file does not depend on the working directory.
 
     >>> absolute_store("sqlite:///data/events.db", root=Path("/shop"))
@@ -33,16 +33,16 @@ def absolute_store(url: str, *, root: Path) -> str:
     return f"{prefix}{root.absolute() / url[len(prefix) :]}"
 
 
-def keys_of(environment: Mapping[str, str], default: str) -> Path:
-    """Return where the keys are: in the environment's file, else in `default`."""
+def keys_path(environment: Mapping[str, str], default: str) -> Path:
+    """Return the path of the key file: $EVERGREEN_KEYS, else `default`."""
     return Path(environment.get(KEYS) or default)
 
 
-def audit_log_of(environment: Mapping[str, str], default: str) -> Path:
-    """Return where the audit log is: in the environment's file, else in `default`."""
+def audit_log_path(environment: Mapping[str, str], default: str) -> Path:
+    """Return the path of the audit log: $EVERGREEN_AUDIT_LOG, else `default`."""
     return Path(environment.get(AUDIT_LOG) or default)
 
 
-def store_of(environment: Mapping[str, str], default: str) -> str:
-    """Return the event store's URL: the environment's, else `default`."""
+def event_store_url(environment: Mapping[str, str], default: str) -> str:
+    """Return the URL of the event store: $EVERGREEN_EVENT_STORE, else `default`."""
     return environment.get(EVENT_STORE) or default

@@ -1,4 +1,4 @@
-"""A short load on the running service: an even stream of requests, and how long answers take."""
+"""Load test of a running service: requests at a fixed rate, and their latency."""
 
 import time
 from collections.abc import Sequence
@@ -17,10 +17,15 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class LoadResult:
-    """Latency in milliseconds from when a request was due, so that a stall is not hidden.
+    """Latency in milliseconds from the time a request was due, so that stalls are not hidden.
 
-    `stolen_fraction` is the share of the cores' time in which the host of a virtual machine ran
-    others; a stall of the machine is a stall of every request in it.
+    Attributes:
+        n: Number of requests.
+        n_failed: Number of answers without a 2xx status.
+        p50_ms: Median latency.
+        p99_ms: 99th percentile of latency.
+        stolen_fraction: Fraction of CPU time that the host gave to other virtual machines; it
+            delays every request.
     """
 
     n: int
@@ -30,16 +35,16 @@ class LoadResult:
     stolen_fraction: float
 
 
-def put_load(
+def run_load_test(
     url: str, bodies: Sequence[dict[str, Any]], *, requests_per_second: float, seconds: float
 ) -> LoadResult:
-    """Send requests at a fixed rate for some seconds and return their latency.
+    """Send requests at a fixed rate and return their latency.
 
     Args:
-        url: Of the running service.
-        bodies: Bodies of POST /recommend, taken in turn.
-        requests_per_second: The rate.
-        seconds: How long.
+        url: URL of the service.
+        bodies: Bodies of POST /recommend, used in turn.
+        requests_per_second: Rate, above 0.
+        seconds: Duration of the test.
     """
 
     def send(number: int, due: float) -> tuple[float, bool]:
@@ -57,22 +62,22 @@ def put_load(
         before = psutil.cpu_times()
         start = time.monotonic() + 0.1
         dues = [start + number / requests_per_second for number in range(n)]
-        found = list(pool.map(send, range(n), dues))
+        results = list(pool.map(send, range(n), dues))
         after = psutil.cpu_times()
-    taken = np.array([milliseconds for milliseconds, _ in found])
+    latency_ms = np.array([milliseconds for milliseconds, _ in results])
     return LoadResult(
         n=n,
-        n_failed=sum(not good for _, good in found),
-        p50_ms=float(np.percentile(taken, 50)),
-        p99_ms=float(np.percentile(taken, 99)),
+        n_failed=sum(not succeeded for _, succeeded in results),
+        p50_ms=float(np.percentile(latency_ms, 50)),
+        p99_ms=float(np.percentile(latency_ms, 99)),
         stolen_fraction=stolen_fraction(before, after),
     )
 
 
 def stolen_fraction(before: Any, after: Any) -> float:
-    """Return the share of "steal" in the cores' time between two `psutil.cpu_times()`.
+    """Return the fraction of "steal" in CPU time between two `psutil.cpu_times()`, in [0, 1].
 
-    Only Linux counts it; elsewhere it is 0.
+    Only Linux reports it; on other systems it is 0.
     """
     passed = sum(after) - sum(before)
     if passed <= 0 or not hasattr(after, "steal"):

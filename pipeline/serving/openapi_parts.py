@@ -1,4 +1,4 @@
-"""Parts of an OpenAPI 3.1 document, for every room that has routes."""
+"""Builders for parts of an OpenAPI 3.1 document."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
 
 
-def reference(model: type[BaseModel] | str) -> dict[str, Any]:
-    """Return a pointer to a model's schema.
+def schema_reference(model: type[BaseModel] | str) -> dict[str, Any]:
+    """Return a reference to a model's schema.
 
     >>> reference("Event")
     {'$ref': '#/components/schemas/Event'}
@@ -18,12 +18,12 @@ def reference(model: type[BaseModel] | str) -> dict[str, Any]:
     return {"$ref": SCHEMAS + (model if isinstance(model, str) else model.__name__)}
 
 
-def in_json(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a JSON body of that schema."""
+def json_content(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a JSON body."""
     return {JSON: {"schema": schema}}
 
 
-def operation(  # noqa: PLR0913  the parts of an operation
+def json_operation(  # noqa: PLR0913  the parts of an operation
     name: str,
     summary: str,
     answer: type[BaseModel],
@@ -36,38 +36,50 @@ def operation(  # noqa: PLR0913  the parts of an operation
     """Return an operation with a JSON answer.
 
     Args:
-        name: Its id.
-        summary: A sentence.
-        answer: What comes when it is done.
-        errors: What each other status means.
-        status: When it is done.
-        body: The schema of what is sent.
-        parameters: In the path, the query or the headers.
+        name: Operation id.
+        summary: One sentence.
+        answer: Model of the success response.
+        errors: Descriptions by error status.
+        status: Status of the success response.
+        body: Schema of the request body; None without one.
+        parameters: Path, query and header parameters.
     """
-    found = _described(name, summary, in_json(reference(answer)), errors, status=status)
+    operation = _build_operation(
+        name, summary, json_content(schema_reference(answer)), errors, status=status
+    )
     if body is not None:
-        found["requestBody"] = {"required": True, "content": in_json(body)}
+        operation["requestBody"] = {"required": True, "content": json_content(body)}
     if parameters:
-        found["parameters"] = list(parameters)
-    return found
+        operation["parameters"] = list(parameters)
+    return operation
 
 
 def parameter(
-    name: str, place: str, schema: dict[str, Any], description: str = "", *, required: bool = False
+    name: str,
+    location: str,
+    schema: dict[str, Any],
+    description: str = "",
+    *,
+    required: bool = False,
 ) -> dict[str, Any]:
-    """Return a parameter; `place` is path, query or header."""
-    found: dict[str, Any] = {"name": name, "in": place, "required": required, "schema": schema}
-    return {**found, "description": description} if description else found
+    """Return a parameter; `location` is path, query or header."""
+    described: dict[str, Any] = {
+        "name": name,
+        "in": location,
+        "required": required,
+        "schema": schema,
+    }
+    return {**described, "description": description} if description else described
 
 
-def plain(
+def text_operation(
     name: str, summary: str, kind: str, errors: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return an operation whose answer is text of the media type `kind`."""
-    return _described(name, summary, {kind: {"schema": {"type": "string"}}}, errors or {})
+    """Return an operation with a text answer of the media type `kind`."""
+    return _build_operation(name, summary, {kind: {"schema": {"type": "string"}}}, errors or {})
 
 
-def _described(
+def _build_operation(
     name: str,
     summary: str,
     content: dict[str, Any],
@@ -75,8 +87,8 @@ def _described(
     *,
     status: str = "200",
 ) -> dict[str, Any]:
-    error = in_json(reference("ErrorAnswer"))
-    responses = {status: {"description": "Done.", "content": content}}
+    error = json_content(schema_reference("ErrorAnswer"))
+    responses = {status: {"description": "Success.", "content": content}}
     for code, text in errors.items():
         responses[code] = {"description": text, "content": error}
     return {"operationId": name, "summary": summary, "responses": responses}

@@ -1,12 +1,11 @@
-"""What goes over the wire: strict models of every request body and answer.
+"""Payloads: strict models of every request body and answer.
 
-A wrong type, an unknown key or a value out of range is refused with one sentence that says what was
-wanted, what came and what to do. Limits that params.yaml sets are checked by `Limits`.
+A wrong type, an unknown key or a value out of range raises RequestError, which says what was
+expected, what was received and what to do; see `parsing`.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,12 +14,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     WithJsonSchema,
 )
 
-from pipeline.contracts.errors import RequestError
 from pipeline.contracts.schemas import ID_LENGTH, ID_PATTERN, ID_RULE, is_id
 
 Slot = Literal["repeat", "explore", "popular"]
@@ -29,32 +25,30 @@ EventType = Literal["view", "cart", "purchase", "return"]
 MAXIMUM_ITEMS = 500
 MAXIMUM_BOUGHT_HOURS = 168
 MAXIMUM_EVENTS = 1_000
-NAME_LENGTH = 60  # of an unknown key, in the answer that refuses it
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-T = TypeVar("T")
 
 
-def _in_range(moment: datetime) -> datetime:
+def _check_range(moment: datetime) -> datetime:
     if not EARLIEST <= moment <= LATEST:
         message = f"expected a moment between {EARLIEST:%Y} and {LATEST:%Y}"
         raise ValueError(message)
     return moment.astimezone(UTC)
 
 
-def _not_in_the_future(moment: datetime) -> datetime:
+def _check_past(moment: datetime) -> datetime:
     if moment > datetime.now(UTC) + CLOCK_SKEW:
         message = "expected a moment that is not in the future"
         raise ValueError(message)
     return moment
 
 
-def _whole(value: object) -> object:
+def _parse_whole(value: object) -> object:
     """Return 2 for 2.0: JSON knows one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _id(text: str) -> str:
+def _check_id(text: str) -> str:
     if not is_id(text):
         message = f"an id must {ID_RULE}"
         raise ValueError(message)
@@ -63,16 +57,16 @@ def _id(text: str) -> str:
 
 Id = Annotated[
     str,
-    AfterValidator(_id),
+    AfterValidator(_check_id),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "pattern": ID_PATTERN}
     ),
 ]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
-PastMoment = Annotated[Moment, AfterValidator(_not_in_the_future)]
+Moment = Annotated[AwareDatetime, AfterValidator(_check_range)]
+PastMoment = Annotated[Moment, AfterValidator(_check_past)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
-Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_parse_whole)]
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_parse_whole)]
 
 
 class Payload(BaseModel):
@@ -82,39 +76,39 @@ class Payload(BaseModel):
 
 
 class RecommendOptions(Payload):
-    """What a shelf shall be like, whoever it is for."""
+    """Options of a recommendation that do not depend on the user."""
 
     k: Positive | None = Field(None, description="How many items; serving.default_k if absent.")
     at: Moment | None = Field(
         None, description="The moment of the request, ISO 8601 with a zone; now if absent."
     )
-    store_id: Id | None = Field(None, description="Where the shopper shops.")
+    store_id: Id | None = Field(None, description="The store in which the shopper shops.")
     explore_slots: Whole | None = Field(
-        None, description="How many of the k are for items never bought before."
+        None, description="How many of the k items are ones never bought before."
     )
     exclude: list[Id] = Field(
         default_factory=list,
         max_length=MAXIMUM_ITEMS,
-        description="Items that must not be in the answer.",
+        description="Items to leave out of the answer.",
     )
     diversity: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="At most (1 - diversity) of the k come from one category, and at least one "
-        "may; serving.diversity if absent.",
+        description="At most (1 - diversity) * k items, and at least one, come from one category; "
+        "serving.diversity if absent.",
     )
     distinct_titles: Literal["off", "newcomers", "all"] | None = Field(
         None,
-        description="On whose shelves no item that was never bought reads like one above it; "
+        description="For whom an item never bought must not repeat the title of an item above it; "
         "serving.distinct_titles if absent.",
     )
     bought_hours: float | None = Field(
         None,
         ge=0,
         le=MAXIMUM_BOUGHT_HOURS,
-        description="How long what was bought is not offered again; serving.bought_hours if "
-        "absent, 0: it may come back at once.",
+        description="Hours for which bought items are left out, 0 for none; "
+        "serving.bought_hours if absent.",
     )
 
 
@@ -130,16 +124,16 @@ class RecommendRequest(RecommendOptions):
         }
     )
 
-    user_id: Id = Field(description="Who; a shopper that is not known gets what is popular.")
+    user_id: Id = Field(description="Id of the shopper; unknown shoppers get popular items.")
     cart: list[Id] = Field(
         default_factory=list,
         max_length=MAXIMUM_ITEMS,
-        description="Items in the cart, on top of those told by cart events.",
+        description="Items in the cart, in addition to those of cart events.",
     )
     viewed: list[Id] = Field(
         default_factory=list,
         max_length=MAXIMUM_ITEMS,
-        description="Items just looked at, on top of those told by view events.",
+        description="Items viewed recently, in addition to those of view events.",
     )
     explain: bool = Field(
         default=False, description="Whether each item also carries its contributions, as numbers."
@@ -156,13 +150,13 @@ class RecommendedItem(Payload):
     slot: Slot
     propensity: float = Field(
         1.0,
-        description="Probability of the item in its place, given those above it; 1 if not drawn.",
+        description="Probability of the item in its slot given the items above it; 1 if not drawn.",
     )
-    reasons: list[str] = Field(description="What counted most for the item, in words.")
+    reasons: list[str] = Field(description="The most important reasons for the item, in words.")
     contributions: dict[str, float] | None = Field(
         None,
-        description="With 'explain' only: what each kind of knowledge adds to the score, compared "
-        "with the other items to choose from; the largest first.",
+        description="With 'explain' only: what each group of features adds to the score, relative "
+        "to the other candidates; the largest first.",
     )
 
 
@@ -201,27 +195,27 @@ class Event(Payload):
     timestamp: PastMoment | None = Field(None, description="ISO 8601 with a zone; now if absent.")
     quantity: Amount = Field(1.0, description="Units; a cart event with 0 takes the item out.")
     price: Amount = Field(0.0, description="Unit price paid.")
-    discount: Amount = Field(0.0, description="Taken off the shelf price, per line.")
-    basket_id: Id | None = Field(None, description="Purchases paid together.")
+    discount: Amount = Field(0.0, description="Amount taken off the list price, per line.")
+    basket_id: Id | None = Field(None, description="Common id of purchases paid together.")
     session_id: Id | None = None
     store_id: Id | None = None
     event_id: Id | None = Field(
-        None, description="Your own unique id; sent again, the event is counted once."
+        None, description="Unique id chosen by the client; an event sent again counts once."
     )
 
 
 class EventsAnswer(Payload):
-    """Answer to POST /events, given after the events are on disk.
+    """Answer to POST /events, sent after the events are on disk.
 
-    Events of people who asked to be forgotten are not kept, and count as neither.
+    Events of suppressed users are not stored, and count as neither accepted nor duplicate.
     """
 
     accepted: int = Field(description="New events, now on disk.")
-    duplicates: int = Field(description="Events that were there already.")
+    duplicates: int = Field(description="Events that were stored before.")
 
 
 class Problem(Payload):
-    """What was wanted, what came, and what to do."""
+    """What was expected, what was received, and what to do."""
 
     wanted: str
     received: str
@@ -229,107 +223,6 @@ class Problem(Payload):
 
 
 class ErrorAnswer(Payload):
-    """Every answer with a status of 400 or more."""
+    """Answer with a status of 400 or more."""
 
     error: Problem
-
-
-_RECOMMEND = TypeAdapter(RecommendRequest)
-_EVENT = TypeAdapter(Event)
-_EVENTS = TypeAdapter(Annotated[list[Event], Field(min_length=1, max_length=MAXIMUM_EVENTS)])
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What params.yaml allows a request to ask for."""
-
-    default_k: int
-    maximum_k: int
-    explore_slots: int
-
-    def size(self, k: int | None) -> int:
-        """Return how many items are meant by `k`.
-
-        Raises:
-            RequestError: More than `maximum_k`.
-        """
-        size = self.default_k if k is None else k
-        if size > self.maximum_k:
-            raise RequestError(
-                f"'k' of at most {self.maximum_k}",
-                received=f"{size}",
-                action="Ask for fewer items.",
-            )
-        return size
-
-    def resolve(self, request: RecommendRequest) -> tuple[int, int]:
-        """Return k and the number of explore slots.
-
-        Raises:
-            RequestError: More items than `maximum_k`, or more explore slots than items.
-        """
-        k = self.size(request.k)
-        explore = min(self.explore_slots, k)
-        explore = explore if request.explore_slots is None else request.explore_slots
-        if explore > k:
-            raise RequestError(
-                f"'explore_slots' of at most k = {k}",
-                received=f"{explore}",
-                action="Ask for fewer explore slots or more items.",
-            )
-        return k, explore
-
-
-def parse_recommend(body: bytes) -> RecommendRequest:
-    """Return the request in `body`.
-
-    Raises:
-        RequestError: It is not JSON, or not such a request.
-    """
-    return parse(_RECOMMEND, body)
-
-
-def parse_events(body: bytes) -> list[Event]:
-    """Return the events in `body`, which holds one or a list of them.
-
-    Raises:
-        RequestError: It is not JSON, or not such events.
-    """
-    return parse_one_or_more(_EVENT, _EVENTS, body)
-
-
-def parse_one_or_more(one: TypeAdapter[T], more: TypeAdapter[list[T]], body: bytes) -> list[T]:
-    """Return the objects in `body`, which holds one or a list of them.
-
-    Raises:
-        RequestError: It is not JSON, or not such objects.
-    """
-    if body.lstrip()[:1] == b"[":
-        return parse(more, body)
-    return [parse(one, body)]
-
-
-def parse(adapter: TypeAdapter[T], body: bytes) -> T:
-    """Return what is in `body`.
-
-    Raises:
-        RequestError: It is not JSON, or not what was wanted.
-    """
-    try:
-        return adapter.validate_json(body)
-    except ValidationError as error:
-        raise RequestError(
-            "a JSON body as described in /docs.json",
-            received=describe(error),
-            action="Correct these values and send it again.",
-        ) from error
-
-
-def describe(error: ValidationError, *, limit: int = 5) -> str:
-    """Return the first `limit` faults in one line, without echoing long input."""
-    faults = [
-        f"{'.'.join(str(part)[:NAME_LENGTH] for part in item['loc']) or 'body'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_context=False)[:limit]
-    ]
-    more = error.error_count() - limit
-    return "; ".join([*faults, f"and {more} more"] if more > 0 else faults)

@@ -1,7 +1,7 @@
-"""The service as a subprocess: started, waited for, measured, and stopped with all its children.
+"""The service as a subprocess: start it, wait until it is ready, and stop its process tree.
 
-BentoML starts a worker that fails again for ever, so whoever starts it needs a deadline, and must
-end the whole process tree.
+BentoML restarts a failing worker forever, so the caller needs a deadline and must stop the whole
+process tree.
 """
 
 import os
@@ -29,28 +29,28 @@ from pipeline.serving.environment import (
     PARAMS,
     RELEASES_FOLDER,
     ROOT,
-    absolute_store,
-    audit_log_of,
-    keys_of,
-    store_of,
+    absolute_store_url,
+    audit_log_path,
+    event_store_url,
+    keys_path,
 )
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 N_LOG_LINES = 15
-# uvicorn's last words: the worker will be started again, and fail again.
-FAILED = "Application startup failed"
+# uvicorn logs this before the worker exits; BentoML then restarts it.
+FAILED_START = "Application startup failed"
 
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service that answers.
+    """A service that is ready.
 
     Attributes:
-        url: Where it listens.
-        pid: Its supervisor.
-        seconds_to_ready: From start to the first ready answer.
+        url: Base URL.
+        pid: Process id of the supervisor.
+        seconds_to_ready: Seconds from start to the first successful /readyz.
     """
 
     url: str
@@ -60,7 +60,7 @@ class RunningService:
     def memory_gib(self) -> float:
         """Return the resident memory of the supervisor and all workers."""
         total = 0
-        for process in _tree(self.pid):
+        for process in _process_tree(self.pid):
             with suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
         return total / 2**30
@@ -78,23 +78,23 @@ def running_service(  # noqa: PLR0913  all but two have a default
     private: Path | None = None,
     releases: Path | None = None,
 ) -> Iterator[RunningService]:
-    """Yield a service on loopback that is ready; stop it and all its children afterwards.
+    """Start a service on loopback and yield it when it is ready; stop its process tree at exit.
 
     Args:
-        bundle: The bundle's folder.
-        params_path: params.yaml.
-        timeout_seconds: How long it may take to be ready.
-        event_store: A database URL; that of params.yaml if None.
-        port: Which port; a free one if None.
-        bento: A built Bento's folder; the service of this source tree if None.
-        private: Where its keys, salt and audit log are; nowhere that lasts if None.
-        releases: The folder of the pointer that it follows; it keeps to its bundle if None.
+        bundle: Folder of the bundle.
+        params_path: Path of params.yaml.
+        timeout_seconds: Maximum time until the service is ready.
+        event_store: Database URL; that of params.yaml if None.
+        port: Port; a free one if None.
+        bento: Folder of a built Bento; the service of this source tree if None.
+        private: Folder of keys, salt and audit log; a temporary one if None.
+        releases: Folder of the release pointer to follow; the service keeps its bundle if None.
 
     Raises:
-        DeploymentError: The port is taken, the start failed, or it took too long.
+        DeploymentError: The port is taken, the start failed, or the service is not ready in time.
     """
-    chosen = free_port() if port is None else port
-    check_port(LOOPBACK, chosen)
+    port = free_port() if port is None else port
+    check_port(LOOPBACK, port)
     with tempfile.TemporaryDirectory(prefix="evergreen-service-") as scratch:
         environment = service_environment(
             bundle,
@@ -104,11 +104,11 @@ def running_service(  # noqa: PLR0913  all but two have a default
             from_source=bento is None,
             releases=releases,
         )
-        # On loopback and for us alone: it needs no keys, and writes nothing beside the real ones.
+        # A private service on loopback needs no keys, and must not write next to the real ones.
         folder = private or Path(scratch)
         environment |= {KEYS: f"{folder}/keys.json", AUDIT_LOG: f"{folder}/audit.jsonl"}
         log_path = Path(scratch) / "log.txt"
-        command = serve_command(LOOPBACK, chosen, bento=bento)
+        command = serve_command(LOOPBACK, port, bento=bento)
         with log_path.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603
                 command,
@@ -121,12 +121,12 @@ def running_service(  # noqa: PLR0913  all but two have a default
             )
         known: list[psutil.Process] = []
         try:
-            url = f"http://{LOOPBACK}:{chosen}"
+            url = f"http://{LOOPBACK}:{port}"
             seconds = wait_until_ready(process, url, timeout_seconds, log_path=log_path)
-            known = _tree(process.pid)
+            known = _process_tree(process.pid)
             yield RunningService(url, process.pid, seconds)
         finally:
-            stop(process, known=known)
+            stop_service(process, known=known)
 
 
 def serve_command(host: str, port: int, *, bento: Path | None = None) -> list[str]:
@@ -137,7 +137,7 @@ def serve_command(host: str, port: int, *, bento: Path | None = None) -> list[st
 
 
 def _service_of_this_tree() -> str:
-    """Return what `bentoml serve` is asked for; imported late, for BentoML takes a second."""
+    """Return the name of the service for `bentoml serve`; the import of BentoML takes a second."""
     from pipeline.serving.service import SERVICE
 
     return SERVICE
@@ -155,46 +155,46 @@ def service_environment(
     """Return the environment variables of a service.
 
     Args:
-        bundle: The bundle's folder.
-        params_path: params.yaml.
-        event_store: A database URL; the environment's or that of params.yaml if None.
-        home: A folder of this service alone: BentoML keeps metrics in it, and clears it at start.
-        from_source: Serve this source tree; a Bento must find only its own.
-        releases: The folder of the pointer that it follows; it keeps to its bundle if None.
+        bundle: Folder of the bundle.
+        params_path: Path of params.yaml.
+        event_store: Database URL; that of the environment or of params.yaml if None.
+        home: Folder for BentoML's metrics; BentoML clears it at start, so share it with no other.
+        from_source: Whether this source tree is importable; it must not be for a Bento.
+        releases: Folder of the release pointer to follow; the service keeps its bundle if None.
     """
     params = read_params(params_path).serving
-    store = event_store or store_of(os.environ, params.event_store)
+    store = event_store or event_store_url(os.environ, params.event_store)
     dropped = {"PROMETHEUS_MULTIPROC_DIR", "PYTHONPATH", RELEASES_FOLDER}
     followed = {} if releases is None else {RELEASES_FOLDER: str(releases.absolute())}
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [path for path in paths if path and Path(path).absolute() != ROOT]
     return {
-        **kept,
+        **inherited,
         **followed,
         **ENVIRONMENT,
         BUNDLE: str(bundle.absolute()),
         PARAMS: str(params_path.absolute()),
-        EVENT_STORE: absolute_store(store, root=Path.cwd()),
-        KEYS: str(keys_of(os.environ, params.keys).absolute()),
-        AUDIT_LOG: str(audit_log_of(os.environ, params.audit_log).absolute()),
+        EVENT_STORE: absolute_store_url(store, root=Path.cwd()),
+        KEYS: str(keys_path(os.environ, params.keys).absolute()),
+        AUDIT_LOG: str(audit_log_path(os.environ, params.audit_log).absolute()),
         "BENTOML_HOME": str(home),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *paths] if from_source else paths),
     }
 
 
 def free_port() -> int:
-    """Return a port on loopback that nobody listens on now."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def check_port(host: str, port: int) -> None:
-    """Check that the service could listen there.
+    """Check that the service can listen on a port.
 
     Raises:
-        DeploymentError: Somebody else does, or the address is not this machine's.
+        DeploymentError: The port is taken, or the host is not an address of this machine.
     """
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -204,7 +204,7 @@ def check_port(host: str, port: int) -> None:
         raise DeploymentError(
             f"port {port} on {host} to be free",
             received=str(error),
-            action="Stop what listens there, or choose another with --port.",
+            action="Stop the process that listens there, or choose another port with --port.",
         ) from error
 
 
@@ -215,24 +215,30 @@ def wait_until_ready(
     *,
     log_path: Path | None = None,
 ) -> float:
-    """Return the seconds until the service answered that it is ready.
+    """Wait until /readyz succeeds; return the seconds waited.
+
+    Args:
+        process: The supervisor.
+        url: Base URL of the service.
+        timeout_seconds: Maximum time to wait.
+        log_path: Log of the service, to detect failures and quote the last lines.
 
     Raises:
-        DeploymentError: It ended, its worker failed to start, or the time is over.
+        DeploymentError: The process ended, a worker failed to start, or the time is over.
     """
     started = time.monotonic()
     while (waited := time.monotonic() - started) < timeout_seconds:
         if process.poll() is not None:
-            raise _not_ready(f"it ended with exit code {process.returncode}", log_path)
-        if log_path is not None and FAILED in log_path.read_text(errors="replace"):
-            raise _not_ready("its worker failed to start", log_path)
-        if _answers(url):
+            raise _not_ready_error(f"exit code {process.returncode}", log_path)
+        if log_path is not None and FAILED_START in log_path.read_text(errors="replace"):
+            raise _not_ready_error("a worker that failed to start", log_path)
+        if _is_ready(url):
             return waited
         time.sleep(POLL_SECONDS)
-    raise _not_ready(f"no answer in {timeout_seconds:.0f} s", log_path)
+    raise _not_ready_error(f"no answer in {timeout_seconds:.0f} s", log_path)
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     import httpx
 
     try:
@@ -241,30 +247,30 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _not_ready(what: str, log_path: Path | None) -> DeploymentError:
+def _not_ready_error(reason: str, log_path: Path | None) -> DeploymentError:
     lines = [] if log_path is None else log_path.read_text(errors="replace").splitlines()
     last = "\n".join(f"    {line}" for line in lines[-N_LOG_LINES:])
     return DeploymentError(
         "a service that becomes ready",
-        received=f"{what}. Its last words:\n{last}" if last else what,
-        action="Mend what the log names.",
+        received=f"{reason}. The log ends with:\n{last}" if last else reason,
+        action="Fix the error in the log.",
     )
 
 
-def stop(
+def stop_service(
     process: "subprocess.Popen[bytes]",
     *,
     known: Sequence[psutil.Process] = (),
     grace_seconds: float = STOP_SECONDS,
 ) -> None:
-    """End the process and all its children: ask first, then force.
+    """Stop the process tree: SIGTERM first, SIGKILL after the grace period.
 
     Args:
         process: The supervisor.
-        known: Its children when it was well; they would be lost if it had died since.
-        grace_seconds: How long they may take to write what waits.
+        known: Processes of the tree at an earlier time; found even if the supervisor has died.
+        grace_seconds: Time for the processes to write waiting predictions and exit.
     """
-    members = {*known, *_tree(process.pid)}
+    members = {*known, *_process_tree(process.pid)}
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     else:
@@ -281,7 +287,7 @@ def _send(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-def _tree(pid: int) -> list[psutil.Process]:
+def _process_tree(pid: int) -> list[psutil.Process]:
     try:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]

@@ -2,21 +2,20 @@
 
     uv run bentoml serve pipeline.serving.service:Evergreen
 
-Where it finds things: the bundle in $EVERGREEN_BUNDLE, else `models/champion` in the working
-directory, else the same inside the Bento; params.yaml in $EVERGREEN_PARAMS, else likewise; the
-event store in $EVERGREEN_EVENT_STORE, else `serving.event_store` of params.yaml. With a folder in
-$EVERGREEN_RELEASES it follows the pointer there, else it keeps to its bundle.
+Paths: the bundle is $EVERGREEN_BUNDLE, else `models/champion` in the working directory, else the
+same inside the Bento; params.yaml is $EVERGREEN_PARAMS, else found likewise; the event store is
+$EVERGREEN_EVENT_STORE, else `serving.event_store` of params.yaml. If $EVERGREEN_RELEASES names a
+folder, the service follows the release pointer there; otherwise it keeps its bundle.
 
 Design choices (measured in the project's FACTS):
 
-- One worker: what shoppers did a second ago is in its memory.
-- BentoML's timer keeps every request's memory until its timeout, so that must be short. Ours, of
-  params.yaml, answers earlier and in the same form as every error; BentoML's is the backstop.
-- The garbage collector looks rarely, and not at all at what was loaded: what waits to be logged is
-  no garbage, and looking at it again and again took a tenth of the answers per second and put 7 ms
-  on the slowest with eight clients.
-- BentoML's metrics are off: /metrics is ours, with labels that nobody can add to from outside.
-- One thread for numpy and for the graph: a request is too small to be worth splitting.
+- One worker: recent events of all users are in its memory.
+- BentoML's timer keeps every request in memory until its timeout, so that timeout must be short.
+  The timeout of params.yaml is shorter and answers with the usual error format.
+- The garbage collector runs rarely and ignores loaded objects: scanning the waiting predictions
+  cost a tenth of the throughput, and 7 ms of the highest latencies with eight clients.
+- BentoML's metrics are off: /metrics comes from this project, with a fixed set of label values.
+- One thread for numpy and for the graph: a request is too small to be split.
 """
 
 import gc
@@ -41,7 +40,7 @@ from pipeline.serving.environment import (
     PARAMS,
     RELEASES_FOLDER,
     ROOT,
-    store_of,
+    event_store_url,
 )
 from pipeline.serving.observability.logs import configure_logs, level_of
 from pipeline.serving.security.audit import Audit
@@ -50,35 +49,39 @@ if TYPE_CHECKING:
     from pipeline.serving.releases.watch import Watcher
 
 BACKSTOP_SECONDS = 3
-RARE = (50_000, 20, 100)  # new objects before the garbage collector looks; 700, 10, 10 else
+GC_THRESHOLDS = (
+    50_000,
+    20,
+    100,
+)  # thresholds of the garbage collector; Python's default is 700, 10, 10
 
 SERVICE = f"{__name__}:Evergreen"
-"""What `bentoml serve` is asked for."""
+"""Name of the service for `bentoml serve`."""
 
 app = build_app()
-place = GatewaySlot()
+slot = GatewaySlot()
 
 
 async def routes(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every path, unknown ones too: BentoML would ask a Starlette app for its routes."""
+    """Pass every path to the app, unknown ones too; BentoML would route only a Starlette app's."""
     await app(scope, receive, send)
 
 
 def locate(variable: str, relative: Path) -> Path:
-    """Return the path in the environment variable, else `relative` here or in the Bento."""
+    """Return the path in the environment variable, else `relative` to here or to the Bento."""
     if os.environ.get(variable):
         return Path(os.environ[variable])
     return relative if relative.exists() else ROOT / relative
 
 
 def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
-    """Return the champion, ready to answer, and what will follow the pointer if there is one.
+    """Load the champion; return the backend, and a watcher if a release pointer is followed.
 
     Args:
-        audit: Is told of every swap, refusal and stop.
+        audit: Audit log of every swap, refusal and stop.
 
     Raises:
-        ParamsError: params.yaml is missing or wrong.
+        ParamsError: params.yaml is missing or invalid.
         BundleError: The bundle is missing or altered.
         StoreError: The event store cannot be opened.
     """
@@ -89,36 +92,38 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
     from pipeline.serving.releases.store import release_store
     from pipeline.serving.releases.watch import Watcher, announce, first_bundle
 
-    def tell(event: str, facts: Mapping[str, str]) -> None:
+    def notify(event: str, facts: Mapping[str, str]) -> None:
         announce(event, facts)
         audit.write(event, **facts)
 
     params = serving_params()
     deployed = locate(BUNDLE, CHAMPION.path)
     followed = release_store(os.environ.get(RELEASES_FOLDER), deployed)
-    bundle = first_bundle(followed, load_bundle, tell) if followed else load_bundle(deployed)
-    store = EventStore(store_of(os.environ, params.event_store))
+    bundle = first_bundle(followed, load_bundle, notify) if followed else load_bundle(deployed)
+    store = EventStore(event_store_url(os.environ, params.event_store))
     backend = Backend(RecommendationEngine(bundle, store, params), params, currency())
     if followed is None:
         return backend, None
-    watcher = Watcher(backend.releases, store, params, place=followed, load=load_bundle, tell=tell)
+    watcher = Watcher(
+        backend.releases, store, params, place=followed, load=load_bundle, tell=notify
+    )
     return backend, watcher
 
 
 def serving_params() -> ServingParams:
-    """Return the section of params.yaml.
+    """Return section `serving` of params.yaml.
 
     Raises:
-        ParamsError: params.yaml is missing or wrong.
+        ParamsError: params.yaml is missing or invalid.
     """
     return read_params(locate(PARAMS, PARAMS_PATH)).serving
 
 
 def currency() -> str:
-    """Return the currency of the shop's prices.
+    """Return the ISO 4217 code of the shop's prices.
 
     Raises:
-        ParamsError: params.yaml is missing or wrong.
+        ParamsError: params.yaml is missing or invalid.
     """
     return read_params(locate(PARAMS, PARAMS_PATH)).shop.currency
 
@@ -142,26 +147,26 @@ class Evergreen:
         """Load the champion."""
         params = serving_params()
         configure_logs(params.log_format, level_of(os.environ, params.log_level))
-        desk = GatewayResources(params)
-        app.state.backend, self._watcher = load_backend(desk.audit)
-        app.state.desk = place.desk = desk
+        resources = GatewayResources(params)
+        app.state.backend, self._watcher = load_backend(resources.audit)
+        app.state.resources = slot.resources = resources
         release_memory()
-        gc.set_threshold(*RARE)
+        gc.set_threshold(*GC_THRESHOLDS)
         if self._watcher is not None:
             self._watcher.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Write what waits."""
+        """Write waiting predictions and release the resources."""
         if self._watcher is not None:
             self._watcher.stop()
         backend, app.state.backend = app.state.backend, None
         if backend is not None:
             backend.close()
-        desk, place.desk = place.desk, None
-        if desk is not None:
-            desk.close()
+        resources, slot.resources = slot.resources, None
+        if resources is not None:
+            resources.close()
 
 
-# The decorator made a service of the class, which mypy cannot see.
-Evergreen.add_asgi_middleware(GatewayMiddleware, place=place)  # type: ignore[attr-defined]
+# The decorator replaces the class by a service, which mypy cannot see.
+Evergreen.add_asgi_middleware(GatewayMiddleware, slot=slot)  # type: ignore[attr-defined]

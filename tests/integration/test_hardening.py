@@ -31,7 +31,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The endpoint without BentoML behind a real socket."""
     service = fake_service(tmp_path_factory.mktemp("service"))
     config = uvicorn.Config(
-        service.front, port=0, lifespan="off", log_config=None, server_header=False
+        service.gateway, port=0, lifespan="off", log_config=None, server_header=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -24,7 +24,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.saved import read_vocabulary, write_vocabulary
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.commands.user_list import read_users
-from pipeline.serving.payloads import parse_events
+from pipeline.serving.parsing import parse_events
 from pipeline.validation import Validator
 from tests.support.fake_bundle import CountingRecommender, FakeBundle
 from tests.support.served import Http, act, ids, recommend, send

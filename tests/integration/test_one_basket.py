@@ -126,7 +126,7 @@ def served(events: pd.DataFrame) -> int:
         viewed_minutes=60,
     )
     now = datetime(2018, 1, 1, tzinfo=UTC).timestamp()
-    requests = [builder.requests(builder.situation(user, now)) for user in USERS]
+    requests = [builder.build(builder.build_context(user, now)) for user in USERS]
     return sum(len(np.unique(request.baskets_ago)) for request in requests)
 
 

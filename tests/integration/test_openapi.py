@@ -9,12 +9,12 @@ import pytest
 from starlette.routing import Route
 
 from pipeline.serving.api.app import build_app
-from pipeline.serving.api.examples import JSON, PLACE
-from pipeline.serving.api.openapi import document
+from pipeline.serving.api.examples import EXAMPLES_PATH, JSON
+from pipeline.serving.api.openapi import build_document
 from tests.support.fake_bundle import serving_params
 from tests.support.recorded import record
 
-DOCUMENT = document(serving_params())
+DOCUMENT = build_document(serving_params())
 OPERATIONS = [
     (path, method, operation)
     for path, methods in DOCUMENT["paths"].items()
@@ -25,7 +25,7 @@ NOT_TOLD = {"/docs.json", "/assets/{version}/{name}", "/admin/model", "/admin/ke
 
 
 def test_the_recorded_answers_are_what_is_answered_now(tmp_path: Path) -> None:
-    recorded = json.loads(PLACE.read_text(encoding="utf-8"))
+    recorded = json.loads(EXAMPLES_PATH.read_text(encoding="utf-8"))
     assert record(tmp_path) == recorded, "renew them: python -m tests.support.recorded"
 
 

@@ -242,8 +242,8 @@ def test_the_memory_of_the_old_model_is_released(
     service: Service, make: Callable[..., str]
 ) -> None:
     gc.freeze()  # as the service does
-    shelf = weakref.ref(service.backend.shelf)
-    model = weakref.ref(service.backend.shelf.answering._recommender)
+    shelf = weakref.ref(service.backend.engine)
+    model = weakref.ref(service.backend.engine.runtime._recommender)
     service.ask()
     changes.promote(make("new"), service.place)
     service.watcher.look()
@@ -334,7 +334,7 @@ def test_a_forgotten_person_leaves_the_memory_of_every_shelf_and_of_the_canary(
     store = EventStore(url)
     forget(store.database, ["zoe"], SuppressionList())
     store.close()
-    service.backend.shelf.common._forget()
+    service.backend.engine.shared._forget()
     for shelf in service.backend.releases.roles.shelves().values():
         assert len(shelf._overlay.before("zoe", float("inf"))) == 0
     assert "zoe" not in trial._shown

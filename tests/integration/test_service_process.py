@@ -20,7 +20,7 @@ from pipeline.contracts.errors import DeploymentError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.__main__ import main
 from pipeline.serving.client import Client
-from pipeline.serving.environment import absolute_store
+from pipeline.serving.environment import absolute_store_url
 from pipeline.serving.payloads import Event, RecommendRequest
 from pipeline.serving.process import check_port, free_port, running_service
 from tests.support.fake_bundle import AS_OF
@@ -100,9 +100,9 @@ def test_an_address_of_another_machine_is_said() -> None:
 
 
 def test_a_relative_store_lies_in_the_project(tmp_path: Path) -> None:
-    assert absolute_store("sqlite:///a.db", root=tmp_path) == f"sqlite:///{tmp_path}/a.db"
-    assert absolute_store("sqlite:////b/a.db", root=tmp_path) == "sqlite:////b/a.db"
-    assert absolute_store("sqlite:///:memory:", root=tmp_path) == "sqlite:///:memory:"
+    assert absolute_store_url("sqlite:///a.db", root=tmp_path) == f"sqlite:///{tmp_path}/a.db"
+    assert absolute_store_url("sqlite:////b/a.db", root=tmp_path) == "sqlite:////b/a.db"
+    assert absolute_store_url("sqlite:///:memory:", root=tmp_path) == "sqlite:///:memory:"
 
 
 @pytest.fixture

@@ -15,15 +15,10 @@ import pytest
 from pipeline.contracts.errors import RequestError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
-from pipeline.serving.client import Client, ServiceError, bodies
+from pipeline.serving.client import Client, ServiceError, split_bodies
 from pipeline.serving.engine.engine import RecommendationEngine
-from pipeline.serving.payloads import (
-    Event,
-    EventsAnswer,
-    RecommendAnswer,
-    RecommendRequest,
-    parse_events,
-)
+from pipeline.serving.parsing import parse_events
+from pipeline.serving.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
 from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.support.served import (
     Http,
@@ -312,7 +307,7 @@ def test_the_client_gives_up_with_a_clear_error(monkeypatch: pytest.MonkeyPatch)
 
 def test_many_events_are_sent_in_bodies_that_the_service_takes() -> None:
     events = [Event(user_id="ann", item_id=str(n), event_type="view") for n in range(2_500)]
-    found = list(bodies(events))
+    found = list(split_bodies(events))
     assert max(len(body) for body in found) <= 33 * 1024
     sent = [event for body in found for event in parse_events(body.encode())]
     assert [event.item_id for event in sent] == [event.item_id for event in events]

@@ -73,12 +73,12 @@ def test_an_event_counts_once_however_often_it_is_seen(
     buy(here)
     there = start()  # it reads the first event at its start, and sees it again when it looks
     for _ in range(3):
-        there.common.follow()
-        here.common.follow()
+        there.shared.poll()
+        here.shared.poll()
     buy(there)
     for _ in range(3):
-        here.common.follow()
-        there.common.follow()
+        here.shared.poll()
+        there.shared.poll()
     assert bought(here) == bought(there) == 2.0
 
 
@@ -87,12 +87,12 @@ def test_an_event_that_was_received_before_but_written_later_is_not_missed(
 ) -> None:
     here = start()
     buy(here)
-    here.common.follow()
+    here.shared.poll()
     late = datetime.now(UTC) - OVERLAP / 2
     other = EventStore(url)
     other.append([event("late", item_id="tea", timestamp=late, received_at=late)])
     other.close()
-    here.common.follow()
+    here.shared.poll()
     assert bought(here) == 2.0
 
 
@@ -104,10 +104,10 @@ def test_a_clock_that_is_far_ahead_elsewhere_hides_no_event_from_here(
     other = EventStore(url)
     wrong = event("ahead", item_id="jam", user_id="bob", received_at=ahead)
     other.append([wrong])
-    here.common.follow()
+    here.shared.poll()
     other.append([replace(wrong, event_id="right", item_id="milk", received_at=datetime.now(UTC))])
     other.close()
-    here.common.follow()
+    here.shared.poll()
     assert bought(here, "milk", "bob") == 1.0
 
 
@@ -116,14 +116,14 @@ def test_nothing_is_read_again_while_nobody_else_writes(
 ) -> None:
     here = start()
     buy(here)
-    here.common.follow()
+    here.shared.poll()
 
     def read(*_: Any) -> list[str]:
         raise AssertionError
 
     monkeypatch.setattr(EventStore, "received_since", read)
     buy(here)
-    here.common.follow()
+    here.shared.poll()
     assert bought(here) == 2.0
 
 

@@ -18,7 +18,7 @@ from pipeline.contracts.verdicts import Verdict
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.api.openapi import document
+from pipeline.serving.api.openapi import build_document
 from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.support.live import listening
@@ -644,7 +644,7 @@ def test_the_api_page_tells_every_route(shop: Shop) -> None:
     headings.first.wait_for()
     paths = [
         f"{method.upper()}{path}"
-        for path, methods in document(serving_params())["paths"].items()
+        for path, methods in build_document(serving_params())["paths"].items()
         for method in methods
     ]
     assert headings.all_text_contents() == paths

@@ -109,7 +109,7 @@ def test_no_log_metric_or_audit_line_names_a_shopper(
     for text in (log, metrics, audit):
         assert SECRET not in text
         assert SECRET.upper() not in text
-    desk = service.place.desk
+    desk = service.slot.resources
     assert desk is not None
     assert desk.pseudonyms.of(SECRET) in log
 
@@ -241,8 +241,8 @@ def test_spans_are_sent_to_the_configured_endpoint(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     service = start()
     service.http().post("/recommend", json={"user_id": "ann"})
-    assert service.place.desk is not None
-    service.place.desk.close()
+    assert service.slot.resources is not None
+    service.slot.resources.close()
     server.shutdown()
     thread.join()
     server.server_close()

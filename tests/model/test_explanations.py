@@ -17,7 +17,7 @@ from pipeline.recommenders.ranker.features import GROUPS, NAMES, last_ages
 from pipeline.recommenders.ranker.graph import OWN_GROUPS, OWNERS
 from pipeline.recommenders.ranker.network import mean_score
 from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
-from pipeline.serving.explanations.reasons import Reason, Reasons
+from pipeline.serving.explanations.reasons import Reason, ReasonBuilder
 from tests.model.conftest import FittedCandidates, World, monday
 from tests.support import tiny_shop
 
@@ -78,7 +78,7 @@ def reasons_of(
     for at in requests:
         one = world.requests.part(at, at + 1)
         found, explanations = recommender.explain(one, K, explore_slots=2)
-        reasons = Reasons(one, catalogue)
+        reasons = ReasonBuilder(one, catalogue)
         for rank, item in enumerate(found.items[0].tolist()):
             slot = int(found.slots[0, rank])
             texts = reasons.of(item, *explanations.of(0, rank))

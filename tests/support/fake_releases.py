@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.bundles.bundle import verify_bundle, write_manifest
 from pipeline.recommenders.base.recommender import Ranked
 from pipeline.recommenders.base.requests import Requests
-from pipeline.serving.engine.model_runtime import as_of_moment
+from pipeline.serving.engine.model_bundle import as_of_moment
 from pipeline.serving.releases.store import ReleaseStore
 from tests.support.fake_bundle import CountingRecommender, FakeBundle
 

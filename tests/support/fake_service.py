@@ -1,4 +1,4 @@
-"""The whole endpoint on the fake bundle, but for BentoML: front, routes, shelf, store."""
+"""The whole endpoint on the fake bundle, but for BentoML: gateway, routes, engine, store."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,8 @@ class FakeService:
 
     folder: Path
     bundle: FakeBundle
-    place: GatewaySlot
-    front: GatewayMiddleware
+    slot: GatewaySlot
+    gateway: GatewayMiddleware
     backend: Backend
 
     def http(self, *, key: str | None = None, **headers: str) -> httpx.Client:
@@ -48,18 +48,18 @@ class FakeService:
         if key is not None:
             name = key.replace(",", "-")
             token = create_key(self.folder / "keys.json", name, tuple(key.split(",")))  # type: ignore[arg-type]
-            assert self.place.desk is not None
-            self.place.desk.keys.reload()
+            assert self.slot.resources is not None
+            self.slot.resources.keys.reload()
             headers["authorization"] = f"Bearer {token}"
         return httpx.Client(
-            transport=Direct(self.front), base_url="http://localhost", headers=headers
+            transport=Direct(self.gateway), base_url="http://localhost", headers=headers
         )
 
     async def local(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The endpoint as if it listened on loopback, for clients that make another name up."""
         headers = [pair for pair in scope["headers"] if pair[0] != b"host"]
         named = {"server": ("127.0.0.1", 3000), "headers": [*headers, (b"host", b"127.0.0.1:3000")]}
-        await self.front({**scope, **named}, receive, send)
+        await self.gateway({**scope, **named}, receive, send)
 
     def close(self) -> None:
         self.backend.close()
@@ -75,6 +75,6 @@ def fake_service(folder: Path, *, tracing: Tracing | None = None, **changes: Any
     backend = Backend(RecommendationEngine(served, store, params), params)
     app = build_app()
     app.state.backend = backend
-    place = GatewaySlot()
-    place.desk = app.state.desk = GatewayResources(params, tracing=tracing)
-    return FakeService(folder, bundle, place, GatewayMiddleware(app, place), backend)
+    slot = GatewaySlot()
+    slot.resources = app.state.resources = GatewayResources(params, tracing=tracing)
+    return FakeService(folder, bundle, slot, GatewayMiddleware(app, slot), backend)

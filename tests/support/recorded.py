@@ -19,7 +19,7 @@ from pipeline.contracts.verdicts import Verdict
 from pipeline.event_store.store import EventStore
 from pipeline.serving.api.app import build_app
 from pipeline.serving.api.backend import Backend
-from pipeline.serving.api.examples import PLACE
+from pipeline.serving.api.examples import EXAMPLES_PATH
 from pipeline.serving.engine.engine import RecommendationEngine
 from tests.support.fake_bundle import AS_OF, FakeBundle, serving_params
 from tests.support.live import listening
@@ -107,4 +107,4 @@ def _steady(answer: Any) -> Any:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         text = json.dumps(record(Path(scratch)), indent=1, ensure_ascii=False)
-        PLACE.write_text(text + "\n", encoding="utf-8")
+        EXAMPLES_PATH.write_text(text + "\n", encoding="utf-8")

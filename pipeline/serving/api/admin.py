@@ -1,4 +1,4 @@
-"""The routes under /admin/, for who runs the service: audited, and with keys for `admin` only."""
+"""Routes under /admin/ for operators: audited, and open to keys with the scope `admin` only."""
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,16 +20,16 @@ async def _model(request: Request) -> Response:
     backend = request.app.state.backend
     if backend is None:
         raise HTTPException(503)
-    shelf = backend.shelf
-    return JSONResponse({"version": shelf.version, "name": shelf.model_name})
+    engine = backend.engine
+    return JSONResponse({"version": engine.version, "name": engine.model_name})
 
 
 async def _reload_keys(request: Request) -> Response:
-    desk = request.app.state.desk
-    if desk is None:
+    resources = request.app.state.resources
+    if resources is None:
         raise HTTPException(503)
     try:
-        return JSONResponse({"keys": desk.keys.reload()})
+        return JSONResponse({"keys": resources.keys.reload()})
     except KeyFileError as error:
         problem = {"wanted": error.expected, "received": error.received, "action": error.action}
         return JSONResponse({"error": problem}, status_code=409)

@@ -1,10 +1,10 @@
-"""The routes: bytes in, bytes out, and an error in three sentences whatever comes.
+"""The Starlette app: routes, and one JSON format for all errors.
 
 Design choices:
 
-- Mounted in BentoML as a plain Starlette app: BentoML's own routing of `@bentoml.api` costs more
-  than the model. /livez, /healthz and /readyz come from BentoML; the ones here answer only when
-  the app runs alone.
+- The app is mounted in BentoML as plain ASGI: BentoML's own `@bentoml.api` routing costs more time
+  than the model. BentoML serves /livez, /healthz and /readyz; the probes here answer only if the
+  app runs without BentoML.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from pipeline.contracts.errors import EvergreenError, NotFoundError, RequestErro
 from pipeline.event_store.store import StoreError
 from pipeline.serving.api.admin import admin_routes
 from pipeline.serving.api.backend import (
-    BodyError,
+    BodySizeError,
     BusyError,
-    SlowError,
-    backend_of,
+    SlowBodyError,
+    get_backend,
     read_body,
 )
 from pipeline.serving.api.idempotency import HEADER
 from pipeline.serving.api.item_routes import item_routes
-from pipeline.serving.api.openapi import document
+from pipeline.serving.api.openapi import build_document
 from pipeline.serving.observability.metrics import exposition, metrics
 from pipeline.serving.storefront.gate import StorefrontClosedError
 from pipeline.serving.storefront.routes import storefront_routes
@@ -42,7 +42,7 @@ RETRY_AFTER = {"Retry-After": "1"}
 
 
 def build_app() -> Starlette:
-    """Return the routes; they answer 503 until `app.state.backend` is set."""
+    """Return the app; its routes answer 503 until `app.state.backend` is set."""
     routes = [
         Route("/recommend", _recommend, methods=["POST"]),
         Route("/events", _events, methods=["POST"]),
@@ -55,36 +55,36 @@ def build_app() -> Starlette:
         *storefront_routes(),
     ]
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
-        RequestError: _answer(422),
-        NotFoundError: _answer(404),
-        BodyError: _answer(413),
-        SlowError: _answer(408),
-        StorefrontClosedError: _answer(404),
-        StoreError: _answer(503),
-        BusyError: _answer(503),
+        RequestError: _error_handler(422),
+        NotFoundError: _error_handler(404),
+        BodySizeError: _error_handler(413),
+        SlowBodyError: _error_handler(408),
+        StorefrontClosedError: _error_handler(404),
+        StoreError: _error_handler(503),
+        BusyError: _error_handler(503),
         HTTPException: _http_error,
-        ClientDisconnect: _gone,
+        ClientDisconnect: _disconnected,
         Exception: _unexpected,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
-    app.state.backend, app.state.desk = None, None
+    app.state.backend, app.state.resources = None, None
     return app
 
 
 async def _recommend(request: Request) -> Response:
-    backend = backend_of(request)
+    backend = get_backend(request)
     body = await read_body(request, backend.maximum_body)
     return Response(await backend.recommend(body), media_type="application/json")
 
 
 async def _events(request: Request) -> Response:
-    backend = backend_of(request)
+    backend = get_backend(request)
     body = await read_body(request, backend.maximum_body)
     return _json(await backend.append(body, request.headers.get(HEADER)), status=201)
 
 
 async def _docs(request: Request) -> Response:
-    return JSONResponse(document(backend_of(request).params))
+    return JSONResponse(build_document(get_backend(request).params))
 
 
 async def _healthy(_request: Request) -> Response:
@@ -92,7 +92,7 @@ async def _healthy(_request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    backend_of(request)
+    get_backend(request)
     return Response("\n", media_type="text/plain")
 
 
@@ -105,20 +105,24 @@ def _json(value: BaseModel, *, status: int) -> Response:
     return Response(value.model_dump_json(), status_code=status, media_type="application/json")
 
 
-def _answer(status: int) -> Callable[[Request, Any], Response]:
+def _error_handler(status: int) -> Callable[[Request, Any], Response]:
     def handler(_request: Request, error: EvergreenError) -> Response:
-        if isinstance(error, StoreError):  # what a database says is for the log, not for a caller
+        if isinstance(error, StoreError):  # database messages go to the log, not to the caller
             metrics().store_errors.inc()
             log.warning("Refused with %d. %s", status, error)
-            said, hint = "the event store does not take it now", "Try again in a moment."
-            return problem(status, error.expected, received=said, action=hint)
-        return problem(status, error.expected, received=error.received, action=error.action)
+            return error_response(
+                status,
+                error.expected,
+                received="an event store that cannot take it now",
+                action="Try again in a moment.",
+            )
+        return error_response(status, error.expected, received=error.received, action=error.action)
 
     return handler
 
 
-def problem(status: int, expected: str, *, received: str, action: str) -> Response:
-    """Return an error answer; it closes the connection when the body was not read."""
+def error_response(status: int, expected: str, *, received: str, action: str) -> Response:
+    """Return an error as JSON; 408 and 413 also close the connection, as the body is not read."""
     headers = dict(RETRY_AFTER) if status == 503 else {}  # noqa: PLR2004
     if status in {408, 413}:
         headers["Connection"] = "close"
@@ -130,9 +134,9 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     action = {
         404: "See /docs.json for the routes.",
         405: "See /docs.json for the methods.",
-        503: "It is starting: try again in a moment.",
+        503: "The service is starting. Try again in a moment.",
     }.get(error.status_code, "See /docs.json.")
-    answer = problem(
+    answer = error_response(
         error.status_code,
         "a route of this service",
         received=f"{request.method} {request.url.path[:200]}: {error.detail}",
@@ -142,10 +146,12 @@ def _http_error(request: Request, error: HTTPException) -> Response:
     return answer
 
 
-def _gone(_request: Request, _error: ClientDisconnect) -> Response:
-    return problem(400, "a whole body", received="a part of it", action="Send it again.")
+def _disconnected(_request: Request, _error: ClientDisconnect) -> Response:
+    return error_response(400, "a whole body", received="a part of one", action="Send it again.")
 
 
 def _unexpected(_request: Request, _error: Exception) -> Response:
-    """Answer without a trace of the inside; the server's log has the error."""
-    return problem(500, "an answer", received="an unexpected error", action="See the server's log.")
+    """Return 500 without details; the server's log has the error."""
+    return error_response(
+        500, "an answer", received="an unexpected error", action="See the server's log."
+    )

@@ -1,8 +1,8 @@
-"""An id for each event that came without one, the same when the request is sent again.
+"""Event ids derived from the Idempotency-Key, so that a repeated request counts once.
 
-The id follows from the request's Idempotency-Key, the event's place in the list and the event
-itself. A client that did not get its answer sends the same again, and nothing counts twice. One
-that uses a key again for other events by mistake loses none of them: they are other ids.
+The id of an event without one is a hash of the key, the event's position in the list and the event
+itself. A client that reuses a key for other events by mistake loses none of them, because their
+hashes differ.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ HEADER = "Idempotency-Key"
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def identified(events: Sequence[Event], key: str | None) -> list[Event]:
+def assign_event_ids(events: Sequence[Event], key: str | None) -> list[Event]:
     """Return the events, each with an id.
 
     Args:
-        events: Of one request, in its order.
-        key: The request's Idempotency-Key, None without one.
+        events: Events of one request, in order.
+        key: Idempotency-Key of the request; without one, ids are random.
 
     Raises:
         RequestError: The key is empty, too long, or not visible ASCII.
@@ -34,13 +34,15 @@ def identified(events: Sequence[Event], key: str | None) -> list[Event]:
             action="Send a new random key, such as a UUID, with each new request.",
         )
     return [
-        event if event.event_id else event.model_copy(update={"event_id": _id(event, place, key)})
-        for place, event in enumerate(events)
+        event
+        if event.event_id
+        else event.model_copy(update={"event_id": _build_id(event, position, key)})
+        for position, event in enumerate(events)
     ]
 
 
-def _id(event: Event, place: int, key: str | None) -> str:
+def _build_id(event: Event, position: int, key: str | None) -> str:
     if key is None:
         return uuid.uuid4().hex
-    told = f"{key}\x00{place}\x00{event.model_dump_json()}"
-    return hashlib.sha256(told.encode()).hexdigest()
+    content = f"{key}\x00{position}\x00{event.model_dump_json()}"
+    return hashlib.sha256(content.encode()).hexdigest()

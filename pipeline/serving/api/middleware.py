@@ -1,6 +1,6 @@
-"""What stands between the socket and the routes: request id and numbers, CORS, keys and limits.
+"""Middleware in front of the routes: request ids, metrics, CORS, API keys and rate limits.
 
-BentoML asks for its middleware before the service has read its parameters, so `GatewayMiddleware`
+BentoML creates middleware before the service has read its parameters. `GatewayMiddleware` therefore
 exists from the start and gets its resources later; until then only probes pass.
 """
 
@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.contracts.params import ServingParams
-from pipeline.serving.environment import audit_log_of, keys_of
+from pipeline.serving.environment import audit_log_path, keys_path
 from pipeline.serving.observability.observed import Observed
 from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
 from pipeline.serving.observability.tracing import Tracing, tracing_from
@@ -27,28 +27,28 @@ SALT = "salt"
 
 
 class GatewayResources:
-    """What the front works with: keys, audit log, salt, traces. Made once per service."""
+    """Resources of the gateway: keys, audit log, pseudonyms and tracing; one per service."""
 
     def __init__(self, params: ServingParams, *, tracing: Tracing | None = None) -> None:
         """Read keys and salt.
 
         Args:
-            params: The section of params.yaml.
-            tracing: That of the environment's standard variables if None.
+            params: Section `serving` of params.yaml.
+            tracing: Tracing; configured by the OTEL_* environment variables if None.
 
         Raises:
-            KeyFileError: The file of keys is damaged, or others may change it.
-            SaltError: The salt cannot be read or made.
+            KeyFileError: The key file is damaged, or other users may write to it.
+            SaltError: The salt cannot be read or created.
         """
-        path = keys_of(os.environ, params.keys)
+        path = keys_path(os.environ, params.keys)
         self.keys = KeyRing(path)
-        self.audit = Audit(audit_log_of(os.environ, params.audit_log))
-        self.pseudonyms = Pseudonyms(read_salt(salt_beside(path)))
+        self.audit = Audit(audit_log_path(os.environ, params.audit_log))
+        self.pseudonyms = Pseudonyms(read_salt(salt_path(path)))
         self.tracing = tracing or tracing_from(os.environ)
         self._params = params
 
-    def furnish(self, app: ASGIApp) -> ASGIApp:
-        """Return the app behind its guards."""
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Return the app with all middleware around it."""
         params = self._params
         origins = list(params.cors_origins)
         door = Authorizer(
@@ -57,54 +57,54 @@ class GatewayResources:
             per_address=RateLimit(params.requests_per_second_per_address),
             origins=frozenset(origins),
         )
-        found: ASGIApp = AuthMiddleware(app, door=door, audit=self.audit)
+        wrapped: ASGIApp = AuthMiddleware(app, door=door, audit=self.audit)
         if origins:
-            found = CORSMiddleware(
-                found,
+            wrapped = CORSMiddleware(
+                wrapped,
                 allow_origins=origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
                 expose_headers=["Retry-After", "X-Request-Id"],
             )
-        return Observed(found, label=label, pseudonyms=self.pseudonyms, tracing=self.tracing)
+        return Observed(wrapped, label=label, pseudonyms=self.pseudonyms, tracing=self.tracing)
 
     def close(self) -> None:
-        """Send the traces that wait."""
+        """Export the remaining traces."""
         if self.tracing is not None:
             self.tracing.close()
 
 
 class GatewaySlot:
-    """Where the desk is put as soon as it is there."""
+    """Holds the gateway resources once they are loaded."""
 
-    desk: GatewayResources | None = None
+    resources: GatewayResources | None = None
 
 
 class GatewayMiddleware:
-    """ASGI middleware: the app behind its guards."""
+    """ASGI middleware that applies the gateway resources to an app."""
 
-    def __init__(self, app: ASGIApp, place: GatewaySlot) -> None:
+    def __init__(self, app: ASGIApp, slot: GatewaySlot) -> None:
         """Wrap an app."""
         self._app = app
-        self._place = place
-        self._furnished: tuple[GatewayResources, ASGIApp] | None = None
+        self._slot = slot
+        self._wrapped: tuple[GatewayResources, ASGIApp] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        desk = self._place.desk
+        resources = self._slot.resources
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif desk is not None:
-            if self._furnished is None or self._furnished[0] is not desk:
-                self._furnished = (desk, desk.furnish(self._app))
-            await self._furnished[1](scope, receive, send)
+        elif resources is not None:
+            if self._wrapped is None or self._wrapped[0] is not resources:
+                self._wrapped = (resources, resources.wrap(self._app))
+            await self._wrapped[1](scope, receive, send)
         elif needed(label(scope["path"])) is None:
             await self._app(scope, receive, send)
         else:
-            await refuse(_starting(), send)
+            await refuse(_starting_error(), send)
 
 
-def _starting() -> AccessError:
+def _starting_error() -> AccessError:
     return AccessError(
         503,
         "starting",
@@ -115,6 +115,6 @@ def _starting() -> AccessError:
     )
 
 
-def salt_beside(keys: Path) -> Path:
-    """Return where the salt lies: beside the keys."""
+def salt_path(keys: Path) -> Path:
+    """Return the path of the salt, in the folder of the keys."""
     return keys.with_name(SALT)

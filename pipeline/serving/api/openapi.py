@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of our routes, made from the payload models."""
+"""The OpenAPI 3.1 document of the routes, built from the payload models."""
 
 from typing import Any
 
@@ -11,7 +11,13 @@ from pipeline.serving.api.idempotency import HEADER
 from pipeline.serving.engine.batch import BatchAnswer, BatchRequest
 from pipeline.serving.engine.similar import SimilarAnswer
 from pipeline.serving.explanations.explanation_log import ExplainAnswer
-from pipeline.serving.openapi_parts import SCHEMAS, operation, parameter, plain, reference
+from pipeline.serving.openapi_parts import (
+    SCHEMAS,
+    json_operation,
+    parameter,
+    schema_reference,
+    text_operation,
+)
 from pipeline.serving.payloads import (
     MAXIMUM_EVENTS,
     ErrorAnswer,
@@ -28,17 +34,17 @@ from pipeline.serving.reranking.availability import (
 from pipeline.serving.storefront import openapi as storefront
 
 PROBES = {
-    "healthz": "The process lives.",
+    "healthz": "The process is alive.",
     "readyz": "The model is loaded.",
     "metrics": "Prometheus metrics.",
 }
 ERRORS = {
     "413": "The body is too large.",
-    "422": "The body is not as described here.",
-    "503": "Not now: try again after the seconds in Retry-After.",
+    "422": "The body is not valid.",
+    "503": "Busy or starting: try again after the seconds in Retry-After.",
 }
-QUESTION_ERRORS = {
-    "404": "Nothing is known by that id.",
+QUERY_ERRORS = {
+    "404": "The id is unknown.",
     "414": "The path is too long.",
     "422": ERRORS["422"],
     "503": ERRORS["503"],
@@ -47,8 +53,8 @@ IDEMPOTENCY_KEY = parameter(
     HEADER,
     "header",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "A random text. When no answer came, send the same again with the same key: events without an "
-    "event_id then count once too.",
+    "A random text. If no answer arrives, send the same request with the same key: events without "
+    "an event_id then count once.",
 )
 ID = {"type": "string", "minLength": 1, "maxLength": 128}
 MODELS: tuple[type[BaseModel], ...] = (
@@ -67,9 +73,9 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 
 
-def document(params: ServingParams) -> dict[str, Any]:
-    """Return the document, with the limits of params.yaml in it."""
-    described = {
+def build_document(params: ServingParams) -> dict[str, Any]:
+    """Return the document, with the limits of params.yaml."""
+    contents = {
         "openapi": "3.1.0",
         "info": {
             "title": "Evergreen",
@@ -77,24 +83,24 @@ def document(params: ServingParams) -> dict[str, Any]:
             "description": "The products of a shopper's next basket.",
         },
         "paths": {
-            **_shown(params),
-            **_told(),
+            **_recommendation_paths(params),
+            **_feedback_paths(),
             **{
-                f"/{name}": {"get": plain(name, text, "text/plain")}
+                f"/{name}": {"get": text_operation(name, text, "text/plain")}
                 for name, text in PROBES.items()
             },
             **storefront.storefront_paths(),
         },
-        "components": {"schemas": _schemas(params)},
+        "components": {"schemas": _build_schemas(params)},
     }
-    return with_examples(described)
+    return with_examples(contents)
 
 
-def _schemas(params: ServingParams) -> dict[str, Any]:
-    _, found = models_json_schema(
+def _build_schemas(params: ServingParams) -> dict[str, Any]:
+    _, definitions = models_json_schema(
         [(model, "validation") for model in MODELS], ref_template=SCHEMAS + "{model}"
     )
-    schemas: dict[str, Any] = found["$defs"]
+    schemas: dict[str, Any] = definitions["$defs"]
     for name in ("RecommendRequest", "BatchRequest"):
         for branch in schemas[name]["properties"]["k"]["anyOf"]:
             if branch.get("type") == "integer":
@@ -102,55 +108,55 @@ def _schemas(params: ServingParams) -> dict[str, Any]:
     return schemas
 
 
-def _shown(params: ServingParams) -> dict[str, Any]:
-    """Return the routes that say what to show, and why."""
+def _recommendation_paths(params: ServingParams) -> dict[str, Any]:
+    """Return the routes that recommend and explain."""
     number = {"type": "integer", "minimum": 1, "maximum": params.maximum_k}
     size = parameter("k", "query", number, "How many items; serving.default_k if absent.")
     return {
         "/recommend": {
-            "post": operation(
+            "post": json_operation(
                 "recommend",
                 "Recommend items to one shopper.",
                 RecommendAnswer,
                 ERRORS,
-                body=reference(RecommendRequest),
+                body=schema_reference(RecommendRequest),
             )
         },
         "/recommend_batch": {
-            "post": operation(
+            "post": json_operation(
                 "recommend_batch",
-                "Recommend items to up to a thousand shoppers; the answer comes in parts.",
+                "Recommend items to up to a thousand shoppers; the answer is streamed.",
                 BatchAnswer,
                 ERRORS,
-                body=reference(BatchRequest),
+                body=schema_reference(BatchRequest),
             )
         },
         "/similar/{item_id}": {
-            "get": operation(
+            "get": json_operation(
                 "similar",
                 "Items that are bought together with one.",
                 SimilarAnswer,
-                QUESTION_ERRORS,
+                QUERY_ERRORS,
                 parameters=[parameter("item_id", "path", ID, required=True), size],
             )
         },
         "/explain/{request_id}": {
-            "get": operation(
+            "get": json_operation(
                 "explain",
-                "What was shown in answer to a request, and why, as it was logged.",
+                "The logged items and reasons of an earlier answer.",
                 ExplainAnswer,
-                QUESTION_ERRORS,
+                QUERY_ERRORS,
                 parameters=[parameter("request_id", "path", ID, required=True)],
             )
         },
     }
 
 
-def _told() -> dict[str, Any]:
-    """Return the routes by which the shop tells what happened."""
+def _feedback_paths() -> dict[str, Any]:
+    """Return the routes that take events and availability."""
     return {
         "/events": {
-            "post": operation(
+            "post": json_operation(
                 "append_events",
                 "Store events; the next recommendation sees them.",
                 EventsAnswer,
@@ -161,9 +167,9 @@ def _told() -> dict[str, Any]:
             )
         },
         "/availability": {
-            "post": operation(
+            "post": json_operation(
                 "set_availability",
-                "Say which items can be bought; the others are never recommended.",
+                "Set which items are available; the others are never recommended.",
                 AvailabilityAnswer,
                 ERRORS,
                 body=_one_or_more(ItemAvailability, MAXIMUM_CHANGES),
@@ -173,5 +179,5 @@ def _told() -> dict[str, Any]:
 
 
 def _one_or_more(model: type[BaseModel], maximum: int) -> dict[str, Any]:
-    one = reference(model)
+    one = schema_reference(model)
     return {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": maximum}]}

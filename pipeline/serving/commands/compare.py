@@ -15,7 +15,7 @@ from pipeline.contracts.params import read_params
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.tables import PREDICTIONS, SHADOW_ANSWERS
 from pipeline.serving.commands.common import parser, place
-from pipeline.serving.environment import store_of
+from pipeline.serving.environment import event_store_url
 from pipeline.serving.releases.comparison import Pair, compare
 
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _read(version: str) -> tuple[list[Pair], int]:
     """Return the requests that the shadow worked on, and how many were shown in that time."""
-    store = EventStore(store_of(os.environ, read_params().serving.event_store))
+    store = EventStore(event_store_url(os.environ, read_params().serving.event_store))
     shown, shadow = PREDICTIONS.c, SHADOW_ANSWERS.c
     both = PREDICTIONS.join(SHADOW_ANSWERS, shown.request_id == shadow.request_id)
     columns = (shown["items"], shown.latency_ms, shadow["items"], shadow.latency_ms)

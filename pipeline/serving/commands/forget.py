@@ -22,7 +22,7 @@ from pipeline.event_store.suppression import (
     read_suppressed,
     write_suppressed,
 )
-from pipeline.serving.environment import store_of
+from pipeline.serving.environment import event_store_url
 
 LOCK_SECONDS = 10.0
 RENEWED = ("data/clean", "data/quarantine", "data/labelled", "models/champion")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("users", nargs="*", metavar="USER", help="a user_id")
     user_ids = sorted(set(parser.parse_args(argv).users))
-    url = store_of(os.environ, read_params().serving.event_store)
+    url = event_store_url(os.environ, read_params().serving.event_store)
     known = read_suppressed()
     store = EventStore(url, lock_seconds=LOCK_SECONDS)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from pipeline.contracts.params import read_params
-from pipeline.serving.environment import audit_log_of, keys_of
+from pipeline.serving.environment import audit_log_path, keys_path
 from pipeline.serving.security.audit import Audit
 from pipeline.serving.security.keys import create_key, read_keys, revoke_key
 
@@ -26,8 +26,8 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = _parser().parse_args(argv)
     params = read_params().serving
-    path = keys_of(os.environ, params.keys)
-    audit = Audit(audit_log_of(os.environ, params.audit_log))
+    path = keys_path(os.environ, params.keys)
+    audit = Audit(audit_log_path(os.environ, params.audit_log))
     if arguments.action == "create":
         scopes = tuple(part.strip() for part in arguments.scopes.split(",") if part.strip())
         print(create_key(path, arguments.name, cast("tuple[AccessScope, ...]", scopes)))

@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 
 from pipeline.contracts.params import read_params
-from pipeline.serving.api.middleware import salt_beside
-from pipeline.serving.environment import keys_of
+from pipeline.serving.api.middleware import salt_path
+from pipeline.serving.environment import keys_path
 from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
 
 
@@ -21,8 +21,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("user", nargs="+", help="the shopper's id")
     arguments = parser.parse_args(argv)
-    path = keys_of(os.environ, read_params().serving.keys)
-    pseudonyms = Pseudonyms(read_salt(salt_beside(path)))
+    path = keys_path(os.environ, read_params().serving.keys)
+    pseudonyms = Pseudonyms(read_salt(salt_path(path)))
     for user in arguments.user:
         print(pseudonyms.of(user))
     return 0

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.contracts.params import read_params
 from pipeline.event_store.cleaning import retain
 from pipeline.event_store.store import EventStore
-from pipeline.serving.environment import store_of
+from pipeline.serving.environment import event_store_url
 
 LOCK_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     ).parse_args(argv)
     serving = read_params().serving
     since = datetime.now(UTC) - timedelta(days=serving.retention_days)
-    store = EventStore(store_of(os.environ, serving.event_store), lock_seconds=LOCK_SECONDS)
+    store = EventStore(event_store_url(os.environ, serving.event_store), lock_seconds=LOCK_SECONDS)
     try:
         done = retain(store.database, since)
     finally:

@@ -30,14 +30,11 @@ from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.commands.score_formats import SCHEMA, WRITERS, writer_of
 from pipeline.serving.commands.user_list import read_users
-from pipeline.serving.engine.model_runtime import (
-    ModelRuntime,
-    PreparedRequest,
-    as_of_moment,
-    zone_of,
-)
-from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, store_of
-from pipeline.serving.payloads import RecommendedItem, RecommendRequest, parse_recommend
+from pipeline.serving.engine.model_bundle import as_of_moment, zone_of
+from pipeline.serving.engine.model_runtime import ModelRuntime, PreparedRequest
+from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, event_store_url
+from pipeline.serving.parsing import parse_recommend
+from pipeline.serving.payloads import RecommendedItem, RecommendRequest
 from pipeline.serving.releases.store import ReleaseStore
 from pipeline.serving.releases.watch import first_bundle
 from pipeline.serving.reranking.availability import Availability
@@ -69,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     settings = _settings(arguments.k, arguments.at)
     listed = None if arguments.users is None else read_users(arguments.users)
     answering, blocked, suppressed = _load()
-    asked = answering.builder.known_ids() if listed is None else listed
+    asked = answering.builder.known_user_ids() if listed is None else listed
     forgotten = suppressed.of(asked)
     users = [user_id for user_id in asked if user_id not in forgotten]
     with whole_file(arguments.out) as path, writer(path) as write:
@@ -99,7 +96,7 @@ def _load() -> tuple[ModelRuntime, AbstractSet[int], SuppressionList]:
     folder = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
     place = ReleaseStore(folder, deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path))
     bundle = first_bundle(place, load_bundle)
-    store = EventStore(store_of(os.environ, params.event_store))
+    store = EventStore(event_store_url(os.environ, params.event_store))
     vocabulary = bundle.recommender.vocabulary
     manifest = bundle.manifest
     overlay = read_recent_events(store, vocabulary, as_of_moment(manifest), zone_of(manifest))
@@ -130,11 +127,13 @@ def scored(
         for start in range(0, len(users), PART):
             part = users[start : start + PART]
             queries = [settings.model_copy(update={"user_id": user_id}) for user_id in part]
-            asked = [answering.ask(query, now, blocked) for query in queries]
+            asked = [answering.prepare(query, now, blocked) for query in queries]
             # chance by shopper and moment: the same file scored again is the same
-            chance = [f"{each.query.user_id} {each.situation.moment}" for each in asked]
-            shelves = answering.shelves(asked, chance)
-            yield _rows(asked, [answering.items(e, shelves, row) for row, e in enumerate(asked)])
+            chance = [f"{each.query.user_id} {each.context.moment}" for each in asked]
+            shelves = answering.rank_batch(asked, chance)
+            yield _rows(
+                asked, [answering.build_items(e, shelves, row) for row, e in enumerate(asked)]
+            )
             bar.update(len(part))
 
 

@@ -18,13 +18,13 @@ from pipeline.bundles.archive import RELEASES
 from pipeline.bundles.bundle import verify_bundle
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import PARAMS_PATH, read_params
-from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, keys_of
+from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER, keys_path
 from pipeline.serving.process import (
     LOOPBACK,
     check_port,
     serve_command,
     service_environment,
-    stop,
+    stop_service,
     wait_until_ready,
 )
 from pipeline.serving.security.authorizer import is_loopback
@@ -62,7 +62,7 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
     """
     params = read_params()
     host, port = host or params.serving.host, port or params.serving.port
-    check_keys(host, keys_of(os.environ, params.serving.keys))
+    check_keys(host, keys_path(os.environ, params.serving.keys))
     bundle = Path(os.environ.get(BUNDLE) or CHAMPION.path)
     releases = Path(os.environ.get(RELEASES_FOLDER) or RELEASES)
     verify_bundle(bundle)
@@ -84,7 +84,7 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
-            stop(process)
+            stop_service(process)
 
 
 def check_keys(host: str, path: Path) -> None:

@@ -1,11 +1,12 @@
-"""What the model said of shoppers, for as long as it would hardly say anything else.
+"""Cache of model answers, one per user.
 
-Most pages ask about somebody of whom nothing is new. What the model said of a shopper is kept until
-they do something, until what they have in the cart or just looked at has aged out, until the hour
-is over, and for some minutes at most: within them an age in days moves by less than a hundredth.
-For how many depends on the shopper: those who came together do not all need the model together.
-Only the model's lists and the reasons are kept. What cannot be bought, what a request leaves out,
-how alike items may be and chance count anew in every answer.
+Most requests come from a user about whom nothing is new. An answer is valid until the user does
+something, until an item ages out of the cart or the recently viewed items, until the hour ends, and
+for some minutes at most: within them an age in days moves by less than a hundredth. The minutes
+differ by user, so that users who came together do not all expire together.
+
+The cache holds the model's ranked lists and the reasons. Availability, exclusions, diversity and
+exploration apply anew to every answer.
 """
 
 import threading
@@ -26,30 +27,30 @@ MINUTE = 60.0
 class CachePolicy(Enum):
     """Where an answer may come from."""
 
-    EITHER = "what is kept, or the model"
-    KEPT = "what is kept"
-    MODEL = "the model"
+    EITHER = "the cache, else the model"
+    CACHE_ONLY = "the cache"
+    MODEL_ONLY = "the model"
 
 
 class NotCachedError(Exception):
-    """Only what is kept was wanted, and the model would have to be asked."""
+    """The policy is CACHE_ONLY and the cache has no valid answer."""
 
 
 @dataclass(frozen=True)
 class CachedAnswer:
-    """What the model said.
+    """One call of the model for one user.
 
     Attributes:
-        query: What was asked.
-        situation: Of the shopper then.
-        width: How long its lists may be.
-        ranked: The lists, of one request.
-        why: Explains what is chosen of them.
-        reasons: Those told so far, by place in the lists side by side.
+        query: The request.
+        context: The user's context at the time of the request.
+        width: Maximum length of each ranked list.
+        ranked: Ranked lists of a batch of one.
+        why: Explains selected items of the lists.
+        reasons: Reasons built so far, by position in the concatenated lists.
     """
 
     query: RecommendRequest
-    situation: RequestContext
+    context: RequestContext
     width: int
     ranked: Ranked
     why: Why
@@ -57,70 +58,69 @@ class CachedAnswer:
 
 
 class AnswerCache:
-    """What was said last of each shopper; of many shoppers those who were asked about last."""
+    """The last answer of each user; least recently used users are evicted."""
 
-    def __init__(self, *, minutes: float, shoppers: int) -> None:
-        """Keep nothing yet.
+    def __init__(self, *, minutes: float, maximum_users: int) -> None:
+        """Start empty.
 
         Args:
-            minutes: How long at most; 0 for not at all.
-            shoppers: Of how many.
+            minutes: Maximum age of an answer; 0 disables the cache.
+            maximum_users: Number of users with a cached answer, at least 1.
         """
         self._seconds = minutes * MINUTE
-        self._shoppers = shoppers
-        self._said: OrderedDict[str, CachedAnswer] = OrderedDict()
+        self._maximum_users = maximum_users
+        self._answers: OrderedDict[str, CachedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Return of how many shoppers something is kept."""
-        return len(self._said)
+        """Return the number of users with a cached answer."""
+        return len(self._answers)
 
-    def find(self, situation: RequestContext, width: int) -> CachedAnswer | None:
-        """Return what was said of the same situation a moment ago, None if there is no such.
+    def get(self, context: RequestContext, width: int) -> CachedAnswer | None:
+        """Return the valid answer for this context, or None.
 
         Args:
-            situation: Of the shopper now.
-            width: How long the lists must be allowed to be, at least.
+            context: The user's context now.
+            width: Minimum width of the cached lists.
         """
         with self._lock:
-            said = self._said.get(situation.user_id)
-            if said is not None and not (said.width >= width and self._holds(said, situation)):
-                said = None
-            if said is not None:
-                self._said.move_to_end(situation.user_id)
-        return said
+            cached = self._answers.get(context.user_id)
+            if cached is None or cached.width < width or not self._is_valid(cached, context):
+                return None
+            self._answers.move_to_end(context.user_id)
+        return cached
 
-    def put(self, said: CachedAnswer) -> None:
-        """Keep what was said of a shopper, instead of what was said before.
+    def put(self, answer: CachedAnswer) -> None:
+        """Store an answer in place of the user's previous one.
 
-        A moment that the request itself names is not now: what was said of it is not kept.
+        Answers to requests that set `at` are not stored, because they are not about now.
         """
-        if self._seconds <= 0 or said.query.at is not None:
+        if self._seconds <= 0 or answer.query.at is not None:
             return
         with self._lock:
-            self._said[said.situation.user_id] = said
-            self._said.move_to_end(said.situation.user_id)
-            if len(self._said) > self._shoppers:
-                self._said.popitem(last=False)
+            self._answers[answer.context.user_id] = answer
+            self._answers.move_to_end(answer.context.user_id)
+            if len(self._answers) > self._maximum_users:
+                self._answers.popitem(last=False)
 
-    def asked(self, user_ids: Iterable[str]) -> list[RecommendRequest]:
-        """Return what was last asked of those shoppers of whom something is kept."""
+    def last_queries(self, user_ids: Iterable[str]) -> list[RecommendRequest]:
+        """Return the last request of each of these users who has a cached answer."""
         with self._lock:
-            found = [self._said.get(user_id) for user_id in user_ids]
-        return [said.query for said in found if said is not None]
+            answers = [self._answers.get(user_id) for user_id in user_ids]
+        return [cached.query for cached in answers if cached is not None]
 
-    def drop(self, forgotten: SuppressionList) -> None:
-        """Lose what was said of some people."""
+    def drop(self, suppressed: SuppressionList) -> None:
+        """Remove the answers of suppressed users."""
         with self._lock:
-            for user_id in forgotten.of(list(self._said)):
-                del self._said[user_id]
+            for user_id in suppressed.of(list(self._answers)):
+                del self._answers[user_id]
 
-    def _holds(self, said: CachedAnswer, now: RequestContext) -> bool:
-        passed = now.moment - said.situation.moment
-        longest = self._seconds * _share(now.user_id)
-        return 0 <= passed <= longest and said.situation.at(now.moment) == now
+    def _is_valid(self, cached: CachedAnswer, now: RequestContext) -> bool:
+        age = now.moment - cached.context.moment
+        maximum_age = self._seconds * _lifetime_fraction(now.user_id)
+        return 0 <= age <= maximum_age and cached.context.with_moment(now.moment) == now
 
 
-def _share(user_id: str) -> float:
-    """Return for which part of the time something holds of a shopper: half of it, to all of it."""
+def _lifetime_fraction(user_id: str) -> float:
+    """Return the user's fraction of the maximum age, in [0.5, 1)."""
     return 0.5 + 0.5 * crc32(user_id.encode()) / 2**32

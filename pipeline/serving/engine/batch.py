@@ -1,6 +1,6 @@
-"""Many shoppers at once: what goes over the wire, and the parts that the model answers in one call.
+"""Batch recommendations: payloads, and small batches that the model answers in one call each.
 
-A part is small, so that whoever asks for one shelf meanwhile does not wait for a thousand.
+A batch is split into small parts so that single requests do not wait for a thousand users.
 """
 
 import time
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from pipeline.serving.engine.engine import RecommendationEngine
+from pipeline.serving.parsing import parse
 from pipeline.serving.payloads import (
     Id,
     Payload,
@@ -18,11 +19,10 @@ from pipeline.serving.payloads import (
     RecommendedItem,
     RecommendOptions,
     RecommendRequest,
-    parse,
 )
 
 MAXIMUM_USERS = 1_000
-PART = 4
+PART_SIZE = 4
 
 
 class BatchRequest(RecommendOptions):
@@ -33,24 +33,20 @@ class BatchRequest(RecommendOptions):
     )
 
     user_ids: list[Id] = Field(min_length=1, max_length=MAXIMUM_USERS)
-    reasons: bool = Field(
-        default=False, description="Whether the items carry reasons; it takes longer."
-    )
-    shown: bool = Field(
-        default=False, description="Whether the answers are logged as shown to the shoppers."
-    )
+    reasons: bool = Field(default=False, description="Whether items carry reasons; slower.")
+    shown: bool = Field(default=False, description="Whether the answers are logged as shown.")
 
 
 class UserAnswer(Payload):
-    """The answer for one shopper of a batch."""
+    """The answer for one user of a batch."""
 
     user_id: str
-    request_id: str = Field(description="Known to /explain if the batch was logged as shown.")
+    request_id: str = Field(description="/explain finds it if the batch was logged as shown.")
     items: list[RecommendedItem]
 
 
 class BatchAnswer(Payload):
-    """Answer to POST /recommend_batch: one answer per shopper, in the order of the request."""
+    """Answer to POST /recommend_batch: one answer per user, in the order of the request."""
 
     model_version: str
     answers: list[UserAnswer]
@@ -63,53 +59,53 @@ def parse_batch(body: bytes) -> BatchRequest:
     """Return the request in `body`.
 
     Raises:
-        RequestError: It is not JSON, or not such a request.
+        RequestError: The body is not JSON, or does not match `BatchRequest`.
     """
     return parse(_BATCH, body)
 
 
-def parts_of(batch: BatchRequest) -> Iterator[list[RecommendRequest]]:
-    """Yield the requests of a batch, PART at a time."""
-    settings = batch.model_dump(exclude={"user_ids", "reasons", "shown"})
-    for start in range(0, len(batch.user_ids), PART):
+def split_batch(batch: BatchRequest) -> Iterator[list[RecommendRequest]]:
+    """Yield the requests of a batch, PART_SIZE at a time."""
+    options = batch.model_dump(exclude={"user_ids", "reasons", "shown"})
+    for start in range(0, len(batch.user_ids), PART_SIZE):
         yield [
-            RecommendRequest.model_construct(user_id=user_id, **settings)
-            for user_id in batch.user_ids[start : start + PART]
+            RecommendRequest.model_construct(user_id=user_id, **options)
+            for user_id in batch.user_ids[start : start + PART_SIZE]
         ]
 
 
 def answer_part(
-    shelf: RecommendationEngine, queries: Sequence[RecommendRequest], *, reasons: bool, shown: bool
+    engine: RecommendationEngine, queries: Sequence[RecommendRequest], *, reasons: bool, shown: bool
 ) -> list[UserAnswer]:
-    """Return the answers to several requests, by one call of the model.
+    """Return the answers to several requests, from one call of the model.
 
     Args:
-        shelf: Answers.
-        queries: At least one.
-        reasons: Whether the items carry reasons.
-        shown: Whether the answers are counted and logged as shown.
+        engine: Engine that answers.
+        queries: [n] requests, n at least 1.
+        reasons: Whether items carry reasons.
+        shown: Whether answers are counted and logged as shown.
 
     Raises:
-        RequestError: They ask for more than params.yaml allows.
+        RequestError: A request exceeds a limit of params.yaml.
     """
     received_at, started = datetime.now(UTC), time.perf_counter()
-    answering, blocked = shelf.answering, shelf.availability.blocked
+    runtime, blocked = engine.runtime, engine.availability.blocked
     now = received_at.timestamp()
-    asked = [answering.ask(shelf.anonymous(query), now, blocked) for query in queries]
-    request_ids = [uuid.uuid4().hex for _ in asked]
-    shelves = answering.shelves(asked, request_ids, explain=reasons)
+    prepared = [runtime.prepare(engine.anonymize(query), now, blocked) for query in queries]
+    request_ids = [uuid.uuid4().hex for _ in prepared]
+    lists = runtime.rank_batch(prepared, request_ids, explain=reasons)
     answers = [
         RecommendAnswer.model_construct(
             request_id=request_id,
-            model_version=answering.version,
-            items=answering.items(each, shelves, row),
+            model_version=runtime.version,
+            items=runtime.build_items(request, lists, row),
         )
-        for row, (each, request_id) in enumerate(zip(asked, request_ids, strict=True))
+        for row, (request, request_id) in enumerate(zip(prepared, request_ids, strict=True))
     ]
     if shown:
         latency_ms = (time.perf_counter() - started) * 1e3
-        for each, answer in zip(asked, answers, strict=True):
-            shelf.shown(each, answer, received_at, latency_ms=latency_ms)
+        for request, answer in zip(prepared, answers, strict=True):
+            engine.record_answer(request, answer, received_at, latency_ms=latency_ms)
     return [
         UserAnswer.model_construct(
             user_id=query.user_id, request_id=answer.request_id, items=answer.items

@@ -1,4 +1,4 @@
-"""The work behind the routes: a loaded bundle, the event store, and an answer per request."""
+"""Recommendation engine: a loaded bundle with the event store; one answer per request."""
 
 import time
 import uuid
@@ -14,17 +14,12 @@ from pipeline.event_store.tables import StoredEvent
 from pipeline.recommenders.base.recommender import SLOTS
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY
 from pipeline.serving.engine.answer_cache import CachePolicy
-from pipeline.serving.engine.model_runtime import (
-    ModelBundle,
-    ModelRuntime,
-    PreparedRequest,
-    as_of_moment,
-    zone_of,
-)
-from pipeline.serving.engine.records import prediction_of, stored_event
+from pipeline.serving.engine.model_bundle import ModelBundle, as_of_moment, zone_of
+from pipeline.serving.engine.model_runtime import ModelRuntime, PreparedRequest
+from pipeline.serving.engine.records import build_prediction, build_stored_event
 from pipeline.serving.engine.shared_state import SharedState
-from pipeline.serving.engine.similar import Similar, SimilarAnswer, SimilarQuery
-from pipeline.serving.explanations.explanation_log import ExplainAnswer, explanation_of
+from pipeline.serving.engine.similar import SimilarAnswer, SimilarityIndex, SimilarQuery
+from pipeline.serving.explanations.explanation_log import ExplainAnswer, build_explanation
 from pipeline.serving.observability.metrics import measure_stages, metrics
 from pipeline.serving.payloads import (
     Event,
@@ -38,22 +33,29 @@ from pipeline.serving.user_state.recent_events import RecentEvents
 
 FALLBACK = "popular"
 
-NOBODY = ""
-"""Whom the model is asked about instead of a person who asked to be forgotten."""
+ANONYMOUS = ""
+"""User id that replaces the id of a suppressed user before the model sees the request."""
 
 
 @dataclass(frozen=True)
 class ServedAnswer:
-    """An answer, the request in the model's terms, and how long it took: in all, by stage."""
+    """An answer with its request and timings.
+
+    Attributes:
+        answer: Body of the response.
+        request: The request in the model's terms.
+        latency_ms: Total time.
+        stage_seconds: Time of the stages `build`, `model` and `explain`.
+    """
 
     answer: RecommendAnswer
-    asked: PreparedRequest
+    request: PreparedRequest
     latency_ms: float
-    seconds: dict[str, float]
+    stage_seconds: dict[str, float]
 
 
 class RecommendationEngine:
-    """Answers recommendations and takes events in."""
+    """Answers recommendation requests and stores events."""
 
     def __init__(
         self,
@@ -61,15 +63,15 @@ class RecommendationEngine:
         store: EventStore,
         params: ServingParams,
         *,
-        common: SharedState | None = None,
+        shared: SharedState | None = None,
     ) -> None:
-        """Learn what happened since the bundle's `as_of`, and warm the model up.
+        """Read the events since the bundle's `as_of` and warm the model up.
 
         Args:
-            bundle: What answers.
-            store: Where events and predictions go.
-            params: params.yaml's section.
-            common: What the shelves of one service share; of its own if None.
+            bundle: Loaded model bundle.
+            store: Store of events and predictions.
+            params: Section `serving` of params.yaml.
+            shared: State shared by all engines of one service; a new one if None.
 
         Raises:
             StoreError: The store cannot be read.
@@ -78,38 +80,38 @@ class RecommendationEngine:
         self._store = store
         vocabulary = bundle.recommender.vocabulary
         as_of = as_of_moment(bundle.manifest)
-        self._overlay = RecentEvents(
+        self._recent_events = RecentEvents(
             vocabulary, since=as_of.timestamp(), zone=zone_of(bundle.manifest)
         )
-        self.answering = ModelRuntime(bundle, self._overlay, params)
-        self.version = self.answering.version
+        self.runtime = ModelRuntime(bundle, self._recent_events, params)
+        self.version = self.runtime.version
         self.availability = Availability(store, vocabulary)
-        self._similar = Similar(bundle.histories, self.answering.catalogue)
-        self.common = common or SharedState(store, retention_days=params.retention_days)
-        self.common.remember(self)
-        self.common.stock(self.availability)
-        self._overlay.extend(store.events_since(as_of))
-        self.forget(store.suppressed)  # who was forgotten while the events were read
-        self.answering.warm_up(bundle.histories.user_ids)
+        self._similarity = SimilarityIndex(bundle.histories, self.runtime.catalogue)
+        self.shared = shared or SharedState(store, retention_days=params.retention_days)
+        self.shared.add_listener(self)
+        self.shared.add_availability(self.availability)
+        self._recent_events.extend(store.events_since(as_of))
+        self.forget(store.suppressed)  # users suppressed while the events were read
+        self.runtime.warm_up(bundle.histories.user_ids)
 
     def recommend(
         self, query: RecommendRequest, source: CachePolicy = CachePolicy.EITHER
     ) -> RecommendAnswer:
-        """Return the answer to one request, count it and queue it for the log.
+        """Return the answer to one request; count it and queue it for the prediction log.
 
         Args:
             query: The request.
-            source: Of what the model says.
+            source: Where the ranked lists may come from.
 
         Raises:
-            RequestError: It asks for more than params.yaml allows.
-            NotKeptError: Nothing that holds is kept, and the model is not the source.
+            RequestError: The request exceeds a limit of params.yaml.
+            NotCachedError: `source` is CACHE_ONLY and the cache has no valid answer.
         """
         received_at = datetime.now(UTC)
-        found = self.answer(self.anonymous(query), received_at, uuid.uuid4().hex, source)
-        measure_stages(**found.seconds)
-        self.shown(found.asked, found.answer, received_at, latency_ms=found.latency_ms)
-        return found.answer
+        served = self.answer(self.anonymize(query), received_at, uuid.uuid4().hex, source)
+        measure_stages(**served.stage_seconds)
+        self.record_answer(served.request, served.answer, received_at, latency_ms=served.latency_ms)
+        return served.answer
 
     def answer(
         self,
@@ -118,130 +120,132 @@ class RecommendationEngine:
         request_id: str,
         source: CachePolicy = CachePolicy.EITHER,
     ) -> ServedAnswer:
-        """Return the answer to one request; nothing counts it.
+        """Return the answer to one request without counting or logging it.
 
         Raises:
-            RequestError: It asks for more than params.yaml allows.
-            NotKeptError: Nothing that holds is kept, and the model is not the source.
+            RequestError: The request exceeds a limit of params.yaml.
+            NotCachedError: `source` is CACHE_ONLY and the cache has no valid answer.
         """
         started = time.perf_counter()
-        asked = self.answering.ask(query, received_at.timestamp(), self.availability.blocked)
+        request = self.runtime.prepare(query, received_at.timestamp(), self.availability.blocked)
         built = time.perf_counter()
-        shelves, said = self.answering.shelf(asked, request_id, source)
+        lists, cached = self.runtime.rank(request, request_id, source)
         ranked = time.perf_counter()
-        items = self.answering.items(asked, shelves, contributions=query.explain, told=said.reasons)
+        items = self.runtime.build_items(
+            request, lists, contributions=query.explain, reasons=cached.reasons
+        )
         answer = RecommendAnswer(request_id=request_id, model_version=self.version, items=items)
         done = time.perf_counter()
         seconds = {"build": built - started, "model": ranked - built, "explain": done - ranked}
-        return ServedAnswer(answer, asked, (done - started) * 1e3, seconds)
+        return ServedAnswer(answer, request, (done - started) * 1e3, seconds)
 
-    def prepare(self, user_ids: Iterable[str]) -> None:
-        """Ask the model anew about those of whom something was kept, so that nobody waits for it.
+    def refresh_cache(self, user_ids: Iterable[str]) -> None:
+        """Repeat the last request of each user with a cached answer, so that the next one is fast.
 
         Raises:
-            RequestError: params.yaml allows less than before.
+            RequestError: A request exceeds a limit of params.yaml.
         """
-        for query in self.answering.kept.asked(user_ids):
-            self.answer(self.anonymous(query), datetime.now(UTC), "")
+        for query in self.runtime.cache.last_queries(user_ids):
+            self.answer(self.anonymize(query), datetime.now(UTC), "")
 
-    def anonymous(self, query: RecommendRequest) -> RecommendRequest:
-        """Return the request, of nobody if it is of a person who asked to be forgotten."""
+    def anonymize(self, query: RecommendRequest) -> RecommendRequest:
+        """Return the request, with the id ANONYMOUS if its user is suppressed."""
         if query.user_id in self._store.suppressed:
-            return query.model_copy(update={"user_id": NOBODY})
+            return query.model_copy(update={"user_id": ANONYMOUS})
         return query
 
-    def shown(
+    def record_answer(
         self,
-        asked: PreparedRequest,
+        request: PreparedRequest,
         answer: RecommendAnswer,
         received_at: datetime,
         *,
         latency_ms: float,
     ) -> None:
-        """Count an answer and queue it for the log, unless it is nobody's."""
-        self._count(asked.query.user_id, answer.items)
-        if asked.query.user_id != NOBODY:
-            self.common.predictions.put(
-                prediction_of(asked, answer, received_at, latency_ms=latency_ms)
+        """Count an answer and queue it for the prediction log, unless its user is anonymous."""
+        self._count(request.query.user_id, answer.items)
+        if request.query.user_id != ANONYMOUS:
+            self.shared.predictions.put(
+                build_prediction(request, answer, received_at, latency_ms=latency_ms)
             )
 
-    def similar(self, item_id: str, query: SimilarQuery) -> SimilarAnswer:
-        """Return the items that are like one, without what cannot be bought.
+    def find_similar(self, item_id: str, query: SimilarQuery) -> SimilarAnswer:
+        """Return the available items that are similar to one item.
 
         Raises:
             NotFoundError: The model does not know the item.
-            RequestError: More items than params.yaml allows.
+            RequestError: `k` exceeds `serving.maximum_k`.
         """
-        k = self.answering.limits.size(query.k)
-        item = int(self.answering.vocabulary.encode([item_id])[0])
+        k = self.runtime.limits.resolve_k(query.k)
+        item = int(self.runtime.vocabulary.encode([item_id])[0])
         if item == OUT_OF_VOCABULARY:
             raise NotFoundError(
-                "the id of an item that was sold before the model was made",
+                "the id of an item that was sold before the model was trained",
                 received=f"'{item_id[:128]}'",
-                action="Correct it, or ask again after the next training.",
+                action="Correct the id, or try again after the next training.",
             )
         return SimilarAnswer(
             item_id=item_id,
-            title=self.answering.catalogue.titles[item],
+            title=self.runtime.catalogue.titles[item],
             model_version=self.version,
-            items=self._similar.to(item, k, self.availability.blocked),
+            items=self._similarity.find(item, k, self.availability.blocked),
         )
 
-    def explanation(self, request_id: str) -> ExplainAnswer:
-        """Return what was shown in answer to a request, and why.
+    def explain(self, request_id: str) -> ExplainAnswer:
+        """Return the items shown in answer to a request, with their logged reasons.
 
         Raises:
-            NotFoundError: No answer with that id is in the log.
+            NotFoundError: The log has no answer with this id.
             StoreError: The log cannot be read.
         """
-        waiting = self.common.predictions.waiting(request_id)
+        waiting = self.shared.predictions.find_waiting(request_id)
         prediction = waiting or self._store.prediction(request_id)
         if prediction is None:
             raise NotFoundError(
                 "the request_id of an answer of this service",
                 received=f"'{request_id[:128]}'",
-                action="Take it from the answer; a batch is in the log only if it was 'shown'.",
+                action="Take it from the answer; a batch is logged only if 'shown' is true.",
             )
-        known = self.answering.vocabulary.encode(prediction.items).tolist()
-        titles = self.answering.catalogue.titles
-        return explanation_of(prediction, [titles[item] for item in known])
+        indices = self.runtime.vocabulary.encode(prediction.items).tolist()
+        titles = self.runtime.catalogue.titles
+        return build_explanation(prediction, [titles[item] for item in indices])
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
-        """Put events on disk; the next recommendation of every shelf sees them.
+        """Write events to disk; the next recommendation of every engine sees them.
 
         Raises:
-            StoreError: Nothing was written.
+            StoreError: The write failed; no event was stored.
         """
-        now = self.common.now()
-        new = self._store.append([stored_event(event, now) for event in events])
-        self.common.learn(new)
+        now = self.shared.now()
+        new = self._store.append([build_stored_event(event, now) for event in events])
+        self.shared.publish_events(new)
         for event in new:
             metrics().events.labels(event_type=event.event_type).inc()
         if new:
             newest = max(event.timestamp for event in new)
             metrics().event_lag.observe(max(0.0, (now - newest).total_seconds()))
-        forgotten = self._store.suppressed.of({event.user_id for event in events})
-        kept = sum(event.user_id not in forgotten for event in events)
-        duplicates = kept - len(new)
+        suppressed = self._store.suppressed.of({event.user_id for event in events})
+        n_stored = sum(event.user_id not in suppressed for event in events)
+        duplicates = n_stored - len(new)
         metrics().duplicates.inc(duplicates)
         return EventsAnswer(accepted=len(new), duplicates=duplicates)
 
-    def learn(self, events: Iterable[StoredEvent]) -> None:
-        """Let the next recommendation see events that are on disk."""
-        self._overlay.extend(events)
+    def handle_events(self, events: Iterable[StoredEvent]) -> None:
+        """Add stored events to memory; the next recommendation sees them."""
+        self._recent_events.extend(events)
 
-    def forget(self, forgotten: SuppressionList) -> None:
-        """Lose all memory of some people."""
-        self._overlay.drop(forgotten)
-        self.answering.builder.drop(forgotten)
-        self.answering.kept.drop(forgotten)
+    def forget(self, suppressed: SuppressionList) -> None:
+        """Remove suppressed users from memory."""
+        self._recent_events.drop(suppressed)
+        self.runtime.builder.drop(suppressed)
+        self.runtime.cache.drop(suppressed)
 
     def close(self) -> None:
         """Write the waiting predictions and close the store."""
-        self.common.close()
+        self.shared.close()
 
     def _count(self, user_id: str, items: Sequence[RecommendedItem]) -> None:
-        known = "known" if self.answering.builder.is_known(user_id) else "new"
+        known = "known" if self.runtime.builder.is_known(user_id) else "new"
         metrics().answers.labels(shopper=known).inc()
         for slot in SLOTS:
             metrics().items.labels(slot=slot).inc(sum(item.slot == slot for item in items))

@@ -1,18 +1,13 @@
-"""A loaded bundle that answers: requests in the model's terms, shelves in people's terms."""
+"""Model runtime: a loaded bundle that turns requests into ranked items with titles and reasons."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, cast
-from zoneinfo import ZoneInfo
-
-import pandas as pd
+from typing import cast
 
 from pipeline.contracts.params import ServingParams
-from pipeline.recommenders.base.histories import Histories
-from pipeline.recommenders.base.recommender import SLOTS, Ranked, Recommender, Why
+from pipeline.recommenders.base.recommender import SLOTS, Ranked, Why
 from pipeline.recommenders.base.requests import Requests, join
 from pipeline.serving.engine.answer_cache import (
     AnswerCache,
@@ -20,11 +15,13 @@ from pipeline.serving.engine.answer_cache import (
     CachePolicy,
     NotCachedError,
 )
+from pipeline.serving.engine.model_bundle import ModelBundle, as_of_moment
 from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
-from pipeline.serving.explanations.reasons import Reasons
+from pipeline.serving.explanations.reasons import ReasonBuilder
 from pipeline.serving.observability.metrics import metrics
-from pipeline.serving.payloads import Limits, RecommendedItem, RecommendRequest, Slot
-from pipeline.serving.reranking.exploration import sampling_of
+from pipeline.serving.parsing import RequestLimits
+from pipeline.serving.payloads import RecommendedItem, RecommendRequest, Slot
+from pipeline.serving.reranking.exploration import build_sampling
 from pipeline.serving.reranking.reranker import Rank, RerankedLists, Reranker
 from pipeline.serving.reranking.rules import RerankingRules
 from pipeline.serving.user_state.recent_events import RecentEvents
@@ -33,77 +30,50 @@ from pipeline.serving.user_state.request_builder import RequestBuilder, RequestC
 N_WARM_UP = 3
 
 
-class ModelBundle(Protocol):
-    """What serving needs of `pipeline.bundles.bundle.Bundle`."""
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Version, model, as_of, timezone."""
-        ...
-
-    @property
-    def recommender(self) -> Recommender:
-        """The fitted method."""
-        ...
-
-    @property
-    def histories(self) -> Histories:
-        """All purchases before as_of."""
-        ...
-
-    @property
-    def attributes(self) -> pd.DataFrame:
-        """Codes, indexed by user_id."""
-        ...
-
-    @property
-    def items(self) -> pd.DataFrame:
-        """What people are shown of items."""
-        ...
-
-
 @dataclass(frozen=True)
 class PreparedRequest:
     """A request in the model's terms.
 
     Attributes:
-        query: As it came.
-        situation: What the model's answer depends on.
-        rules: What the shelf must keep to.
-        builder: Makes the request of the situation.
+        query: The request as received.
+        context: Everything that the model's answer depends on.
+        rules: Rules that select the items from the ranked lists.
+        builder: Builds the model's input from the context.
     """
 
     query: RecommendRequest
-    situation: RequestContext
+    context: RequestContext
     rules: RerankingRules
     builder: RequestBuilder
 
     @cached_property
     def requests(self) -> Requests:
-        """A batch of one."""
-        return self.builder.requests(self.situation)
+        """The model's input: a batch of one."""
+        return self.builder.build(self.context)
 
 
 class ModelRuntime:
-    """Answers from one bundle and what came in since; it stores nothing."""
+    """Answers from one bundle and the recent events; it writes nothing to the store."""
 
-    def __init__(self, bundle: ModelBundle, overlay: RecentEvents, params: ServingParams) -> None:
-        """Prepare what does not change between requests.
+    def __init__(
+        self, bundle: ModelBundle, recent_events: RecentEvents, params: ServingParams
+    ) -> None:
+        """Compute what does not change between requests.
 
         Args:
-            bundle: The model and what it knows.
-            overlay: What shoppers did since.
-            params: Limits, and how explore slots are filled.
+            bundle: Loaded model bundle.
+            recent_events: Events since the bundle's `as_of`.
+            params: Section `serving` of params.yaml.
         """
         self.version = str(bundle.manifest["version"])
         self.vocabulary = bundle.recommender.vocabulary
         self.as_of = as_of_moment(bundle.manifest)
         self.histories = bundle.histories
-        self.limits = Limits(params.default_k, params.maximum_k, params.explore_slots)
+        self.limits = RequestLimits(params.default_k, params.maximum_k, params.explore_slots)
         self.builder = RequestBuilder(
             bundle.histories,
             bundle.attributes,
-            overlay,
+            recent_events,
             timezone=str(bundle.manifest["timezone"]),
             cart_hours=params.cart_hours,
             viewed_minutes=params.viewed_minutes,
@@ -111,40 +81,40 @@ class ModelRuntime:
         self.catalogue: Catalogue = build_catalogue(
             bundle.items, bundle.histories, as_of=self.as_of
         )
-        self.kept = AnswerCache(minutes=params.keep_minutes, shoppers=params.keep_shoppers)
+        self.cache = AnswerCache(minutes=params.keep_minutes, maximum_users=params.keep_shoppers)
         self._recommender = bundle.recommender
         self._params = params
-        self._arranger = Reranker(
-            self.catalogue.group_code.tolist(),
-            sampling_of(params),
+        self._reranker = Reranker(
+            self.catalogue.category_code.tolist(),
+            build_sampling(params),
             self.catalogue.title_code.tolist(),
         )
 
     def warm_up(self, user_ids: Sequence[str]) -> None:
-        """Let the graph trace and allocate before the first shopper waits for it."""
+        """Answer a few requests, so that the graph is traced before the first real one."""
         for user_id in (*user_ids[:N_WARM_UP], ""):
             for k in (1, self.limits.default_k, self.limits.maximum_k):
                 query = RecommendRequest.model_construct(user_id=user_id, k=k, at=self.as_of)
-                self.shelves([self.ask(query, 0.0, frozenset())], [""])
+                self.rank_batch([self.prepare(query, 0.0, frozenset())], [""])
 
-    def ask(
+    def prepare(
         self, query: RecommendRequest, now: float, unavailable: AbstractSet[int]
     ) -> PreparedRequest:
         """Return a request in the model's terms.
 
         Args:
-            query: What came.
-            now: Seconds since 1970, for a request that says no moment of its own.
-            unavailable: Item indices that cannot be bought.
+            query: The request as received.
+            now: Seconds since 1970; used if the request does not set `at`.
+            unavailable: Indices of unavailable items.
 
         Raises:
-            RequestError: It asks for more than params.yaml allows.
+            RequestError: The request exceeds a limit of params.yaml.
         """
         if query.at is None:
             moment = self.builder.moment(query.user_id, now)
         else:
             moment = query.at.timestamp()
-        situation = self.builder.situation(
+        context = self.builder.build_context(
             query.user_id,
             moment,
             cart=self.vocabulary.encode(query.cart).tolist() if query.cart else (),
@@ -152,16 +122,16 @@ class ModelRuntime:
             store_id=query.store_id,
         )
         return PreparedRequest(
-            query, situation, self._rules(query, situation, unavailable), self.builder
+            query, context, self._build_rules(query, context, unavailable), self.builder
         )
 
-    def _rules(
-        self, query: RecommendRequest, situation: RequestContext, unavailable: AbstractSet[int]
+    def _build_rules(
+        self, query: RecommendRequest, context: RequestContext, unavailable: AbstractSet[int]
     ) -> RerankingRules:
         k, explore_slots = self.limits.resolve(query)
         params = self._params
         hours = params.bought_hours if query.bought_hours is None else query.bought_hours
-        blocked = unavailable | self.builder.bought(situation, hours)
+        blocked = unavailable | self.builder.items_bought(context, hours)
         if query.exclude:
             blocked = blocked | set(self.vocabulary.encode(query.exclude).tolist())
         return RerankingRules(
@@ -170,57 +140,63 @@ class ModelRuntime:
             blocked,
             diversity=params.diversity if query.diversity is None else query.diversity,
             distinct_titles=query.distinct_titles or params.distinct_titles,
-            is_new=not self.builder.has_bought(situation),
+            is_new=not self.builder.has_bought(context),
         )
 
-    def shelves(
-        self, asked: Sequence[PreparedRequest], request_ids: Sequence[str], *, explain: bool = True
+    def rank_batch(
+        self,
+        requests: Sequence[PreparedRequest],
+        request_ids: Sequence[str],
+        *,
+        explain: bool = True,
     ) -> RerankedLists:
-        """Return the shelves of at least one request, by one call of the model.
+        """Return the items of several requests, from one call of the model.
 
         Args:
-            asked: [n].
-            request_ids: [n] what chance is drawn from.
-            explain: Whether reasons will be told.
+            requests: [n] requests, n at least 1.
+            request_ids: [n] seeds of exploration.
+            explain: Whether the lists can be explained.
         """
-        rules = [each.rules for each in asked]
-        return self._arranger.arrange(self._rank(asked, explain=explain), rules, request_ids)
+        rules = [request.rules for request in requests]
+        return self._reranker.rerank(
+            self._build_rank(requests, explain=explain), rules, request_ids
+        )
 
-    def shelf(
-        self, asked: PreparedRequest, request_id: str, source: CachePolicy
+    def rank(
+        self, request: PreparedRequest, request_id: str, source: CachePolicy
     ) -> tuple[RerankedLists, CachedAnswer]:
-        """Return the shelf of one request, and what the model said.
+        """Return the items of one request, and the model's answer that they come from.
 
         Args:
-            asked: The request.
-            request_id: What chance is drawn from.
-            source: Of what the model says.
+            request: The request.
+            request_id: Seed of exploration.
+            source: Where the ranked lists may come from.
 
         Raises:
-            NotKeptError: Nothing that holds is kept, and the model is not the source.
+            NotCachedError: `source` is CACHE_ONLY and the cache has no valid answer.
         """
-        said: CachedAnswer | None = None
+        answer: CachedAnswer | None = None
 
         def rank(width: int) -> tuple[Ranked, Why]:
-            nonlocal said
-            said = None
-            if source is not CachePolicy.MODEL and asked.query.at is None:
-                said = self.kept.find(asked.situation, width)
-            if source is CachePolicy.KEPT and said is None:
+            nonlocal answer
+            answer = None
+            if source is not CachePolicy.MODEL_ONLY and request.query.at is None:
+                answer = self.cache.get(request.context, width)
+            if source is CachePolicy.CACHE_ONLY and answer is None:
                 raise NotCachedError
-            metrics().kept.labels(found="no" if said is None else "yes").inc()
-            if said is None:
-                ranked, why = self._recommender.rank_explained(asked.requests, width)
-                said = CachedAnswer(asked.query, asked.situation, width, ranked, why)
-                self.kept.put(said)
-            return said.ranked, said.why
+            metrics().kept.labels(found="no" if answer is None else "yes").inc()
+            if answer is None:
+                ranked, why = self._recommender.rank_explained(request.requests, width)
+                answer = CachedAnswer(request.query, request.context, width, ranked, why)
+                self.cache.put(answer)
+            return answer.ranked, answer.why
 
-        shelves = self._arranger.arrange(rank, [asked.rules], [request_id])
-        assert said is not None
-        return shelves, said
+        lists = self._reranker.rerank(rank, [request.rules], [request_id])
+        assert answer is not None
+        return lists, answer
 
-    def _rank(self, asked: Sequence[PreparedRequest], *, explain: bool) -> Rank:
-        requests = join([each.requests for each in asked])
+    def _build_rank(self, prepared: Sequence[PreparedRequest], *, explain: bool) -> Rank:
+        requests = join([request.requests for request in prepared])
 
         def rank(width: int) -> tuple[Ranked, Why | None]:
             if explain:
@@ -229,68 +205,51 @@ class ModelRuntime:
 
         return rank
 
-    def items(
+    def build_items(
         self,
-        asked: PreparedRequest,
-        shelves: RerankedLists,
+        request: PreparedRequest,
+        lists: RerankedLists,
         row: int = 0,
         *,
         contributions: bool = False,
-        told: dict[int, list[str]] | None = None,
+        reasons: dict[int, list[str]] | None = None,
     ) -> list[RecommendedItem]:
-        """Return the items of one shelf, with reasons if the shelves are explained.
+        """Return the items of one request, with reasons if the lists can be explained.
 
         Args:
-            asked: The request in that row.
-            shelves: Of all requests.
-            row: From 0.
-            contributions: Whether the numbers behind the reasons are told too.
-            told: Reasons that are known already, by place; those that are not are put in.
+            request: The request in that row.
+            lists: Selected items of all requests.
+            row: Row of the request, from 0.
+            contributions: Whether items carry the numbers behind the reasons.
+            reasons: Reasons by position in the concatenated lists; missing ones are added.
         """
-        known = {} if told is None else told
+        known = {} if reasons is None else reasons
         items = []
-        pairs = zip(shelves.chosen[row], shelves.scores[row], strict=True)
-        for at, (choice, score) in enumerate(pairs):
+        pairs = zip(lists.chosen[row], lists.scores[row], strict=True)
+        for index, (choice, score) in enumerate(pairs):
             why: dict[str, float] = {}
-            if shelves.why is not None and (contributions or choice.place not in known):
-                why, facts = shelves.explanations.of(row, at)
-                reasons = Reasons(asked.requests, self.catalogue).of(choice.item, why, facts)
-                known[choice.place] = [reason.text for reason in reasons]
+            if lists.why is not None and (contributions or choice.position not in known):
+                why, facts = lists.explanations.of(row, index)
+                builder = ReasonBuilder(request.requests, self.catalogue)
+                built = builder.build(choice.item, why, facts)
+                known[choice.position] = [reason.text for reason in built]
             items.append(
                 RecommendedItem.model_construct(
                     item_id=self.catalogue.ids[choice.item],
                     title=self.catalogue.titles[choice.item],
-                    rank=at + 1,
+                    rank=index + 1,
                     score=score,
                     slot=cast("Slot", SLOTS[choice.slot]),
                     propensity=choice.propensity,
-                    reasons=known.get(choice.place, []),
-                    contributions=_told(why) if contributions else None,
+                    reasons=known.get(choice.position, []),
+                    contributions=_round_contributions(why) if contributions else None,
                 )
             )
         return items
 
 
-def _told(why: Mapping[str, float]) -> dict[str, float]:
-    """Return the contributions that are not nothing, the largest first."""
-    rounded = {group: round(added, 6) for group, added in why.items()}
+def _round_contributions(why: Mapping[str, float]) -> dict[str, float]:
+    """Return the contributions that do not round to 0, the largest first."""
+    rounded = {group: round(value, 6) for group, value in why.items()}
     ordered = sorted(rounded.items(), key=lambda pair: -pair[1])
-    return {group: added for group, added in ordered if added}
-
-
-def as_of_moment(manifest: dict[str, Any]) -> datetime:
-    """Return the first moment that the bundle does not know, in the shop's time zone.
-
-    >>> as_of_moment({"as_of": "2017-12-04", "timezone": "America/New_York"}).isoformat()
-    '2017-12-04T00:00:00-05:00'
-    >>> as_of_moment({"as_of": "2017-12-04T05:00:00+00:00", "timezone": "UTC"}).isoformat()
-    '2017-12-04T05:00:00+00:00'
-    """
-    moment = datetime.fromisoformat(str(manifest["as_of"]))
-    zone = zone_of(manifest)
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
-
-
-def zone_of(manifest: dict[str, Any]) -> ZoneInfo:
-    """Return the time zone of the shop that a bundle was made for."""
-    return ZoneInfo(str(manifest["timezone"]))
+    return {group: value for group, value in ordered if value}

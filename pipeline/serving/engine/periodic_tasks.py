@@ -1,4 +1,4 @@
-"""What the service does beside its requests, again and again, on one thread."""
+"""Periodic background tasks of the service, on one thread."""
 
 import logging
 import threading
@@ -8,59 +8,60 @@ from dataclasses import dataclass
 
 from pipeline.event_store.errors import StoreError
 
-PATIENCE = 5  # rounds until what failed is tried again
+RETRY_ROUNDS = 5  # rounds until a failed task is tried again
 
 log = logging.getLogger("evergreen.serving")
 
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """Something to be done every so many seconds.
+    """A function that is called at an interval.
 
     Attributes:
-        what: Its name in the log.
-        work: Does it; may raise StoreError.
-        seconds: Between two times; what failed is tried again sooner if that is long.
+        name: Name in the log.
+        work: The function; may raise StoreError.
+        seconds: Interval; a failed task is retried sooner if the interval is long.
     """
 
-    what: str
+    name: str
     work: Callable[[], None]
     seconds: float
 
 
 class PeriodicTasks:
-    """A thread that does the chores."""
+    """A thread that runs periodic tasks."""
 
-    def __init__(self, chores: Sequence[PeriodicTask]) -> None:
-        """Start the thread; the first round begins when the most frequent chore's time is over."""
-        self._chores = chores
+    def __init__(self, tasks: Sequence[PeriodicTask]) -> None:
+        """Start the thread; the first round starts after the shortest interval."""
+        self._tasks = tasks
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="periodic-tasks", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; what has begun is finished."""
+        """Finish the running task and stop."""
         self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
-        round_seconds = min(chore.seconds for chore in self._chores)
-        due = [0.0] * len(self._chores)
+        round_seconds = min(task.seconds for task in self._tasks)
+        due = [0.0] * len(self._tasks)
         while not self._stopping.wait(round_seconds):
-            for number, chore in enumerate(self._chores):
+            for number, task in enumerate(self._tasks):
                 if time.monotonic() >= due[number]:
-                    done = _done(chore)
-                    pause = chore.seconds if done else PATIENCE * round_seconds
+                    succeeded = _run_task(task)
+                    pause = task.seconds if succeeded else RETRY_ROUNDS * round_seconds
                     due[number] = time.monotonic() + pause
 
 
-def _done(chore: PeriodicTask) -> bool:
+def _run_task(task: PeriodicTask) -> bool:
+    """Run a task once; return whether it succeeded."""
     try:
-        chore.work()
+        task.work()
     except StoreError as error:
-        log.warning("%s waits. %s", chore.what, error)
+        log.warning("%s will be retried. %s", task.name, error)
         return False
-    except Exception:  # the other chores go on
-        log.exception("%s failed.", chore.what)
+    except Exception:  # the other tasks go on
+        log.exception("%s failed.", task.name)
         return False
     return True

@@ -1,7 +1,7 @@
-"""Every prediction on disk, without a request waiting for the disk.
+"""Prediction log: predictions are queued and written to the store in the background.
 
-A background thread writes in batches. While the store refuses, predictions wait in memory; only
-when the queue is full is one given up, and that is counted and said in the log.
+A thread writes batches. While the store fails, predictions wait in memory. When the queue is full,
+new predictions are dropped, counted and reported in the log.
 """
 
 import logging
@@ -31,8 +31,8 @@ class PredictionLog:
         """Start the thread.
 
         Args:
-            write: Puts predictions on disk; raises StoreError when it cannot now.
-            capacity: How many may wait.
+            write: Writes predictions to disk; raises StoreError if it fails.
+            capacity: Maximum length of the queue.
         """
         self._write = write
         self._queue: queue.Queue[Prediction] = queue.Queue(capacity)
@@ -43,29 +43,29 @@ class PredictionLog:
         self._thread.start()
 
     def put(self, prediction: Prediction) -> bool:
-        """Queue a prediction; return False when it had to be given up."""
+        """Queue a prediction; return False if it was dropped."""
         self._waiting[prediction.request_id] = prediction
         try:
             self._queue.put_nowait(prediction)
         except queue.Full:
             del self._waiting[prediction.request_id]
             metrics().predictions_dropped.inc()
-            self._warn("The prediction log is full: predictions are being lost.")
+            self._warn("The prediction log is full: predictions are dropped.")
             return False
         return True
 
-    def waiting(self, request_id: str) -> Prediction | None:
-        """Return a prediction that is not yet on disk, None if it is not waiting."""
+    def find_waiting(self, request_id: str) -> Prediction | None:
+        """Return a prediction that is not on disk yet, or None."""
         return self._waiting.get(request_id)
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
-        """Write what waits, then stop. What cannot be written in time is counted as lost."""
+        """Write the waiting predictions and stop; count those not written in time as dropped."""
         self._stopping.set()
         self._thread.join(timeout_seconds)
         lost = self._queue.qsize()
         if lost:
             metrics().predictions_dropped.inc(lost)
-            log.warning("%d predictions could not be logged before the end.", lost)
+            log.warning("%d predictions could not be logged before the service stopped.", lost)
 
     def _run(self) -> None:
         batch: list[Prediction] = []
@@ -75,37 +75,40 @@ class PredictionLog:
                 if self._stopping.is_set():
                     return
                 continue
-            if self._written(batch):
+            if self._try_write(batch):
                 batch = []
             elif self._stopping.is_set():
                 metrics().predictions_dropped.inc(len(batch))
-                log.warning("%d predictions could not be logged before the end.", len(batch))
+                log.warning(
+                    "%d predictions could not be logged before the service stopped.", len(batch)
+                )
                 return
             else:
                 self._stopping.wait(RETRY_SECONDS)
 
     def _take(self, n: int) -> list[Prediction]:
-        """Return up to `n` waiting predictions; wait a moment for the first."""
+        """Return up to `n` waiting predictions; wait up to PAUSE_SECONDS for the first."""
         taken: list[Prediction] = []
         if n <= 0:
             return taken
         try:
             taken.append(self._queue.get(timeout=PAUSE_SECONDS))
             if not self._stopping.is_set():
-                self._stopping.wait(PAUSE_SECONDS)  # let a batch gather: one commit for many
+                self._stopping.wait(PAUSE_SECONDS)  # let a batch gather, for one commit
             while len(taken) < n:
                 taken.append(self._queue.get_nowait())
         except queue.Empty:
             return taken
         return taken
 
-    def _written(self, batch: list[Prediction]) -> bool:
+    def _try_write(self, batch: list[Prediction]) -> bool:
+        """Write a batch; return whether it is on disk."""
         metrics().predictions_waiting.set(len(batch) + self._queue.qsize())
         try:
             self._write(batch)
         except StoreError as error:
             metrics().store_errors.inc()
-            self._warn(f"Predictions wait to be logged. {error}")
+            self._warn(f"Predictions are waiting to be logged. {error}")
             return False
         for prediction in batch:
             self._waiting.pop(prediction.request_id, None)

@@ -1,4 +1,4 @@
-"""What goes to the event store: rows of what came in and of what was shown."""
+"""Rows for the event store: received events and served predictions."""
 
 import uuid
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ from pipeline.serving.engine.model_runtime import PreparedRequest
 from pipeline.serving.payloads import Event, RecommendAnswer
 
 
-def stored_event(event: Event, now: datetime) -> StoredEvent:
-    """Return the row of an event; `now` is when it came and, if it says none, when it happened."""
+def build_stored_event(event: Event, now: datetime) -> StoredEvent:
+    """Return the row of an event; `now` is its receipt time, and its timestamp if it has none."""
     return StoredEvent(
         event_id=event.event_id or uuid.uuid4().hex,
         user_id=event.user_id,
@@ -27,23 +27,23 @@ def stored_event(event: Event, now: datetime) -> StoredEvent:
     )
 
 
-def prediction_of(
-    asked: PreparedRequest, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
+def build_prediction(
+    request: PreparedRequest, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
 ) -> Prediction:
-    """Return what is logged of an answer.
+    """Return the log's row for an answer.
 
     Args:
-        asked: The request.
-        answer: What was shown.
-        received_at: When it was asked.
-        latency_ms: How long the answer took.
+        request: The request.
+        answer: The answer that was shown.
+        received_at: Time at which the request came in.
+        latency_ms: Time from request to answer.
     """
     return Prediction(
         request_id=answer.request_id,
-        user_id=asked.query.user_id,
-        timestamp=datetime.fromtimestamp(asked.situation.moment, tz=UTC),
-        store_id=asked.query.store_id,
-        k=asked.rules.k,
+        user_id=request.query.user_id,
+        timestamp=datetime.fromtimestamp(request.context.moment, tz=UTC),
+        store_id=request.query.store_id,
+        k=request.rules.k,
         items=[item.item_id for item in answer.items],
         scores=[item.score for item in answer.items],
         slots=[item.slot for item in answer.items],

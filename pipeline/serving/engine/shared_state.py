@@ -1,13 +1,13 @@
-"""What all shelves of one service share, however often the model is exchanged.
+"""State shared by all engines of one service; it outlives a change of model.
 
 Design choices:
 
-- Every worker writes to one database, and so does forgetting by command. What others
-  wrote there is learnt by asking: for events every second, for the rest every few seconds.
-- Events are asked for by when they were received, from a while before the newest that is known: a
-  transaction may end later than one that began after it, and clocks of two machines differ.
-- Whoever remembers events is told each once, whether it came here or elsewhere. One that is being
-  made is told what comes in while it reads the store, and leaves out what it has read already.
+- All workers write to one database, and so does the `forget` command. Their writes are found by
+  polling: events every second, suppressed users and availability every few seconds.
+- Events are polled by receipt time, from some seconds before the newest known one: a transaction
+  may commit later than one that started after it, and clocks of two machines differ.
+- A listener gets each event once, whether this worker or another stored it. A listener that is
+  still reading the store gets new events too, and skips those that it has read already.
 """
 
 import logging
@@ -24,8 +24,8 @@ from pipeline.serving.engine.periodic_tasks import PeriodicTask, PeriodicTasks
 from pipeline.serving.engine.prediction_log import PredictionLog
 from pipeline.serving.reranking.availability import Availability
 
-FOLLOW_SECONDS = 1.0
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 1.0
+REFRESH_SECONDS = 5.0
 DAY_SECONDS = 86_400.0
 OVERLAP = timedelta(seconds=30)
 
@@ -33,133 +33,131 @@ log = logging.getLogger("evergreen.serving")
 
 
 class EventListener(Protocol):
-    """What holds events in memory."""
+    """Holds events in memory."""
 
-    def learn(self, events: Sequence[StoredEvent]) -> None:
-        """Take in events that are on disk."""
+    def handle_events(self, events: Sequence[StoredEvent]) -> None:
+        """Add events that are on disk."""
         ...
 
-    def forget(self, people: SuppressionList) -> None:
-        """Lose all memory of some people."""
+    def forget(self, suppressed: SuppressionList) -> None:
+        """Remove suppressed users from memory."""
         ...
 
 
 class SharedState:
-    """The store, the prediction log, the clock, and what others wrote to the store."""
+    """The store, the prediction log, the clock, and polling of other workers' writes."""
 
     def __init__(
         self,
         store: EventStore,
         *,
         retention_days: int,
-        follow_seconds: float = FOLLOW_SECONDS,
-        look_seconds: float = LOOK_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
+        refresh_seconds: float = REFRESH_SECONDS,
     ) -> None:
-        """Take the store over; `close` closes it too.
+        """Take ownership of the store; `close` closes it.
 
         Args:
-            store: Where events and predictions go.
-            retention_days: How long they are kept.
-            follow_seconds: Between two looks for events that others wrote.
-            look_seconds: Between two looks at who is forgotten and what cannot be bought.
+            store: Store of events and predictions.
+            retention_days: Age in days at which events and predictions are deleted.
+            poll_seconds: Interval for events of other workers.
+            refresh_seconds: Interval for suppressed users and availability.
         """
         self.store = store
         self.predictions = PredictionLog(store.log)
-        self._memories: WeakSet[EventListener] = WeakSet()
-        self._stocks: WeakSet[Availability] = WeakSet()
+        self._listeners: WeakSet[EventListener] = WeakSet()
+        self._availabilities: WeakSet[Availability] = WeakSet()
         self._lock = threading.Lock()
         self._latest = datetime.now(UTC)
-        self._told: dict[str, datetime] = {}  # the events of the last while: when received
+        self._published: dict[str, datetime] = {}  # recent event ids, with receipt times
         self._newest = self._latest
-        self._dropped = store.suppressed
+        self._suppressed = store.suppressed
         self._retention = timedelta(days=retention_days)
-        self._housekeeping = PeriodicTasks(
+        self._tasks = PeriodicTasks(
             [
-                PeriodicTask("Learning what others wrote", self.follow, follow_seconds),
-                PeriodicTask("Forgetting", self._forget, look_seconds),
-                PeriodicTask(
-                    "Learning what can be bought", self.refresh_availability, look_seconds
-                ),
+                PeriodicTask("Polling events", self.poll, poll_seconds),
+                PeriodicTask("Refreshing suppressed users", self._forget, refresh_seconds),
+                PeriodicTask("Refreshing availability", self.refresh_availability, refresh_seconds),
                 PeriodicTask("Retention", self._retain, DAY_SECONDS),
             ]
         )
 
     def now(self) -> datetime:
-        """Return the time, always later than before: a clock that is put back changes no order."""
+        """Return the current time, always later than the last result, even if the clock is not."""
         self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
         return self._latest
 
-    def remember(self, memory: EventListener) -> None:
-        """Tell `memory` of events and of forgotten people from now on, as long as it is alive."""
+    def add_listener(self, listener: EventListener) -> None:
+        """Send events and suppressed users to `listener` from now on; holds a weak reference."""
         with self._lock:
-            self._memories.add(memory)
+            self._listeners.add(listener)
 
-    def stock(self, availability: Availability) -> None:
-        """Keep `availability` as the store knows it, as long as it is alive.
+    def add_availability(self, availability: Availability) -> None:
+        """Refresh `availability` now and at an interval; holds a weak reference.
 
         Raises:
             StoreError: The store cannot be read.
         """
         with self._lock:
-            self._stocks.add(availability)
+            self._availabilities.add(availability)
         availability.refresh()
 
-    def learn(self, events: Sequence[StoredEvent]) -> None:
-        """Let all who remember events know these, which are on disk."""
+    def publish_events(self, events: Sequence[StoredEvent]) -> None:
+        """Send events that are on disk to all listeners, each event once."""
         with self._lock:
-            new = [event for event in events if event.event_id not in self._told]
-            self._told.update((event.event_id, event.received_at) for event in new)
-            memories = list(self._memories)
-        for memory in memories:
-            memory.learn(new)
+            new = [event for event in events if event.event_id not in self._published]
+            self._published.update((event.event_id, event.received_at) for event in new)
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.handle_events(new)
 
-    def follow(self) -> None:
-        """Learn the events that other workers wrote.
+    def poll(self) -> None:
+        """Publish the events that other workers stored.
 
         Raises:
             StoreError: The store cannot be read.
         """
         with self._lock:
-            self._newest = max([self._newest, *self._told.values()])
+            self._newest = max([self._newest, *self._published.values()])
             since = min(self._newest, datetime.now(UTC)) - OVERLAP
-            self._told = {name: at for name, at in self._told.items() if at >= since}
-        if self.store.n_received_since(since) == len(self._told):
-            return  # most often: nobody else writes
+            self._published = {name: at for name, at in self._published.items() if at >= since}
+        if self.store.n_received_since(since) == len(self._published):
+            return  # the usual case: no other worker writes
         received = self.store.received_since(since)
         with self._lock:
-            new = [event_id for event_id in received if event_id not in self._told]
-        self.learn(self.store.events(new))
+            new = [event_id for event_id in received if event_id not in self._published]
+        self.publish_events(self.store.events(new))
 
-    def refresh_availability(self, but: Availability | None = None) -> None:
-        """Let all but one, which knows already, know what the store says can be bought.
+    def refresh_availability(self, except_for: Availability | None = None) -> None:
+        """Read availability from the store, except for one that is up to date.
 
         Raises:
             StoreError: The store cannot be read.
         """
         with self._lock:
-            stocks = [stock for stock in self._stocks if stock is not but]
-        for stock in stocks:
-            stock.refresh()
+            stale = [known for known in self._availabilities if known is not except_for]
+        for availability in stale:
+            availability.refresh()
 
     def _forget(self) -> None:
         self.store.refresh()
-        found = self.store.suppressed
-        if found is self._dropped:
+        suppressed = self.store.suppressed
+        if suppressed is self._suppressed:
             return
         with self._lock:
-            memories = list(self._memories)
-        for memory in memories:
-            memory.forget(found)
-        self._dropped = found
-        log.info("%d people are forgotten.", len(found))
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.forget(suppressed)
+        self._suppressed = suppressed
+        log.info("%d suppressed users are removed from memory.", len(suppressed))
 
     def _retain(self) -> None:
-        for each in retain(self.store.database, datetime.now(UTC) - self._retention):
-            if each.n_removed:
-                log.info("%d old rows of %s were deleted.", each.n_removed, each.table)
+        for deletion in retain(self.store.database, datetime.now(UTC) - self._retention):
+            if deletion.n_removed:
+                log.info("%d old rows of %s were deleted.", deletion.n_removed, deletion.table)
 
     def close(self) -> None:
         """Write the waiting predictions and close the store."""
-        self._housekeeping.close()
+        self._tasks.close()
         self.predictions.close()
         self.store.close()

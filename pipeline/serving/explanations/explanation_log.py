@@ -1,7 +1,7 @@
-"""Why what was shown was shown: the log's own words, not a second opinion.
+"""Logged explanations: the items of an earlier answer with the reasons given at the time.
 
-All but the titles is as it was logged with the answer, reasons included. To work it out again would
-take the model and the history of that moment, and a newer model would tell another story.
+Everything except the titles comes from the prediction log. Computing the reasons again would need
+the model and the user's history of that moment.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ class ExplainAnswer(Payload):
     items: list[RecommendedItem]
 
 
-def explanation_of(prediction: Prediction, titles: Sequence[str]) -> ExplainAnswer:
-    """Return what was shown and why.
+def build_explanation(prediction: Prediction, titles: Sequence[str]) -> ExplainAnswer:
+    """Return the items of a logged prediction, with their reasons.
 
     Args:
-        prediction: What was logged.
-        titles: Of its items, as they are now; '' for an item that the model does not know any more.
+        prediction: Row of the prediction log.
+        titles: [k] current titles of its items; '' for items that the model no longer knows.
     """
-    # Rows of an earlier version have neither; before slots were drawn, each was certain.
+    # Rows of earlier versions have no propensities and no reasons; no slot was sampled then.
     n = len(prediction.items)
     rows = zip(
         prediction.items,

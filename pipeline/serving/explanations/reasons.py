@@ -1,8 +1,8 @@
-"""Why an item is on the shelf, in words: the model says what counted, the request says the fact.
+"""Reasons for a recommended item, in words.
 
-A sentence is told when what it names adds to the item's score, the largest first, and when it is
-true of the request. What a model knows and a shopper would not understand (how large the basket
-may become) is left unsaid.
+The model's contributions choose the topics, the largest first; the request supplies the facts. A
+reason is given if its topic adds to the item's score and its sentence is true of the request.
+Topics that a shopper would not understand, such as the expected basket size, are left out.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +16,12 @@ from pipeline.serving.explanations.catalogue import Catalogue
 
 OFTEN_DAYS = 120
 MAXIMUM_REASONS = 3
-MINIMUM_SHARE = 0.1  # of all that speaks for the item
+MINIMUM_SHARE = 0.1  # of all positive contributions
 MINIMUM_TOGETHER = 2
 MINIMUM_HABIT = 3
 MOSTLY = 0.5
 ALMOST_DUE = 0.75
-WORTH_TELLING = 0.4
+MINIMUM_REPEAT_FRACTION = 0.4
 NEAR_HOURS = 2
 DAY_HOURS = 24
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
@@ -38,39 +38,41 @@ OFFERS = {
 
 @dataclass(frozen=True)
 class Reason:
-    """One sentence, and what kind of fact it tells."""
+    """A sentence and its topic."""
 
     kind: str
     text: str
 
 
-class Reasons:
-    """The reasons for the items of one answer."""
+class ReasonBuilder:
+    """Builds the reasons for the items of one answer."""
 
     def __init__(self, request: Requests, catalogue: Catalogue) -> None:
-        """Take one request (a batch of one)."""
+        """Take a request (a batch of one) and the catalogue."""
         self._request = request
         self._catalogue = catalogue
 
-    def of(self, item: int, why: Mapping[str, float], facts: Mapping[str, float]) -> list[Reason]:
-        """Return one to three reasons for `item`, what counted most first.
+    def build(
+        self, item: int, why: Mapping[str, float], facts: Mapping[str, float]
+    ) -> list[Reason]:
+        """Return one to three reasons for an item, the most important first.
 
         Args:
             item: Item index.
-            why: What each group adds to its score, see `recommender.Explanations`.
-            facts: What else the model knows of it.
+            why: Contribution of each feature group to the score, see `recommender.Explanations`.
+            facts: Offers for the item, as fractions of stores or users.
         """
         request = self._request
         start, end = np.searchsorted(request.item, [item, item + 1])
         lines = slice(int(start), int(end))
-        tell: dict[str, Callable[[], Reason | None]] = {
+        builders: dict[str, Callable[[], Reason | None]] = {
             "frequency": lambda: self._often(lines),
             "timing": lambda: self._timing(lines),
             "due": lambda: self._due(lines),
             "store": lambda: self._store(lines),
             "hour": lambda: self._hour(lines),
             "weekday": lambda: self._weekday(lines),
-            "again": lambda: self._again(item),
+            "again": lambda: self._repeat_fraction(item),
             "offers": lambda: _offer(facts),
             "popularity": lambda: self._popular(item),
             "category": lambda: self._category(item),
@@ -80,13 +82,13 @@ class Reasons:
             "taste": self._taste,
             "profile": self._profile,
         }
-        found = (tell[topic]() for topic in telling(why) if topic in tell)
-        true = (reason for reason in found if reason is not None)
-        told = list(islice(true, MAXIMUM_REASONS))
-        if told:
-            return told
+        attempts = (builders[topic]() for topic in rank_topics(why) if topic in builders)
+        true = (reason for reason in attempts if reason is not None)
+        reasons = list(islice(true, MAXIMUM_REASONS))
+        if reasons:
+            return reasons
         if end > start:
-            return [Reason("bought", bought(request.age_days[lines]))]
+            return [Reason("bought", describe_purchases(request.age_days[lines]))]
         return [Reason("new", "New to you")]
 
     def _often(self, lines: slice) -> Reason | None:
@@ -98,7 +100,7 @@ class Reasons:
         return Reason("recent", f"You bought it {_ago(float(ages.min()))}") if len(ages) else None
 
     def _due(self, lines: slice) -> Reason | None:
-        """Tell the rhythm of the purchases when the next one is due by it."""
+        """State the average purchase interval if the next purchase is due."""
         ages = self._request.age_days[lines]
         if len(ages) < MINIMUM_HABIT:
             return None
@@ -114,7 +116,7 @@ class Reasons:
         return Reason("store", "You mostly buy it in this store") if mostly else None
 
     def _hour(self, lines: slice) -> Reason | None:
-        """Tell that the purchases were at this time of day."""
+        """State that most purchases were at this time of day."""
         apart = np.abs(self._request.hour_of_week[lines] % DAY_HOURS - self._request.local_hour[0])
         near = np.minimum(apart, DAY_HOURS - apart) <= NEAR_HOURS
         mostly = len(near) >= MINIMUM_HABIT and near.mean() > MOSTLY
@@ -126,22 +128,22 @@ class Reasons:
         mostly = len(same) >= MINIMUM_HABIT and same.mean() > MOSTLY
         return Reason("weekday", f"You mostly buy it on {WEEKDAYS[today]}") if mostly else None
 
-    def _again(self, item: int) -> Reason | None:
-        share = float(self._catalogue.again[item])
-        if share < WORTH_TELLING:
+    def _repeat_fraction(self, item: int) -> Reason | None:
+        fraction = float(self._catalogue.repeat_fraction[item])
+        if fraction < MINIMUM_REPEAT_FRACTION:
             return None
-        return Reason("again", f"{share:.0%} of the shoppers who try it buy it again")
+        return Reason("again", f"{fraction:.0%} of the shoppers who try it buy it again")
 
     def _popular(self, item: int) -> Reason | None:
-        n = int(self._catalogue.n_shoppers[item])
+        n = int(self._catalogue.n_users[item])
         month = f"in the four weeks before {self._catalogue.as_of}"
         return Reason("popularity", f"{n:,} shoppers bought it {month}") if n > 1 else None
 
     def _category(self, item: int) -> Reason | None:
-        """Tell how often the item's category was bought, and whether it is the usual choice."""
+        """State how often the item's category was bought, or that the item is the usual choice."""
         request, catalogue = self._request, self._catalogue
-        name = readable(catalogue.groups[item])
-        same = catalogue.group_code[request.item] == catalogue.group_code[item]
+        name = readable_category(catalogue.categories[item])
+        same = catalogue.category_code[request.item] == catalogue.category_code[item]
         recent = same & (request.age_days <= OFTEN_DAYS)
         n = int(recent.sum())
         if not name or n < MINIMUM_HABIT:
@@ -157,7 +159,7 @@ class Reasons:
         return Reason("quantity", f"You usually take {usual} of it") if usual > 1 else None
 
     def _cart(self, item: int, lines: slice) -> Reason | None:
-        """Tell the cart's item that was most often bought with this one, or is of its kind."""
+        """Name the cart item most often bought with this one, or one of the same category."""
         request, catalogue = self._request, self._catalogue
         baskets = request.baskets_ago[lines]
         best, together = 0, 0
@@ -169,9 +171,9 @@ class Reasons:
         if together >= MINIMUM_TOGETHER:
             text = f"You bought it {together} times with {catalogue.titles[best]}, in your cart"
             return Reason("cart", text)
-        alike = self._alike(item, request.cart_item.tolist())
-        if alike:
-            return Reason("cart", f"Of the same kind as {alike}, in your cart")
+        same_category = self._first_in_category(item, request.cart_item.tolist())
+        if same_category:
+            return Reason("cart", f"Of the same kind as {same_category}, in your cart")
         if len(request.cart_item) and lines.start == lines.stop:
             return Reason("cart", "Goes with what is in your cart")
         return None
@@ -180,21 +182,21 @@ class Reasons:
         viewed = self._request.viewed_item.tolist()
         if item in viewed:
             return Reason("viewed", "You just looked at it")
-        alike = self._alike(item, viewed)
-        if alike:
-            return Reason("viewed", f"Of the same kind as {alike}, just looked at")
+        same_category = self._first_in_category(item, viewed)
+        if same_category:
+            return Reason("viewed", f"Of the same kind as {same_category}, just looked at")
         return Reason("viewed", "Goes with what you just looked at") if viewed else None
 
-    def _alike(self, item: int, others: list[int]) -> str:
-        """Return the title of the first of the other items that is in the category of `item`."""
-        code = self._catalogue.group_code
-        name = self._catalogue.groups[item]
+    def _first_in_category(self, item: int, others: list[int]) -> str:
+        """Return the title of the first of the other items in the category of `item`, or ''."""
+        code = self._catalogue.category_code
+        name = self._catalogue.categories[item]
         same = [other for other in others if name and code[other] == code[item]]
         return self._catalogue.titles[same[0]] if same else ""
 
     def _taste(self) -> Reason | None:
-        there = len(self._request.item) > 0
-        return Reason("taste", "Goes with what you usually buy") if there else None
+        has_history = len(self._request.item) > 0
+        return Reason("taste", "Goes with what you usually buy") if has_history else None
 
     def _profile(self) -> Reason | None:
         known = bool((self._request.user_attributes > 0).any())
@@ -209,36 +211,36 @@ TOPICS = {
 }
 
 
-def telling(why: Mapping[str, float]) -> list[str]:
-    """Return the topics that speak for an item by more than MINIMUM_SHARE, the largest first.
+def rank_topics(why: Mapping[str, float]) -> list[str]:
+    """Return the topics with more than MINIMUM_SHARE of the positive contributions, largest first.
 
-    Groups that are told by the same sentence count together.
+    Groups of the same topic are added up.
 
     >>> telling({"timing": 1.0, "history": 2.0, "frequency": 2.5, "offers": 0.1, "cart": -4.0})
     ['timing', 'frequency']
     """
     total: dict[str, float] = {}
-    for group, added in why.items():
+    for group, contribution in why.items():
         topic = TOPICS.get(group, group)
-        total[topic] = total.get(topic, 0.0) + added
-    positive = {topic: added for topic, added in total.items() if added > 0}
+        total[topic] = total.get(topic, 0.0) + contribution
+    positive = {topic: value for topic, value in total.items() if value > 0}
     least = MINIMUM_SHARE * sum(positive.values())
     ordered = sorted(positive, key=lambda topic: -positive[topic])
     return [topic for topic in ordered if positive[topic] > least]
 
 
 def _offer(facts: Mapping[str, float]) -> Reason | None:
-    """Tell the first offer that runs, and if it is not for most shoppers or in most stores."""
+    """Name the first current offer, and whether only some users or stores have it."""
     for name, sentence in OFFERS.items():
-        share = facts.get(name, 0.0)
-        if share > 0:
+        fraction = facts.get(name, 0.0)
+        if fraction > 0:
             part = "for some shoppers" if name.startswith("coupon") else "in some stores"
-            return Reason("offers", sentence if share > MOSTLY else f"{sentence} {part}")
+            return Reason("offers", sentence if fraction > MOSTLY else f"{sentence} {part}")
     return None
 
 
-def readable(name: str) -> str:
-    """Return a category as one would write it within a sentence.
+def readable_category(name: str) -> str:
+    """Return a category as it is written within a sentence.
 
     >>> readable("FLUID MILK PRODUCTS"), readable("Tea & Coffee")
     ('fluid milk products', 'Tea & Coffee')
@@ -246,7 +248,7 @@ def readable(name: str) -> str:
     return name.lower() if name.isupper() else name
 
 
-def bought(age_days: "np.typing.NDArray[np.float32]") -> str:
+def describe_purchases(age_days: "np.typing.NDArray[np.float32]") -> str:
     """Return how often, how long ago and how regularly an item was bought.
 
     >>> bought(np.array([9.0, 21.0, 33.0], dtype=np.float32))
@@ -257,7 +259,7 @@ def bought(age_days: "np.typing.NDArray[np.float32]") -> str:
         return f"You bought it once, {_ago(last)}"
     sentence = f"You bought it {n} times, last {_ago(last)}"
     gap = round((float(age_days.max()) - last) / (n - 1))
-    # Two purchases are one gap: not yet a habit.
+    # Two purchases have one interval, which is not a habit yet.
     return f"{sentence}, about every {_days(gap)}" if n > 2 and gap >= 1 else sentence  # noqa: PLR2004
 
 

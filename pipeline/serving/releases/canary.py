@@ -57,7 +57,7 @@ class CanaryExperiment:
         self._looks = 0
         self._shown: OrderedDict[str, tuple[int, frozenset[str]]] = OrderedDict()
         self._lock = threading.Lock()
-        shelf.common.remember(self)
+        shelf.shared.add_listener(self)
 
     def is_canary(self, user_id: str) -> bool:
         """Tell whether a shopper gets the canary: always the same answer for the same shopper."""
@@ -76,7 +76,9 @@ class CanaryExperiment:
         on_trial = bucket < self._tally.n_canary_buckets
         started = time.perf_counter()
         failed = False
-        answer = self._attempt(query) if on_trial else champion.recommend(query, CachePolicy.MODEL)
+        answer = (
+            self._attempt(query) if on_trial else champion.recommend(query, CachePolicy.MODEL_ONLY)
+        )
         seconds = time.perf_counter() - started
         if answer is None:
             failed = True
@@ -88,7 +90,7 @@ class CanaryExperiment:
     def _attempt(self, query: RecommendRequest) -> RecommendAnswer | None:
         """Return the canary's answer, None when it failed."""
         try:
-            return self.shelf.recommend(query, CachePolicy.MODEL)
+            return self.shelf.recommend(query, CachePolicy.MODEL_ONLY)
         except RequestError:
             raise
         except Exception:  # a model on trial may fail in any way: counted, and the champion answers
@@ -109,7 +111,7 @@ class CanaryExperiment:
             if len(self._shown) > MAXIMUM_SHOWN:
                 self._shown.popitem(last=False)
 
-    def learn(self, events: Sequence[StoredEvent]) -> None:
+    def handle_events(self, events: Sequence[StoredEvent]) -> None:
         """Count the answers of which shoppers wanted something; each at most once."""
         with self._lock:
             for event in events:

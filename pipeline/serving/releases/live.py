@@ -15,7 +15,7 @@ from pipeline.contracts.params import ServingParams
 from pipeline.event_store.store import EventStore
 from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
 from pipeline.serving.engine.engine import RecommendationEngine
-from pipeline.serving.engine.model_runtime import ModelBundle
+from pipeline.serving.engine.model_bundle import ModelBundle
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.payloads import Event, EventsAnswer, RecommendAnswer, RecommendRequest
 from pipeline.serving.releases.canary import CanaryExperiment
@@ -76,12 +76,12 @@ class Releases:
 
         Raises:
             RequestError: It asks for more than params.yaml allows.
-            NotKeptError: Nothing that holds is kept, and the model is not the source.
+            NotCachedError: Nothing that holds is kept, and the model is not the source.
         """
         roles = self._roles
         if roles.canary is None:
             answer = roles.champion.recommend(query, source)
-        elif source is CachePolicy.KEPT:
+        elif source is CachePolicy.CACHE_ONLY:
             raise NotCachedError
         else:
             answer = roles.canary.recommend(query, roles.champion)
@@ -95,7 +95,7 @@ class Releases:
         While a canary is on trial nothing kept is given, so nothing is made ready.
         """
         if self._roles.canary is None:
-            self._roles.champion.prepare(user_ids)
+            self._roles.champion.refresh_cache(user_ids)
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
         """Put events on disk; the next recommendation of every shelf sees them.
@@ -112,8 +112,8 @@ class Releases:
             StoreError: Nothing was written, or not every shelf knows; doing it again is safe.
         """
         champion = self._roles.champion
-        answer = champion.availability.change(changes)
-        champion.common.refresh_availability(but=champion.availability)
+        answer = champion.availability.apply(changes)
+        champion.shared.refresh_availability(except_for=champion.availability)
         return answer
 
     def load(
@@ -124,7 +124,7 @@ class Releases:
         Raises:
             StoreError: The store cannot be read.
         """
-        return RecommendationEngine(bundle, store, params, common=self.champion.common)
+        return RecommendationEngine(bundle, store, params, shared=self.champion.shared)
 
     def assign(self, roles: Roles) -> list[RecommendationEngine]:
         """Let these answer from the next request on; return the shelves that are done."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from pipeline.event_store.store import EventStore, StoreError
 from pipeline.event_store.tables import ShadowAnswer
-from pipeline.serving.engine.engine import NOBODY, RecommendationEngine
+from pipeline.serving.engine.engine import ANONYMOUS, RecommendationEngine
 from pipeline.serving.payloads import RecommendAnswer, RecommendRequest
 from pipeline.serving.releases.metrics import release_metrics
 
@@ -91,7 +91,7 @@ class Shadow:
 
     def _score(self, offered: _Offered) -> ShadowAnswer:
         """Return the answer, drawn from the same chance as the one that was shown."""
-        query = self.shelf.anonymous(_at(offered))
+        query = self.shelf.anonymize(_at(offered))
         failure: str | None = None
         try:
             found = self.shelf.answer(query, offered.received_at, offered.request_id)
@@ -116,7 +116,7 @@ class Shadow:
 
     def _write(self, answers: list[ShadowAnswer]) -> None:
         try:
-            self._store.log_shadow([each for each in answers if each.user_id != NOBODY])
+            self._store.log_shadow([each for each in answers if each.user_id != ANONYMOUS])
         except StoreError as error:
             release_metrics().shadow.labels(outcome="lost").inc(len(answers))
             log.warning("%d answers of the shadow were not written. %s", len(answers), error)

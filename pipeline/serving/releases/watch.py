@@ -26,7 +26,7 @@ from pipeline.contracts.params import ServingParams
 from pipeline.event_store.store import EventStore
 from pipeline.runtime.memory import release_memory
 from pipeline.serving.engine.engine import RecommendationEngine
-from pipeline.serving.engine.model_runtime import ModelBundle
+from pipeline.serving.engine.model_bundle import ModelBundle
 from pipeline.serving.releases import running
 from pipeline.serving.releases.canary import CanaryExperiment
 from pipeline.serving.releases.live import Releases, Roles

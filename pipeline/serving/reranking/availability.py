@@ -1,4 +1,4 @@
-"""Which items can be bought now: told at run time, on disk, and in memory for every answer."""
+"""Item availability: set at run time, stored on disk, and held in memory for every answer."""
 
 import threading
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from pipeline.event_store.store import EventStore
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY, Vocabulary
-from pipeline.serving.payloads import Id, Payload, parse_one_or_more
+from pipeline.serving.parsing import parse_one_or_more
+from pipeline.serving.payloads import Id, Payload
 
 MAXIMUM_CHANGES = 1_000
 
@@ -22,14 +23,16 @@ class ItemAvailability(Payload):
     )
 
     item_id: Id
-    available: bool = Field(description="False: out of stock or not on sale, never recommended.")
+    available: bool = Field(
+        description="False: out of stock or not on sale; the item is never recommended."
+    )
 
 
 class AvailabilityAnswer(Payload):
     """Answer to POST /availability, given after the changes are on disk."""
 
     accepted: int
-    unknown: int = Field(description="How many of them the model does not know and never shows.")
+    unknown: int = Field(description="Number of items that the model does not know.")
 
 
 _CHANGE = TypeAdapter(ItemAvailability)
@@ -39,24 +42,24 @@ _CHANGES = TypeAdapter(
 
 
 def parse_availability(body: bytes) -> list[ItemAvailability]:
-    """Return the changes in `body`, which holds one or a list of them.
+    """Return the changes in `body`, a JSON object or a list of objects.
 
     Raises:
-        RequestError: It is not JSON, or not such changes.
+        RequestError: The body is not JSON, or does not match `ItemAvailability`.
     """
     return parse_one_or_more(_CHANGE, _CHANGES, body)
 
 
 class Availability:
-    """The items that must not be recommended, as the store knows them.
+    """The unavailable items, as in the store.
 
     Attributes:
-        blocked: Item indices; replaced, never changed, so that a reader in another thread sees one
-            state or the next.
+        blocked: Indices of unavailable items; replaced, never changed, so that a reader in another
+            thread sees a consistent state.
     """
 
     def __init__(self, store: EventStore, vocabulary: Vocabulary) -> None:
-        """Read what the store knows.
+        """Read availability from the store.
 
         Raises:
             StoreError: The store cannot be read.
@@ -67,17 +70,17 @@ class Availability:
         self.blocked: frozenset[int] = frozenset()
         self.refresh()
 
-    def change(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
-        """Put changes on disk; the next answer keeps to them.
+    def apply(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
+        """Write changes to disk; they apply to the next answer.
 
-        Of several changes of one item the last counts.
+        If an item changes more than once, the last change counts.
 
         Raises:
-            StoreError: Nothing was written.
+            StoreError: The write failed; no change was stored.
         """
         available = {change.item_id: change.available for change in changes}
-        back = self._known([name for name, value in available.items() if value])
-        gone = self._known([name for name, value in available.items() if not value])
+        back = self._encode([name for name, value in available.items() if value])
+        gone = self._encode([name for name, value in available.items() if not value])
         with self._lock:
             self._store.set_availability(available, changed_at=datetime.now(UTC))
             self.blocked = (self.blocked - back) | gone
@@ -86,14 +89,14 @@ class Availability:
         )
 
     def refresh(self) -> None:
-        """Read again what the store knows.
+        """Read availability from the store again.
 
         Raises:
             StoreError: The store cannot be read.
         """
         with self._lock:
-            self.blocked = self._known(self._store.unavailable())
+            self.blocked = self._encode(self._store.unavailable())
 
-    def _known(self, item_ids: Sequence[str]) -> frozenset[int]:
-        found = frozenset(self._vocabulary.encode(item_ids).tolist())
-        return found - {OUT_OF_VOCABULARY}
+    def _encode(self, item_ids: Sequence[str]) -> frozenset[int]:
+        indices = frozenset(self._vocabulary.encode(item_ids).tolist())
+        return indices - {OUT_OF_VOCABULARY}

@@ -1,12 +1,12 @@
-"""Explore slots drawn by chance, and the probability with which each item came to its slot.
+"""Random explore slots, and the propensity of each item: the probability that it got its slot.
 
-A list that always shows the best guess learns nothing about the others, and its log cannot tell
-what another policy would have earned. `sampled` draws the explore slots one after the other from
-the best candidates (Plackett-Luce: without replacement, by score), so that the log can.
+If a list always shows the top items, its log cannot tell what another policy would have earned.
+The policy `sampled` draws the explore slots one after the other from the best candidates
+(Plackett-Luce: without replacement, by score), so that its log can.
 
-The probability is that of the item in its slot given what stands above it in the same list. Of
-that it is exact, whatever the rules of the list leave out; the product over the slots is the
-probability of the whole list. What was not drawn has probability 1.
+The propensity is the probability of the item in its slot given the items above it in the same
+list. It is exact, whatever the reranking rules leave out; the product over the slots is the
+probability of the list. An item that was not drawn has propensity 1.
 """
 
 import math
@@ -22,31 +22,31 @@ class Sampling:
     """How explore slots are drawn.
 
     Attributes:
-        temperature: In standard deviations of the candidates' scores, which makes it mean the same
-            for every method; near 0 the best are drawn almost surely, large values are uniform.
-        n_candidates: How many of the best are drawn from.
+        temperature: In standard deviations of the candidates' scores, so that it is comparable
+            between recommenders; near 0 the top items are drawn, large values are uniform.
+        n_candidates: Number of top candidates to draw from.
     """
 
     temperature: float
     n_candidates: int
 
 
-def sampling_of(params: ServingParams) -> Sampling | None:
-    """Return how explore slots are drawn, None when the best are taken."""
+def build_sampling(params: ServingParams) -> Sampling | None:
+    """Return how explore slots are drawn, None if the top items are taken."""
     if params.explore_policy == "top":
         return None
     return Sampling(params.explore_temperature, params.explore_candidates)
 
 
-def draws_of(request_id: str) -> Random:
-    """Return the chance of one request: the same for the same id, on every machine."""
-    return Random(request_id)  # noqa: S311  it must be repeatable, not secret
+def build_random(request_id: str) -> Random:
+    """Return the random generator of a request; equal ids give equal draws on every machine."""
+    return Random(request_id)  # noqa: S311  repeatable, not secret
 
 
-def weights(scores: Sequence[float], temperature: float) -> list[float]:
-    """Return the weight of each candidate: exp(score / temperature), the best has 1.
+def sampling_weights(scores: Sequence[float], temperature: float) -> list[float]:
+    """Return exp(score / temperature) of each candidate, scaled so that the largest is 1.
 
-    Scores are in standard deviations of themselves; equal ones have equal weights.
+    Scores are divided by their standard deviation; equal scores have equal weights.
 
     >>> weights([3.0, 1.0], temperature=2.0)[1] == math.exp(-1.0)
     True
@@ -61,12 +61,12 @@ def weights(scores: Sequence[float], temperature: float) -> list[float]:
     return [math.exp((score - top) / spread / temperature) for score in scores]
 
 
-def drawn(weight: Sequence[float], draw: Random) -> tuple[int, float]:
-    """Return which one was drawn in proportion to its weight, and with what probability."""
-    total = math.fsum(weight)
-    point, passed = draw.random() * total, 0.0
-    for at, each in enumerate(weight):
-        passed += each
+def draw_index(weights: Sequence[float], random: Random) -> tuple[int, float]:
+    """Draw an index in proportion to the weights; return it with its probability."""
+    total = math.fsum(weights)
+    point, passed = random.random() * total, 0.0
+    for index, weight in enumerate(weights):
+        passed += weight
         if point < passed:
-            return at, each / total
-    return len(weight) - 1, weight[-1] / total
+            return index, weight / total
+    return len(weights) - 1, weights[-1] / total

@@ -1,9 +1,8 @@
-"""What another policy would have earned, from a log of drawn slots and their propensities.
+"""Off-policy evaluation: the reward of another policy, from a log of sampled slots.
 
-Each row is one drawn slot: what it earned (1 for a purchase, say), the logged probability of its
-item, and the probability that the other policy gives to that item in that slot, given what stood
-above it. An item that was never drawn from the candidates has no probability: the other policy must
-choose among the same candidates (`serving.explore_candidates`).
+Each row is one sampled slot: its reward (1 for a purchase, say), the logged propensity of its item,
+and the probability that the target policy gives to that item in that slot, given the items above
+it. The target policy must choose among the same candidates (`serving.explore_candidates`).
 """
 
 from collections.abc import Sequence
@@ -13,15 +12,15 @@ import numpy.typing as npt
 
 
 def ips(rewards: Sequence[float], propensities: Sequence[float], target: Sequence[float]) -> float:
-    """Return the mean of reward * target / propensity: unbiased, and noisy for a distant policy.
+    """Return the mean of reward * target / propensity: unbiased, noisy if policies differ much.
 
     Args:
-        rewards: [n] what each slot earned.
+        rewards: [n] reward of each slot.
         propensities: [n] logged, in (0, 1].
-        target: [n] what the other policy gives to the same item.
+        target: [n] probability of the same item under the target policy, in [0, 1].
 
     Raises:
-        ValueError: No rows, or a propensity out of range.
+        ValueError: There are no rows, or a propensity is out of range.
 
     References:
         Horvitz and Thompson (1952), doi:10.1080/01621459.1952.10483446.
@@ -36,24 +35,24 @@ def ips(rewards: Sequence[float], propensities: Sequence[float], target: Sequenc
 def snips(
     rewards: Sequence[float], propensities: Sequence[float], target: Sequence[float]
 ) -> float:
-    """Return the mean reward weighted by target / propensity: a little biased, far less noisy.
+    """Return the mean reward weighted by target / propensity: slightly biased, much less noisy.
 
-    It stays within the range of the rewards.
+    The result is within the range of the rewards.
 
     Args:
-        rewards: [n] what each slot earned.
+        rewards: [n] reward of each slot.
         propensities: [n] logged, in (0, 1].
-        target: [n] what the other policy gives to the same item.
+        target: [n] probability of the same item under the target policy, in [0, 1].
 
     Raises:
-        ValueError: No rows, a propensity out of range, or no row that the other policy would show.
+        ValueError: There are no rows, a propensity is out of range, or all of `target` is 0.
 
     References:
         Swaminathan and Joachims (2015), The self-normalized estimator for counterfactual learning.
     """
     ratios = _ratios(propensities, target)
     if not ratios.sum() > 0:
-        message = "expected at least one row that the other policy would show"
+        message = "expected at least one row with a positive target probability"
         raise ValueError(message)
     return float(np.average(np.asarray(rewards), weights=ratios))
 

@@ -1,4 +1,4 @@
-"""From requests to shelves: the model's lists, long enough for the rules, and what is chosen."""
+"""Reranker: gets ranked lists from the model, as long as the rules need, and selects the items."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.recommenders.base.recommender import Explanations, Ranked, Why
-from pipeline.serving.reranking.exploration import Sampling, draws_of
+from pipeline.serving.reranking.exploration import Sampling, build_random
 from pipeline.serving.reranking.rules import Choice, ItemSelector, RerankingRules, SelectedItems
 
 SLACK = 4
@@ -15,18 +15,18 @@ LONGER = 4
 DIVERSE_TIMES = 2
 LONGEST_TIMES = 8
 
-# From how long the model's lists may be to the lists, and what explains them if that is wanted.
+# From a width to ranked lists of at most that length, and their explanation if it is wanted.
 Rank = Callable[[int], tuple[Ranked, Why | None]]
 
 
 @dataclass(frozen=True)
 class RerankedLists:
-    """What is shown.
+    """The selected items of n requests.
 
     Attributes:
-        chosen: [n] per request its items in order.
+        chosen: [n] selected items of each request, in order.
         scores: [n] their scores.
-        why: Explains them, None when that was not asked for.
+        why: Explains the ranked lists; None if no explanation is wanted.
     """
 
     chosen: list[list[Choice]]
@@ -35,96 +35,97 @@ class RerankedLists:
 
     @cached_property
     def explanations(self) -> Explanations:
-        """Of [n, k] items in that order; worked out when it is first looked at."""
+        """Explanations of the [n, k] selected items, computed on first use."""
         assert self.why is not None
-        return self.why(_places(self.chosen))
+        return self.why(_positions(self.chosen))
 
 
 @dataclass(frozen=True)
 class Reranker:
-    """Makes shelves of what the model ranks.
+    """Selects items from the model's ranked lists.
 
     Attributes:
-        category: By item index; 0 is not known.
-        sampling: How explore slots are drawn, None for the best.
-        title: By item index, for `RerankingRules.distinct_titles`.
+        category: [n_items + 1] category code by item index; 0 is unknown.
+        sampling: How explore slots are drawn; None takes the top items.
+        title: [n_items + 1] title code by item index, for `RerankingRules.distinct_titles`.
     """
 
     category: Sequence[int]
     sampling: Sampling | None
     title: Sequence[int] = ()
 
-    def arrange(
+    def rerank(
         self, rank: Rank, rules: Sequence[RerankingRules], request_ids: Sequence[str]
     ) -> RerankedLists:
-        """Return one shelf per request.
+        """Return the selected items of each request.
 
-        The model is asked for lists a little longer than the shelf, and again for longer ones if a
-        rule left too much out of them.
+        The model ranks lists a little longer than k, and longer ones if the rules leave out too
+        many items.
 
         Args:
-            rank: Asks the model about n requests.
-            rules: [n].
-            request_ids: [n] what chance is drawn from.
+            rank: Ranks n requests with the model.
+            rules: [n] rules.
+            request_ids: [n] seeds of exploration.
         """
-        first = max(first_width(each, self.sampling) for each in rules)
+        first = max(initial_width(rule, self.sampling) for rule in rules)
         width = first
         while True:
             ranked, why = rank(width)
-            items, scores = _lists(ranked)
-            shelves = [
-                self._chosen(*row) for row in zip(items, scores, rules, request_ids, strict=True)
+            items, scores = _concatenate_lists(ranked)
+            selected = [
+                self._select(*row) for row in zip(items, scores, rules, request_ids, strict=True)
             ]
-            if width >= len(self.category) or not _go_on(shelves, width, first):
+            if width >= len(self.category) or not _needs_wider_lists(selected, width, first):
                 break
             width *= LONGER
-        chosen = [shelf.chosen for shelf in shelves]
-        kept = [
-            [row[choice.place] for choice in shelf]
-            for row, shelf in zip(scores, chosen, strict=True)
+        chosen = [selection.chosen for selection in selected]
+        chosen_scores = [
+            [row[choice.position] for choice in choices]
+            for row, choices in zip(scores, chosen, strict=True)
         ]
-        return RerankedLists(chosen, kept, why)
+        return RerankedLists(chosen, chosen_scores, why)
 
-    def _chosen(
+    def _select(
         self, items: list[int], scores: list[float], rules: RerankingRules, request_id: str
     ) -> SelectedItems:
-        draw = None if self.sampling is None else draws_of(request_id)
-        chooser = ItemSelector(items, scores, rules, self.category, self.title)
-        return chooser.choose(self.sampling, draw)
+        random = None if self.sampling is None else build_random(request_id)
+        selector = ItemSelector(items, scores, rules, self.category, self.title)
+        return selector.select(self.sampling, random)
 
 
-def first_width(rules: RerankingRules, sampling: Sampling | None) -> int:
-    """Return how long the lists should be at first.
+def initial_width(rules: RerankingRules, sampling: Sampling | None) -> int:
+    """Return the width of the first ranked lists.
 
-    >>> first_width(RerankingRules(10, 2), None)
+    >>> initial_width(RerankingRules(10, 2), None)
     10
-    >>> first_width(RerankingRules(10, 2, diversity=0.5), None)
+    >>> initial_width(RerankingRules(10, 2, diversity=0.5), None)
     20
-    >>> first_width(RerankingRules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
+    >>> initial_width(RerankingRules(10, 2, blocked={1, 2}), Sampling(1.0, n_candidates=50))
     52
     """
-    alike = rules.distinct_titles == "all" or (rules.is_new and rules.distinct_titles != "off")
-    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 or alike else 1)
+    distinct = rules.distinct_titles == "all" or (rules.is_new and rules.distinct_titles != "off")
+    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 or distinct else 1)
     if sampling is not None and rules.explore_slots:
         width = max(width, sampling.n_candidates)
     return width + min(len(rules.blocked), SLACK)
 
 
-def _go_on(shelves: Sequence[SelectedItems], width: int, first: int) -> bool:
-    if any(shelf.needs_longer for shelf in shelves):
+def _needs_wider_lists(selected: Sequence[SelectedItems], width: int, first: int) -> bool:
+    if any(selection.needs_longer for selection in selected):
         return True
-    return width < LONGEST_TIMES * first and any(shelf.likes_longer for shelf in shelves)
+    return width < LONGEST_TIMES * first and any(selection.likes_longer for selection in selected)
 
 
-def _lists(ranked: Ranked) -> tuple[list[list[int]], list[list[float]]]:
-    """Return the three lists of each request side by side: items, and scores."""
+def _concatenate_lists(ranked: Ranked) -> tuple[list[list[int]], list[list[float]]]:
+    """Return items and scores [n, 3 * width]: the three lists of each request, concatenated."""
     items = (ranked.repeat_items, ranked.explore_items, ranked.popular_items)
     scores = (ranked.repeat_scores, ranked.explore_scores, ranked.popular_scores)
     return np.concatenate(items, axis=1).tolist(), np.concatenate(scores, axis=1).tolist()
 
 
-def _places(chosen: Sequence[Sequence[Choice]]) -> "np.typing.NDArray[np.intp]":
-    places = np.full((len(chosen), max(map(len, chosen))), -1, dtype=np.intp)
-    for row, shelf in enumerate(chosen):
-        places[row, : len(shelf)] = [choice.place for choice in shelf]
-    return places
+def _positions(chosen: Sequence[Sequence[Choice]]) -> "np.typing.NDArray[np.intp]":
+    """Return [n, k] positions of the selected items, -1 behind the end of a list."""
+    positions = np.full((len(chosen), max(map(len, chosen))), -1, dtype=np.intp)
+    for row, choices in enumerate(chosen):
+        positions[row, : len(choices)] = [choice.position for choice in choices]
+    return positions

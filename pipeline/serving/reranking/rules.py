@@ -1,15 +1,15 @@
-"""Which of the ranked items come on a shelf of k: what is left out, how alike they may be, chance.
+"""Reranking rules: select k items from the model's three ranked lists.
 
-Three lists come from the model: what the shopper bought before, what they did not, what is popular.
-The order in which they fill the shelf is that of `recommender.fill_slots`. On top of it:
+The lists hold repeat items (bought before), explore items (never bought) and popular items. They
+fill the k places in the order of `recommender.fill_slots`, subject to these rules:
 
-- A blocked item never comes: it is out of stock, or the request leaves it out.
-- At most so many items of one category come, as long as others are left.
-- Of items that read the same, one comes among those never bought, as long as others are left.
-- The explore slots may be drawn by chance, see `exploring`.
+- Blocked items are left out: they are unavailable, or the request excludes them.
+- One category gets at most `per_category` places, as long as other items are left.
+- Of never-bought items with the same title, only the first is selected, as long as others are left.
+- The explore slots may be drawn at random, see `exploration`.
 
-A list that ends before the shelf is full says so, and the model is asked for longer ones: the shelf
-is only shorter than k when there is nothing else to show.
+If a list ends before the k places are full, the result says so, and the model ranks longer lists:
+an answer is shorter than k only if no other item is left.
 """
 
 import math
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, NamedTuple
 
-from pipeline.serving.reranking.exploration import Sampling, drawn, weights
+from pipeline.serving.reranking.exploration import Sampling, draw_index, sampling_weights
 
 REPEAT, EXPLORE, POPULAR = range(3)  # the order of recommender.SLOTS
 NO_CATEGORY = NO_TITLE = 0
@@ -29,16 +29,17 @@ Distinct = Literal["off", "newcomers", "all"]
 
 @dataclass(frozen=True, slots=True)
 class RerankingRules:
-    """What one shelf must keep to.
+    """The rules for one request.
 
     Attributes:
-        k: How many items.
-        explore_slots: How many of them are for items never bought before.
-        blocked: Item indices that must not come.
-        diversity: 0 lets a category fill the shelf, 1 lets it have one item; see `per_category`.
-        distinct_titles: On whose shelves an item never bought must not read like one above it:
-            newcomers are those who bought nothing that could be shown again.
-        is_new: Whether the shopper bought nothing at all, so that popular items will be chosen.
+        k: Number of items.
+        explore_slots: How many of the k are for items never bought before.
+        blocked: Item indices to leave out.
+        diversity: In [0, 1]: at 0 one category may have all k places, at 1 only one; see
+            `per_category`.
+        distinct_titles: For whom a never-bought item must not repeat the title of an item above it;
+            newcomers are users without repeat items to show.
+        is_new: Whether the user has bought nothing, so that popular items come first.
     """
 
     k: int
@@ -50,32 +51,34 @@ class RerankingRules:
 
     @property
     def per_category(self) -> int:
-        """How many items one category may have.
+        """Maximum number of items of one category.
 
         >>> [RerankingRules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.7, 0.75, 1.0)]
         [10, 5, 3, 3, 1]
         """
-        some = round((1.0 - self.diversity) * self.k, ndigits=6)  # 1 - .7 is a little more than .3
-        return max(math.ceil(some), 1)
+        maximum = round(
+            (1.0 - self.diversity) * self.k, ndigits=6
+        )  # 1 - .7 is a little more than .3
+        return max(math.ceil(maximum), 1)
 
 
 class Choice(NamedTuple):
-    """One item of a shelf: where it stands in the lists side by side, and how likely it was."""
+    """A selected item, its position in the concatenated lists, its list and its propensity."""
 
     item: int
-    place: int
+    position: int
     slot: int
     propensity: float
 
 
 @dataclass(slots=True)
 class SelectedItems:
-    """A shelf in the making.
+    """The items selected so far.
 
     Attributes:
-        chosen: So far, in order.
-        needs_longer: A list was cut before the shelf was full.
-        likes_longer: A list was cut before there were enough categories, or items to draw from.
+        chosen: Selected items, in order.
+        needs_longer: A list ended at its width before k items were selected.
+        likes_longer: A list ended at its width before there were enough categories or candidates.
     """
 
     chosen: list[Choice] = field(default_factory=list)
@@ -85,14 +88,14 @@ class SelectedItems:
 
 @dataclass(slots=True)
 class ItemSelector:
-    """Chooses from the lists of one request.
+    """Selects items from the ranked lists of one request.
 
     Attributes:
-        items: [3 * width] the lists side by side, each with 0 behind its end.
-        scores: [3 * width].
-        rules: Of this shelf.
-        category: By item index; 0 is not known and not limited.
-        title: By item index a number that items share which read the same; 0 is not known.
+        items: [3 * width] item indices of the concatenated lists, each padded with 0.
+        scores: [3 * width] their scores.
+        rules: Rules of this request.
+        category: [n_items + 1] category code by item index; 0 is unknown and not limited.
+        title: [n_items + 1] title code by item index, equal for equal titles; 0 is unknown.
     """
 
     items: Sequence[int]
@@ -101,37 +104,37 @@ class ItemSelector:
     category: Sequence[int]
     title: Sequence[int] = ()
     _distinct: bool = False
-    _shelf: SelectedItems = field(default_factory=SelectedItems)
+    _selected: SelectedItems = field(default_factory=SelectedItems)
     _taken: set[int] = field(default_factory=set)
     _count: dict[int, int] = field(default_factory=dict)
     _titles: set[int] = field(default_factory=set)
 
-    def choose(self, sampling: Sampling | None, draw: Random | None) -> SelectedItems:
-        """Return the shelf; `draw` is needed with `sampling` only."""
+    def select(self, sampling: Sampling | None, random: Random | None) -> SelectedItems:
+        """Return the selected items; `random` is required with `sampling`."""
         steps = self._steps()
         limit = self.rules.per_category
         for slot, n in steps:
             n_drawn = 0
-            if slot == EXPLORE and sampling is not None and draw is not None:
-                n_drawn = self._draw(min(n, self.rules.explore_slots), limit, sampling, draw)
+            if slot == EXPLORE and sampling is not None and random is not None:
+                n_drawn = self._draw(min(n, self.rules.explore_slots), limit, sampling, random)
                 sampling = None
             self._take(slot, n - n_drawn, limit)
-        if self._may_give_way(limit) and self._missing():
+        if self._has_soft_rules(limit) and self._n_missing():
             self._distinct = False
             for slot, n in steps:
                 self._take(slot, n, self.rules.k)
-        return self._shelf
+        return self._selected
 
-    def _may_give_way(self, limit: int) -> bool:
-        """Tell whether a rule left out what is better than an empty place."""
+    def _has_soft_rules(self, limit: int) -> bool:
+        """Return whether a rule applies that yields if places would stay empty."""
         return limit < self.rules.k or self._distinct
 
     def _steps(self) -> tuple[tuple[int, int], ...]:
-        """Return from which list to take how many, in order; see `recommender.fill_slots`."""
+        """Return which list supplies how many items, in order; see `recommender.fill_slots`."""
         k, explore = self.rules.k, self.rules.explore_slots
         has_repeats = self._has_repeats()
-        wanted = self.rules.distinct_titles
-        self._distinct = wanted == "all" or (wanted == "newcomers" and not has_repeats)
+        scope = self.rules.distinct_titles
+        self._distinct = scope == "all" or (scope == "newcomers" and not has_repeats)
         if has_repeats:
             first = (REPEAT, k - explore), (EXPLORE, explore)
             return (*first, (REPEAT, k), (EXPLORE, k), (POPULAR, k))
@@ -139,74 +142,74 @@ class ItemSelector:
 
     def _has_repeats(self) -> bool:
         repeats = self._list(REPEAT)
-        found = any(self.items[place] not in self.rules.blocked for place in repeats)
-        if not found and len(repeats) == self._width:
-            self._shelf.needs_longer = True
-        return found
+        has_repeats = any(self.items[index] not in self.rules.blocked for index in repeats)
+        if not has_repeats and len(repeats) == self._width:
+            self._selected.needs_longer = True
+        return has_repeats
 
     @property
     def _width(self) -> int:
         return len(self.items) // 3
 
     def _list(self, slot: int) -> range:
-        """Return the places of a list that hold an item."""
+        """Return the positions of a list's items, without padding."""
         start, stop = slot * self._width, (slot + 1) * self._width
         while stop > start and self.items[stop - 1] == 0:
             stop -= 1
         return range(start, stop)
 
-    def _missing(self) -> int:
-        return self.rules.k - len(self._shelf.chosen)
+    def _n_missing(self) -> int:
+        return self.rules.k - len(self._selected.chosen)
 
-    def _is_free(self, place: int, limit: int) -> bool:
-        item = self.items[place]
+    def _is_allowed(self, position: int, limit: int) -> bool:
+        item = self.items[position]
         if item in self._taken or item in self.rules.blocked:
             return False
-        if self._distinct and place >= self._width and self.title[item] in self._titles:
+        if self._distinct and position >= self._width and self.title[item] in self._titles:
             return False
         category = self.category[item]
         return category == NO_CATEGORY or self._count.get(category, 0) < limit
 
-    def _put(self, place: int, propensity: float) -> None:
-        item = self.items[place]
+    def _add(self, position: int, propensity: float) -> None:
+        item = self.items[position]
         category = self.category[item]
         self._taken.add(item)
         if self._distinct and self.title[item] != NO_TITLE:
             self._titles.add(self.title[item])
         self._count[category] = self._count.get(category, 0) + 1
-        self._shelf.chosen.append(Choice(item, place, place // self._width, propensity))
+        self._selected.chosen.append(Choice(item, position, position // self._width, propensity))
 
     def _take(self, slot: int, n: int, limit: int) -> None:
-        """Take the next `n` items of a list, or what is missing if that is less."""
-        wanted = len(self._shelf.chosen) + min(n, self._missing())
-        places = self._list(slot)
-        for place in places:
-            if len(self._shelf.chosen) >= wanted:
+        """Select the next `n` allowed items of a list, at most the number of missing items."""
+        wanted = len(self._selected.chosen) + min(n, self._n_missing())
+        positions = self._list(slot)
+        for position in positions:
+            if len(self._selected.chosen) >= wanted:
                 return
-            if self._is_free(place, limit):
-                self._put(place, 1.0)
-        if len(self._shelf.chosen) < wanted and len(places) == self._width:
-            if self._may_give_way(limit):
-                self._shelf.likes_longer = True
+            if self._is_allowed(position, limit):
+                self._add(position, 1.0)
+        if len(self._selected.chosen) < wanted and len(positions) == self._width:
+            if self._has_soft_rules(limit):
+                self._selected.likes_longer = True
             else:
-                self._shelf.needs_longer = True
+                self._selected.needs_longer = True
 
-    def _draw(self, n: int, limit: int, sampling: Sampling, draw: Random) -> int:
-        """Draw `n` explore items, or what is missing if that is less; return how many it were."""
-        places = self._list(EXPLORE)
-        free = [place for place in places if self._is_free(place, limit)]
-        candidates = free[: sampling.n_candidates]
-        if len(candidates) < sampling.n_candidates and len(places) == self._width:
-            self._shelf.likes_longer = True
+    def _draw(self, n: int, limit: int, sampling: Sampling, random: Random) -> int:
+        """Draw `n` explore items, at most the number of missing items; return the number drawn."""
+        positions = self._list(EXPLORE)
+        allowed = [position for position in positions if self._is_allowed(position, limit)]
+        candidates = allowed[: sampling.n_candidates]
+        if len(candidates) < sampling.n_candidates and len(positions) == self._width:
+            self._selected.likes_longer = True
         if not candidates:
             return 0
-        scores = [self.scores[place] for place in candidates]
-        weight = dict(zip(candidates, weights(scores, sampling.temperature), strict=True))
-        wanted = min(n, self._missing())
+        scores = [self.scores[position] for position in candidates]
+        weight = dict(zip(candidates, sampling_weights(scores, sampling.temperature), strict=True))
+        wanted = min(n, self._n_missing())
         for n_drawn in range(wanted):
-            candidates = [at for at in candidates if self._is_free(at, limit)]
+            candidates = [position for position in candidates if self._is_allowed(position, limit)]
             if not candidates:
                 return n_drawn
-            at, probability = drawn([weight[place] for place in candidates], draw)
-            self._put(candidates[at], probability)
+            index, probability = draw_index([weight[position] for position in candidates], random)
+            self._add(candidates[index], probability)
         return wanted

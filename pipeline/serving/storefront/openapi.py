@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.contracts.schemas import ID_LENGTH, ID_PATTERN
-from pipeline.serving.openapi_parts import operation, parameter, plain
+from pipeline.serving.openapi_parts import json_operation, parameter, text_operation
 from pipeline.serving.storefront.payloads import (
     ProductsAnswer,
     ShopperAnswer,
@@ -37,16 +37,16 @@ def storefront_paths() -> dict[str, Any]:
     absent = {code: ERRORS[code] for code in ("404", "503")}
     return {
         "/": {
-            "get": plain(
+            "get": text_operation(
                 "storefront",
                 "The storefront page; like all it reads, on this machine only.",
                 HTML,
                 absent,
             )
         },
-        "/docs": {"get": plain("docs", "This document, to read.", HTML)},
+        "/docs": {"get": text_operation("docs", "This document, to read.", HTML)},
         "/storefront/status": {
-            "get": operation(
+            "get": json_operation(
                 "storefront_status",
                 "The model that answers, and monitoring's verdict.",
                 StatusAnswer,
@@ -54,7 +54,7 @@ def storefront_paths() -> dict[str, Any]:
             )
         },
         "/storefront/items": {
-            "get": operation(
+            "get": json_operation(
                 "storefront_items",
                 "What is shown of products; unknown ones are left out.",
                 ProductsAnswer,
@@ -65,7 +65,7 @@ def storefront_paths() -> dict[str, Any]:
             )
         },
         "/storefront/shoppers": {
-            "get": operation(
+            "get": json_operation(
                 "storefront_shoppers",
                 "Shoppers to choose from.",
                 ShoppersAnswer,
@@ -78,7 +78,7 @@ def storefront_paths() -> dict[str, Any]:
             )
         },
         "/storefront/shoppers/{user_id}": {
-            "get": operation(
+            "get": json_operation(
                 "storefront_shopper",
                 "What is known of a shopper: the last baskets, the cart, what was just looked at.",
                 ShopperAnswer,

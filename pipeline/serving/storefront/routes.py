@@ -61,7 +61,7 @@ def _status(request: Request) -> Response:
     answer = StatusAnswer(
         model_name=shelf.model_name,
         model_version=shelf.version,
-        as_of=shelf.answering.as_of,
+        as_of=shelf.runtime.as_of,
         drift=drift_light(),
     )
     return _json(answer)
@@ -118,13 +118,13 @@ def _backend(request: Request) -> Any:
 
 
 def _shelf(request: Request) -> RecommendationEngine:
-    shelf: RecommendationEngine = _backend(request).shelf
+    shelf: RecommendationEngine = _backend(request).engine
     return shelf
 
 
 def _shoppers(request: Request) -> Shoppers:
     """Return what reads the shelf that answers now, made when it is first asked for."""
-    answering = _shelf(request).answering
+    answering = _shelf(request).runtime
     held: Shoppers | None = getattr(request.app.state, "shoppers", None)
     if held is None or held.answering is not answering:
         held = Shoppers(answering)

@@ -72,7 +72,7 @@ class Shoppers:
 
     def _request(self, user_id: str, moment: datetime) -> Requests:
         builder = self.answering.builder
-        return builder.requests(builder.situation(user_id, moment.timestamp()))
+        return builder.build(builder.build_context(user_id, moment.timestamp()))
 
     def _shopper(self, user_id: str, request: Requests) -> Shopper:
         ages = request.age_days
@@ -104,7 +104,7 @@ class Shoppers:
             item_id=catalogue.ids[item],
             title=catalogue.titles[item],
             department=catalogue.departments[item],
-            category=catalogue.groups[item],
+            category=catalogue.categories[item],
             price=round(price, 2) if price > 0 else None,
         )
 
@@ -142,9 +142,9 @@ def suggested(histories: Histories) -> list[str]:
 
 def often(items: Ints, catalogue: Catalogue) -> list[str]:
     """Return the categories bought most often; equal ones in the order of their names."""
-    codes, counts = np.unique(catalogue.group_code[items], return_counts=True)
+    codes, counts = np.unique(catalogue.category_code[items], return_counts=True)
     named = [
-        (-int(count), catalogue.groups[int(items[catalogue.group_code[items] == code][0])])
+        (-int(count), catalogue.categories[int(items[catalogue.category_code[items] == code][0])])
         for code, count in zip(codes, counts, strict=True)
     ]
     return [name for _, name in sorted(named) if name][:N_OFTEN]

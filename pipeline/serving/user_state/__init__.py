@@ -1,1 +1,1 @@
-"""User state: purchases since the bundle was built, merged with its histories."""
+"""User state: purchases and events since the bundle's `as_of`, merged with its histories."""

@@ -1,4 +1,4 @@
-"""A shopper's purchase lines: the bundle's, with those of later events put in."""
+"""A user's purchase lines: the bundle's lines merged with those of later events."""
 
 import threading
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.base.wall_clock import hours_of_week
-from pipeline.serving.user_state.recent_events import Past, RecentEvent
-from pipeline.serving.user_state.recent_purchases import SPARE, NewPurchases
+from pipeline.serving.user_state.recent_events import PastEvents, RecentEvent
+from pipeline.serving.user_state.recent_purchases import SPARE_FACTOR, RecentPurchases
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class PurchaseLines:
     """Purchase lines in the order of `Histories`: by item, then from late to early.
 
     Attributes:
         item: [n_lines] item index.
         time: [n_lines] seconds since 1970.
-        basket: [n_lines] number of the basket, from 0 = the first.
+        basket: [n_lines] number of the basket, from 0 in time order.
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
-        store: [n_lines] code of the store.
-        hour_of_week: [n_lines] on the shop's clock.
+        store: [n_lines] store code.
+        hour_of_week: [n_lines] 0..167, in the shop's time zone.
     """
 
     item: Ints
@@ -41,129 +41,130 @@ class Lines:
         """Return the number of lines."""
         return len(self.item)
 
-    def with_more(self, new: "Lines", maximum: int | None) -> "Lines":
-        """Return these lines and `new` ones; of more than `maximum` the newest."""
+    def merge(self, new: "PurchaseLines", maximum: int | None) -> "PurchaseLines":
+        """Return these lines and `new`, at most the newest `maximum` lines."""
         pairs = zip(self.columns(), new.columns(), strict=True)
-        both = Lines(*(np.concatenate(pair) for pair in pairs))
+        both = PurchaseLines(*(np.concatenate(pair) for pair in pairs))
         if maximum is not None and len(both) > maximum:
-            both = both.at(np.lexsort((both.item, both.basket))[-maximum:])
-        return both.at(np.lexsort((-both.basket, both.item)))
+            both = both.take(np.lexsort((both.item, both.basket))[-maximum:])
+        return both.take(np.lexsort((-both.basket, both.item)))
 
-    def at(self, places: npt.NDArray[np.intp]) -> "Lines":
-        """Return the lines at these places."""
-        return Lines(*(values[places] for values in self.columns()))
+    def take(self, indices: npt.NDArray[np.intp]) -> "PurchaseLines":
+        """Return the lines at these indices."""
+        return PurchaseLines(*(values[indices] for values in self.columns()))
 
     def columns(self) -> list[npt.NDArray[Any]]:
         """Return the arrays in the order of the attributes."""
         return [getattr(self, name) for name in self.__slots__]
 
 
-class Merged:
-    """The lines of one shopper who bought something since `as_of`; grows by what is new."""
+class MergedLines:
+    """The lines of one user who bought something since `as_of`; extended by new events."""
 
-    def __init__(self, known: Lines, histories: Histories, timezone: str) -> None:
-        """Begin with the bundle's lines.
+    def __init__(self, bundle_lines: PurchaseLines, histories: Histories, timezone: str) -> None:
+        """Start with the bundle's lines.
 
         Args:
-            known: Of the shopper.
+            bundle_lines: The user's lines before `as_of`.
             histories: All purchases before the bundle's `as_of`.
-            timezone: The shop's.
+            timezone: Time zone of the shop.
         """
-        self._known = known
+        self._bundle_lines = bundle_lines
         self._timezone = timezone
         self._maximum = histories.maximum_lines
-        self._most = None if self._maximum is None else SPARE * self._maximum
-        self._purchases = NewPurchases(histories)
+        self._most = None if self._maximum is None else SPARE_FACTOR * self._maximum
+        self._purchases = RecentPurchases(histories)
         self._arrived: list[RecentEvent] = []
         self._n_arrived = 0
-        self.lines = known
+        self.lines = bundle_lines
 
-    def read(self, past: Past) -> None:
-        """Take in what `past` holds, all of it at once; of very much the latest purchases."""
-        self._arrived, self._n_arrived = past.timeline.arrived, past.timeline.length
-        self._take(past.purchases(self._most))
+    def read(self, events: PastEvents) -> None:
+        """Add all purchases of `events`, at most the latest SPARE_FACTOR * maximum_lines."""
+        self._arrived, self._n_arrived = events.timeline.arrived, events.timeline.length
+        self._add(events.purchases(self._most))
 
-    def follow(self, past: Past) -> bool:
-        """Take in what is new; return False when that must be read from the beginning."""
-        arrived, length = past.timeline.arrived, past.timeline.length
+    def try_extend(self, events: PastEvents) -> bool:
+        """Add what is new in `events`; return False if the lines must be read from scratch."""
+        arrived, length = events.timeline.arrived, events.timeline.length
         n_new = length - self._n_arrived
         if arrived is not self._arrived or n_new < 0 or n_new > (self._most or length):
             return False
         new = [event for event in arrived[self._n_arrived : length] if event.kind == "purchase"]
         self._n_arrived = length
         if new:
-            self._take(new)
+            self._add(new)
         return True
 
-    def _take(self, purchases: list[RecentEvent]) -> None:
+    def _add(self, purchases: list[RecentEvent]) -> None:
         self._purchases.add(purchases)
-        found = self._purchases.columns()
-        first = int(self._known.basket.max()) + 1 if len(self._known) else 0
-        new = Lines(
-            item=found["item"],
-            time=found["time"],
-            basket=found["basket"] + np.int32(first),
-            quantity=found["units"].astype(np.float32),
-            price=(found["paid"] / np.maximum(found["units"], 1e-9)).astype(np.float32),
-            store=found["store"],
-            hour_of_week=hours_of_week(found["time"], self._timezone),
+        columns = self._purchases.columns()
+        first = int(self._bundle_lines.basket.max()) + 1 if len(self._bundle_lines) else 0
+        new = PurchaseLines(
+            item=columns["item"],
+            time=columns["time"],
+            basket=columns["basket"] + np.int32(first),
+            quantity=columns["units"].astype(np.float32),
+            price=(columns["paid"] / np.maximum(columns["units"], 1e-9)).astype(np.float32),
+            store=columns["store"],
+            hour_of_week=hours_of_week(columns["time"], self._timezone),
         )
-        self.lines = self._known.with_more(new, self._maximum)
+        self.lines = self._bundle_lines.merge(new, self._maximum)
 
 
 class UserLines:
-    """The lines of each shopper; what does not change between requests is worked out once."""
+    """The purchase lines of each user; merged lines are reused between requests."""
 
     def __init__(self, histories: Histories, timezone: str) -> None:
         """Take the bundle's purchases.
 
         Args:
             histories: All purchases before the bundle's `as_of`.
-            timezone: The shop's.
+            timezone: Time zone of the shop.
         """
         self._histories = histories
         self._timezone = timezone
         self._hour_of_week = histories.hour_of_week(timezone)
-        self._merged: dict[str, Merged] = {}
+        self._merged: dict[str, MergedLines] = {}
         self._lock = threading.Lock()
 
-    def of(self, user_id: str, past: Past, moment: float) -> Lines:
-        """Return a shopper's purchase lines strictly before `moment`.
+    def before(self, user_id: str, events: PastEvents, moment: float) -> PurchaseLines:
+        """Return a user's purchase lines strictly before `moment`.
 
         Args:
-            user_id: Who; an unknown one has no lines.
-            past: What they did since the bundle's `as_of` and before `moment`.
+            user_id: Id of the user; an unknown user has no lines.
+            events: The user's events since the bundle's `as_of` and before `moment`.
             moment: Seconds since 1970.
         """
-        if not past.has_purchases():
-            return self._known(user_id, moment)
-        if not past.is_all:
-            return self._read(user_id, past).lines
+        if not events.has_purchases():
+            return self._read_bundle(user_id, moment)
+        if not events.is_all:
+            return self._merge(user_id, events).lines
         with self._lock:
             merged = self._merged.get(user_id)
-            if merged is None or not merged.follow(past):
-                merged = self._merged[user_id] = self._read(user_id, past)
+            if merged is None or not merged.try_extend(events):
+                merged = self._merged[user_id] = self._merge(user_id, events)
             return merged.lines
 
-    def drop(self, forgotten: SuppressionList) -> None:
-        """Lose what was worked out of the events of some people."""
+    def drop(self, suppressed: SuppressionList) -> None:
+        """Remove the merged lines of suppressed users."""
         with self._lock:
-            for user_id in forgotten.of(list(self._merged)):
+            for user_id in suppressed.of(list(self._merged)):
                 self._merged.pop(user_id, None)
 
-    def _read(self, user_id: str, past: Past) -> Merged:
-        merged = Merged(self._known(user_id, np.inf), self._histories, self._timezone)
-        merged.read(past)
+    def _merge(self, user_id: str, events: PastEvents) -> MergedLines:
+        bundle_lines = self._read_bundle(user_id, np.inf)
+        merged = MergedLines(bundle_lines, self._histories, self._timezone)
+        merged.read(events)
         return merged
 
-    def _known(self, user_id: str, moment: float) -> Lines:
-        histories, at = self._histories, self._histories.lines_before(user_id, moment)
-        return Lines(
-            histories.item[at],
-            histories.time[at],
-            histories.basket[at],
-            histories.quantity[at],
-            histories.price[at],
-            histories.store[at],
-            self._hour_of_week[at],
+    def _read_bundle(self, user_id: str, moment: float) -> PurchaseLines:
+        histories, rows = self._histories, self._histories.lines_before(user_id, moment)
+        return PurchaseLines(
+            histories.item[rows],
+            histories.time[rows],
+            histories.basket[rows],
+            histories.quantity[rows],
+            histories.price[rows],
+            histories.store[rows],
+            self._hour_of_week[rows],
         )

@@ -1,7 +1,7 @@
-"""What shoppers did since the bundle's `as_of`, in memory; every acknowledged event goes in.
+"""Events since the bundle's `as_of`, in memory.
 
-What an event or a request costs does not grow with all that a shopper did: an event is put behind
-the others, a request looks from the end, and of the cart and the looks at most RECENT_EVENTS.
+The cost of an event or a request does not grow with the user's history: events are appended, and
+a request reads from the end, at most RECENT_EVENTS events for the cart and the viewed items.
 """
 
 import threading
@@ -21,12 +21,12 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY, Vocabulary
 
 MAXIMUM_VIEWED = 50
-RECENT_EVENTS = 2_000  # read for the cart and the looks: nobody does more within a day
+RECENT_EVENTS = 2_000  # more than any user has within a day
 
 
 @dataclass(frozen=True, slots=True)
 class RecentEvent:
-    """What the model may use of one event, and the id by which it counts once."""
+    """The fields of an event that the model uses, and its id for deduplication."""
 
     event_id: str
     time: float
@@ -40,13 +40,13 @@ class RecentEvent:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Timeline:
-    """The first `length` events of one shopper; the lists only ever grow at their end.
+    """The first `length` events of one user; later timelines append to the same lists.
 
     Attributes:
-        arrived: In the order in which they came.
+        arrived: Events in order of arrival.
         ordered: The same events in time order.
-        length: How many of each this timeline holds; what lies behind came later.
-        n_purchases: How many of them are purchases.
+        length: Number of events of this timeline; the lists may hold later ones.
+        n_purchases: Number of purchases among them.
     """
 
     arrived: list[RecentEvent]
@@ -54,8 +54,8 @@ class Timeline:
     length: int
     n_purchases: int
 
-    def extended(self, new: Sequence[RecentEvent]) -> "Timeline":
-        """Return a timeline with `new` events; this one stays what it is."""
+    def extend(self, new: Sequence[RecentEvent]) -> "Timeline":
+        """Return a timeline with `new` events added; this one does not change."""
         self.arrived.extend(new)
         ordered = self.ordered
         late = bool(ordered) and min(event.time for event in new) < ordered[-1].time
@@ -69,17 +69,17 @@ class Timeline:
         return Timeline(self.arrived, ordered, self.length + len(new), self.n_purchases + bought)
 
 
-NOTHING = Timeline([], [], 0, 0)
+EMPTY_TIMELINE = Timeline([], [], 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What one shopper did strictly before a moment: the first `length` of a timeline.
+class PastEvents:
+    """The events of one user strictly before a moment: the first `length` of a timeline.
 
-    Two are equal when nothing came in between; that is seen without looking at the events.
+    Two are equal if no event arrived in between; the comparison does not read the events.
     """
 
-    timeline: Timeline = NOTHING
+    timeline: Timeline = EMPTY_TIMELINE
     length: int = 0
 
     def __len__(self) -> int:
@@ -88,28 +88,28 @@ class Past:
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing of the timeline is later."""
+        """Whether the timeline has no later event."""
         return self.length == self.timeline.length
 
     def has_purchases(self) -> bool:
-        """Tell whether one of them is a purchase."""
+        """Return whether one of the events is a purchase."""
         if self.is_all or not self.timeline.n_purchases:
             return self.timeline.n_purchases > 0
         return any(event.kind == "purchase" for event in self)
 
     def purchases(self, maximum: int | None) -> list[RecentEvent]:
-        """Return the purchases in time order; of more than `maximum` the last."""
+        """Return the purchases in time order, at most the last `maximum`."""
         ordered = self.timeline.ordered
-        backwards = (ordered[place] for place in range(self.length - 1, -1, -1))
+        backwards = (ordered[index] for index in range(self.length - 1, -1, -1))
         bought = (event for event in backwards if event.kind == "purchase")
         return list(islice(bought, maximum))[::-1]
 
     def __iter__(self) -> Iterator[RecentEvent]:
-        """Yield them in time order."""
+        """Yield the events in time order."""
         return islice(self.timeline.ordered, self.length)
 
     def since(self, moment: float) -> Sequence[RecentEvent]:
-        """Return those at `moment` or later, in time order; of very many the last."""
+        """Return the events at or after `moment` in time order, at most the last RECENT_EVENTS."""
         ordered, stop = self.timeline.ordered, self.length
         start = bisect_left(ordered, moment, 0, stop, key=lambda event: event.time)
         return ordered[max(start, stop - RECENT_EVENTS) : stop]
@@ -117,10 +117,15 @@ class Past:
 
 @dataclass
 class RecentEvents:
-    """What each shopper did since `since`, in time order.
+    """The events of each user since `since`, in time order.
 
-    A timeline of a shopper is replaced, never changed, so that a reader in another thread sees one
-    state or the next. Several threads may take events in.
+    A user's timeline is replaced, never changed, so that a reader in another thread sees a
+    consistent state. Several threads may add events.
+
+    Attributes:
+        vocabulary: Item ids and indices.
+        since: Seconds since 1970; earlier events are ignored.
+        zone: Time zone of the shop.
     """
 
     vocabulary: Vocabulary
@@ -131,50 +136,52 @@ class RecentEvents:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def extend(self, events: Iterable[StoredEvent]) -> None:
-        """Take in acknowledged events, each once, however often it comes.
-
-        Those before `since` are the bundle's and are left out.
-        """
+        """Add stored events; duplicates and events before `since` are ignored."""
         grouped: dict[str, list[StoredEvent]] = defaultdict(list)
         for event in events:
             if event.timestamp.timestamp() >= self.since:
                 grouped[event.user_id].append(event)
         for user_id, new in grouped.items():
             items = self.vocabulary.encode([event.item_id for event in new]).tolist()
-            seen = [_seen(event, item, self.zone) for event, item in zip(new, items, strict=True)]
+            recent = [
+                _build_recent_event(event, item, self.zone)
+                for event, item in zip(new, items, strict=True)
+            ]
             with self._lock:
-                self._put(user_id, seen)
+                self._add(user_id, recent)
 
-    def _put(self, user_id: str, seen: Iterable[RecentEvent]) -> None:
+    def _add(self, user_id: str, events: Iterable[RecentEvent]) -> None:
         ids = self._ids.setdefault(user_id, set())
-        new = {event.event_id: event for event in seen if event.event_id not in ids}
+        new = {event.event_id: event for event in events if event.event_id not in ids}
         if new:
             ids.update(new)
             before = self._timelines.get(user_id) or Timeline([], [], 0, 0)
-            self._timelines[user_id] = before.extended(list(new.values()))
+            self._timelines[user_id] = before.extend(list(new.values()))
 
-    def drop(self, forgotten: SuppressionList) -> None:
-        """Lose all memory of some people."""
+    def drop(self, suppressed: SuppressionList) -> None:
+        """Remove the events of suppressed users."""
         with self._lock:
-            for user_id in forgotten.of(list(self._timelines)):
+            for user_id in suppressed.of(list(self._timelines)):
                 self._timelines.pop(user_id, None)
                 self._ids.pop(user_id, None)
 
-    def before(self, user_id: str, moment: float) -> Past:
-        """Return what a shopper did strictly before `moment`."""
+    def before(self, user_id: str, moment: float) -> PastEvents:
+        """Return a user's events strictly before `moment`."""
         timeline = self._timelines.get(user_id)
         if timeline is None:
-            return Past()
+            return PastEvents()
         ordered, length = timeline.ordered, timeline.length
-        return Past(timeline, bisect_left(ordered, moment, 0, length, key=lambda event: event.time))
+        return PastEvents(
+            timeline, bisect_left(ordered, moment, 0, length, key=lambda event: event.time)
+        )
 
     def latest(self, user_id: str) -> float:
-        """Return the time of a shopper's last event, -inf without one."""
+        """Return the time of a user's last event, -inf without events."""
         timeline = self._timelines.get(user_id)
         return timeline.ordered[timeline.length - 1].time if timeline else -np.inf
 
     def user_ids(self) -> tuple[str, ...]:
-        """Return the shoppers who did something since."""
+        """Return the users with events."""
         with self._lock:
             return tuple(self._timelines)
 
@@ -186,17 +193,23 @@ class RecentEvents:
 def read_recent_events(
     store: EventStore, vocabulary: Vocabulary, as_of: datetime, zone: ZoneInfo
 ) -> RecentEvents:
-    """Return what the store knows since `as_of`; `zone` is the shop's.
+    """Return the store's events since `as_of`.
+
+    Args:
+        store: The event store.
+        vocabulary: Item ids and indices.
+        as_of: The bundle's `as_of`.
+        zone: Time zone of the shop.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    overlay = RecentEvents(vocabulary, since=as_of.timestamp(), zone=zone)
-    overlay.extend(store.events_since(as_of))
-    return overlay
+    recent_events = RecentEvents(vocabulary, since=as_of.timestamp(), zone=zone)
+    recent_events.extend(store.events_since(as_of))
+    return recent_events
 
 
-def _seen(event: StoredEvent, item: int, zone: ZoneInfo) -> RecentEvent:
+def _build_recent_event(event: StoredEvent, item: int, zone: ZoneInfo) -> RecentEvent:
     return RecentEvent(
         event_id=event.event_id,
         time=event.timestamp.timestamp(),
@@ -209,10 +222,10 @@ def _seen(event: StoredEvent, item: int, zone: ZoneInfo) -> RecentEvent:
     )
 
 
-def cart_of(past: Past, since: float) -> list[int]:
-    """Return what lies in the cart: put in since then, and neither bought nor taken out after."""
+def items_in_cart(events: PastEvents, since: float) -> list[int]:
+    """Return the items added to the cart since `since` and neither bought nor removed later."""
     cart: dict[int, None] = {}
-    for event in past.since(since):
+    for event in events.since(since):
         if event.kind == "cart" and event.quantity > 0:
             cart[event.item] = None
         elif event.kind in {"cart", "purchase"}:
@@ -220,12 +233,12 @@ def cart_of(past: Past, since: float) -> list[int]:
     return list(cart)
 
 
-def viewed_of(past: Past, since: float) -> list[int]:
-    """Return what was looked at since then, the last first."""
-    views = [event.item for event in past.since(since) if event.kind == "view"]
-    return list(known(views[::-1])[:MAXIMUM_VIEWED])
+def items_viewed(events: PastEvents, since: float) -> list[int]:
+    """Return the items viewed since `since`, the last first, at most MAXIMUM_VIEWED."""
+    views = [event.item for event in events.since(since) if event.kind == "view"]
+    return list(unique_known_items(views[::-1])[:MAXIMUM_VIEWED])
 
 
-def known(items: Sequence[int]) -> tuple[int, ...]:
-    """Return the known items, each once, in their order."""
+def unique_known_items(items: Sequence[int]) -> tuple[int, ...]:
+    """Return the items without duplicates and unknown items, in order of first occurrence."""
     return tuple(item for item in dict.fromkeys(items) if item != OUT_OF_VOCABULARY)

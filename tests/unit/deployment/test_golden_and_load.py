@@ -9,7 +9,7 @@ import pytest
 from pipeline.contracts.params import read_params
 from pipeline.deployment import release
 from pipeline.deployment.golden import compare_golden
-from pipeline.serving.load_test import LoadResult, put_load
+from pipeline.serving.load_test import LoadResult, run_load_test
 
 ANSWER = {"items": [{"item_id": "milk", "slot": "repeat", "score": 2.0}]}
 
@@ -70,7 +70,7 @@ def test_an_error_differs(url: str) -> None:
 
 def test_load_counts_answers_and_failures(url: str) -> None:
     bodies = [{"user_id": "a"}, {"user_id": "broken"}]
-    found = put_load(url, bodies, requests_per_second=40, seconds=0.5)
+    found = run_load_test(url, bodies, requests_per_second=40, seconds=0.5)
     assert found.n == 20
     assert found.n_failed == 10
     assert 0 < found.p50_ms <= found.p99_ms
@@ -84,7 +84,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[LoadResult, in
     def run(*p99_ms: float, n_failed: int = 0) -> tuple[LoadResult, int]:
         results = [LoadResult(200, n_failed, 5.0, each, 0.0) for each in p99_ms]
         left = iter(results)
-        monkeypatch.setattr(release, "put_load", lambda *_, **__: next(left))
+        monkeypatch.setattr(release, "run_load_test", lambda *_, **__: next(left))
         monkeypatch.setattr(release, "PAUSE_SECONDS", 0.0)
         return release.best_load("", [], read_params()), len(results) - len(list(left))
 

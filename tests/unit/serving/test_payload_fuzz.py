@@ -9,7 +9,8 @@ from hypothesis.provisional import urls
 
 from pipeline.contracts.errors import RequestError
 from pipeline.contracts.schemas import is_id
-from pipeline.serving.payloads import RecommendRequest, parse_events, parse_recommend
+from pipeline.serving.parsing import parse_events, parse_recommend
+from pipeline.serving.payloads import RecommendRequest
 
 TEXTS = st.text(max_size=200) | urls()
 JSON = st.recursive(
@@ -32,14 +33,14 @@ NEAR = st.dictionaries(st.sampled_from(FIELDS), JSON | st.just("view"), max_size
 
 
 def refusal(body: bytes) -> str:
-    """What is said of a body, '' if it can be answered; any other error fails the test."""
-    said = ""
+    """The error text for a body, '' if it is valid; any other error fails the test."""
+    text = ""
     for parse in (parse_recommend, parse_events):
         try:
             parse(body)
         except RequestError as error:
-            said += str(error)
-    return said
+            text += str(error)
+    return text
 
 
 @given(st.binary(max_size=2_000))
@@ -66,10 +67,10 @@ ID = st.text(min_size=1, max_size=128, alphabet=LETTERS).filter(is_id)
 
 
 @given(user=ID, cart=st.lists(ID, max_size=5), k=st.integers(1, 100), whole=st.booleans())
-def test_what_the_schema_allows_comes_through_unchanged(
+def test_valid_requests_are_parsed_unchanged(
     user: str, cart: list[str], k: int, *, whole: bool
 ) -> None:
     body = {"user_id": user, "cart": cart, "k": k if whole else float(k)}
-    found = parse_recommend(json.dumps(body).encode())
-    assert found == RecommendRequest(user_id=user, cart=cart, k=k)
-    assert isinstance(found.k, int)
+    request = parse_recommend(json.dumps(body).encode())
+    assert request == RecommendRequest(user_id=user, cart=cart, k=k)
+    assert isinstance(request.k, int)

@@ -1,21 +1,17 @@
+"""Payloads: valid requests and events are parsed, invalid ones raise RequestError."""
+
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.contracts.errors import RequestError
-from pipeline.serving.api.openapi import document
-from pipeline.serving.payloads import (
-    MAXIMUM_EVENTS,
-    Event,
-    Limits,
-    RecommendRequest,
-    parse_events,
-    parse_recommend,
-)
+from pipeline.serving.api.openapi import build_document
+from pipeline.serving.parsing import RequestLimits, parse_events, parse_recommend
+from pipeline.serving.payloads import MAXIMUM_EVENTS, Event, RecommendRequest
 from tests.support.fake_bundle import serving_params
 
-LIMITS = Limits(default_k=10, maximum_k=100, explore_slots=2)
+LIMITS = RequestLimits(default_k=10, maximum_k=100, explore_slots=2)
 
 
 def test_a_user_id_is_all_that_a_request_needs() -> None:
@@ -118,16 +114,16 @@ def test_no_events_and_too_many_events_are_refused() -> None:
             parse_events(json.dumps(events).encode())
 
 
-def test_a_fault_does_not_echo_the_input() -> None:
+def test_an_error_does_not_echo_the_input() -> None:
     with pytest.raises(RequestError) as caught:
         parse_recommend(json.dumps({"user_id": "secret" * 1000}).encode())
     assert "secret" not in str(caught.value)
 
 
 def test_the_document_describes_our_routes_with_valid_examples() -> None:
-    found = document(serving_params())
-    assert found["openapi"] == "3.1.0"
-    schemas = found["components"]["schemas"]
+    document = build_document(serving_params())
+    assert document["openapi"] == "3.1.0"
+    schemas = document["components"]["schemas"]
     for example in schemas["RecommendRequest"]["examples"]:
         parse_recommend(json.dumps(example).encode())
     for example in schemas["Event"]["examples"]:
@@ -135,5 +131,5 @@ def test_the_document_describes_our_routes_with_valid_examples() -> None:
     assert {"type": "integer", "minimum": 1, "maximum": 100} in (
         schemas["RecommendRequest"]["properties"]["k"]["anyOf"]
     )
-    parts = json.dumps(found).split('"#/components/schemas/')[1:]
+    parts = json.dumps(document).split('"#/components/schemas/')[1:]
     assert {part.split('"')[0] for part in parts} <= set(schemas)

@@ -1,6 +1,6 @@
-"""What the model said of a shopper holds until something is new, and no longer."""
+"""A cached answer is valid until something is new about its user."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,35 +15,34 @@ from pipeline.serving.payloads import Event, RecommendRequest
 from tests.support.fake_bundle import FakeBundle, serving_params
 
 NOON = datetime(2024, 6, 3, 12, 10, tzinfo=UTC)
-Ask = Callable[..., list[str]]
 
 
-class Shop:
-    """A shelf, and how often its model was asked since it was warm."""
+class CountingEngine:
+    """An engine, and the number of model calls since its warm-up."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.bundle = FakeBundle()
         served: Any = self.bundle
         self.store = EventStore(f"sqlite:///{folder}/events.db")
-        self.shelf = RecommendationEngine(served, self.store, serving_params(**changes))
+        self.engine = RecommendationEngine(served, self.store, serving_params(**changes))
         self._warm = len(self.bundle.recommender.requests)
 
     def ask(self, user_id: str = "ann", at: datetime = NOON, **more: Any) -> list[str]:
-        """Return what is recommended when the clock says `at`."""
+        """Return the items recommended at the time `at`."""
         query = RecommendRequest(**{"user_id": user_id, "explore_slots": 0, **more})
-        answer = self.shelf.answer(query, at, "request").answer
+        answer = self.engine.answer(query, at, "request").answer
         return [item.item_id for item in answer.items]
 
     @property
-    def n_asked(self) -> int:
+    def n_calls(self) -> int:
         return len(self.bundle.recommender.requests) - self._warm
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path, keep_minutes=10)
-    yield shop
-    shop.shelf.close()
+def counted(tmp_path: Path) -> Iterator[CountingEngine]:
+    counted = CountingEngine(tmp_path, keep_minutes=10)
+    yield counted
+    counted.engine.close()
 
 
 def event(kind: str, item: str, user_id: str = "ann") -> Event:
@@ -51,10 +50,10 @@ def event(kind: str, item: str, user_id: str = "ann") -> Event:
     return Event(user_id=user_id, item_id=item, event_type=kind, timestamp=at)  # type: ignore[arg-type]
 
 
-def test_the_model_is_asked_once_when_nothing_is_new(shop: Shop) -> None:
-    first = shop.ask()
-    assert shop.ask(at=NOON + timedelta(minutes=9)) == first
-    assert shop.n_asked == 1
+def test_the_model_is_called_once_when_nothing_is_new(counted: CountingEngine) -> None:
+    first = counted.ask()
+    assert counted.ask(at=NOON + timedelta(minutes=9)) == first
+    assert counted.n_calls == 1
 
 
 @pytest.mark.parametrize(
@@ -68,135 +67,137 @@ def test_the_model_is_asked_once_when_nothing_is_new(shop: Shop) -> None:
         {"k": 50},
     ],
 )
-def test_the_model_is_asked_again_when_the_request_is_another(
-    shop: Shop, more: dict[str, Any]
+def test_a_different_request_calls_the_model_again(
+    counted: CountingEngine, more: dict[str, Any]
 ) -> None:
-    shop.ask()
-    shop.ask(**more)
-    assert shop.n_asked == 2
+    counted.ask()
+    counted.ask(**more)
+    assert counted.n_calls == 2
 
 
-def test_shoppers_who_came_together_do_not_need_the_model_together(shop: Shop) -> None:
+def test_answers_of_users_who_came_together_expire_at_different_times(
+    counted: CountingEngine,
+) -> None:
     users = [f"user{number}" for number in range(200)]
 
-    def n_asked_after(minutes: float) -> int:
-        before = shop.n_asked
+    def n_calls_after(minutes: float) -> int:
+        before = counted.n_calls
         for user in users:
-            shop.ask(user, NOON + timedelta(minutes=minutes))
-        return shop.n_asked - before
+            counted.ask(user, NOON + timedelta(minutes=minutes))
+        return counted.n_calls - before
 
-    assert n_asked_after(0) == len(users)
-    assert n_asked_after(4.9) == 0
-    some = n_asked_after(7.5)
+    assert n_calls_after(0) == len(users)
+    assert n_calls_after(4.9) == 0
+    some = n_calls_after(7.5)
     assert 60 < some < 140
-    assert n_asked_after(10.1) == len(users) - some
+    assert n_calls_after(10.1) == len(users) - some
 
 
-def test_it_does_not_hold_beyond_the_hour(shop: Shop) -> None:
-    shop.ask(at=NOON + timedelta(minutes=48))
-    shop.ask(at=NOON + timedelta(minutes=51))
-    assert shop.n_asked == 2
+def test_an_answer_expires_at_the_end_of_the_hour(counted: CountingEngine) -> None:
+    counted.ask(at=NOON + timedelta(minutes=48))
+    counted.ask(at=NOON + timedelta(minutes=51))
+    assert counted.n_calls == 2
 
 
 @pytest.mark.parametrize("kind", ["view", "cart", "purchase"])
-def test_an_event_of_the_shopper_ends_it_and_one_of_another_does_not(shop: Shop, kind: str) -> None:
-    before = shop.ask()
-    shop.shelf.append([event(kind, "tea", "bob")])
-    assert shop.ask() == before
-    assert shop.n_asked == 1
-    shop.shelf.append([event(kind, "tea")])
-    assert shop.ask() != before
-    assert shop.n_asked == 2
+def test_an_event_expires_the_answer_of_its_user_only(counted: CountingEngine, kind: str) -> None:
+    before = counted.ask()
+    counted.engine.append([event(kind, "tea", "bob")])
+    assert counted.ask() == before
+    assert counted.n_calls == 1
+    counted.engine.append([event(kind, "tea")])
+    assert counted.ask() != before
+    assert counted.n_calls == 2
 
 
-def test_the_cart_that_aged_out_ends_it(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, keep_minutes=10, cart_hours=0.05)
-    shop.shelf.append([event("cart", "milk")])
-    assert "milk" not in shop.ask()
-    assert "milk" in shop.ask(at=NOON + timedelta(minutes=5))
-    shop.shelf.close()
+def test_an_answer_expires_when_the_cart_ages_out(tmp_path: Path) -> None:
+    counted = CountingEngine(tmp_path, keep_minutes=10, cart_hours=0.05)
+    counted.engine.append([event("cart", "milk")])
+    assert "milk" not in counted.ask()
+    assert "milk" in counted.ask(at=NOON + timedelta(minutes=5))
+    counted.engine.close()
 
 
-def test_rules_count_anew_in_every_answer(shop: Shop) -> None:
-    first, second, *_ = shop.ask(k=3)
-    assert shop.ask(k=3, exclude=[first])[0] == second
-    assert shop.ask(k=1) == [first]
+def test_rules_apply_to_cached_answers(counted: CountingEngine) -> None:
+    first, second, *_ = counted.ask(k=3)
+    assert counted.ask(k=3, exclude=[first])[0] == second
+    assert counted.ask(k=1) == [first]
 
 
-def test_an_answer_for_another_moment_is_neither_kept_nor_given(shop: Shop) -> None:
+def test_a_request_with_at_is_not_cached(counted: CountingEngine) -> None:
     query = RecommendRequest(user_id="ann", at=NOON)
     for _ in range(2):
-        shop.shelf.answer(query, NOON, "request")
-    assert shop.n_asked == 2
-    assert len(shop.shelf.answering.kept) == 0
+        counted.engine.answer(query, NOON, "request")
+    assert counted.n_calls == 2
+    assert len(counted.engine.runtime.cache) == 0
 
 
-def test_a_moment_that_a_request_names_is_answered_for_that_moment(shop: Shop) -> None:
-    shop.ask()
+def test_a_request_with_at_is_not_answered_from_the_cache(counted: CountingEngine) -> None:
+    counted.ask()
     query = RecommendRequest(user_id="ann", at=NOON + timedelta(minutes=1))
-    shop.shelf.answer(query, NOON, "request")
-    assert shop.n_asked == 2
+    counted.engine.answer(query, NOON, "request")
+    assert counted.n_calls == 2
 
 
-def test_what_is_not_kept_is_not_asked_for_where_only_that_is_wanted(shop: Shop) -> None:
+def test_cache_only_never_calls_the_model(counted: CountingEngine) -> None:
     query = RecommendRequest(user_id="ann", explore_slots=0)
     with pytest.raises(NotCachedError):
-        shop.shelf.recommend(query, CachePolicy.KEPT)
-    assert shop.n_asked == 0
-    asked = shop.shelf.recommend(query)
-    kept = shop.shelf.recommend(query, CachePolicy.KEPT)
-    assert kept.items == asked.items
-    assert shop.n_asked == 1
+        counted.engine.recommend(query, CachePolicy.CACHE_ONLY)
+    assert counted.n_calls == 0
+    fresh = counted.engine.recommend(query)
+    cached = counted.engine.recommend(query, CachePolicy.CACHE_ONLY)
+    assert cached.items == fresh.items
+    assert counted.n_calls == 1
 
 
-def test_a_fresh_answer_asks_the_model(shop: Shop) -> None:
+def test_model_only_calls_the_model_every_time(counted: CountingEngine) -> None:
     query = RecommendRequest(user_id="ann")
     for _ in range(2):
-        shop.shelf.recommend(query, CachePolicy.MODEL)
-    assert shop.n_asked == 2
+        counted.engine.recommend(query, CachePolicy.MODEL_ONLY)
+    assert counted.n_calls == 2
 
 
-def test_after_an_event_what_is_asked_next_can_be_made_ready(shop: Shop) -> None:
+def test_refresh_cache_answers_the_last_query_again(counted: CountingEngine) -> None:
     query = RecommendRequest(user_id="ann")
-    shop.shelf.recommend(query)
-    shop.shelf.append([Event(user_id="ann", item_id="tea", event_type="view")])
-    shop.shelf.prepare(["ann", "somebody whom nobody asked about"])
-    assert shop.n_asked == 2
-    shop.shelf.recommend(query)
-    assert shop.n_asked == 2
+    counted.engine.recommend(query)
+    counted.engine.append([Event(user_id="ann", item_id="tea", event_type="view")])
+    counted.engine.refresh_cache(["ann", "unknown"])
+    assert counted.n_calls == 2
+    counted.engine.recommend(query)
+    assert counted.n_calls == 2
 
 
-def test_nothing_is_kept_when_it_is_switched_off(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, keep_minutes=0)
-    shop.ask()
-    shop.ask()
-    assert (shop.n_asked, len(shop.shelf.answering.kept)) == (2, 0)
-    shop.shelf.close()
+def test_zero_minutes_disable_the_cache(tmp_path: Path) -> None:
+    counted = CountingEngine(tmp_path, keep_minutes=0)
+    counted.ask()
+    counted.ask()
+    assert (counted.n_calls, len(counted.engine.runtime.cache)) == (2, 0)
+    counted.engine.close()
 
 
-def test_of_many_shoppers_those_asked_about_last_are_kept(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, keep_minutes=10, keep_shoppers=2)
+def test_the_least_recently_used_answer_is_evicted(tmp_path: Path) -> None:
+    counted = CountingEngine(tmp_path, keep_minutes=10, keep_shoppers=2)
     for user_id in ("ann", "bob", "ann", "cat"):
-        shop.ask(user_id)
-    assert shop.n_asked == 3
-    shop.ask("ann")
-    assert shop.n_asked == 3
-    shop.ask("bob")
-    assert shop.n_asked == 4
-    shop.shelf.close()
+        counted.ask(user_id)
+    assert counted.n_calls == 3
+    counted.ask("ann")
+    assert counted.n_calls == 3
+    counted.ask("bob")
+    assert counted.n_calls == 4
+    counted.engine.close()
 
 
-def test_what_was_said_of_a_person_who_is_forgotten_is_lost(shop: Shop) -> None:
-    shop.ask()
-    shop.ask("bob")
-    shop.shelf.forget(SuppressionList([entry_of("ann", "00ff")]))
-    kept = shop.shelf.answering.kept
-    assert [query.user_id for query in kept.asked(["ann", "bob"])] == ["bob"]
+def test_answers_of_suppressed_users_are_removed(counted: CountingEngine) -> None:
+    counted.ask()
+    counted.ask("bob")
+    counted.engine.forget(SuppressionList([entry_of("ann", "00ff")]))
+    cache = counted.engine.runtime.cache
+    assert [query.user_id for query in cache.last_queries(["ann", "bob"])] == ["bob"]
 
 
-def test_contributions_and_reasons_are_those_of_the_first_answer(shop: Shop) -> None:
+def test_contributions_and_reasons_are_those_of_the_first_answer(counted: CountingEngine) -> None:
     query = RecommendRequest(user_id="ann", explain=True)
-    first, second = (shop.shelf.answer(query, NOON, "request").answer for _ in range(2))
-    assert shop.n_asked == 1
+    first, second = (counted.engine.answer(query, NOON, "request").answer for _ in range(2))
+    assert counted.n_calls == 1
     assert first == second
     assert first.items[0].contributions

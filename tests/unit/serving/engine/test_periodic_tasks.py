@@ -1,4 +1,4 @@
-"""Chores are done again and again, and one that fails does not stop the others."""
+"""Periodic tasks run repeatedly, and a failing task does not stop the others."""
 
 import logging
 import threading
@@ -12,55 +12,55 @@ from pipeline.serving.engine.periodic_tasks import PeriodicTask, PeriodicTasks
 SECONDS = 0.005
 
 
-def counting(enough: threading.Event, wanted: int) -> Callable[[], None]:
-    done: list[None] = []
+def count_until(enough: threading.Event, n_calls: int) -> Callable[[], None]:
+    calls: list[None] = []
 
     def work() -> None:
-        done.append(None)
-        if len(done) == wanted:
+        calls.append(None)
+        if len(calls) == n_calls:
             enough.set()
 
     return work
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
-        (StoreError("it", received="away", action="Wait."), "Failing waits."),
+        (StoreError("it", received="away", action="Wait."), "Failing will be retried."),
         (ValueError("a mistake"), "Failing failed."),
     ],
 )
-def test_a_chore_that_fails_is_said_and_the_others_go_on(
-    error: Exception, said: str, caplog: pytest.LogCaptureFixture
+def test_a_failure_is_logged_and_the_other_tasks_go_on(
+    error: Exception, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     enough, again = threading.Event(), threading.Event()
-    count = counting(again, 2)
+    count = count_until(again, 2)
 
     def fail() -> None:
         count()
         raise error
 
     with caplog.at_level(logging.WARNING, "evergreen.serving"):
-        keeping = PeriodicTasks(
+        tasks = PeriodicTasks(
             [
                 PeriodicTask("Failing", fail, SECONDS),
-                PeriodicTask("Counting", counting(enough, 5), SECONDS),
+                PeriodicTask("Counting", count_until(enough, 5), SECONDS),
             ]
         )
         assert enough.wait(5)
         assert again.wait(5)
-        keeping.close()
-    assert said in caplog.text
+        tasks.close()
+    assert message in caplog.text
 
 
-def test_a_rare_chore_is_done_at_the_start_and_then_rarely() -> None:
+def test_a_task_with_a_long_interval_runs_once_at_the_start() -> None:
     enough, twice = threading.Event(), threading.Event()
-    keeping = PeriodicTasks(
+    tasks = PeriodicTasks(
         [
-            PeriodicTask("Often", counting(enough, 10), SECONDS),
-            PeriodicTask("Rarely", counting(twice, 2), 60.0),
+            PeriodicTask("Often", count_until(enough, 10), SECONDS),
+            PeriodicTask("Rarely", count_until(twice, 2), 60.0),
         ]
     )
     assert enough.wait(5)
-    keeping.close()
+    tasks.close()
     assert not twice.is_set()

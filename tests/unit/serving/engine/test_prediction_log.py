@@ -1,3 +1,5 @@
+"""The prediction log loses nothing unless its queue is full, and then reports it."""
+
 import logging
 import threading
 from collections.abc import Sequence
@@ -31,7 +33,7 @@ def prediction(number: int) -> Prediction:
 
 
 class Disk:
-    """Keeps what is written; refuses while it is full."""
+    """Stores what is written; fails while it is full."""
 
     def __init__(self) -> None:
         self.written: list[str] = []
@@ -42,14 +44,14 @@ class Disk:
         if self.full.is_set():
             raise StoreError("Space", received="none", action="Make some.")
         self.batches += 1
-        self.written.extend(each.request_id for each in predictions)
+        self.written.extend(prediction.request_id for prediction in predictions)
 
 
 def dropped() -> float:
     return float(metrics().predictions_dropped._value.get())
 
 
-def test_all_that_was_put_is_written_at_the_end_in_few_batches() -> None:
+def test_close_writes_all_predictions_in_few_batches() -> None:
     disk = Disk()
     log = PredictionLog(disk.write)
     for number in range(1_200):
@@ -59,7 +61,7 @@ def test_all_that_was_put_is_written_at_the_end_in_few_batches() -> None:
     assert disk.batches <= 10
 
 
-def test_what_the_disk_refused_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.serving.engine.prediction_log.RETRY_SECONDS", 0.01)
     disk = Disk()
     disk.full.set()
@@ -72,15 +74,15 @@ def test_what_the_disk_refused_is_written_later(monkeypatch: pytest.MonkeyPatch)
     assert disk.written == ["1", "2"]
 
 
-def test_nothing_is_lost_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+def test_dropped_predictions_are_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     disk = Disk()
     disk.full.set()
     before = dropped()
     log = PredictionLog(disk.write, capacity=3)
     with caplog.at_level(logging.WARNING, "evergreen.serving"):
-        kept = [log.put(prediction(number)) for number in range(20)]
+        queued = [log.put(prediction(number)) for number in range(20)]
         log.close()
-    assert not all(kept)
+    assert not all(queued)
     assert dropped() - before == 20
-    assert "lost" in caplog.text
-    assert "could not be logged before the end" in caplog.text
+    assert "dropped" in caplog.text
+    assert "could not be logged before the service stopped" in caplog.text

@@ -1,4 +1,4 @@
-"""Drawn explore slots: the logged probabilities are those of the draws, and can be used."""
+"""Sampled explore slots: propensities match the draws, and off-policy estimates use them."""
 
 from collections import Counter
 from itertools import permutations
@@ -6,7 +6,13 @@ from math import exp
 
 import pytest
 
-from pipeline.serving.reranking.exploration import Sampling, drawn, draws_of, sampling_of, weights
+from pipeline.serving.reranking.exploration import (
+    Sampling,
+    build_random,
+    build_sampling,
+    draw_index,
+    sampling_weights,
+)
 from pipeline.serving.reranking.off_policy import ips, snips
 from pipeline.serving.reranking.rules import ItemSelector, RerankingRules
 from tests.support.fake_bundle import serving_params
@@ -16,39 +22,39 @@ SPREAD = (2 / 3) ** 0.5  # the standard deviation of SCORES
 WEIGHT = {5: 1.0, 6: exp(-1 / SPREAD), 7: exp(-2 / SPREAD)}
 
 
-def shelf(name: str, n_candidates: int = 3, **rules: object) -> list[tuple[int, float]]:
+def select(name: str, n_candidates: int = 3, **rules: object) -> list[tuple[int, float]]:
     """Two repeat and two drawn items, as (item, propensity)."""
     items = [1, 2, 3, 0, *CANDIDATES, 8, 9, 10, 0, 0]
     scores = [0.0] * 4 + [*SCORES, -9.0] + [0.0] * 4
     settings = RerankingRules(**{"k": 4, "explore_slots": 2, **rules})  # type: ignore[arg-type]
-    chooser = ItemSelector(items, scores, settings, [0] * 5 + [1, 1, 2, 3, 0, 0])
-    found = chooser.choose(Sampling(1.0, n_candidates), draws_of(name))
-    return [(each.item, each.propensity) for each in found.chosen]
+    selector = ItemSelector(items, scores, settings, [0] * 5 + [1, 1, 2, 3, 0, 0])
+    selected = selector.select(Sampling(1.0, n_candidates), build_random(name))
+    return [(choice.item, choice.propensity) for choice in selected.chosen]
 
 
 def test_only_explore_slots_are_drawn() -> None:
-    found = shelf("a")
-    assert found[:2] == [(1, 1.0), (2, 1.0)]
-    assert {item for item, _ in found[2:]} <= set(CANDIDATES)
-    assert all(0 < propensity < 1 for _, propensity in found[2:])
+    selected = select("a")
+    assert selected[:2] == [(1, 1.0), (2, 1.0)]
+    assert {item for item, _ in selected[2:]} <= set(CANDIDATES)
+    assert all(0 < propensity < 1 for _, propensity in selected[2:])
 
 
 def test_the_same_request_id_draws_the_same_items() -> None:
-    assert all(shelf(str(n)) == shelf(str(n)) for n in range(20))
-    assert len({tuple(shelf(str(n))) for n in range(50)}) > 1
+    assert all(select(str(n)) == select(str(n)) for n in range(20))
+    assert len({tuple(select(str(n))) for n in range(50)}) > 1
 
 
-def test_propensities_are_those_of_plackett_and_luce() -> None:
+def test_propensities_are_those_of_plackett_luce() -> None:
     for n in range(50):
-        (first, p_first), (second, p_second) = shelf(str(n))[2:]
+        (first, p_first), (second, p_second) = select(str(n))[2:]
         left = {item: weight for item, weight in WEIGHT.items() if item != first}
         assert p_first == pytest.approx(WEIGHT[first] / sum(WEIGHT.values()))
         assert p_second == pytest.approx(left[second] / sum(left.values()))
 
 
-def test_lists_come_as_often_as_the_product_of_their_propensities_says() -> None:
+def test_lists_are_as_frequent_as_the_product_of_their_propensities() -> None:
     n = 4_000
-    counts = Counter(tuple(item for item, _ in shelf(str(at))[2:]) for at in range(n))
+    counts = Counter(tuple(item for item, _ in select(str(number))[2:]) for number in range(n))
     for first, second in permutations(CANDIDATES, 2):
         rest = sum(WEIGHT.values()) - WEIGHT[first]
         expected = WEIGHT[first] / sum(WEIGHT.values()) * WEIGHT[second] / rest
@@ -57,43 +63,45 @@ def test_lists_come_as_often_as_the_product_of_their_propensities_says() -> None
         assert counts[first, second] / n == pytest.approx(expected, abs=error)
 
 
-def test_the_rule_on_categories_is_in_the_propensity() -> None:
-    """5 and 6 are of one category: after one of them only 7 may come, with certainty."""
+def test_propensities_respect_the_category_rule() -> None:
+    """Items 5 and 6 share a category: after one of them only 7 is allowed."""
     for n in range(50):
-        (first, _), (second, p_second) = shelf(str(n), diversity=1.0)[2:]
+        (first, _), (second, p_second) = select(str(n), diversity=1.0)[2:]
         if first in {5, 6}:
             assert (second, p_second) == (7, 1.0)
 
 
-def test_too_few_candidates_leave_the_rest_to_the_next_best() -> None:
-    found = shelf("a", n_candidates=1)
-    assert found[2:] == [(5, 1.0), (6, 1.0)]
+def test_with_too_few_candidates_the_next_best_items_fill_the_slots() -> None:
+    selected = select("a", n_candidates=1)
+    assert selected[2:] == [(5, 1.0), (6, 1.0)]
 
 
 def test_weights_do_not_depend_on_the_unit_of_the_scores() -> None:
-    assert weights([10.0, 30.0, 20.0], 0.7) == pytest.approx(weights([1.0, 3.0, 2.0], 0.7))
-    cold = weights([1.0, 2.0], 0.01)
+    assert sampling_weights([10.0, 30.0, 20.0], 0.7) == pytest.approx(
+        sampling_weights([1.0, 3.0, 2.0], 0.7)
+    )
+    cold = sampling_weights([1.0, 2.0], 0.01)
     assert cold[0] < 1e-80
     assert cold[1] == 1.0
 
 
-def test_what_is_drawn_of_one_is_that_one() -> None:
-    assert drawn([0.3], draws_of("x")) == (0, 1.0)
+def test_a_single_candidate_is_drawn_with_certainty() -> None:
+    assert draw_index([0.3], build_random("x")) == (0, 1.0)
 
 
-def test_the_policy_is_that_of_params() -> None:
-    assert sampling_of(serving_params(explore_policy="top")) is None
-    found = sampling_of(
+def test_the_policy_comes_from_params() -> None:
+    assert build_sampling(serving_params(explore_policy="top")) is None
+    sampling = build_sampling(
         serving_params(explore_policy="sampled", explore_temperature=0.5, explore_candidates=20)
     )
-    assert found == Sampling(0.5, 20)
+    assert sampling == Sampling(0.5, 20)
 
 
-def test_a_log_of_drawn_slots_tells_what_another_policy_would_have_earned() -> None:
-    """Clicks are known per item, so the value of "always 7 first" is too: .5."""
+def test_a_log_of_sampled_slots_estimates_the_reward_of_another_policy() -> None:
+    """The click rate of each item is known, so the value of "always 7 first" is 0.5."""
     value = {5: 0.1, 6: 0.3, 7: 0.5}
-    uniform = draws_of("clicks")
-    first = [shelf(str(n))[2] for n in range(4_000)]
+    uniform = build_random("clicks")
+    first = [select(str(n))[2] for n in range(4_000)]
     rewards = [float(uniform.random() < value[item]) for item, _ in first]
     propensities = [propensity for _, propensity in first]
     target = [float(item == 7) for item, _ in first]
@@ -113,7 +121,7 @@ def test_ips_and_snips_by_hand() -> None:
     ("rewards", "logged", "target"),
     [([], [], []), ([1.0], [0.0], [1.0]), ([1.0], [1.5], [1.0]), ([1.0], [0.5], [0.0])],
 )
-def test_a_log_that_cannot_tell_is_refused(
+def test_an_invalid_log_is_refused(
     rewards: list[float], logged: list[float], target: list[float]
 ) -> None:
     with pytest.raises(ValueError, match="expected"):

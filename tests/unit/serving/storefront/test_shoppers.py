@@ -29,7 +29,7 @@ def shelf(tmp_path: Path) -> Iterator[RecommendationEngine]:
 
 
 def test_a_shopper_is_told_in_a_few_facts(shelf: RecommendationEngine) -> None:
-    (ann,) = Shoppers(shelf.answering).find("ann", LONG_AFTER)
+    (ann,) = Shoppers(shelf.runtime).find("ann", LONG_AFTER)
     assert (ann.user_id, ann.n_baskets, ann.n_products) == ("ann", 3, 3)
     assert ann.last_basket == datetime(2024, 2, 21, 9, tzinfo=UTC)
     assert ann.often == ["DAIRY", "BAKERY"]
@@ -38,7 +38,7 @@ def test_a_shopper_is_told_in_a_few_facts(shelf: RecommendationEngine) -> None:
 def test_the_history_has_baskets_from_late_to_early_with_titles(
     shelf: RecommendationEngine,
 ) -> None:
-    found = Shoppers(shelf.answering).history("ann", LONG_AFTER)
+    found = Shoppers(shelf.runtime).history("ann", LONG_AFTER)
     titles = [sorted(line.product.title for line in basket.lines) for basket in found.baskets]
     assert titles == [["Jam", "Milk"], ["Bread", "Milk"], ["Bread", "Milk"]]
     assert [basket.paid_at.day for basket in found.baskets] == [21, 11, 1]
@@ -46,12 +46,12 @@ def test_the_history_has_baskets_from_late_to_early_with_titles(
 
 
 def test_a_new_shopper_has_an_empty_history(shelf: RecommendationEngine) -> None:
-    found = Shoppers(shelf.answering).history("stranger", LONG_AFTER)
+    found = Shoppers(shelf.runtime).history("stranger", LONG_AFTER)
     assert (found.shopper.n_baskets, found.shopper.last_basket, found.baskets) == (0, None, [])
 
 
 def test_events_are_in_the_history_at_once(shelf: RecommendationEngine) -> None:
-    shoppers = Shoppers(shelf.answering)
+    shoppers = Shoppers(shelf.runtime)
     moments = [EVENING + timedelta(minutes=minutes) for minutes in range(3)]
     kinds = ("cart", "view", "purchase")
     for kind, item, moment in zip(kinds, ("tea", "coffee", "jam"), moments, strict=True):
@@ -67,12 +67,12 @@ def test_events_are_in_the_history_at_once(shelf: RecommendationEngine) -> None:
 
 def test_the_clock_is_real_when_the_model_is_fresh(shelf: RecommendationEngine) -> None:
     soon = AS_OF + timedelta(days=2)
-    assert Shoppers(shelf.answering).history("ann", soon).now == soon
-    assert Shoppers(shelf.answering).history("ann", LONG_AFTER).now == EVENING
+    assert Shoppers(shelf.runtime).history("ann", soon).now == soon
+    assert Shoppers(shelf.runtime).history("ann", LONG_AFTER).now == EVENING
 
 
 def test_shoppers_are_found_by_how_their_number_begins(shelf: RecommendationEngine) -> None:
-    shoppers = Shoppers(shelf.answering)
+    shoppers = Shoppers(shelf.runtime)
     assert [each.user_id for each in shoppers.find("", LONG_AFTER)] == ["ann", "bob"]
     assert [each.user_id for each in shoppers.find("b", LONG_AFTER)] == ["bob"]
     assert shoppers.find("zoe", LONG_AFTER) == []
@@ -98,6 +98,6 @@ def test_the_usual_price_is_the_middle_one() -> None:
 def test_products_that_nobody_sold_are_left_out_and_have_no_price(
     shelf: RecommendationEngine,
 ) -> None:
-    bread, coffee = Shoppers(shelf.answering).products(["bread", "caviar", "", "coffee"])
+    bread, coffee = Shoppers(shelf.runtime).products(["bread", "caviar", "", "coffee"])
     assert (bread.title, bread.department, bread.category) == ("Bread", "GROCERY", "BAKERY")
     assert (bread.price, coffee.price) == (2.0, None)

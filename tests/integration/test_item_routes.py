@@ -12,7 +12,7 @@ from pipeline.event_store.cleaning import forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.client import Client, ServiceError
-from pipeline.serving.engine.batch import MAXIMUM_USERS, PART, BatchRequest
+from pipeline.serving.engine.batch import MAXIMUM_USERS, PART_SIZE, BatchRequest
 from pipeline.serving.payloads import RecommendRequest
 from tests.support.fake_bundle import AS_OF, FakeBundle
 from tests.support.served import Http, act, assert_problem, ids, predictions, recommend, send
@@ -26,7 +26,7 @@ def batch(http: Http, user_ids: list[str], **more: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.parametrize("n", [1, PART - 1, PART, PART + 1, 3 * PART])
+@pytest.mark.parametrize("n", [1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 3 * PART_SIZE])
 def test_a_batch_answers_each_shopper_as_one_request_would(http: Http, n: int) -> None:
     send(http, act("cart", "milk"), act("view", "tea", "bob"))
     user_ids = [["ann", "bob", "eve"][at % 3] for at in range(n)]
@@ -52,9 +52,9 @@ def test_a_batch_without_reasons_shows_the_same_items(http: Http) -> None:
 
 def test_a_batch_asks_the_model_once_per_part(bundle: FakeBundle, http: Http) -> None:
     n_before = len(bundle.recommender.requests)
-    batch(http, ["ann"] * (2 * PART))
+    batch(http, ["ann"] * (2 * PART_SIZE))
     asked = bundle.recommender.requests[n_before:]
-    assert [len(each) for each in asked] == [PART, PART]
+    assert [len(each) for each in asked] == [PART_SIZE, PART_SIZE]
 
 
 def test_a_thousand_shoppers_fit_into_a_batch_and_no_more(http: Http) -> None:
@@ -116,7 +116,7 @@ def test_an_answer_that_fails_on_the_way_is_not_whole_json(
     pieces: list[bytes] = []
 
     async def ask() -> None:
-        body = json.dumps({"user_ids": ["ann"] * (PART + 1)}).encode()
+        body = json.dumps({"user_ids": ["ann"] * (PART_SIZE + 1)}).encode()
         scope = {
             "type": "http",
             "method": "POST",
@@ -231,7 +231,7 @@ def test_the_routes_do_not_wait_for_each_other(start: Callable[..., Http]) -> No
     async def look() -> None:
         import threading
 
-        await backend.aside(lambda: names.add(threading.current_thread().name))
+        await backend.run_in_background(lambda: names.add(threading.current_thread().name))
         await backend._within(backend._model, lambda: names.add(threading.current_thread().name))
 
     asyncio.run(look())
