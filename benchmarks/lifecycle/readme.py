@@ -77,7 +77,7 @@ def budget_table() -> str:
             f"{kept['32']['requests_per_second']:,.0f}, {anew['32']['requests_per_second']:,.0f} |"
         ),
         (
-            f"| service: start to ready, memory of the worker | 10 s, 600 MiB | "
+            f"| service: time from start to ready, memory of the worker | 10 s, 600 MiB | "
             f"{ours['seconds_to_ready']:.1f} s, {ours['worker_memory_after_gib'] * KIB:.0f} MiB |"
         ),
     ]
@@ -92,7 +92,7 @@ def endpoint_page() -> str:
     """Return docs/endpoint.md."""
     serving = read("benchmarks/results/serving.json")
     where = f"{serving['machine']['cores']} cores, {serving['machine']['memory_gib']} GiB"
-    head = f"""# How fast the endpoint is, and what it survives
+    head = f"""# Speed and robustness of the endpoint
 
 Written by `uv run python -m benchmarks.lifecycle.readme`. Measured on {where}, {serving["date"]},
 at commit `{serving["commit"]}`, by `uv run python -m benchmarks.serving --soak-seconds 600`:
@@ -108,8 +108,8 @@ same cores. In brackets, the ratio to an empty BentoML endpoint in the same run.
 def _latency_table(serving: dict[str, Any]) -> str:
     ours, empty = serving["ours"], serving["empty_bentoml"]
     endpoints = {
-        "ours, nothing is new of the shopper": ours["clients"],
-        "ours, the model is asked anew": ours["clients_anew"],
+        "Evergreen, answer from the cache": ours["clients"],
+        "Evergreen, answer from the model": ours["clients_anew"],
         "empty BentoML": empty,
         "bare Starlette": serving["bare_starlette"],
     }
@@ -138,44 +138,44 @@ def _endurance_table(serving: dict[str, Any]) -> str:
     )
     told = [
         (
-            "the next page after an event, p50 and p99",
+            "first answer after an event, p50 and p99",
             "–",
             f"{pages['p50_ms']:.1f} ms, {pages['p99_ms']:.1f} ms",
         ),
         (
-            f"{soak['seconds'] / 60:.0f} minutes of eight clients: answers, failed",
+            f"{soak['seconds'] / 60:.0f} minutes of eight clients: answers, failures",
             "0 failed",
             f"{soak['n']:,}, {soak['n_failed']}",
         ),
-        ("the longest of them", "50 ms", f"{soak['longest_ms']:.0f} ms"),
+        ("longest of these answers", "50 ms", f"{soak['longest_ms']:.0f} ms"),
         (
-            "memory of all processes before and after them",
+            "memory of all processes before and after these minutes",
             "flat",
             f"{soak['memory_before_gib']:.3f} GiB, {soak['memory_after_gib']:.3f} GiB",
         ),
         (
-            "memory of the worker, ready and after all this",
+            "memory of the worker when ready and at the end",
             "600 MiB",
             " and ".join(
                 f"{ours[name] * KIB:.0f} MiB"
                 for name in ("worker_memory_gib", "worker_memory_after_gib")
             ),
         ),
-        ("start to ready", "10 s", f"{ours['seconds_to_ready']:.1f} s"),
+        ("time from start to ready", "10 s", f"{ours['seconds_to_ready']:.1f} s"),
         (
-            f"{releases['n_swaps']} exchanges of the model under load: requests, failed",
+            f"{releases['n_swaps']} model swaps under load: requests, failures",
             "0 failed",
             f"{releases['n_requests']:,}, {releases['failed_requests_in_swap']}",
         ),
-        ("a rollback", "–", f"{releases['rollback_seconds']:.1f} s"),
+        ("time of a rollback", "–", f"{releases['rollback_seconds']:.1f} s"),
         *crash_rows(crashes),
         (
-            "fuzzing the documented API: cases, valid ones that were answered, 5xx",
+            "fuzzing the documented API: cases, valid cases answered, 5xx",
             "0 of 5xx",
             f"{fuzz['fuzz_cases']:,}, {fuzz['valid_answered']:,}, {fuzz['fuzz_5xx']}",
         ),
         (
-            f"{many['many']['n_items']:,} items for {many['own']['n_items']:,}: p99 of the model",
+            f"{many['many']['n_items']:,} items instead of {many['own']['n_items']:,}: p99 of the model",
             "2 times",
             f"{many['ratio']['p99']:.2f} times",
         ),

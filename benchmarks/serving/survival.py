@@ -4,17 +4,17 @@ from typing import Any
 
 KILLED = {
     "of_the_service": "the service itself, its worker and its supervisor in turn",
-    "of_the_store_process": "HTTP app and event store alone, with a method of five items",
+    "of_the_store_process": "HTTP app and event store alone, with a recommender of five items",
 }
 
 
 def crash_rows(crashes: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return a row for each thing that was killed: what holds of one is not shown of the other."""
     names = ("events_acknowledged", "acknowledged_events_lost", "events_duplicated")
-    counted = "events acknowledged, lost, twice"
+    counted = "events acknowledged, lost, duplicated"
     return [
         (
-            f"{crashes[kind]['kills']} times `kill -9` under load of {what}: {counted}",
+            f"{crashes[kind]['kills']} times `kill -9` under load on {what}: {counted}",
             "0 lost",
             ", ".join(f"{crashes[kind][name]:,}" for name in names),
         )
@@ -49,13 +49,13 @@ def fuzz_section(fuzz: dict[str, Any]) -> str:
         cells = [*(counts.get(name, 0) for name in columns), *classes]
         lines.append(f"| `{route}` | {' | '.join(f'{n:,}' for n in cells)} |")
     return (
-        "## What the fuzzing met\n\n"
-        f"Schemathesis made {fuzz['fuzz_cases']:,} cases of the OpenAPI document for "
+        "## Fuzzing\n\n"
+        f"Schemathesis generated {fuzz['fuzz_cases']:,} cases from the OpenAPI document for "
         f"{fuzz['service']} behind BentoML on loopback, {fuzz['date']}, at commit "
-        f"`{fuzz['commit']}`. Half of the valid ones name shoppers, items and answers that exist. "
-        f"{fuzz['valid_answered']:,} valid ones were answered by a live route; "
-        f"{fuzz['refused']:,} were refused: invalid ones, and valid ones for a rule that JSON "
-        f"Schema cannot say; {fuzz['unknown_ids']:,} were about something that does not exist; "
-        f"{fuzz['switched_off']:,} met a route that was switched off. Answers of another form than "
-        f"documented: {fuzz['failed_checks']:,}.\n\n" + "\n".join(lines)
+        f"`{fuzz['commit']}`. Half of the valid cases name existing shoppers, items and answers. "
+        f"{fuzz['valid_answered']:,} valid cases were answered by an active route; "
+        f"{fuzz['refused']:,} cases were refused: invalid ones, and valid ones that break a rule "
+        f"beyond JSON Schema; {fuzz['unknown_ids']:,} named something that does not exist; "
+        f"{fuzz['switched_off']:,} met a disabled route. Answers that differ from the document: "
+        f"{fuzz['failed_checks']:,}.\n\n" + "\n".join(lines)
     )

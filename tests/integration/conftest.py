@@ -51,6 +51,6 @@ def http(start: Callable[..., Http]) -> Http:
 
 @pytest.fixture
 def client(http: Http) -> Iterator[Client]:
-    """Our client on the app's transport."""
-    with Client("http://testserver", transport=http._transport) as found:
-        yield found
+    """The client on the app's transport."""
+    with Client("http://testserver", transport=http._transport) as client:
+        yield client

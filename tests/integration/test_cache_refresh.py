@@ -1,4 +1,4 @@
-"""After an event the next answer is made ready before anybody asks for it."""
+"""After an event, the cached answer is refreshed before the next request."""
 
 import logging
 import time
@@ -21,34 +21,34 @@ def service(tmp_path: Path) -> Iterator[FakeService]:
     service.close()
 
 
-def n_asked(service: FakeService, at_least: int = 0) -> int:
-    """Return how often the model was asked; wait a moment for what it does on the side."""
-    asked = service.bundle.recommender.requests
+def n_calls(service: FakeService, at_least: int = 0) -> int:
+    """Return the number of model calls; wait up to 5 s for `at_least` calls."""
+    calls = service.bundle.recommender.requests
     until = time.monotonic() + 5
-    while len(asked) < at_least and time.monotonic() < until:
+    while len(calls) < at_least and time.monotonic() < until:
         time.sleep(0.01)
-    return len(asked)
+    return len(calls)
 
 
 def test_the_page_after_a_click_does_not_wait_for_the_model(service: FakeService) -> None:
     http = service.http()
     assert http.post("/recommend", json=ASK).status_code == 200
-    before = n_asked(service)
+    before = n_calls(service)
     assert http.post("/events", json=EVENT).status_code == 201
-    assert n_asked(service, before + 1) == before + 1
+    assert n_calls(service, before + 1) == before + 1
     answer = http.post("/recommend", json=ASK).json()
-    assert n_asked(service) == before + 1
+    assert n_calls(service) == before + 1
     assert "tea" in {item["item_id"] for item in answer["items"]}
 
 
-def test_nothing_is_made_ready_for_whom_nobody_asked_about(service: FakeService) -> None:
-    before = n_asked(service)
+def test_no_answer_is_computed_for_a_user_without_a_cached_one(service: FakeService) -> None:
+    before = n_calls(service)
     assert service.http().post("/events", json=EVENT).status_code == 201
-    service.backend._model.shutdown()  # whatever it did is done
-    assert n_asked(service) == before
+    service.backend._model.shutdown()  # wait for pending refreshes
+    assert n_calls(service) == before
 
 
-def test_a_failure_on_the_side_is_logged_and_told_to_who_asks_next(
+def test_a_failed_refresh_is_logged_and_the_next_request_reports_the_error(
     service: FakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     http = service.http()
@@ -62,9 +62,9 @@ def test_a_failure_on_the_side_is_logged_and_told_to_who_asks_next(
         assert http.post("/events", json=EVENT).status_code == 201
         assert http.post("/recommend", json=ASK).status_code == 500
         service.backend._model.shutdown()
-    assert "Answers could not be prepared" in caplog.text
+    assert "Cached answers could not be refreshed" in caplog.text
 
 
-def test_an_event_is_acknowledged_while_the_service_ends(service: FakeService) -> None:
+def test_an_event_is_acknowledged_while_the_service_stops(service: FakeService) -> None:
     service.backend._model.shutdown()
     assert service.http().post("/events", json=EVENT).json() == {"accepted": 1, "duplicates": 0}

@@ -1,4 +1,4 @@
-"""The examples in docs/client.md run, and print what the page says."""
+"""The examples in docs/client.md run and print the output on the page."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ EXAMPLES = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 PAGE = (PROJECT / "docs" / "client.md").read_text(encoding="utf-8")
 
 
-def test_every_example_prints_what_the_page_says(tmp_path: Path) -> None:
+def test_every_example_prints_the_output_on_the_page(tmp_path: Path) -> None:
     params = serving_params()
     app = build_app()
     store = EventStore(f"sqlite:///{tmp_path / 'events.db'}")

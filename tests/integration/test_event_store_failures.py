@@ -1,4 +1,4 @@
-"""What the endpoint does when its store fails: events are refused, recommendations go on."""
+"""The endpoint while its store fails: events are refused, recommendations go on."""
 
 import resource
 import sqlite3
@@ -25,16 +25,16 @@ NONE = SuppressionList()
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service looks at its store all the time."""
-    seconds = {"follow_seconds": 0.02, "look_seconds": 0.02}
+    """The service polls its store all the time."""
+    seconds = {"poll_seconds": 0.02, "refresh_seconds": 0.02}
     monkeypatch.setattr(shared_state.SharedState.__init__, "__kwdefaults__", seconds)
 
 
 def stored(path: Path) -> list[str]:
     store = EventStore(f"sqlite:///{path}")
-    found = [each.item_id for each in store.events_since(AS_OF)]
+    item_ids = [event.item_id for event in store.events_since(AS_OF)]
     store.close()
-    return found
+    return item_ids
 
 
 def assert_refused_while_recommendations_go_on(http: Http) -> None:
@@ -42,7 +42,7 @@ def assert_refused_while_recommendations_go_on(http: Http) -> None:
     assert_problem(refused, 503)
     assert int(refused.headers["Retry-After"]) >= 1
     assert not any(word in refused.text for word in ("file", "full", "events.db", "sqlite"))
-    assert "tea" in ids(recommend(http, k=4)), "what was acknowledged before still counts"
+    assert "tea" in ids(recommend(http, k=4)), "events acknowledged before still count"
 
 
 @contextmanager
@@ -69,19 +69,19 @@ def test_a_full_disk_refuses_events_and_loses_none(
     assert ids(recommend(start(), k=5)) == ["milk", "bread", "coffee", "jam", "tea"]
 
 
-def test_a_store_that_is_gone_refuses_events_until_it_is_back(http: Http, path: Path) -> None:
+def test_a_missing_store_refuses_events_until_it_is_back(http: Http, path: Path) -> None:
     assert send(http, act("purchase", "tea")).status_code == 201
-    aside = path.with_name("aside.db")
-    path.rename(aside)
+    moved = path.with_name("moved.db")
+    path.rename(moved)
     for _ in range(3):
         assert_refused_while_recommendations_go_on(http)
-    aside.rename(path)
+    moved.rename(path)
     answers = [send(http, act("purchase", "coffee", event_id="e")) for _ in range(2)]
     assert 201 in {answer.status_code for answer in answers}
     assert stored(path) == ["tea", "coffee"]
 
 
-def test_a_clock_that_is_put_back_loses_nothing_and_keeps_the_order(
+def test_a_clock_set_back_loses_no_event_and_keeps_the_order(
     http: Http, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock(datetime):
@@ -99,7 +99,7 @@ def test_a_clock_that_is_put_back_loses_nothing_and_keeps_the_order(
 
 
 @pytest.mark.slow
-def test_events_wait_for_a_postgresql_that_is_away_and_recommendations_do_not(
+def test_without_postgresql_events_are_refused_and_recommendations_go_on(
     start: Callable[..., Http], postgresql: Cluster
 ) -> None:
     url = postgresql.new_database()
@@ -136,19 +136,21 @@ def test_other_events_under_the_same_key_are_not_lost(http: Http, path: Path) ->
 
 
 @pytest.mark.parametrize("key", ["", "a b", "\t", "x" * 256, "\xe9"])
-def test_a_key_that_is_no_key_is_refused(http: Http, path: Path, key: str) -> None:
+def test_an_invalid_key_is_refused(http: Http, path: Path, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("latin-1")}
     assert_problem(http.post("/events", json=act("view", "tea"), headers=headers), 422)
     assert stored(path) == []
 
 
-def test_the_running_service_forgets_whom_another_process_forgets(http: Http, path: Path) -> None:
+def test_the_running_service_forgets_users_suppressed_by_another_process(
+    http: Http, path: Path
+) -> None:
     send(http, act("purchase", "tea"), act("purchase", "tea", "bob"))
     assert ids(recommend(http, k=5)) == ["milk", "bread", "jam", "tea", "coffee"]
     command = EventStore(f"sqlite:///{path}", lock_seconds=10)
     assert eventually(lambda: len(command.predictions()) == 1)
     done, _ = forget(command.database, ["ann"], NONE)
-    assert {each.table: each.n_removed for each in done} == {
+    assert {deletion.table: deletion.n_removed for deletion in done} == {
         "events": 1,
         "predictions": 1,
         "shadow_answers": 0,
@@ -158,14 +160,12 @@ def test_the_running_service_forgets_whom_another_process_forgets(http: Http, pa
     refused = send(http, act("purchase", "tea"), act("view", "tea", "bob"))
     assert refused.json() == {"accepted": 1, "duplicates": 0}
     assert eventually(lambda: len(command.predictions(user_id="stranger")) == 1)
-    assert [each.user_id for each in command.events_since(AS_OF)] == ["bob", "bob"]
-    assert {each.user_id for each in command.predictions()} <= {"stranger", ""}
+    assert [event.user_id for event in command.events_since(AS_OF)] == ["bob", "bob"]
+    assert {prediction.user_id for prediction in command.predictions()} <= {"stranger", ""}
     command.close()
 
 
-def test_the_running_service_deletes_what_is_too_old(
-    start: Callable[..., Http], path: Path
-) -> None:
+def test_the_running_service_deletes_old_events(start: Callable[..., Http], path: Path) -> None:
     first = start(retention_days=30)
     send(first, act("purchase", "tea"), act("purchase", "jam"))
     with sqlite3.connect(path) as connection:

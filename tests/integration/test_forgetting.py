@@ -1,4 +1,4 @@
-"""The commands that clean the event store, and a store process that is killed."""
+"""The commands `forget` and `retain`, and a store process that is killed."""
 
 import random
 import shutil
@@ -25,7 +25,7 @@ EARLY = datetime(2000, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def url(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store with three events of two people, in the working directory's shop."""
+    """A store with three events of two users, in the working directory."""
     url = f"sqlite:///{shop_folder / 'live.db'}"
     monkeypatch.setenv("EVERGREEN_EVENT_STORE", url)
     store = EventStore(url)
@@ -36,12 +36,12 @@ def url(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
-def left(url: str) -> tuple[list[str], list[str]]:
+def stored_ids(url: str) -> tuple[list[str], list[str]]:
     store = EventStore(url)
-    found = [each.event_id for each in store.events_since(EARLY)]
-    shown = [each.request_id for each in store.predictions()]
+    event_ids = [event.event_id for event in store.events_since(EARLY)]
+    request_ids = [prediction.request_id for prediction in store.predictions()]
     store.close()
-    return found, shown
+    return event_ids, request_ids
 
 
 def test_forget_proves_that_nothing_is_left(url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,14 +52,14 @@ def test_forget_proves_that_nothing_is_left(url: str, capsys: pytest.CaptureFixt
         ["events", "2", "0"],
         ["predictions", "1", "0"],
     ]
-    assert left(url) == (["3"], [])
+    assert stored_ids(url) == (["3"], [])
     assert read_suppressed().of(["ann", "bob"]) == {"ann"}
     assert "ann" not in SUPPRESSED_USERS.read_text()
     assert main(["forget", "ann", "carl"]) == 0
     assert "2 of 2 are on the list of forgotten people, which holds 2." in capsys.readouterr().out
 
 
-def test_forget_without_anybody_tells_a_new_database_whom_the_file_names(
+def test_forget_without_arguments_suppresses_users_of_the_file_in_a_new_database(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["forget", "ann"]) == 0
@@ -73,11 +73,9 @@ def test_forget_without_anybody_tells_a_new_database_whom_the_file_names(
     store.close()
 
 
-def test_retain_deletes_what_was_received_too_long_ago(
-    url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_retain_deletes_old_rows(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["retain"]) == 0
-    assert left(url) == (["1"], ["r1"])  # the others were received at NOON of 2024
+    assert stored_ids(url) == (["1"], ["r1"])  # the others were received at NOON of 2024
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         ["events", "2", "deleted", "1", "left"],
@@ -90,7 +88,7 @@ def test_retain_deletes_what_was_received_too_long_ago(
 SECRET = "shopper-4711"
 
 
-def test_no_file_names_a_forgotten_person(
+def test_no_file_names_a_forgotten_user(
     shop_folder: Path,
     start: Callable[..., Http],
     monkeypatch: pytest.MonkeyPatch,
@@ -125,26 +123,26 @@ def test_no_file_names_a_forgotten_person(
 
 def shown_to(url: str, user_id: str) -> bool:
     store = EventStore(url)
-    found = store.predictions(user_id=user_id)
+    predictions = store.predictions(user_id=user_id)
     store.close()
-    return bool(found)
+    return bool(predictions)
 
 
-def test_what_earlier_cycles_left_is_said(
+def test_remaining_copies_are_reported(
     url: str, shop_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("models/champion", "models/releases", ".dvc/cache"):
         (shop_folder / name).mkdir(parents=True)
     assert main(["forget", "ann"]) == 0
-    told = capsys.readouterr().out
-    assert "until then with them: models/champion." in told
-    assert "models/releases" in told
-    assert "uv run dvc gc --workspace" in told
-    assert "mlartifacts" not in told
+    printed = capsys.readouterr().out
+    assert "until then with them: models/champion." in printed
+    assert "models/releases" in printed
+    assert "uv run dvc gc --workspace" in printed
+    assert "mlartifacts" not in printed
 
 
 @pytest.mark.parametrize("command", ["forget", "retain"])
-def test_a_store_that_cannot_be_opened_is_said(
+def test_a_store_that_cannot_be_opened_is_reported(
     shop_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -158,14 +156,14 @@ def test_a_store_that_cannot_be_opened_is_said(
 
 
 @pytest.mark.slow
-def test_a_store_that_is_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_store_killed_under_load_loses_and_duplicates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
-    found = counted(path, kill_store_process(4, path, random.Random(5)))
-    assert found["events_acknowledged"] > 0
+    report = counted(path, kill_store_process(4, path, random.Random(5)))
+    assert report["events_acknowledged"] > 0
     for wrong in (
         "acknowledged_events_lost",
         "events_duplicated",
         "events_nobody_sent",
         "damaged_databases",
     ):
-        assert found[wrong] == 0
+        assert report[wrong] == 0

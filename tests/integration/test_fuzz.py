@@ -1,4 +1,4 @@
-"""The endpoint answers whatever its document allows, and refuses whatever it does not."""
+"""The endpoint answers requests that its OpenAPI document allows, and refuses others."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,16 +12,16 @@ from tests.support.fake_service import fake_service
 
 
 @pytest.mark.slow
-def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path) -> None:
+def test_generated_requests_are_answered_as_documented(tmp_path: Path) -> None:
     service = fake_service(tmp_path)
     users = ("ann", "bob")
     existing = Existing(ITEMS, users, answered(service.http(), users))
-    found = fuzz(schemathesis.openapi.from_asgi(DOCUMENT, service.local), 300, existing)
+    report = fuzz(schemathesis.openapi.from_asgi(DOCUMENT, service.local), 300, existing)
     service.close()
-    numbers = numbers_of(found, "a service in memory")
-    assert found.n_cases >= 300
-    assert found.n_5xx == 0
-    assert not found.failures
+    numbers = numbers_of(report, "a service in memory")
+    assert report.n_cases >= 300
+    assert report.n_5xx == 0
+    assert not report.failures
     assert numbers["switched_off"] == 0
     counts = numbers["by_route"]
     assert all(routes.get("valid, answered", 0) > 0 for routes in counts.values()), counts
@@ -30,12 +30,12 @@ def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path)
         for route, routes in counts.items()
         if route.startswith("POST")
     ), counts
-    assert numbers["valid_answered"] > 0.3 * found.n_cases
+    assert numbers["valid_answered"] > 0.3 * report.n_cases
     outcomes = ("valid_answered", "invalid_answered", "refused", "unknown_ids", "switched_off")
-    assert sum(numbers[name] for name in outcomes) == found.n_cases
+    assert sum(numbers[name] for name in outcomes) == report.n_cases
 
 
-def test_existing_names_go_wherever_something_is_named() -> None:
+def test_existing_ids_replace_generated_ones() -> None:
     case = SimpleNamespace(
         path_parameters={"item_id": "x"},
         query={"k": 3, "id": ["x", "y"]},

@@ -1,4 +1,4 @@
-"""One rule for ids: what it accepts comes through every step, what it refuses through none."""
+"""One rule for ids: every step accepts the same ids and refuses the same ids."""
 
 import json
 import re
@@ -51,16 +51,16 @@ TEXTS = st.text(max_size=140) | st.sampled_from([*ODD, *FINE])
 
 
 def fails(text: str) -> bool:
-    """Whether /events refuses an event of this item, and of this shopper, by the rule's words."""
-    said = []
+    """Whether /events refuses this user id and this item id, with the rule in its error."""
+    errors = []
     for name in ("user_id", "item_id"):
         body = {"user_id": "ann", "item_id": "tea", "event_type": "view", name: text}
-        said.append(refusal(body))
-        if not said[-1]:
+        errors.append(refusal(body))
+        if not errors[-1]:
             assert getattr(*parse_events(json.dumps(body).encode()), name) == text
-    assert all(ID_RULE in words for words in said if words)
-    assert bool(said[0]) == bool(said[1])
-    return bool(said[0])
+    assert all(ID_RULE in text for text in errors if text)
+    assert bool(errors[0]) == bool(errors[1])
+    return bool(errors[0])
 
 
 def refusal(body: dict[str, str]) -> str:
@@ -72,19 +72,21 @@ def refusal(body: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(("texts", "accepted"), [(ODD, False), (FINE, True)])
-def test_the_rule_is_what_one_would_say(texts: tuple[str, ...], *, accepted: bool) -> None:
+def test_the_rule_accepts_and_refuses_the_listed_ids(
+    texts: tuple[str, ...], *, accepted: bool
+) -> None:
     assert [is_id(text) for text in texts] == [accepted] * len(texts)
 
 
 @given(TEXTS)
-def test_every_form_of_the_rule_and_the_endpoint_agree(text: str) -> None:
+def test_all_forms_of_the_rule_agree_with_the_endpoint(text: str) -> None:
     by_pattern = re.fullmatch(ID_PATTERN.removesuffix("$"), text) is not None
     by_re2 = not pc.match_substring_regex(pa.array([text]), NOT_AN_ID)[0].as_py()
     assert is_id(text) == by_pattern == by_re2 == (not fails(text))
 
 
 def rows(texts: list[str]) -> pd.DataFrame:
-    """An event per text, which is both the shopper's and the item's id."""
+    """One event per text, which is both the user's and the item's id."""
     moment = pd.Timestamp("2024-02-01", tz="UTC").as_unit("us")
     given = pd.DataFrame({"user_id": pd.Series(texts, dtype="str")})
     others = {"event_type": "purchase", "quantity": 1.0, "price": 1.0, "discount": 0.0}
@@ -102,7 +104,7 @@ def validator() -> Validator:
 @pytest.mark.slow
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXTS, min_size=1, max_size=60, unique=True))
-def test_what_is_accepted_survives_and_what_is_refused_is_quarantined(texts: list[str]) -> None:
+def test_accepted_ids_survive_and_refused_ids_are_quarantined(texts: list[str]) -> None:
     folder = Path(mkdtemp())
     table = pa.Table.from_pandas(rows(texts), preserve_index=False)
     validation = validator().validate(table.to_pandas(), schemas.EVENTS, name="events")
@@ -123,8 +125,8 @@ def test_what_is_accepted_survives_and_what_is_refused_is_quarantined(texts: lis
         assert build_histories(events, loaded).user_ids == tuple(sorted(events["user_id"]))
 
 
-def test_every_fine_id_is_answered(bundle: FakeBundle, tmp_path: Path, start: Any) -> None:
-    """Request, event, history, cart, exclusion and answer of ids that need care."""
+def test_every_valid_id_is_answered(bundle: FakeBundle, tmp_path: Path, start: Any) -> None:
+    """Request, event, history, cart, exclusion and answer of unusual ids."""
     write_vocabulary(Vocabulary(FINE), tmp_path)
     known = read_vocabulary(tmp_path, {"n_items": len(FINE) + 1})
     bundle.recommender = CountingRecommender(vocabulary=known)
@@ -152,7 +154,7 @@ def test_a_bundle_with_a_vocabulary_of_lines_still_opens(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["txt", "csv", "parquet"])
 @pytest.mark.parametrize("wrong", ["te\ta", "wait\u0085", "x" * 129])
-def test_a_list_of_shoppers_follows_the_rule(tmp_path: Path, kind: str, wrong: str) -> None:
+def test_a_list_of_users_follows_the_rule(tmp_path: Path, kind: str, wrong: str) -> None:
     path = tmp_path / f"users.{kind}"
     frame = pd.DataFrame({"user_id": ["0042", wrong]})
     if kind == "txt":

@@ -1,4 +1,4 @@
-"""Through HTTP: many shoppers at once, items like one, and why something was shown."""
+"""Through HTTP: batches, similar items and explanations."""
 
 import asyncio
 import json
@@ -27,22 +27,22 @@ def batch(http: Http, user_ids: list[str], **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("n", [1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 3 * PART_SIZE])
-def test_a_batch_answers_each_shopper_as_one_request_would(http: Http, n: int) -> None:
+def test_a_batch_answers_each_user_as_a_single_request_does(http: Http, n: int) -> None:
     send(http, act("cart", "milk"), act("view", "tea", "bob"))
-    user_ids = [["ann", "bob", "eve"][at % 3] for at in range(n)]
+    user_ids = [["ann", "bob", "eve"][number % 3] for number in range(n)]
     query = {"k": 4, "explore_slots": 1, "exclude": ["jam"], "at": None, "diversity": 0.5}
-    found = batch(http, user_ids, reasons=True, **query)
-    assert found["model_version"] == "0123456789ab"
-    assert [answer["user_id"] for answer in found["answers"]] == user_ids
-    for answer in found["answers"]:
-        alone = recommend(http, answer["user_id"], **query).json()
-        assert answer["items"] == alone["items"]
+    batched = batch(http, user_ids, reasons=True, **query)
+    assert batched["model_version"] == "0123456789ab"
+    assert [answer["user_id"] for answer in batched["answers"]] == user_ids
+    for answer in batched["answers"]:
+        single = recommend(http, answer["user_id"], **query).json()
+        assert answer["items"] == single["items"]
 
 
 def test_a_batch_without_reasons_shows_the_same_items(http: Http) -> None:
     plain = batch(http, ["ann", "bob"], at=AT)["answers"]
-    told = batch(http, ["ann", "bob"], at=AT, reasons=True)["answers"]
-    for one, other in zip(plain, told, strict=True):
+    explained = batch(http, ["ann", "bob"], at=AT, reasons=True)["answers"]
+    for one, other in zip(plain, explained, strict=True):
         assert [item["item_id"] for item in one["items"]] == [
             item["item_id"] for item in other["items"]
         ]
@@ -50,15 +50,15 @@ def test_a_batch_without_reasons_shows_the_same_items(http: Http) -> None:
         assert all(item["reasons"] for item in other["items"])
 
 
-def test_a_batch_asks_the_model_once_per_part(bundle: FakeBundle, http: Http) -> None:
+def test_a_batch_calls_the_model_once_per_part(bundle: FakeBundle, http: Http) -> None:
     n_before = len(bundle.recommender.requests)
     batch(http, ["ann"] * (2 * PART_SIZE))
-    asked = bundle.recommender.requests[n_before:]
-    assert [len(each) for each in asked] == [PART_SIZE, PART_SIZE]
+    batches = bundle.recommender.requests[n_before:]
+    assert [len(requests) for requests in batches] == [PART_SIZE, PART_SIZE]
 
 
-def test_a_thousand_shoppers_fit_into_a_batch_and_no_more(http: Http) -> None:
-    user_ids = [f"{at:0128d}" for at in range(MAXIMUM_USERS)]
+def test_a_batch_has_at_most_a_thousand_users(http: Http) -> None:
+    user_ids = [f"{number:0128d}" for number in range(MAXIMUM_USERS)]
     assert len(batch(http, user_ids, k=1)["answers"]) == MAXIMUM_USERS
     assert_problem(http.post("/recommend_batch", json={"user_ids": [*user_ids, "x"]}), 422)
     assert_problem(http.post("/recommend_batch", content=b" " * 300 * 1024), 413)
@@ -75,7 +75,7 @@ def test_a_thousand_shoppers_fit_into_a_batch_and_no_more(http: Http) -> None:
         {"user_ids": ["ann"], "surprise": 1},
     ],
 )
-def test_a_bad_batch_is_refused_before_anything_is_answered(http: Http, body: Any) -> None:
+def test_an_invalid_batch_is_refused(http: Http, body: Any) -> None:
     assert_problem(http.post("/recommend_batch", json=body), 422)
 
 
@@ -83,23 +83,23 @@ def test_only_a_batch_that_is_shown_is_logged(http: Http, path: Path) -> None:
     batch(http, ["ann", "bob"])
     shown = batch(http, ["ann", "bob"], shown=True)["answers"]
     logged = predictions(path, 2)
-    assert {each.request_id for each in logged} == {each["request_id"] for each in shown}
+    assert {prediction.request_id for prediction in logged} == {
+        answer["request_id"] for answer in shown
+    }
 
 
-def test_who_asked_to_be_forgotten_is_nobody_in_a_batch_too(
-    start: Callable[..., Http], path: Path
-) -> None:
+def test_a_suppressed_user_is_anonymous_in_a_batch(start: Callable[..., Http], path: Path) -> None:
     store = EventStore(f"sqlite:///{path}")
     forget(store.database, ["ann"], SuppressionList())
     http = start()
     ann, eve = batch(http, ["ann", "eve"], shown=True)["answers"]
     assert ann["user_id"] == "ann"
     assert ann["items"] == eve["items"]
-    assert {each.user_id for each in predictions(path, 1)} == {"eve"}
+    assert {prediction.user_id for prediction in predictions(path, 1)} == {"eve"}
     store.close()
 
 
-def test_an_answer_that_fails_on_the_way_is_not_whole_json(
+def test_a_batch_that_fails_midway_is_no_valid_json(
     bundle: FakeBundle, http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = bundle.recommender.rank
@@ -145,28 +145,28 @@ def test_an_answer_that_fails_on_the_way_is_not_whole_json(
     assert b"secret" not in b"".join(pieces)
 
 
-def test_items_like_one_are_those_bought_with_it(http: Http) -> None:
-    """Ann bought milk with bread twice, with jam once; one basket is not enough to tell."""
-    found = http.get("/similar/milk").json()
-    assert (found["item_id"], found["title"], found["model_version"]) == (
+def test_similar_items_are_those_bought_with_it(http: Http) -> None:
+    """Ann bought milk with bread twice and with jam once; one common basket is not enough."""
+    similar = http.get("/similar/milk").json()
+    assert (similar["item_id"], similar["title"], similar["model_version"]) == (
         "milk",
         "Milk",
         "0123456789ab",
     )
-    assert [(each["item_id"], each["reason"]) for each in found["items"]] == [
+    assert [(item["item_id"], item["reason"]) for item in similar["items"]] == [
         ("bread", "Bought together 2 times")
     ]
-    assert found["items"][0]["score"] == pytest.approx(2 / 2**0.25)
+    assert similar["items"][0]["score"] == pytest.approx(2 / 2**0.25)
 
 
-def test_an_item_that_was_hardly_bought_is_like_its_kind(http: Http) -> None:
-    found = http.get("/similar/coffee").json()["items"]
-    assert [(each["item_id"], each["reason"], each["score"]) for each in found] == [
+def test_a_rarely_bought_item_is_similar_to_its_category(http: Http) -> None:
+    items = http.get("/similar/coffee").json()["items"]
+    assert [(item["item_id"], item["reason"], item["score"]) for item in items] == [
         ("tea", "Popular in hot drinks", 0.0)
     ]
 
 
-def test_what_cannot_be_bought_is_not_similar(http: Http) -> None:
+def test_unavailable_items_are_not_similar(http: Http) -> None:
     http.post("/availability", json={"item_id": "bread", "available": False})
     assert http.get("/similar/milk").json()["items"] == []
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_bought_is_not_similar(http: Http) -> None:
         ("/explain/%F0%9F%A5%9B", 404),
     ],
 )
-def test_what_is_not_there_or_not_meant_is_a_problem(http: Http, address: str, status: int) -> None:
+def test_an_unknown_id_or_invalid_query_is_an_error(http: Http, address: str, status: int) -> None:
     assert_problem(http.get(address), status)
 
 
@@ -211,9 +211,9 @@ def test_an_answer_is_explained_at_once_and_after_a_restart(
     assert start().get(address).json() == expected
 
 
-def test_the_client_knows_the_siblings(client: Client) -> None:
-    found = client.recommend_batch(BatchRequest(user_ids=["ann", "bob"], k=2))
-    assert [answer.user_id for answer in found.answers] == ["ann", "bob"]
+def test_the_client_has_a_method_for_each_route(client: Client) -> None:
+    batched = client.recommend_batch(BatchRequest(user_ids=["ann", "bob"], k=2))
+    assert [answer.user_id for answer in batched.answers] == ["ann", "bob"]
     assert client.similar("milk", k=1).items[0].item_id == "bread"
     answer = client.recommend(RecommendRequest(user_id="ann", k=2))
     assert client.explain(answer.request_id).items == answer.items
@@ -223,17 +223,19 @@ def test_the_client_knows_the_siblings(client: Client) -> None:
 
 
 def test_the_routes_do_not_wait_for_each_other(start: Callable[..., Http]) -> None:
-    """A batch works on a thread of its own; the one for single requests stays free."""
+    """Batches run on the background thread, single requests on another."""
     http = start()
     backend = http._transport._transport.app.state.backend  # type: ignore[attr-defined]
     names: set[str] = set()
 
-    async def look() -> None:
+    async def record_threads() -> None:
         import threading
 
         await backend.run_in_background(lambda: names.add(threading.current_thread().name))
-        await backend._within(backend._model, lambda: names.add(threading.current_thread().name))
+        await backend._run_within_timeout(
+            backend._model, lambda: names.add(threading.current_thread().name)
+        )
 
-    asyncio.run(look())
+    asyncio.run(record_threads())
     assert len(names) == 2
     assert ids(recommend(http, k=1)) == ["milk"]

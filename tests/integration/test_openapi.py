@@ -1,4 +1,4 @@
-"""The OpenAPI document: every route is in it, and its examples are what the service answers."""
+"""The OpenAPI document has every route, and its examples are real answers."""
 
 import json
 from pathlib import Path
@@ -20,13 +20,13 @@ OPERATIONS = [
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 ]
-# The routes for who runs the service are told in docs/security.md.
-NOT_TOLD = {"/docs.json", "/assets/{version}/{name}", "/admin/model", "/admin/keys/reload"}
+# Routes for operators are documented in docs/security.md.
+UNDOCUMENTED = {"/docs.json", "/assets/{version}/{name}", "/admin/model", "/admin/keys/reload"}
 
 
-def test_the_recorded_answers_are_what_is_answered_now(tmp_path: Path) -> None:
+def test_the_recorded_answers_are_up_to_date(tmp_path: Path) -> None:
     recorded = json.loads(EXAMPLES_PATH.read_text(encoding="utf-8"))
-    assert record(tmp_path) == recorded, "renew them: python -m tests.support.recorded"
+    assert record(tmp_path) == recorded, "update them: python -m tests.support.recorded"
 
 
 def test_every_route_is_in_the_document() -> None:
@@ -36,8 +36,8 @@ def test_every_route_is_in_the_document() -> None:
         if isinstance(route, Route)
         for method in (route.methods or set()) - {"HEAD"}
     }
-    told = {(path, method) for path, method, _ in OPERATIONS}
-    assert {pair for pair in routes if pair[0] not in NOT_TOLD} == told
+    documented = {(path, method) for path, method, _ in OPERATIONS}
+    assert {pair for pair in routes if pair[0] not in UNDOCUMENTED} == documented
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)

@@ -1,4 +1,4 @@
-"""The service as a process: what is checked before it starts, and BentoML itself."""
+"""The service as a process: checks before the start, and BentoML."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def listening() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("change", ["alter", "remove", "add", "manifest"])
-def test_a_champion_that_was_touched_is_not_started(
+def test_an_altered_champion_is_not_started(
     champion: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = champion / "vocabulary.json"
@@ -74,7 +74,7 @@ def test_without_a_champion_nothing_is_started(
     assert "dvc repro" in caplog.text
 
 
-def test_a_taken_port_is_said(
+def test_a_taken_port_is_reported(
     champion: Path, listening: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR, "evergreen"):
@@ -94,12 +94,12 @@ def test_a_taken_port_stops_a_background_service_before_it_starts(
         pass
 
 
-def test_an_address_of_another_machine_is_said() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     with pytest.raises(DeploymentError, match=r"203\.0\.113\.1"):
         check_port("203.0.113.1", 3000)
 
 
-def test_a_relative_store_lies_in_the_project(tmp_path: Path) -> None:
+def test_a_relative_store_path_is_resolved_in_the_project(tmp_path: Path) -> None:
     assert absolute_store_url("sqlite:///a.db", root=tmp_path) == f"sqlite:///{tmp_path}/a.db"
     assert absolute_store_url("sqlite:////b/a.db", root=tmp_path) == "sqlite:////b/a.db"
     assert absolute_store_url("sqlite:///:memory:", root=tmp_path) == "sqlite:///:memory:"
@@ -114,13 +114,13 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
-def test_bentoml_serves_our_routes_and_stops_with_everything_written(champion: Path) -> None:
+def test_bentoml_serves_the_routes_and_writes_everything_at_stop(champion: Path) -> None:
     url = f"sqlite:///{champion.parent / 'live.db'}"
     params = Path("params.yaml")
     with running_service(
         champion, params_path=params, timeout_seconds=60, event_store=url
     ) as service:
-        family = [service.pid, *(each.pid for each in psutil.Process(service.pid).children())]
+        family = [service.pid, *(child.pid for child in psutil.Process(service.pid).children())]
         assert 0 < service.memory_gib() < 2
         with Client(service.url) as client:
             event = Event(user_id="ann", item_id="tea", event_type="purchase")
@@ -136,8 +136,8 @@ def test_bentoml_serves_our_routes_and_stops_with_everything_written(champion: P
         assert httpx.post(f"{service.url}/recommend", content=b"{").status_code == 422
     assert not any(psutil.pid_exists(pid) for pid in family)
     store = EventStore(url)
-    assert [each.request_id for each in store.predictions()] == [answer.request_id]
-    assert [each.item_id for each in store.events_since(AS_OF)] == ["tea"]
+    assert [prediction.request_id for prediction in store.predictions()] == [answer.request_id]
+    assert [event.item_id for event in store.events_since(AS_OF)] == ["tea"]
     store.close()
 
 
@@ -165,7 +165,7 @@ def test_no_acknowledged_event_is_lost_when_the_worker_is_killed(champion: Path)
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fake")
-def test_a_start_that_fails_ends_at_once_with_the_reason(shop_folder: Path) -> None:
+def test_a_failed_start_ends_at_once_with_the_reason(shop_folder: Path) -> None:
     started = time.monotonic()
     with (
         pytest.raises(DeploymentError, match="no bundle at"),
@@ -201,4 +201,4 @@ def test_ctrl_c_stops_the_foreground_service_and_its_children(
     process.send_signal(number)
     process.stderr.close()
     assert process.wait(20) == 130
-    assert not any(each.is_running() for each in family)
+    assert not any(child.is_running() for child in family)

@@ -1,4 +1,4 @@
-"""The routes from body to answer, with a method without TensorFlow behind them."""
+"""The routes from body to answer, with a recommender without TensorFlow."""
 
 import gzip
 import sqlite3
@@ -62,7 +62,7 @@ def test_the_answer_has_items_with_titles_ranks_slots_and_reasons(http: Http) ->
     ]
 
 
-def test_the_contributions_are_in_the_answer_when_they_are_asked_for(http: Http) -> None:
+def test_explain_adds_the_contributions(http: Http) -> None:
     milk, _, _, coffee, tea = recommend(http, k=5, viewed=["tea"], explain=True).json()["items"]
     assert milk["item_id"] == "milk"
     assert list(milk["contributions"].items()) == [("due", 1.8), ("frequency", 1.2)]
@@ -72,13 +72,13 @@ def test_the_contributions_are_in_the_answer_when_they_are_asked_for(http: Http)
     assert_problem(recommend(http, explain="yes"), 422)
 
 
-def test_a_shopper_nobody_knows_gets_an_answer(http: Http) -> None:
+def test_an_unknown_user_gets_an_answer(http: Http) -> None:
     answer = recommend(http, "stranger", k=3)
     assert ids(answer) == ["bread", "coffee", "jam"]
     assert {item["slot"] for item in answer.json()["items"]} <= {"explore", "popular"}
 
 
-def test_unknown_items_in_the_cart_are_ignored_and_known_ones_not_offered(http: Http) -> None:
+def test_unknown_cart_items_are_ignored_and_known_ones_not_recommended(http: Http) -> None:
     assert ids(recommend(http, k=1, cart=["caviar"])) == ["milk"]
     assert ids(recommend(http, k=1, cart=["caviar", "milk"])) == ["bread"]
 
@@ -125,12 +125,12 @@ def test_a_body_of_ten_megabytes_is_refused_unread(http: Http, route: str) -> No
     assert_problem(http.post(route, content=b"{}", headers={"Content-Length": "9" * 30}), 413)
 
 
-def test_a_missing_route_and_a_wrong_method_are_problems_too(http: Http) -> None:
+def test_a_missing_route_and_a_wrong_method_are_errors(http: Http) -> None:
     assert_problem(http.get("/nowhere"), 404)
     assert_problem(http.get("/recommend"), 405)
 
 
-def test_before_the_model_is_loaded_it_is_not_ready() -> None:
+def test_the_service_is_not_ready_before_the_model_is_loaded() -> None:
     http = open_http(build_app())
     for answer in (http.get("/readyz"), http.post("/recommend", json={"user_id": "ann"})):
         assert_problem(answer, 503)
@@ -138,7 +138,7 @@ def test_before_the_model_is_loaded_it_is_not_ready() -> None:
     assert http.get("/healthz").status_code == 200
 
 
-def test_an_unexpected_error_shows_nothing_of_the_inside(
+def test_an_unexpected_error_shows_no_details(
     http: Http, bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
@@ -160,7 +160,7 @@ def test_a_cart_a_view_and_a_purchase_change_the_next_answer(http: Http) -> None
     assert ids(recommend(http, k=5)) == ["milk", "bread", "tea", "jam", "coffee"]
 
 
-def test_a_request_at_a_moment_sees_only_what_was_before(http: Http) -> None:
+def test_a_request_with_at_sees_only_earlier_events(http: Http) -> None:
     send(http, act("purchase", "tea", timestamp=DAY_LATER))
     assert ids(recommend(http, k=3, at=DAY_LATER)) == ["milk", "bread", "jam"]
     later = (AS_OF + timedelta(days=1, seconds=1)).isoformat()
@@ -169,7 +169,7 @@ def test_a_request_at_a_moment_sees_only_what_was_before(http: Http) -> None:
     assert ids(recommend(http, k=1, at=before)) == ["bread"]
 
 
-def test_events_outlive_a_restart(start: Callable[..., Http]) -> None:
+def test_events_survive_a_restart(start: Callable[..., Http]) -> None:
     first = start()
     send(first, act("purchase", "coffee", "bob"), act("purchase", "coffee", "bob"))
     assert ids(recommend(start(), "bob", k=1)) == ids(recommend(first, "bob", k=1))
@@ -203,11 +203,11 @@ def test_a_locked_store_answers_503_and_recommendations_go_on(http: Http, path: 
     assert send(http, act("purchase", "coffee")).status_code == 201
 
 
-def test_every_prediction_is_logged_as_it_was_answered(http: Http, path: Path) -> None:
+def test_every_answer_is_logged(http: Http, path: Path) -> None:
     answers = [recommend(http, "ann", k=2, at=DAY_LATER, store_id="s1").json() for _ in range(3)]
-    found = {each.request_id: each for each in predictions(path, 3)}
-    assert set(found) == {answer["request_id"] for answer in answers}
-    logged = found[answers[0]["request_id"]]
+    log = {prediction.request_id: prediction for prediction in predictions(path, 3)}
+    assert set(log) == {answer["request_id"] for answer in answers}
+    logged = log[answers[0]["request_id"]]
     assert (logged.user_id, logged.k, logged.store_id) == ("ann", 2, "s1")
     assert logged.timestamp == AS_OF + timedelta(days=1)
     assert logged.items == [item["item_id"] for item in answers[0]["items"]]
@@ -228,7 +228,7 @@ def test_predictions_that_waited_for_a_locked_store_are_logged_at_the_end(
     assert len(predictions(path, 5)) == 5
 
 
-def test_the_numbers_are_in_metrics(http: Http) -> None:
+def test_metrics_count_answers_and_events(http: Http) -> None:
     recommend(http)
     send(http, act("view", "tea"))
     text = http.get("/metrics").text
@@ -242,7 +242,7 @@ def test_the_document_is_served(http: Http) -> None:
     assert http.get("/docs.json").json()["openapi"] == "3.1.0"
 
 
-def test_a_full_line_of_writes_is_refused_in_time(
+def test_writes_that_wait_too_long_are_refused(
     start: Callable[..., Http], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     http = start(timeout_seconds=1)
@@ -259,7 +259,7 @@ def test_a_full_line_of_writes_is_refused_in_time(
     assert ids(recommend(http, k=1)) == ["milk"]
 
 
-def test_the_client_asks_and_sends(client: Client) -> None:
+def test_the_client_recommends_and_sends_events(client: Client) -> None:
     assert client.is_ready()
     event = Event(user_id="ann", item_id="tea", event_type="view")
     assert client.send([event, event]) == EventsAnswer(accepted=2, duplicates=0)
@@ -273,25 +273,25 @@ def test_the_client_asks_and_sends(client: Client) -> None:
     assert "/recommend" in client.docs()["paths"]
 
 
-def test_the_client_tries_again_and_an_event_still_counts_once(
+def test_the_client_retries_and_an_event_counts_once(
     http: Http, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[bytes] = []
+    bodies: list[bytes] = []
 
-    def moody(request: httpx.Request) -> httpx.Response:
-        seen.append(request.content)
+    def fail_twice(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
         answer = http.post(request.url.path, content=request.content)
-        if len(seen) == 1:
+        if len(bodies) == 1:
             raise httpx.ReadTimeout("the answer was lost")
-        if len(seen) == 2:
+        if len(bodies) == 2:
             return httpx.Response(503, headers={"Retry-After": "0"})
         return httpx.Response(answer.status_code, content=answer.content)
 
     monkeypatch.setattr("pipeline.serving.client.BACK_OFF_SECONDS", 0.001)
-    with Client("http://testserver", transport=httpx.MockTransport(moody)) as client:
-        found = client.send([Event(user_id="ann", item_id="tea", event_type="view")])
-    assert found == EventsAnswer(accepted=0, duplicates=1)
-    assert len(set(seen)) == 1
+    with Client("http://testserver", transport=httpx.MockTransport(fail_twice)) as client:
+        answer = client.send([Event(user_id="ann", item_id="tea", event_type="view")])
+    assert answer == EventsAnswer(accepted=0, duplicates=1)
+    assert len(set(bodies)) == 1
 
 
 def test_the_client_gives_up_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,27 +305,27 @@ def test_the_client_gives_up_with_a_clear_error(monkeypatch: pytest.MonkeyPatch)
             client.recommend(RecommendRequest(user_id="ann"))
 
 
-def test_many_events_are_sent_in_bodies_that_the_service_takes() -> None:
+def test_many_events_are_split_into_bodies_within_the_limits() -> None:
     events = [Event(user_id="ann", item_id=str(n), event_type="view") for n in range(2_500)]
-    found = list(split_bodies(events))
-    assert max(len(body) for body in found) <= 33 * 1024
-    sent = [event for body in found for event in parse_events(body.encode())]
+    bodies = list(split_bodies(events))
+    assert max(len(body) for body in bodies) <= 33 * 1024
+    sent = [event for body in bodies for event in parse_events(body.encode())]
     assert [event.item_id for event in sent] == [event.item_id for event in events]
     assert len({event.event_id for event in sent}) == 2_500
 
 
-def test_the_shelf_warms_the_model_up_before_the_first_request(
+def test_the_engine_warms_the_model_up_before_the_first_request(
     bundle: FakeBundle, http: Http
 ) -> None:
     assert len(bundle.recommender.requests) >= 3
-    assert all(np.array_equal(each.row_splits[:1], [0]) for each in bundle.recommender.requests)
+    assert all(np.array_equal(batch.row_splits[:1], [0]) for batch in bundle.recommender.requests)
 
 
 def test_a_request_for_too_much_never_reaches_the_model(bundle: FakeBundle, path: Path) -> None:
     params = serving_params()
-    shelf = RecommendationEngine(bundle, EventStore(f"sqlite:///{path}"), params)
+    engine = RecommendationEngine(bundle, EventStore(f"sqlite:///{path}"), params)
     n_before = len(bundle.recommender.requests)
     with pytest.raises(RequestError):
-        shelf.recommend(RecommendRequest(user_id="ann", k=10**9))
+        engine.recommend(RecommendRequest(user_id="ann", k=10**9))
     assert len(bundle.recommender.requests) == n_before
-    shelf.close()
+    engine.close()

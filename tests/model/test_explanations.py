@@ -81,7 +81,7 @@ def reasons_of(
         reasons = ReasonBuilder(one, catalogue)
         for rank, item in enumerate(found.items[0].tolist()):
             slot = int(found.slots[0, rank])
-            texts = reasons.of(item, *explanations.of(0, rank))
+            texts = reasons.build(item, *explanations.of(0, rank))
             told.extend((at, item, slot, reason) for reason in texts)
     return told
 

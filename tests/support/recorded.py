@@ -2,7 +2,7 @@
 
     python -m tests.support.recorded
 
-A route that is new gets a line in CALLS.
+Add a line to CALLS for a new route.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ ASKED = {
     "at": (EVENING + timedelta(minutes=2)).isoformat(),
 }
 BATCH = {"k": 2, "at": ASKED["at"]}
-# Operation, method, path, body; one after the other, on one service. The last body is shown;
-# "{request_id}" is that of the last answer.
+# Operation, method, path and body of each call, in order, on one service. Of several bodies of an
+# operation, the last is the example; "{request_id}" is that of the last answer.
 CALLS: list[tuple[str, str, str, Any]] = [
     ("append_events", "POST", "/events", [{**EVENTS[0], "event_type": "look"}]),
     ("append_events", "POST", "/events", EVENTS),
@@ -72,33 +72,33 @@ VERDICT = Verdict(
 
 
 def record(folder: Path) -> dict[str, dict[str, Any]]:
-    """By operation: the body that was sent, and the answers by status."""
+    """Return the request body and the answers by status, per operation."""
     params = serving_params()
     app = build_app()
     store = EventStore(f"sqlite:///{folder / 'events.db'}")
     app.state.backend = Backend(RecommendationEngine(FakeBundle(), store, params), params)
-    found: dict[str, dict[str, Any]] = {}
-    shown = ""
+    operations: dict[str, dict[str, Any]] = {}
+    request_id = ""
     with contextlib.chdir(folder), listening(app) as url, httpx.Client(base_url=url) as http:
         write_verdict(VERDICT)
         for name, method, path, body in CALLS:
-            answer = http.request(method, path.format(request_id=shown), json=body)
-            shown = answer.json().get("request_id", shown)
-            told = found.setdefault(name, {"answers": {}})
+            answer = http.request(method, path.format(request_id=request_id), json=body)
+            request_id = answer.json().get("request_id", request_id)
+            operation = operations.setdefault(name, {"answers": {}})
             if body is not None:
-                told["body"] = body
-            told["answers"][str(answer.status_code)] = _steady(answer.json())
+                operation["body"] = body
+            operation["answers"][str(answer.status_code)] = _replace_ids(answer.json())
     app.state.backend.close()
-    return found
+    return operations
 
 
-def _steady(answer: Any) -> Any:
-    """Return the answer with ids that are the same in every run."""
+def _replace_ids(answer: Any) -> Any:
+    """Return the answer with a fixed request id."""
     if isinstance(answer, list):
-        return [_steady(each) for each in answer]
+        return [_replace_ids(part) for part in answer]
     if isinstance(answer, dict):
         return {
-            name: REQUEST_ID if name == "request_id" else _steady(value)
+            name: REQUEST_ID if name == "request_id" else _replace_ids(value)
             for name, value in answer.items()
         }
     return answer

@@ -1,4 +1,4 @@
-"""The app with a method without TensorFlow behind it, spoken to without a socket."""
+"""HTTP helpers: the app with a recommender without TensorFlow, called without a socket."""
 
 import asyncio
 import time
@@ -23,10 +23,10 @@ class Direct(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         async def ask() -> httpx.Response:
-            asked = httpx.Request(
+            copy = httpx.Request(
                 request.method, request.url, headers=request.headers, content=request.read()
             )
-            answer = await self._transport.handle_async_request(asked)
+            answer = await self._transport.handle_async_request(copy)
             content = await answer.aread()
             return httpx.Response(answer.status_code, headers=answer.headers, content=content)
 
@@ -65,14 +65,14 @@ def assert_problem(answer: httpx.Response, status: int) -> None:
 def predictions(path: Path, n: int) -> list[Prediction]:
     store = EventStore(f"sqlite:///{path}")
     until = time.monotonic() + 5
-    while len(found := store.predictions()) < n and time.monotonic() < until:
+    while len(logged := store.predictions()) < n and time.monotonic() < until:
         time.sleep(0.02)
     store.close()
-    return found
+    return logged
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Wait until something holds; return whether it came to that."""
+    """Wait until a condition holds; return whether it did in time."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if holds():

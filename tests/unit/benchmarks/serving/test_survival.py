@@ -13,7 +13,7 @@ def test_kills_of_the_service_are_told_apart_from_those_of_the_store() -> None:
     rows = crash_rows(crashes)
     assert [row[0].split(" times")[0] for row in rows] == ["20", "180"]
     assert "the service itself" in rows[0][0]
-    assert "method of five items" in rows[1][0]
+    assert "recommender of five items" in rows[1][0]
     assert [row[2] for row in rows] == ["1,200, 0, 3", "9, 0, 3"]
 
 
@@ -40,8 +40,8 @@ def test_cases_that_met_nothing_are_told_apart_from_those_that_were_answered() -
             "by_route": {"GET /similar/{item_id}": counts},
         }
     )
-    assert "40 valid ones were answered by a live route" in text
-    assert "49 were about something that does not exist" in text
+    assert "40 valid cases were answered by an active route" in text
+    assert "49 named something that does not exist" in text
     header, _, row = text.splitlines()[-3:]
     assert header == (
         "| route | valid, answered | valid, unknown id | invalid, refused | 2xx | 4xx | 5xx |"

@@ -1,4 +1,4 @@
-"""One rule for baskets: the same events are the same baskets to every phase."""
+"""One rule for baskets: every phase makes the same baskets of the same events."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -57,9 +57,9 @@ ROWS = st.tuples(
 
 @cache
 def params() -> Params:
-    found = read_params(tiny_shop.PROJECT / "params.yaml")
+    project = read_params(tiny_shop.PROJECT / "params.yaml")
     later = {"as_of": date(2018, 6, 1), "timezone": ZONE.key}
-    return found.model_copy(update={"shop": found.shop.model_copy(update=later)})
+    return project.model_copy(update={"shop": project.shop.model_copy(update=later)})
 
 
 @cache
@@ -68,16 +68,18 @@ def engine() -> Any:
 
 
 def frame(rows: list[Row], *, kind: str = "purchase") -> pd.DataFrame:
-    found = pd.DataFrame(
+    events = pd.DataFrame(
         rows, columns=["user_id", "item_id", "start", "quarters", "basket_id", "session_id"]
     )
-    moments = pd.to_datetime(found.pop("start")) + pd.to_timedelta(found.pop("quarters") * 15, "m")
-    found = found.assign(timestamp=moments.astype("datetime64[us]"), event_type=kind)
-    found = found.assign(quantity=1.0, price=2.0, discount=0.0, store_id=None, source="till")
-    return found[list(TABLE_TYPES)]
+    moments = pd.to_datetime(events.pop("start")) + pd.to_timedelta(
+        events.pop("quarters") * 15, "m"
+    )
+    events = events.assign(timestamp=moments.astype("datetime64[us]"), event_type=kind)
+    events = events.assign(quantity=1.0, price=2.0, discount=0.0, store_id=None, source="till")
+    return events[list(TABLE_TYPES)]
 
 
-def source_of(events: pd.DataFrame) -> Source:
+def make_source(events: pd.DataFrame) -> Source:
     import ibis
 
     tables = {
@@ -103,24 +105,24 @@ def source_of(events: pd.DataFrame) -> Source:
     )
 
 
-def collected(source: Source) -> pd.DataFrame:
-    """What collection makes of the events, each rule applied."""
+def collect(source: Source) -> pd.DataFrame:
+    """The events after collection."""
     events = with_baskets(source.events, ZONE.key, source.ends)
     tagged = tagged_events(events, source.items, params().collection)
     clean = fetch(tagged.filter(tagged.rule.isnull()).drop("rule"))
     return clean.to_pandas().sort_values(["timestamp", "item_id"], ignore_index=True)
 
 
-def served(events: pd.DataFrame) -> int:
-    """The baskets in the requests of shoppers all of whose purchases the endpoint captured."""
+def count_served(events: pd.DataFrame) -> int:
+    """The number of baskets in requests, if the endpoint stored all purchases."""
     vocabulary, since = Vocabulary(ITEMS), datetime(2016, 1, 1, tzinfo=UTC)
-    nothing = frame([]).assign(timestamp=pd.Series([], dtype="datetime64[us, UTC]"))
-    overlay = RecentEvents(vocabulary, since=since.timestamp(), zone=ZONE)
-    overlay.extend(stored(number, row) for number, row in enumerate(events.itertuples()))
+    no_purchases = frame([]).assign(timestamp=pd.Series([], dtype="datetime64[us, UTC]"))
+    recent_events = RecentEvents(vocabulary, since=since.timestamp(), zone=ZONE)
+    recent_events.extend(stored(number, row) for number, row in enumerate(events.itertuples()))
     builder = RequestBuilder(
-        build_histories(nothing, vocabulary),
+        build_histories(no_purchases, vocabulary),
         pd.DataFrame(index=pd.Index([], dtype=str)),
-        overlay,
+        recent_events,
         timezone=ZONE.key,
         cart_hours=24,
         viewed_minutes=60,
@@ -152,9 +154,9 @@ def stored(number: int, row: Any) -> StoredEvent:
 
 
 def counts(events: pd.DataFrame) -> dict[str, int]:
-    """The number of baskets, by who counts them."""
-    source = source_of(events)
-    clean = collected(source)
+    """The number of baskets by phase."""
+    source = make_source(events)
+    clean = collect(source)
     histories = build_histories(clean, Vocabulary(ITEMS))
     users = np.repeat(histories.user_ids, np.diff(histories.row_splits))
     return {
@@ -162,18 +164,18 @@ def counts(events: pd.DataFrame) -> dict[str, int]:
         "collection": count_baskets(fetch(with_baskets(source.events, ZONE.key, source.ends))),
         "labeling": len(baskets_of(basket_lines(clean, labeling()))),
         "histories": len(set(zip(users, histories.basket, strict=True))),
-        "serving": served(events),
+        "serving": count_served(events),
     }
 
 
 def expected(rows: list[Row]) -> int:
-    """The rule in words, row by row."""
-    found = set()
+    """The rule, row by row."""
+    baskets = set()
     for user, _, start, quarters, basket, session in rows:
         moment = datetime.fromisoformat(start).replace(tzinfo=UTC)
         local = (moment + timedelta(minutes=15 * quarters)).astimezone(ZONE)
-        found.add((user, basket or session or f"{local:%Y-%m-%d}"))
-    return len(found)
+        baskets.add((user, basket or session or f"{local:%Y-%m-%d}"))
+    return len(baskets)
 
 
 FOUR = [
@@ -186,7 +188,7 @@ FOUR += [("ann", "tea", "2017-06-30T03:30", n, None, None) for n in (3, 5)]
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(
     FOUR
-)  # two baskets to planning and labeling and four to histories, before there was a rule
+)  # planning and labeling counted two baskets and histories four, before there was a rule
 @example([("ann", "milk", "2017-11-05T05:30", n, None, None) for n in (0, 2, 4, 8)])  # 1:30 twice
 @given(st.lists(ROWS, min_size=1, max_size=40, unique=True))
 def test_every_phase_counts_the_same_baskets(rows: list[Row]) -> None:
@@ -195,7 +197,7 @@ def test_every_phase_counts_the_same_baskets(rows: list[Row]) -> None:
     )
 
 
-def test_midnight_is_the_shops_own() -> None:
+def test_midnight_is_in_the_time_zone_of_the_shop() -> None:
     moments = [datetime(2017, 6, 30, 3, 59, tzinfo=UTC), datetime(2017, 6, 30, 4, tzinfo=UTC)]
     names = [basket_of(None, None, moment, ZONE) for moment in moments]
     assert names == ["2017-06-29", "2017-06-30"]
@@ -206,10 +208,10 @@ def test_a_table_and_an_event_agree_all_year_long(zone: str) -> None:
     hours = pd.date_range("2017-01-01", "2018-01-01", freq="30min")
     rows: list[Row] = [("ann", "milk", f"{at:%Y-%m-%dT%H:%M}", 0, None, None) for at in hours]
     table = with_baskets(
-        source_of(frame(rows)).events, zone, datetime(2019, 1, 1, tzinfo=UTC)
+        make_source(frame(rows)).events, zone, datetime(2019, 1, 1, tzinfo=UTC)
     ).order_by("timestamp")
-    found = fetch(table)["basket_id"].to_pylist()
-    assert found == [
+    names = fetch(table)["basket_id"].to_pylist()
+    assert names == [
         basket_of(None, None, at.to_pydatetime().replace(tzinfo=UTC), ZoneInfo(zone))
         for at in hours
     ]
@@ -222,17 +224,17 @@ def test_moments_out_of_range_cost_nothing_and_keep_their_row() -> None:
     events = frame(rows[1:2])
     events = pd.concat([events, events, events], ignore_index=True)
     events["timestamp"] = np.array([row[2] for row in rows], dtype="datetime64[us]")
-    table = with_baskets(source_of(events).events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC))
+    table = with_baskets(make_source(events).events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC))
     assert len(fetch(table)) == 3
 
 
 def test_a_table_that_names_every_basket_is_untouched() -> None:
-    events = source_of(frame([("ann", "milk", "2017-01-01", 0, "b", None)])).events
+    events = make_source(frame([("ann", "milk", "2017-01-01", 0, "b", None)])).events
     assert with_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)) is events
 
 
-def test_what_is_seen_on_a_visit_belongs_to_what_was_paid_in_it() -> None:
-    seen = frame(
+def test_views_of_a_visit_belong_to_its_basket() -> None:
+    views = frame(
         [
             ("ann", "tea", "2017-01-01T09:00", 0, None, "visit"),
             ("bob", "tea", "2017-01-01T09:00", 0, None, "visit"),
@@ -240,14 +242,14 @@ def test_what_is_seen_on_a_visit_belongs_to_what_was_paid_in_it() -> None:
         ],
         kind="view",
     )
-    paid = frame(
+    purchases = frame(
         [
             ("ann", "milk", "2017-01-01T09:00", 2, "2", "visit"),
             ("ann", "milk", "2017-01-01T09:00", 3, "1", "visit"),
             ("ann", "tea", "2017-01-01T09:00", 4, None, "visit"),
         ]
     )
-    events = source_of(pd.concat([seen, paid], ignore_index=True)).events
-    found = fetch(with_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)))
-    named = found.sort_by([("timestamp", "ascending"), ("user_id", "ascending")])
+    events = make_source(pd.concat([views, purchases], ignore_index=True)).events
+    table = fetch(with_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)))
+    named = table.sort_by([("timestamp", "ascending"), ("user_id", "ascending")])
     assert named["basket_id"].to_pylist() == ["2", "visit", "2017-01-01", "2", "1", "visit"]
