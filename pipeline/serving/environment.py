@@ -22,9 +22,9 @@ ENVIRONMENT = {
 def absolute_store_url(url: str, *, root: Path) -> str:
     """Return a database URL whose SQLite file does not depend on the working directory.
 
-    >>> absolute_store("sqlite:///data/events.db", root=Path("/shop"))
+    >>> absolute_store_url("sqlite:///data/events.db", root=Path("/shop"))
     'sqlite:////shop/data/events.db'
-    >>> absolute_store("postgresql://db/shop", root=Path("/shop"))
+    >>> absolute_store_url("postgresql://db/shop", root=Path("/shop"))
     'postgresql://db/shop'
     """
     prefix = "sqlite:///"

@@ -12,7 +12,7 @@ SCHEMAS = "#/components/schemas/"
 def schema_reference(model: type[BaseModel] | str) -> dict[str, Any]:
     """Return a reference to a model's schema.
 
-    >>> reference("Event")
+    >>> schema_reference("Event")
     {'$ref': '#/components/schemas/Event'}
     """
     return {"$ref": SCHEMAS + (model if isinstance(model, str) else model.__name__)}
@@ -54,7 +54,7 @@ def json_operation(  # noqa: PLR0913  the parts of an operation
     return operation
 
 
-def parameter(
+def build_parameter(
     name: str,
     location: str,
     schema: dict[str, Any],

@@ -224,7 +224,7 @@ def wait_until_ready(
         log_path: Log of the service, to detect failures and quote the last lines.
 
     Raises:
-        DeploymentError: The process ended, a worker failed to start, or the time is over.
+        DeploymentError: The process ended, a worker failed to start, or the timeout expired.
     """
     started = time.monotonic()
     while (waited := time.monotonic() - started) < timeout_seconds:

@@ -7,7 +7,7 @@ same inside the Bento; params.yaml is $EVERGREEN_PARAMS, else found likewise; th
 $EVERGREEN_EVENT_STORE, else `serving.event_store` of params.yaml. If $EVERGREEN_RELEASES names a
 folder, the service follows the release pointer there; otherwise it keeps its bundle.
 
-Design choices (measured in the project's FACTS):
+Design choices:
 
 - One worker: recent events of all users are in its memory.
 - BentoML's timer keeps every request in memory until its timeout, so that timeout must be short.
@@ -49,11 +49,7 @@ if TYPE_CHECKING:
     from pipeline.serving.releases.watch import Watcher
 
 BACKSTOP_SECONDS = 3
-GC_THRESHOLDS = (
-    50_000,
-    20,
-    100,
-)  # thresholds of the garbage collector; Python's default is 700, 10, 10
+GC_THRESHOLDS = (50_000, 20, 100)  # Python's default is 700, 10, 10
 
 SERVICE = f"{__name__}:Evergreen"
 """Name of the service for `bentoml serve`."""

@@ -79,7 +79,7 @@ def test_a_taken_port_is_reported(
 ) -> None:
     with caplog.at_level(logging.ERROR, "evergreen"):
         assert main(["--port", str(listening)]) == 1
-    assert f"Port {listening}" in caplog.text
+    assert f"port {listening}" in caplog.text
 
 
 def test_a_taken_port_stops_a_background_service_before_it_starts(

@@ -113,7 +113,7 @@ def _error_handler(status: int) -> Callable[[Request, Any], Response]:
             return error_response(
                 status,
                 error.expected,
-                received="an event store that cannot take it now",
+                received="an event store that is not available now",
                 action="Try again in a moment.",
             )
         return error_response(status, error.expected, received=error.received, action=error.action)

@@ -13,8 +13,8 @@ from pipeline.serving.engine.similar import SimilarAnswer
 from pipeline.serving.explanations.explanation_log import ExplainAnswer
 from pipeline.serving.openapi_parts import (
     SCHEMAS,
+    build_parameter,
     json_operation,
-    parameter,
     schema_reference,
     text_operation,
 )
@@ -49,7 +49,7 @@ QUERY_ERRORS = {
     "422": ERRORS["422"],
     "503": ERRORS["503"],
 }
-IDEMPOTENCY_KEY = parameter(
+IDEMPOTENCY_KEY = build_parameter(
     HEADER,
     "header",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
@@ -111,7 +111,7 @@ def _build_schemas(params: ServingParams) -> dict[str, Any]:
 def _recommendation_paths(params: ServingParams) -> dict[str, Any]:
     """Return the routes that recommend and explain."""
     number = {"type": "integer", "minimum": 1, "maximum": params.maximum_k}
-    size = parameter("k", "query", number, "How many items; serving.default_k if absent.")
+    size = build_parameter("k", "query", number, "How many items; serving.default_k if absent.")
     return {
         "/recommend": {
             "post": json_operation(
@@ -137,7 +137,7 @@ def _recommendation_paths(params: ServingParams) -> dict[str, Any]:
                 "Items that are bought together with one.",
                 SimilarAnswer,
                 QUERY_ERRORS,
-                parameters=[parameter("item_id", "path", ID, required=True), size],
+                parameters=[build_parameter("item_id", "path", ID, required=True), size],
             )
         },
         "/explain/{request_id}": {
@@ -146,7 +146,7 @@ def _recommendation_paths(params: ServingParams) -> dict[str, Any]:
                 "The logged items and reasons of an earlier answer.",
                 ExplainAnswer,
                 QUERY_ERRORS,
-                parameters=[parameter("request_id", "path", ID, required=True)],
+                parameters=[build_parameter("request_id", "path", ID, required=True)],
             )
         },
     }

@@ -216,7 +216,7 @@ def rank_topics(why: Mapping[str, float]) -> list[str]:
 
     Groups of the same topic are added up.
 
-    >>> telling({"timing": 1.0, "history": 2.0, "frequency": 2.5, "offers": 0.1, "cart": -4.0})
+    >>> rank_topics({"timing": 1.0, "history": 2.0, "frequency": 2.5, "offers": 0.1, "cart": -4.0})
     ['timing', 'frequency']
     """
     total: dict[str, float] = {}
@@ -242,7 +242,7 @@ def _offer(facts: Mapping[str, float]) -> Reason | None:
 def readable_category(name: str) -> str:
     """Return a category as it is written within a sentence.
 
-    >>> readable("FLUID MILK PRODUCTS"), readable("Tea & Coffee")
+    >>> readable_category("FLUID MILK PRODUCTS"), readable_category("Tea & Coffee")
     ('fluid milk products', 'Tea & Coffee')
     """
     return name.lower() if name.isupper() else name
@@ -251,7 +251,7 @@ def readable_category(name: str) -> str:
 def describe_purchases(age_days: "np.typing.NDArray[np.float32]") -> str:
     """Return how often, how long ago and how regularly an item was bought.
 
-    >>> bought(np.array([9.0, 21.0, 33.0], dtype=np.float32))
+    >>> describe_purchases(np.array([9.0, 21.0, 33.0], dtype=np.float32))
     'You bought it 3 times, last 9 days ago, about every 12 days'
     """
     last, n = float(age_days.min()), len(age_days)

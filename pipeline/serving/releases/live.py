@@ -90,7 +90,7 @@ class Releases:
         return answer
 
     def prepare(self, user_ids: Iterable[str]) -> None:
-        """Make ready what shoppers are likely to ask for next, see `RecommendationEngine.prepare`.
+        """Refresh the cached answers of users, see `RecommendationEngine.refresh_cache`.
 
         While a canary is on trial nothing kept is given, so nothing is made ready.
         """

@@ -48,9 +48,9 @@ def sampling_weights(scores: Sequence[float], temperature: float) -> list[float]
 
     Scores are divided by their standard deviation; equal scores have equal weights.
 
-    >>> weights([3.0, 1.0], temperature=2.0)[1] == math.exp(-1.0)
+    >>> sampling_weights([3.0, 1.0], temperature=2.0)[1] == math.exp(-1.0)
     True
-    >>> weights([5.0, 5.0], temperature=0.5)
+    >>> sampling_weights([5.0, 5.0], temperature=0.5)
     [1.0, 1.0]
     """
     mean = sum(scores) / len(scores)

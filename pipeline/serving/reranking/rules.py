@@ -56,9 +56,8 @@ class RerankingRules:
         >>> [RerankingRules(10, 2, diversity=d).per_category for d in (0.0, 0.5, 0.7, 0.75, 1.0)]
         [10, 5, 3, 3, 1]
         """
-        maximum = round(
-            (1.0 - self.diversity) * self.k, ndigits=6
-        )  # 1 - .7 is a little more than .3
+        # Without rounding, 1 - 0.7 is a little more than 0.3.
+        maximum = round((1.0 - self.diversity) * self.k, ndigits=6)
         return max(math.ceil(maximum), 1)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.contracts.schemas import ID_LENGTH, ID_PATTERN
-from pipeline.serving.openapi_parts import json_operation, parameter, text_operation
+from pipeline.serving.openapi_parts import build_parameter, json_operation, text_operation
 from pipeline.serving.storefront.payloads import (
     ProductsAnswer,
     ShopperAnswer,
@@ -60,7 +60,7 @@ def storefront_paths() -> dict[str, Any]:
                 ProductsAnswer,
                 ERRORS,
                 parameters=[
-                    parameter("id", "query", items, "Item ids, as ?id=…&id=…", required=True)
+                    build_parameter("id", "query", items, "Item ids, as ?id=…&id=…", required=True)
                 ],
             )
         },
@@ -71,7 +71,7 @@ def storefront_paths() -> dict[str, Any]:
                 ShoppersAnswer,
                 ERRORS,
                 parameters=[
-                    parameter(
+                    build_parameter(
                         "query", "query", START, "How the id begins; some of every kind if absent."
                     )
                 ],
@@ -83,7 +83,7 @@ def storefront_paths() -> dict[str, Any]:
                 "What is known of a shopper: the last baskets, the cart, what was just looked at.",
                 ShopperAnswer,
                 ERRORS,
-                parameters=[parameter("user_id", "path", ID, required=True)],
+                parameters=[build_parameter("user_id", "path", ID, required=True)],
             )
         },
     }
