@@ -95,8 +95,8 @@ class RecommendOptions(Payload):
         None,
         ge=0,
         le=1,
-        description="At most (1 - diversity) * k items, and at least one, come from one category; "
-        "serving.diversity if absent.",
+        description="At most (1 - diversity) * k items, but at least one, may come from one "
+        "category; serving.diversity if absent.",
     )
     distinct_titles: Literal["off", "newcomers", "all"] | None = Field(
         None,

@@ -336,7 +336,7 @@ def test_a_forgotten_person_leaves_the_memory_of_every_shelf_and_of_the_canary(
     store.close()
     service.backend.engine.shared._forget()
     for shelf in service.backend.releases.roles.shelves().values():
-        assert len(shelf._overlay.before("zoe", float("inf"))) == 0
+        assert len(shelf._recent_events.before("zoe", float("inf"))) == 0
     assert "zoe" not in trial._shown
 
 
