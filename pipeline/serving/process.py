@@ -131,12 +131,12 @@ def running_service(  # noqa: PLR0913  all but two have a default
 
 def serve_command(host: str, port: int, *, bento: Path | None = None) -> list[str]:
     """Return the command line that serves a Bento's folder, or this source tree."""
-    target = _service_of_this_tree() if bento is None else str(bento.absolute())
+    target = _source_tree_service() if bento is None else str(bento.absolute())
     arguments = ["serve", target, "--host", host, "--port", str(port)]
     return [sys.executable, "-m", "bentoml", *arguments]
 
 
-def _service_of_this_tree() -> str:
+def _source_tree_service() -> str:
     """Return the name of the service for `bentoml serve`; the import of BentoML takes a second."""
     from pipeline.serving.service import SERVICE
 

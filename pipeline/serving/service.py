@@ -92,12 +92,12 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
         announce(event, facts)
         audit.write(event, **facts)
 
-    params = serving_params()
+    params = read_serving_params()
     deployed = locate(BUNDLE, CHAMPION.path)
     followed = release_store(os.environ.get(RELEASES_FOLDER), deployed)
     bundle = first_bundle(followed, load_bundle, notify) if followed else load_bundle(deployed)
     store = EventStore(event_store_url(os.environ, params.event_store))
-    backend = Backend(RecommendationEngine(bundle, store, params), params, currency())
+    backend = Backend(RecommendationEngine(bundle, store, params), params, read_currency())
     if followed is None:
         return backend, None
     watcher = Watcher(
@@ -106,7 +106,7 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
     return backend, watcher
 
 
-def serving_params() -> ServingParams:
+def read_serving_params() -> ServingParams:
     """Return section `serving` of params.yaml.
 
     Raises:
@@ -115,7 +115,7 @@ def serving_params() -> ServingParams:
     return read_params(locate(PARAMS, PARAMS_PATH)).serving
 
 
-def currency() -> str:
+def read_currency() -> str:
     """Return the ISO 4217 code of the shop's prices.
 
     Raises:
@@ -141,7 +141,7 @@ class Evergreen:
 
     def __init__(self) -> None:
         """Load the champion."""
-        params = serving_params()
+        params = read_serving_params()
         configure_logs(params.log_format, level_of(os.environ, params.log_level))
         resources = GatewayResources(params)
         app.state.backend, self._watcher = load_backend(resources.audit)

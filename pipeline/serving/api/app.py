@@ -73,13 +73,13 @@ def build_app() -> Starlette:
 
 async def _recommend(request: Request) -> Response:
     backend = get_backend(request)
-    body = await read_body(request, backend.maximum_body)
+    body = await read_body(request, backend.maximum_body_bytes)
     return Response(await backend.recommend(body), media_type="application/json")
 
 
 async def _events(request: Request) -> Response:
     backend = get_backend(request)
-    body = await read_body(request, backend.maximum_body)
+    body = await read_body(request, backend.maximum_body_bytes)
     return _json(await backend.append(body, request.headers.get(HEADER)), status=201)
 
 

@@ -66,7 +66,7 @@ class Backend:
         self.releases = Releases(engine)
         self.params = params
         self.currency = currency
-        self.maximum_body = params.maximum_body_kib * KIB
+        self.maximum_body_bytes = params.maximum_body_kib * KIB
         self._model = ThreadPoolExecutor(N_MODEL_THREADS, thread_name_prefix="model")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")

@@ -19,7 +19,7 @@ def _read_examples() -> dict[str, dict[str, Any]]:
     return examples
 
 
-def with_examples(document: dict[str, Any]) -> dict[str, Any]:
+def add_examples(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with the recorded examples in its operations."""
     paths = {
         path: {method: _add_examples(operation) for method, operation in methods.items()}

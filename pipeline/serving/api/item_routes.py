@@ -72,7 +72,7 @@ async def _explain(request: Request) -> Response:
 async def _availability(request: Request) -> Response:
     """Change the availability of items."""
     backend = get_backend(request)
-    changes = parse_availability(await read_body(request, backend.maximum_body))
+    changes = parse_availability(await read_body(request, backend.maximum_body_bytes))
     return json_response(
         await backend.run_write(lambda: backend.releases.set_availability(changes))
     )

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pipeline.contracts.params import ServingParams
-from pipeline.serving.api.examples import with_examples
+from pipeline.serving.api.examples import add_examples
 from pipeline.serving.api.idempotency import HEADER
 from pipeline.serving.engine.batch import BatchAnswer, BatchRequest
 from pipeline.serving.engine.similar import SimilarAnswer
@@ -93,7 +93,7 @@ def build_document(params: ServingParams) -> dict[str, Any]:
         },
         "components": {"schemas": _build_schemas(params)},
     }
-    return with_examples(contents)
+    return add_examples(contents)
 
 
 def _build_schemas(params: ServingParams) -> dict[str, Any]:

@@ -14,15 +14,15 @@ import numpy as np
 from pipeline.recommenders.base.requests import Requests
 from pipeline.serving.explanations.catalogue import Catalogue
 
-OFTEN_DAYS = 120
+HABIT_DAYS = 120  # period of category habits
 MAXIMUM_REASONS = 3
 MINIMUM_SHARE = 0.1  # of all positive contributions
-MINIMUM_TOGETHER = 2
-MINIMUM_HABIT = 3
-MOSTLY = 0.5
-ALMOST_DUE = 0.75
-MINIMUM_REPEAT_FRACTION = 0.4
-NEAR_HOURS = 2
+MINIMUM_TOGETHER = 2  # common baskets
+MINIMUM_HABIT = 3  # purchases
+MAJORITY = 0.5  # of purchases, stores or users
+DUE_FRACTION = 0.75  # of the average interval
+MINIMUM_REPEAT_FRACTION = 0.4  # of buyers
+NEAR_HOURS = 2  # around the time of the request
 DAY_HOURS = 24
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
@@ -66,21 +66,21 @@ class ReasonBuilder:
         start, end = np.searchsorted(request.item, [item, item + 1])
         lines = slice(int(start), int(end))
         builders: dict[str, Callable[[], Reason | None]] = {
-            "frequency": lambda: self._often(lines),
-            "timing": lambda: self._timing(lines),
-            "due": lambda: self._due(lines),
-            "store": lambda: self._store(lines),
-            "hour": lambda: self._hour(lines),
-            "weekday": lambda: self._weekday(lines),
-            "again": lambda: self._repeat_fraction(item),
-            "offers": lambda: _offer(facts),
-            "popularity": lambda: self._popular(item),
-            "category": lambda: self._category(item),
-            "quantity": lambda: self._quantity(lines),
-            "cart": lambda: self._cart(item, lines),
-            "viewed": lambda: self._viewed(item),
-            "taste": self._taste,
-            "profile": self._profile,
+            "frequency": lambda: self._frequency_reason(lines),
+            "timing": lambda: self._timing_reason(lines),
+            "due": lambda: self._due_reason(lines),
+            "store": lambda: self._store_reason(lines),
+            "hour": lambda: self._hour_reason(lines),
+            "weekday": lambda: self._weekday_reason(lines),
+            "again": lambda: self._repeat_reason(item),
+            "offers": lambda: _offer_reason(facts),
+            "popularity": lambda: self._popularity_reason(item),
+            "category": lambda: self._category_reason(item),
+            "quantity": lambda: self._quantity_reason(lines),
+            "cart": lambda: self._cart_reason(item, lines),
+            "viewed": lambda: self._viewed_reason(item),
+            "taste": self._taste_reason,
+            "profile": self._profile_reason,
         }
         attempts = (builders[topic]() for topic in rank_topics(why) if topic in builders)
         true = (reason for reason in attempts if reason is not None)
@@ -91,74 +91,78 @@ class ReasonBuilder:
             return [Reason("bought", describe_purchases(request.age_days[lines]))]
         return [Reason("new", "New to you")]
 
-    def _often(self, lines: slice) -> Reason | None:
+    def _frequency_reason(self, lines: slice) -> Reason | None:
         n = lines.stop - lines.start
         return Reason("frequency", f"You bought it {n} times") if n > 1 else None
 
-    def _timing(self, lines: slice) -> Reason | None:
+    def _timing_reason(self, lines: slice) -> Reason | None:
         ages = self._request.age_days[lines]
-        return Reason("recent", f"You bought it {_ago(float(ages.min()))}") if len(ages) else None
+        return (
+            Reason("recent", f"You bought it {_format_ago(float(ages.min()))}")
+            if len(ages)
+            else None
+        )
 
-    def _due(self, lines: slice) -> Reason | None:
+    def _due_reason(self, lines: slice) -> Reason | None:
         """State the average purchase interval if the next purchase is due."""
         ages = self._request.age_days[lines]
         if len(ages) < MINIMUM_HABIT:
             return None
         last = float(ages.min())
         gap = (float(ages.max()) - last) / (len(ages) - 1)
-        if gap < 1 or last < ALMOST_DUE * gap:
+        if gap < 1 or last < DUE_FRACTION * gap:
             return None
-        return Reason("due", f"You buy it about every {_days(round(gap))}: due again")
+        return Reason("due", f"You buy it about every {_format_days(round(gap))}: due again")
 
-    def _store(self, lines: slice) -> Reason | None:
+    def _store_reason(self, lines: slice) -> Reason | None:
         stores, here = self._request.store[lines], int(self._request.at_store[0])
-        mostly = len(stores) >= MINIMUM_HABIT and here and (stores == here).mean() > MOSTLY
+        mostly = len(stores) >= MINIMUM_HABIT and here and (stores == here).mean() > MAJORITY
         return Reason("store", "You mostly buy it in this store") if mostly else None
 
-    def _hour(self, lines: slice) -> Reason | None:
+    def _hour_reason(self, lines: slice) -> Reason | None:
         """State that most purchases were at this time of day."""
         apart = np.abs(self._request.hour_of_week[lines] % DAY_HOURS - self._request.local_hour[0])
         near = np.minimum(apart, DAY_HOURS - apart) <= NEAR_HOURS
-        mostly = len(near) >= MINIMUM_HABIT and near.mean() > MOSTLY
+        mostly = len(near) >= MINIMUM_HABIT and near.mean() > MAJORITY
         return Reason("hour", "You mostly buy it at this time of day") if mostly else None
 
-    def _weekday(self, lines: slice) -> Reason | None:
+    def _weekday_reason(self, lines: slice) -> Reason | None:
         today = int(self._request.local_weekday[0])
         same = self._request.hour_of_week[lines] // DAY_HOURS == today
-        mostly = len(same) >= MINIMUM_HABIT and same.mean() > MOSTLY
+        mostly = len(same) >= MINIMUM_HABIT and same.mean() > MAJORITY
         return Reason("weekday", f"You mostly buy it on {WEEKDAYS[today]}") if mostly else None
 
-    def _repeat_fraction(self, item: int) -> Reason | None:
+    def _repeat_reason(self, item: int) -> Reason | None:
         fraction = float(self._catalogue.repeat_fraction[item])
         if fraction < MINIMUM_REPEAT_FRACTION:
             return None
         return Reason("again", f"{fraction:.0%} of the shoppers who try it buy it again")
 
-    def _popular(self, item: int) -> Reason | None:
+    def _popularity_reason(self, item: int) -> Reason | None:
         n = int(self._catalogue.n_users[item])
         month = f"in the four weeks before {self._catalogue.as_of}"
         return Reason("popularity", f"{n:,} shoppers bought it {month}") if n > 1 else None
 
-    def _category(self, item: int) -> Reason | None:
+    def _category_reason(self, item: int) -> Reason | None:
         """State how often the item's category was bought, or that the item is the usual choice."""
         request, catalogue = self._request, self._catalogue
         name = readable_category(catalogue.categories[item])
         same = catalogue.category_code[request.item] == catalogue.category_code[item]
-        recent = same & (request.age_days <= OFTEN_DAYS)
+        recent = same & (request.age_days <= HABIT_DAYS)
         n = int(recent.sum())
         if not name or n < MINIMUM_HABIT:
             return None
-        if (request.item[recent] == item).mean() > MOSTLY:
+        if (request.item[recent] == item).mean() > MAJORITY:
             return Reason("choice", f"Your usual choice of {name}")
-        text = f"You often buy {name}: {n} times in the last {OFTEN_DAYS} days"
+        text = f"You often buy {name}: {n} times in the last {HABIT_DAYS} days"
         return Reason("category", text)
 
-    def _quantity(self, lines: slice) -> Reason | None:
+    def _quantity_reason(self, lines: slice) -> Reason | None:
         units = self._request.quantity[lines]
         usual = round(float(np.median(units))) if len(units) else 0
         return Reason("quantity", f"You usually take {usual} of it") if usual > 1 else None
 
-    def _cart(self, item: int, lines: slice) -> Reason | None:
+    def _cart_reason(self, item: int, lines: slice) -> Reason | None:
         """Name the cart item most often bought with this one, or one of the same category."""
         request, catalogue = self._request, self._catalogue
         baskets = request.baskets_ago[lines]
@@ -178,7 +182,7 @@ class ReasonBuilder:
             return Reason("cart", "Goes with what is in your cart")
         return None
 
-    def _viewed(self, item: int) -> Reason | None:
+    def _viewed_reason(self, item: int) -> Reason | None:
         viewed = self._request.viewed_item.tolist()
         if item in viewed:
             return Reason("viewed", "You just looked at it")
@@ -194,11 +198,11 @@ class ReasonBuilder:
         same = [other for other in others if name and code[other] == code[item]]
         return self._catalogue.titles[same[0]] if same else ""
 
-    def _taste(self) -> Reason | None:
+    def _taste_reason(self) -> Reason | None:
         has_history = len(self._request.item) > 0
         return Reason("taste", "Goes with what you usually buy") if has_history else None
 
-    def _profile(self) -> Reason | None:
+    def _profile_reason(self) -> Reason | None:
         known = bool((self._request.user_attributes > 0).any())
         return Reason("profile", "Households like yours buy it") if known else None
 
@@ -229,13 +233,13 @@ def rank_topics(why: Mapping[str, float]) -> list[str]:
     return [topic for topic in ordered if positive[topic] > least]
 
 
-def _offer(facts: Mapping[str, float]) -> Reason | None:
+def _offer_reason(facts: Mapping[str, float]) -> Reason | None:
     """Name the first current offer, and whether only some users or stores have it."""
     for name, sentence in OFFERS.items():
         fraction = facts.get(name, 0.0)
         if fraction > 0:
             part = "for some shoppers" if name.startswith("coupon") else "in some stores"
-            return Reason("offers", sentence if fraction > MOSTLY else f"{sentence} {part}")
+            return Reason("offers", sentence if fraction > MAJORITY else f"{sentence} {part}")
     return None
 
 
@@ -256,16 +260,16 @@ def describe_purchases(age_days: "np.typing.NDArray[np.float32]") -> str:
     """
     last, n = float(age_days.min()), len(age_days)
     if n == 1:
-        return f"You bought it once, {_ago(last)}"
-    sentence = f"You bought it {n} times, last {_ago(last)}"
+        return f"You bought it once, {_format_ago(last)}"
+    sentence = f"You bought it {n} times, last {_format_ago(last)}"
     gap = round((float(age_days.max()) - last) / (n - 1))
     # Two purchases have one interval, which is not a habit yet.
-    return f"{sentence}, about every {_days(gap)}" if n > 2 and gap >= 1 else sentence  # noqa: PLR2004
+    return f"{sentence}, about every {_format_days(gap)}" if n > 2 and gap >= 1 else sentence  # noqa: PLR2004
 
 
-def _ago(days: float) -> str:
-    return f"{_days(int(days))} ago" if days >= 1 else "less than a day ago"
+def _format_ago(days: float) -> str:
+    return f"{_format_days(int(days))} ago" if days >= 1 else "less than a day ago"
 
 
-def _days(days: int) -> str:
+def _format_days(days: int) -> str:
     return "1 day" if days == 1 else f"{days} days"

@@ -10,10 +10,10 @@ from pipeline.recommenders.base.recommender import Explanations, Ranked, Why
 from pipeline.serving.reranking.exploration import Sampling, build_random
 from pipeline.serving.reranking.rules import Choice, ItemSelector, RerankingRules, SelectedItems
 
-SLACK = 4
-LONGER = 4
-DIVERSE_TIMES = 2
-LONGEST_TIMES = 8
+MAXIMUM_SLACK = 4  # extra width for blocked items, at most
+WIDENING_FACTOR = 4  # from one width to the next
+DIVERSE_FACTOR = 2  # of k: initial width if a rule on categories or titles applies
+MAXIMUM_FACTOR = 8  # of the initial width: no wider for the sake of diversity alone
 
 # From a width to ranked lists of at most that length, and their explanation if it is wanted.
 Rank = Callable[[int], tuple[Ranked, Why | None]]
@@ -77,7 +77,7 @@ class Reranker:
             ]
             if width >= len(self.category) or not _needs_wider_lists(selected, width, first):
                 break
-            width *= LONGER
+            width *= WIDENING_FACTOR
         chosen = [selection.chosen for selection in selected]
         chosen_scores = [
             [row[choice.position] for choice in choices]
@@ -104,16 +104,16 @@ def initial_width(rules: RerankingRules, sampling: Sampling | None) -> int:
     52
     """
     distinct = rules.distinct_titles == "all" or (rules.is_new and rules.distinct_titles != "off")
-    width = rules.k * (DIVERSE_TIMES if rules.diversity > 0 or distinct else 1)
+    width = rules.k * (DIVERSE_FACTOR if rules.diversity > 0 or distinct else 1)
     if sampling is not None and rules.explore_slots:
         width = max(width, sampling.n_candidates)
-    return width + min(len(rules.blocked), SLACK)
+    return width + min(len(rules.blocked), MAXIMUM_SLACK)
 
 
 def _needs_wider_lists(selected: Sequence[SelectedItems], width: int, first: int) -> bool:
     if any(selection.needs_longer for selection in selected):
         return True
-    return width < LONGEST_TIMES * first and any(selection.likes_longer for selection in selected)
+    return width < MAXIMUM_FACTOR * first and any(selection.likes_longer for selection in selected)
 
 
 def _concatenate_lists(ranked: Ranked) -> tuple[list[list[int]], list[list[float]]]:
