@@ -35,7 +35,7 @@ DOCUMENT = "/docs.json"
 SAID_IN_WORDS = re.compile(
     r"'explore_slots' of at most|a moment (between 1970 and 2200|that is not in the future)"
 )
-SWITCHED_OFF = "the storefront, which is shown only"
+SWITCHED_OFF = "with the storefront switched on"
 NOT_FOUND, REFUSED, SERVER_ERROR = 404, 422, 500
 TOO_LONG = frozenset({413, 414})  # no schema says how long a whole body or URL may be
 READY_SECONDS = 120.0

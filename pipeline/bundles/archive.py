@@ -1,9 +1,9 @@
-"""Bundles that are kept outside DVC's outputs, so that one can go back to them at once.
+"""The archive: verified copies of bundles outside DVC's outputs, for an immediate rollback.
 
     models/releases/<version>/     a verified copy of a bundle
 
-The service loads from here what is not `models/champion` itself. The newest few stay; what the
-pointer names (pipeline/bundles/release_pointer.py) always stays.
+The service loads every version but `models/champion` from here. The archive holds the newest
+bundles and the versions that the pointer names (pipeline/bundles/release_pointer.py).
 """
 
 import json
@@ -19,14 +19,14 @@ from pipeline.contracts.errors import BundleError
 
 RELEASES = Path("models/releases")
 VERSION = re.compile(r"[0-9a-f]{12}")
-N_KEPT = 5
+N_ARCHIVED = 5
 
 
 def version_of(bundle: Path) -> str:
-    """Return the version that a bundle's manifest names; its files are not checked.
+    """Return the version in a bundle's manifest, without checking the files.
 
     Raises:
-        BundleError: There is no manifest, or it names no version.
+        BundleError: The manifest is missing, damaged, or has no valid version.
     """
     restore(bundle)
     try:
@@ -35,28 +35,28 @@ def version_of(bundle: Path) -> str:
         raise BundleError(
             f"a model bundle in '{bundle}'",
             received=f"{type(error).__name__}: {error}",
-            action="Name a folder with a manifest.json, or run `uv run dvc repro`.",
+            action="Choose a folder with a manifest.json, or run `uv run dvc repro`.",
         ) from error
     if not VERSION.fullmatch(version):
         raise BundleError(
             "a version of 12 hexadecimal digits",
             received=f"'{version[:40]}' in '{bundle / MANIFEST}'",
-            action="Make the bundle again: `uv run dvc repro deployment`.",
+            action="Build the bundle again: `uv run dvc repro deployment`.",
         )
     return version
 
 
-def archived_versions(folder: Path = RELEASES) -> list[str]:
-    """Return the versions that are kept, the newest first."""
-    found = [path for path in folder.glob("*") if VERSION.fullmatch(path.name) and path.is_dir()]
-    found.sort(key=lambda path: (-path.stat().st_mtime, path.name))
-    return [path.name for path in found]
+def list_versions(folder: Path = RELEASES) -> list[str]:
+    """Return the archived versions, newest first."""
+    bundles = [path for path in folder.glob("*") if VERSION.fullmatch(path.name) and path.is_dir()]
+    bundles.sort(key=lambda path: (-path.stat().st_mtime, path.name))
+    return [path.name for path in bundles]
 
 
 def archive_bundle(bundle: Path, folder: Path = RELEASES) -> str:
-    """Keep a verified copy of a bundle, whole or not at all, and return its version.
+    """Copy a bundle to the archive atomically, and return its version.
 
-    A copy that is there and verifies is left as it is; one that does not is replaced.
+    An intact copy stays; a damaged one is replaced.
 
     Raises:
         BundleError: The bundle does not match its manifest.
@@ -71,7 +71,7 @@ def archive_bundle(bundle: Path, folder: Path = RELEASES) -> str:
         with whole_folder(target) as temporary:
             shutil.copytree(bundle, temporary, dirs_exist_ok=True)
             verify_bundle(temporary)
-            temporary.touch()  # new here, however old the bundle is
+            temporary.touch()  # the age in the archive counts, not the bundle's
     return version
 
 
@@ -84,15 +84,15 @@ def _is_intact(path: Path) -> bool:
 
 
 def find_version(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPION.path) -> str:
-    """Return the version that is meant by a version or a bundle's folder; it is kept then.
+    """Archive the bundle that `name` refers to, and return its version.
 
     Args:
-        name: A kept version, the version of models/champion, or a path.
-        folder: Where bundles are kept.
+        name: An archived version, the version of models/champion, or a bundle folder.
+        folder: The archive.
         champion: The bundle that DVC tracks.
 
     Raises:
-        BundleError: There is no such bundle, or it does not match its manifest.
+        BundleError: The bundle does not exist, or does not match its manifest.
     """
     if VERSION.fullmatch(name):
         if (folder / name).is_dir():
@@ -102,27 +102,34 @@ def find_version(name: str, folder: Path = RELEASES, *, champion: Path = CHAMPIO
     elif Path(name).is_dir():
         return archive_bundle(Path(name), folder)
     raise BundleError(
-        "a kept version or the folder of a bundle",
-        received=f"'{name}'; kept are: {', '.join(archived_versions(folder)) or 'none'}",
+        "an archived version or a bundle folder",
+        received=f"'{name}'; archived: {', '.join(list_versions(folder)) or 'none'}",
         action="See `uv run python -m pipeline.serving releases`.",
     )
 
 
-def prune(folder: Path, needed: Collection[str], *, n_kept: int = N_KEPT) -> list[str]:
-    """Delete all but the newest kept bundles and the needed ones; return what was deleted.
+def prune_archive(
+    folder: Path, needed: Collection[str], *, n_newest: int = N_ARCHIVED
+) -> list[str]:
+    """Delete all but the newest bundles and the needed ones, and return the deleted versions.
 
-    What a killed process left half copied goes too: let nobody else keep anything meanwhile.
+    Partial copies of killed processes are deleted too, so hold the lock while calling this.
+
+    Args:
+        folder: The archive.
+        needed: Versions that stay whatever their age.
+        n_newest: Number of newest bundles that stay.
     """
-    for half in folder.glob(".*.tmp"):
-        shutil.rmtree(half, ignore_errors=True)
-    gone = [version for version in archived_versions(folder)[n_kept:] if version not in needed]
-    for version in gone:
+    for partial in folder.glob(".*.tmp"):
+        shutil.rmtree(partial, ignore_errors=True)
+    outdated = [version for version in list_versions(folder)[n_newest:] if version not in needed]
+    for version in outdated:
         _delete(folder / version)
-    return gone
+    return outdated
 
 
 def _delete(bundle: Path) -> None:
-    """Delete a kept bundle; killed halfway, what is left of it does not pass for one."""
-    half = bundle.with_name(f".{bundle.name}.tmp")
-    bundle.rename(half)
-    shutil.rmtree(half)
+    """Delete an archived bundle; if the process is killed, the rest is not taken for a bundle."""
+    partial = bundle.with_name(f".{bundle.name}.tmp")
+    bundle.rename(partial)
+    shutil.rmtree(partial)

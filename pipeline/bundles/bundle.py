@@ -1,14 +1,14 @@
-"""The champion as one folder: the graph and all that it needs, with a sha256 for each file.
+"""The bundle: a folder with a model and everything it needs, and a SHA-256 for each file.
 
     models/champion/
-      graph.onnx  model.json  vocabulary.json     the recommender, as it is served
-      saved_model/                                the same graph as it was fitted
+      graph.onnx  model.json  vocabulary.json     the served recommender
+      saved_model/                                the same graph in TensorFlow
       histories.parquet                           purchases before as_of, in request layout
-      attributes.parquet  items.parquet           codes of the users; names of the items
-      golden.json                                 requests with the answers to expect
-      manifest.json                               version, origin, and the sha256 of every file
+      attributes.parquet  items.parquet           codes of the users; titles of the items
+      golden.json                                 requests with their expected answers
+      manifest.json                               version, origin, and the SHA-256 of every file
 
-The version is a hash of the files: equal content has equal versions, on every machine.
+The version is a hash of the files, so equal content has the same version on every machine.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ HISTORIES = "histories.parquet"
 ATTRIBUTES = "attributes.parquet"
 ITEMS = "items.parquet"
 VERSION_LENGTH = 12
-ENCODED = ["user_id", "store_id"]
+DICTIONARY_COLUMNS = ["user_id", "store_id"]
 ITEM_COLUMNS = ["item_id", "title", "department", "category", "type", "brand"]
 
 
@@ -44,13 +44,13 @@ class Bundle:
     """A verified bundle in memory.
 
     Attributes:
-        path: Its folder.
+        path: The folder.
         manifest: version, model {name, epochs}, as_of, timezone, maximum_user_lines, git_commit,
             data, files.
-        recommender: The fitted method.
+        recommender: The fitted model.
         histories: Purchases before as_of.
-        attributes: Codes, indexed by user_id.
-        items: What people are shown; row i describes index i + 1.
+        attributes: User attribute codes, indexed by user_id.
+        items: Titles and categories; row i describes item index i + 1.
     """
 
     path: Path
@@ -62,27 +62,27 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """What this content is called."""
+        """The version in the manifest: 12 hexadecimal digits."""
         return str(self.manifest["version"])
 
 
 def write_tables(
     folder: Path, histories: Histories, attributes: pd.DataFrame, items: pd.DataFrame
 ) -> None:
-    """Write the tables of a bundle beside the recommender that `refit` put there.
+    """Write the tables of a bundle beside the recommender that `refit` wrote.
 
     Args:
-        folder: Where to.
+        folder: The bundle's folder.
         histories: Purchases before as_of.
-        attributes: Codes, indexed by user_id.
-        items: schemas.ITEMS in vocabulary order.
+        attributes: User attribute codes, indexed by user_id.
+        items: Rows of schemas.ITEMS in vocabulary order.
     """
-    _write_parquet(_history_table(histories), folder / HISTORIES)
+    _write_parquet(_build_history_table(histories), folder / HISTORIES)
     codes = pa.Table.from_pandas(attributes.reset_index(), preserve_index=False)
     _write_parquet(codes, folder / ATTRIBUTES)
-    shown = items.reindex(columns=ITEM_COLUMNS).astype("object")
+    texts = items.reindex(columns=ITEM_COLUMNS).astype("object")
     schema = pa.schema([(name, pa.string()) for name in ITEM_COLUMNS])
-    table = pa.Table.from_pandas(shown.where(shown.notna(), None), schema, preserve_index=False)
+    table = pa.Table.from_pandas(texts.where(texts.notna(), None), schema, preserve_index=False)
     _write_parquet(table, folder / ITEMS)
 
 
@@ -90,7 +90,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
 
 
-def _history_table(histories: Histories) -> pa.Table:
+def _build_history_table(histories: Histories) -> pa.Table:
     lengths = np.diff(histories.row_splits)
     users = pa.array(histories.user_ids, type=pa.string())
     rows = pa.array(np.repeat(np.arange(len(lengths)), lengths))
@@ -110,10 +110,10 @@ def _history_table(histories: Histories) -> pa.Table:
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write manifest.json over the files of the folder and return it.
+    """Write manifest.json for the files in a folder, and return it.
 
     Args:
-        folder: The bundle, complete but for the manifest.
+        folder: The bundle, complete except for the manifest.
         facts: model, as_of, timezone, maximum_user_lines, git_commit, data.
     """
     files = {
@@ -130,15 +130,15 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify_bundle(path: Path) -> dict[str, Any]:
-    """Return the manifest of a bundle whose files are all what they were when it was made.
+    """Return a bundle's manifest after checking every file against it.
 
     Raises:
-        BundleError: There is no bundle, or a file is missing, altered or not listed.
+        BundleError: The bundle is missing, or a file is missing, altered or not listed.
     """
     restore(path)
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        known: dict[str, str] = manifest["files"]
+        listed: dict[str, str] = manifest["files"]
     except (OSError, ValueError, KeyError) as error:
         raise BundleError(
             f"a model bundle in '{path}'",
@@ -150,8 +150,8 @@ def verify_bundle(path: Path) -> dict[str, Any]:
         for file in path.rglob("*")
         if file.is_file() and file.name != MANIFEST
     }
-    wrong = sorted(present ^ set(known)) or sorted(
-        name for name, digest in known.items() if sha256(path / name) != digest
+    wrong = sorted(present ^ set(listed)) or sorted(
+        name for name, digest in listed.items() if sha256(path / name) != digest
     )
     if wrong:
         raise BundleError(
@@ -163,10 +163,10 @@ def verify_bundle(path: Path) -> dict[str, Any]:
 
 
 def load_bundle(path: Path = CHAMPION.path) -> Bundle:
-    """Return the bundle in `path`; every file is checked against the manifest first.
+    """Return the bundle in `path` after checking every file against the manifest.
 
     Raises:
-        BundleError: There is no bundle, or a file is missing, altered or not listed.
+        BundleError: The bundle is missing, or a file is missing, altered or not listed.
     """
     manifest = verify_bundle(path)
     histories, attributes, items = (
@@ -176,18 +176,20 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
         path=path,
         manifest=manifest,
         recommender=load_onnx(path),
-        histories=_histories_of(histories, manifest.get("maximum_user_lines")),
+        histories=_build_histories(histories, manifest.get("maximum_user_lines")),
         attributes=attributes.to_pandas().set_index("user_id"),
         items=items.to_pandas(),
     )
 
 
-def _histories_of(table: pa.Table, maximum_lines: int | None) -> Histories:
-    users, stores = (table[name].combine_chunks().dictionary_encode() for name in ENCODED)
+def _build_histories(table: pa.Table, maximum_lines: int | None) -> Histories:
+    users, stores = (
+        table[name].combine_chunks().dictionary_encode() for name in DICTIONARY_COLUMNS
+    )
     codes = users.indices.to_numpy()
     order = pc.array_sort_indices(stores.dictionary).to_numpy()
-    store_of = np.zeros(len(order) + 1, dtype=np.int32)  # the last is for no store
-    store_of[order] = np.arange(1, len(order) + 1)
+    store_code = np.zeros(len(order) + 1, dtype=np.int32)  # the last entry: no store
+    store_code[order] = np.arange(1, len(order) + 1)
     return Histories(
         user_ids=tuple(users.dictionary.to_pylist()),
         row_splits=np.searchsorted(codes, np.arange(len(users.dictionary) + 1)),
@@ -196,7 +198,7 @@ def _histories_of(table: pa.Table, maximum_lines: int | None) -> Histories:
         basket=table["basket"].to_numpy(),
         quantity=table["quantity"].to_numpy(),
         price=table["price"].to_numpy(),
-        store=store_of[stores.indices.fill_null(len(order)).to_numpy()],
+        store=store_code[stores.indices.fill_null(len(order)).to_numpy()],
         store_ids=tuple(stores.dictionary.take(order).to_pylist()),
         maximum_lines=maximum_lines,
     )

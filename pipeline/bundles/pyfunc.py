@@ -1,4 +1,4 @@
-"""The bundle as `mlflow.pyfunc.load_model("models:/<name>@champion")` returns it."""
+"""The bundle as an MLflow model: `mlflow.pyfunc.load_model("models:/<name>@champion")`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ COLUMNS = ("user_id", "at")
 
 
 class PyfuncModel:
-    """Predicts from a frame of requests."""
+    """Recommends items for a frame of requests."""
 
     def __init__(self, bundle: Bundle) -> None:
         """Wrap a loaded bundle."""
@@ -25,8 +25,8 @@ class PyfuncModel:
         """Return one row per request and rank: user_id, rank, item_id, score.
 
         Args:
-            model_input: Columns user_id and at (UTC).
-            params: `k`, 10 if absent, and `explore_slots`, 0 if absent.
+            model_input: Columns user_id and at (UTC), one row per request.
+            params: `k` (default 10) and `explore_slots` (default 0).
 
         Raises:
             RequestError: A column is missing.
@@ -36,9 +36,9 @@ class PyfuncModel:
             raise RequestError(
                 f"the columns {list(COLUMNS)}",
                 received=str(list(model_input.columns)),
-                action="Give one row per request.",
+                action="Add the missing columns.",
             )
-        asked = params or {}
+        options = params or {}
         users = model_input["user_id"].astype(str).tolist()
         requests = build_requests(
             self._bundle.histories,
@@ -47,13 +47,12 @@ class PyfuncModel:
             attributes=self._bundle.attributes,
             timezone=str(self._bundle.manifest["timezone"]),
         )
-        k = asked.get("k", 10)
-        found = self._bundle.recommender.recommend(
-            requests, k, explore_slots=asked.get("explore_slots", 0)
+        answers = self._bundle.recommender.recommend(
+            requests, options.get("k", 10), explore_slots=options.get("explore_slots", 0)
         )
         rows = [
             [user, rank, name, float(score)]
-            for user, items, scores in zip(users, found.items, found.scores, strict=True)
+            for user, items, scores in zip(users, answers.items, answers.scores, strict=True)
             for rank, (name, score) in enumerate(
                 zip(self._bundle.recommender.vocabulary.decode(items), scores, strict=True), start=1
             )
@@ -63,5 +62,5 @@ class PyfuncModel:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """Return the model; MLflow calls this name."""
+    """Return the model; MLflow calls this function by name."""
     return PyfuncModel(load_bundle(Path(path)))

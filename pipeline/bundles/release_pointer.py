@@ -1,10 +1,10 @@
-"""The pointer: one small file that says which bundle answers, and which are on trial.
+"""The release pointer: a small file that names the champion and the versions on trial.
 
     models/releases/release.json
 
-`models/champion` stays the source of truth. The pointer names the version that it was written
-against (`deployed`); as soon as models/champion holds another one, by `uv run dvc repro` or
-`uv run dvc checkout`, that one is the champion and the pointer only says where to go back to.
+`models/champion` remains the source of truth. The pointer names the version of models/champion
+when it was written (`deployed`). After `uv run dvc repro` or `uv run dvc checkout` replaces that
+version, the new one is the champion, and the pointer only names the version for a rollback.
 """
 
 import fcntl
@@ -35,14 +35,15 @@ class _PointerPart(BaseModel):
 
 
 class Canary(_PointerPart):
-    """A version that answers a share of the shoppers, and when it is stopped.
+    """The canary and its stop rules.
 
     Attributes:
-        version: Which bundle.
-        share: The fraction of shoppers who get it.
-        minimum_requests: Its answers between two looks at the numbers.
-        false_stop_probability: How likely a version that is no worse is stopped, over all looks.
-        maximum_slowdown: Mean seconds per answer may be this multiple of the champion's.
+        version: Version of the bundle.
+        share: Fraction of users that it serves, above 0, at most 0.5.
+        minimum_requests: Number of its answers between two interim tests.
+        false_stop_probability: Probability, over all interim tests, that a version that is no worse
+            is stopped.
+        maximum_slowdown: Allowed ratio of its mean seconds per answer to the champion's.
     """
 
     version: Version
@@ -52,8 +53,8 @@ class Canary(_PointerPart):
     maximum_slowdown: float = Field(ge=1)
 
 
-class Stopped(_PointerPart):
-    """A canary that was stopped because of what it did."""
+class StoppedCanary(_PointerPart):
+    """A canary that the service stopped."""
 
     version: Version
     reason: str
@@ -61,15 +62,15 @@ class Stopped(_PointerPart):
 
 
 class Pointer(_PointerPart):
-    """What answers.
+    """The versions that serve.
 
     Attributes:
-        change: Grows with every write, so that one can tell whether a service has seen it.
-        deployed: The version of models/champion when this was written.
-        champion: The version that answers.
-        previous: The one before it: where `rollback` goes.
-        shadow: The version that scores the same requests without being shown.
-        canary: The version that answers a share of the shoppers.
+        change: A number that grows with every write; a worker reports the last one it followed.
+        deployed: The version of models/champion when the pointer was written.
+        champion: The version that serves all users but the canary's.
+        previous: The previous champion, which `rollback` restores.
+        shadow: The version that scores the same requests without serving users.
+        canary: The version that serves a share of the users.
         stopped: The last canary that was stopped automatically.
     """
 
@@ -79,26 +80,26 @@ class Pointer(_PointerPart):
     previous: Version | None = None
     shadow: Version | None = None
     canary: Canary | None = None
-    stopped: Stopped | None = None
+    stopped: StoppedCanary | None = None
 
-    def changed(self, **update: Any) -> "Pointer":
-        """Return the next pointer, which differs in these fields."""
-        # Not only 1 more: a service that runs may have seen a pointer that was deleted since.
+    def advance(self, **update: Any) -> "Pointer":
+        """Return the next pointer, with some fields replaced."""
+        # More than change + 1: a running service may have followed a pointer that was deleted.
         change = max(self.change + 1, int(time.time()))
         return self.model_copy(update={**update, "change": change})
 
     def versions(self) -> set[str]:
-        """Return all versions that are in use or that one can go back to."""
-        named = {self.deployed, self.champion, self.previous, self.shadow}
-        named |= {self.canary.version} if self.canary else set()
-        return {version for version in named if version is not None}
+        """Return all versions in use, and the previous champion."""
+        versions = {self.deployed, self.champion, self.previous, self.shadow}
+        versions |= {self.canary.version} if self.canary else set()
+        return {version for version in versions if version is not None}
 
 
 def read_pointer(folder: Path = RELEASES) -> Pointer | None:
-    """Return what the pointer file says, None without one.
+    """Return the pointer in the file, or None if there is no file.
 
     Raises:
-        PointerError: It is not a whole pointer.
+        PointerError: The file cannot be read or is not a valid pointer.
     """
     path = folder / POINTER
     try:
@@ -106,49 +107,49 @@ def read_pointer(folder: Path = RELEASES) -> Pointer | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        text = str(error) if isinstance(error, OSError) else _first(error)
+        text = str(error) if isinstance(error, OSError) else _first_message(error)
         raise PointerError(
-            f"a whole pointer in '{path}'",
+            f"a valid release pointer in '{path}'",
             received=text,
-            action="Delete it to serve models/champion, or write it anew by promoting a version: "
+            action="Delete it to serve models/champion, or replace it by promoting a version: "
             "`uv run python -m pipeline.serving promote VERSION`.",
         ) from error
 
 
-def _first(error: ValidationError) -> str:
-    found = error.errors()[0]
-    place = ".".join(str(part) for part in found["loc"])
-    return f"{place}: {found['msg']}" if place else found["msg"]
+def _first_message(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"{field}: {first['msg']}" if field else first["msg"]
 
 
-def in_force(found: Pointer | None, deployed: str) -> Pointer:
-    """Return what holds while models/champion has the version `deployed`.
+def resolve_pointer(pointer: Pointer | None, deployed: str) -> Pointer:
+    """Return the pointer that applies while models/champion has the version `deployed`.
 
-    >>> in_force(None, "aaaaaaaaaaaa").champion
+    >>> resolve_pointer(None, "aaaaaaaaaaaa").champion
     'aaaaaaaaaaaa'
     >>> old = Pointer(change=4, deployed="aaaaaaaaaaaa", champion="cccccccccccc")
-    >>> in_force(old, "aaaaaaaaaaaa").champion
+    >>> resolve_pointer(old, "aaaaaaaaaaaa").champion
     'cccccccccccc'
-    >>> new = in_force(old, "bbbbbbbbbbbb")
+    >>> new = resolve_pointer(old, "bbbbbbbbbbbb")
     >>> new.champion, new.previous
     ('bbbbbbbbbbbb', 'cccccccccccc')
     """
-    if found is None:
+    if pointer is None:
         return Pointer(change=0, deployed=deployed, champion=deployed)
-    if found.deployed == deployed:
-        return found
-    previous = found.champion if found.champion != deployed else found.previous
-    return Pointer(change=found.change, deployed=deployed, champion=deployed, previous=previous)
+    if pointer.deployed == deployed:
+        return pointer
+    previous = pointer.champion if pointer.champion != deployed else pointer.previous
+    return Pointer(change=pointer.change, deployed=deployed, champion=deployed, previous=previous)
 
 
 def write_pointer(pointer: Pointer, folder: Path = RELEASES) -> None:
-    """Write the pointer, whole or not at all."""
+    """Write the pointer atomically."""
     write_text(pointer.model_dump_json(indent=2, exclude_none=True) + "\n", folder / POINTER)
 
 
 @contextmanager
 def lock(folder: Path = RELEASES) -> Iterator[None]:
-    """Let one process at a time read the pointer and write it; a killed one lets go."""
+    """Hold the lock on the pointer and the archive; a killed process releases it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -1,1 +1,1 @@
-"""Deployment: the champion is bundled, proved in a running service, registered and promoted."""
+"""Deployment: the challenger is bundled, checked in a running service, promoted and registered."""

@@ -1,9 +1,9 @@
-"""Deployment: the refitted model is bundled, proved in a running service, and promoted.
+"""Deployment: the refitted model is bundled, checked in a running service, and promoted.
 
 Reads:  models/challenger; data/clean; data/labelled/examples.parquet; reports/planning/plan.json
 Writes: models/champion; reports/deployment/{report.json,index.html,verdict.json};
-        .bentoml/ (the Bento) and reports/deployment/latency.json, both of this machine
-A failed check leaves the old champion in place, unless a person has accepted it by name.
+        .bentoml/ (the Bento) and reports/deployment/latency.json, both local to this machine
+After a failed check the old champion stays, unless a person has accepted the failure by name.
 """
 
 import logging
@@ -22,17 +22,17 @@ log = logging.getLogger("evergreen")
 
 @stage("deployment", after="testing")
 def main(params: Params, run: Run) -> Verdict:
-    """Bundle, prove, promote."""
+    """Bundle the challenger, check it, and promote it."""
     from pipeline.bundles import pyfunc
     from pipeline.contracts.plan import read_plan
     from pipeline.deployment import release, report
 
     guardrails = read_plan().guardrails
     manifest = release.build_bundle(params)
-    proof = release.prove(manifest, params)
-    conclusion = report.verdict(manifest, proof, guardrails)
-    latency = report.latency(proof)
-    log.info("measured: %s", report.measured(proof))
+    check = release.check_service(manifest, params)
+    conclusion = report.build_verdict(manifest, check, guardrails)
+    latency = report.build_latency_report(check)
+    log.info("measured: %s", report.format_measurements(check))
     run.log_metrics(latency)
     artefacts.write_json(latency, Path("reports/deployment/latency.json"))
     is_promoted = may_go_on(conclusion)
@@ -40,8 +40,8 @@ def main(params: Params, run: Run) -> Verdict:
         release.promote()
     else:
         shutil.rmtree(release.BUNDLE)
-    artefacts.write_json(report.report(manifest, proof), artefacts.DEPLOYMENT_REPORT.path)
-    report.page(manifest, conclusion).write(artefacts.page("deployment").path)
+    artefacts.write_json(report.build_report(manifest, check), artefacts.DEPLOYMENT_REPORT.path)
+    report.build_page(manifest, conclusion).write(artefacts.page("deployment").path)
     if not is_promoted:
         return conclusion
     run.register_model(

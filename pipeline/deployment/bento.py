@@ -1,4 +1,4 @@
-"""The Bento: the service's code, params.yaml and the bundle, built into BentoML's own store."""
+"""The Bento: the service's code, params.yaml and the bundle, built into a BentoML store."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ REQUIREMENTS = (
     "ruamel.yaml",
     "sqlalchemy",
 )
-# BentoML's own Dockerfile runs as its user `bentoml`; it has no health check.
+# BentoML's Dockerfile runs as the user `bentoml`; this template adds a health check.
 TEMPLATE = "Dockerfile.template"
 DOCKERFILE = """\
 {% extends bento_base_template %}
@@ -50,13 +50,13 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
     """Build the Bento `evergreen:<version_name>` and return its folder; a rebuild replaces it.
 
     Args:
-        bundle: The champion-to-be.
-        params_path: params.yaml.
-        version_name: Of the bundle.
-        home: BentoML's store; it can always be rebuilt from the bundle.
+        bundle: Folder of the bundle.
+        params_path: Path of params.yaml.
+        version_name: The bundle's version.
+        home: BentoML's store, which can be rebuilt from the bundle.
 
     Raises:
-        DeploymentError: BentoML cannot build it.
+        DeploymentError: BentoML fails, or does not finish in time.
     """
     folder = home.absolute() / "bentos" / NAME / version_name
     shutil.rmtree(folder, ignore_errors=True)
@@ -69,14 +69,18 @@ def build_bento(bundle: Path, params_path: Path, version_name: str, home: Path =
         (context / TEMPLATE).write_text(DOCKERFILE, encoding="utf-8")
         _write_bentofile(context / "bentofile.yaml")
         command = [sys.executable, "-m", "bentoml", "build", str(context), "--version"]
-        done = _run([*command, version_name, "--output", "tag"], context, home)
-    if done.returncode != 0 or not folder.is_dir():
+        process = _run([*command, version_name, "--output", "tag"], context, home)
+    if process.returncode != 0 or not folder.is_dir():
         raise DeploymentError(
             "BentoML to build the service",
-            received=f"exit code {done.returncode}: {(done.stderr or done.stdout)[-1500:]}",
-            action="Mend what BentoML names.",
+            received=f"exit code {process.returncode}: {_output_tail(process)}",
+            action="Correct the error that BentoML reports.",
         )
     return folder
+
+
+def _output_tail(process: subprocess.CompletedProcess[str]) -> str:
+    return (process.stderr or process.stdout)[-1500:]
 
 
 def _run(command: list[str], context: Path, home: Path) -> subprocess.CompletedProcess[str]:
@@ -93,7 +97,7 @@ def _run(command: list[str], context: Path, home: Path) -> subprocess.CompletedP
     except subprocess.TimeoutExpired as error:
         raise DeploymentError(
             f"BentoML to build the service within {TIMEOUT_SECONDS} seconds",
-            received="no end of it",
+            received="no result",
             action="Try again when the machine is less busy.",
         ) from error
 

@@ -1,4 +1,4 @@
-"""Golden requests: their answers are known offline and must come back from the service."""
+"""Golden requests: the service must return the answers that the graph gives offline."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,18 +8,18 @@ import httpx
 import numpy as np
 
 from pipeline.recommenders.base.histories import Histories
-from pipeline.recommenders.base.recommender import SLOTS
+from pipeline.recommenders.base.recommender import SLOTS, Recommendations
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.saved import GraphRecommender
 
 UNKNOWN_USER = "nobody-knows-this-shopper"
 CART_EVERY = 3
 TIMEOUT_SECONDS = 30.0
-# The graph knows no rule of the shelf; what is compared is what the model says.
+# The graph applies no reranking rules, so the comparison switches the rules off.
 NO_RULES = {"diversity": 0.0, "distinct_titles": "off", "bought_hours": 0.0}
 
 
-def golden_requests(  # noqa: PLR0913  what a request needs, and how many
+def build_golden_requests(  # noqa: PLR0913  the inputs of a request, and their number
     recommender: GraphRecommender,
     histories: Histories,
     attributes: Any,
@@ -30,13 +30,25 @@ def golden_requests(  # noqa: PLR0913  what a request needs, and how many
     k: int,
     explore_slots: int,
 ) -> list[dict[str, Any]]:
-    """Return requests with the answers of the graph: known users, some with a cart, one unknown."""
+    """Return requests with the graph's answers, for known users, some with a cart, and one unknown.
+
+    Args:
+        recommender: The challenger.
+        histories: Purchases before as_of.
+        attributes: User attribute codes, indexed by user_id.
+        as_of: The time of the requests.
+        timezone: The shop's time zone.
+        n: Maximum number of requests, including the unknown user's.
+        k: Number of items per answer.
+        explore_slots: Number of explore slots per answer.
+    """
     step = max(1, len(histories.user_ids) // n)
     users = [*histories.user_ids[::step][: n - 1], UNKNOWN_USER]
     carts = [
-        _cart(histories, user) if at % CART_EVERY == 0 else [] for at, user in enumerate(users)
+        _choose_cart(histories, user) if at % CART_EVERY == 0 else []
+        for at, user in enumerate(users)
     ]
-    found = []
+    golden = []
     for user, cart in zip(users, carts, strict=True):
         requests = build_requests(
             histories,
@@ -55,17 +67,21 @@ def golden_requests(  # noqa: PLR0913  what a request needs, and how many
             **NO_RULES,
             "at": as_of.astimezone(UTC).isoformat(),
         }
-        there = answer.items[0] > 0
-        expected = {
-            "items": recommender.vocabulary.decode(answer.items[0][there]),
-            "scores": [round(float(score), 7) for score in answer.scores[0][there]],
-            "slots": [SLOTS[slot] for slot in answer.slots[0][there]],
-        }
-        found.append({"request": body, "expected": expected})
-    return found
+        golden.append({"request": body, "expected": _format_answer(answer, recommender)})
+    return golden
 
 
-def _cart(histories: Histories, user_id: str) -> list[int]:
+def _format_answer(answer: Recommendations, recommender: GraphRecommender) -> dict[str, Any]:
+    """Return the items, scores and slots of the first answer, without padding."""
+    mask = answer.items[0] > 0
+    return {
+        "items": recommender.vocabulary.decode(answer.items[0][mask]),
+        "scores": [round(float(score), 7) for score in answer.scores[0][mask]],
+        "slots": [SLOTS[slot] for slot in answer.slots[0][mask]],
+    }
+
+
+def _choose_cart(histories: Histories, user_id: str) -> list[int]:
     """Return two items of the user's history."""
     items = np.unique(histories.item[histories.lines(user_id)])
     return [int(item) for item in items[:2]]
@@ -73,7 +89,14 @@ def _cart(histories: Histories, user_id: str) -> list[int]:
 
 @dataclass(frozen=True)
 class GoldenResult:
-    """How the service answered: how many differ, and the largest difference of a score."""
+    """The service's answers to the golden requests.
+
+    Attributes:
+        n: Number of requests.
+        n_different: Number of answers that differ from the expected ones.
+        largest_difference: Largest difference of a score, relative above 1.
+        first_difference: The first difference in words, empty if there is none.
+    """
 
     n: int
     n_different: int
@@ -82,21 +105,21 @@ class GoldenResult:
 
 
 def compare_golden(url: str, requests: list[dict[str, Any]], tolerance: float) -> GoldenResult:
-    """Ask the service every golden request: items and slots must be equal, scores nearly.
+    """Compare the service's answers: items and slots must be equal, scores within a tolerance.
 
-    A difference goes into a verdict that is committed, so it tells the number of the request in
-    golden.json and neither its user nor the text of an error, which may repeat what was asked.
+    The verdict is committed, so a difference gives the number of the request in golden.json, but
+    not its user or the text of an error, which may repeat the request.
 
     Args:
-        url: Of the running service.
-        requests: From `golden_requests`.
-        tolerance: Of a score, relative above 1.
+        url: URL of the running service.
+        requests: Golden requests from `build_golden_requests`.
+        tolerance: Allowed difference of a score, relative above 1.
     """
     different, largest, first = 0, 0.0, ""
     with httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         for number, entry in enumerate(requests, start=1):
             response = client.post("/recommend", json=entry["request"])
-            problem, distance = _difference(response, entry["expected"])
+            problem, distance = _compare_answer(response, entry["expected"])
             largest = max(largest, distance)
             if problem or distance > tolerance:
                 different += 1
@@ -104,13 +127,13 @@ def compare_golden(url: str, requests: list[dict[str, Any]], tolerance: float) -
     return GoldenResult(len(requests), different, largest, first)
 
 
-def _difference(response: httpx.Response, expected: dict[str, Any]) -> tuple[str, float]:
+def _compare_answer(response: httpx.Response, expected: dict[str, Any]) -> tuple[str, float]:
     if response.status_code != httpx.codes.OK:
         return f"status {response.status_code}", 0.0
     items = response.json()["items"]
-    got = [item["item_id"] for item in items], [item["slot"] for item in items]
-    if got != (expected["items"], expected["slots"]):
-        return f"items {got[0]} instead of {expected['items']}", 0.0
+    received = [item["item_id"] for item in items], [item["slot"] for item in items]
+    if received != (expected["items"], expected["slots"]):
+        return f"items {received[0]} instead of {expected['items']}", 0.0
     distances = [
         abs(item["score"] - score) / max(1.0, abs(score))
         for item, score in zip(items, expected["scores"], strict=True)

@@ -1,4 +1,4 @@
-"""The challenger: bundled, proved in a running service, and promoted."""
+"""The challenger: bundled, checked in a running service, and promoted."""
 
 import logging
 import shutil
@@ -13,7 +13,7 @@ import httpx
 
 from pipeline.bundles.archive import RELEASES, archive_bundle
 from pipeline.bundles.bundle import GOLDEN, load_bundle, write_manifest, write_tables
-from pipeline.bundles.release_pointer import in_force, lock, read_pointer, write_pointer
+from pipeline.bundles.release_pointer import lock, read_pointer, resolve_pointer, write_pointer
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import restore, whole_folder
 from pipeline.contracts.errors import ArtefactError
@@ -21,8 +21,8 @@ from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.deployment.bento import build_bento
 from pipeline.deployment.golden import (
     GoldenResult,
+    build_golden_requests,
     compare_golden,
-    golden_requests,
 )
 from pipeline.recommenders.base.saved import load_recommender
 from pipeline.recommenders.base.tables import read_training_data
@@ -31,22 +31,30 @@ from pipeline.serving.load_test import LoadResult, run_load_test
 from pipeline.serving.process import running_service
 
 BUNDLE = Path("models/bundle")
-VISITOR = "deployment-check"
+CHECK_USER = "deployment-check"
 LOAD_ATTEMPTS = 5
-PAUSE_SECONDS = 10.0  # between attempts: a busy machine may have become quiet
+PAUSE_SECONDS = 10.0  # between attempts, so that a busy machine may become idle
 
 log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What the running service showed."""
+class ServiceCheck:
+    """The measurements of the running service.
+
+    Attributes:
+        golden: Comparison of the golden requests.
+        load: Result of the load test.
+        memory_gib: Memory of the service's processes.
+        seconds_to_ready: Time from start to ready.
+        is_event_visible: Whether an acknowledged purchase changes the next answer.
+    """
 
     golden: GoldenResult
     load: LoadResult
     memory_gib: float
     seconds_to_ready: float
-    event_is_seen: bool
+    is_event_visible: bool
 
 
 def build_bundle(params: Params) -> dict[str, Any]:
@@ -59,28 +67,28 @@ def build_bundle(params: Params) -> dict[str, Any]:
         The bundle's manifest.
     """
     as_of = params.shop.windows().as_of
-    shop = read_training_data(params.shop, as_of, learn_from=(), validate=False)
+    data = read_training_data(params.shop, as_of, learn_from=(), validate=False)
     challenger = artefacts.CHALLENGER.existing()
     recommender = load_recommender(challenger)
     shutil.rmtree(BUNDLE, ignore_errors=True)
     shutil.copytree(challenger, BUNDLE)
-    write_tables(BUNDLE, shop.histories, shop.attributes, shop.items)
-    golden = golden_requests(
+    write_tables(BUNDLE, data.histories, data.attributes, data.items)
+    golden = build_golden_requests(
         recommender,
-        shop.histories,
-        shop.attributes,
+        data.histories,
+        data.attributes,
         as_of=as_of,
-        timezone=shop.timezone,
+        timezone=data.timezone,
         n=params.deployment.n_golden_requests,
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
     artefacts.write_json(golden, BUNDLE / GOLDEN)
-    return write_manifest(BUNDLE, _facts(recommender.description, as_of, params))
+    return write_manifest(BUNDLE, _manifest_facts(recommender.description, as_of, params))
 
 
-def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
-    clean = artefacts.read_json(artefacts.CLEAN_MANIFEST)
+def _manifest_facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
+    clean_manifest = artefacts.read_json(artefacts.CLEAN_MANIFEST)
     return {
         "model": {"name": description["name"], "epochs": description.get("epochs")},
         "as_of": as_of.isoformat(),
@@ -88,23 +96,23 @@ def _facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
         "maximum_user_lines": params.shop.maximum_user_lines,
         "git_commit": git_commit(),
         "data": {
-            "clean": clean["inputs"],
+            "clean": clean_manifest["inputs"],
             "examples": artefacts.sha256(artefacts.EXAMPLES.existing()),
         },
     }
 
 
-def prove(manifest: dict[str, Any], params: Params) -> Proof:
-    """Build the Bento, start it on a free loopback port, and hold it to offline answers and load.
+def check_service(manifest: dict[str, Any], params: Params) -> ServiceCheck:
+    """Build the Bento, start it on a free loopback port, and test its answers and its latency.
 
     Raises:
-        DeploymentError: It cannot be built, or does not become ready.
+        DeploymentError: The Bento cannot be built, or the service does not become ready.
     """
     bundle = load_bundle(BUNDLE)
     bento = build_bento(BUNDLE, PARAMS_PATH, bundle.version)
     golden = artefacts.read_json(artefacts.Artefact(BUNDLE / GOLDEN, "deployment"))
     deployment = params.deployment
-    log.info("built evergreen:%s, starting it", manifest["version"])
+    log.info("Built evergreen:%s; starting it.", manifest["version"])
     with (
         tempfile.TemporaryDirectory(prefix="evergreen-events-") as scratch,
         running_service(
@@ -115,75 +123,73 @@ def prove(manifest: dict[str, Any], params: Params) -> Proof:
             bento=bento,
         ) as service,
     ):
-        compared = compare_golden(service.url, golden, deployment.score_tolerance)
+        comparison = compare_golden(service.url, golden, deployment.score_tolerance)
         bodies = [entry["request"] for entry in golden]
-        load = best_load(service.url, bodies, params)
-        seen = event_is_seen(service.url, golden[0]["expected"]["items"][0])
-        return Proof(compared, load, service.memory_gib(), service.seconds_to_ready, seen)
+        load = measure_load(service.url, bodies, params)
+        visible = is_event_visible(service.url, golden[0]["expected"]["items"][0])
+        return ServiceCheck(
+            comparison, load, service.memory_gib(), service.seconds_to_ready, visible
+        )
 
 
-def best_load(url: str, bodies: list[dict[str, Any]], params: Params) -> LoadResult:
-    """Return the result of the first load test that is fast enough, else that of the fastest.
+def measure_load(url: str, bodies: list[dict[str, Any]], params: Params) -> LoadResult:
+    """Return the first load test within the latency guardrail, else the fastest of LOAD_ATTEMPTS.
 
-    It is repeated because the machine may be busy with other things. A failed request is final.
+    A slow test is repeated, because the machine may be busy; one with a failed request is not.
     """
     slow: list[LoadResult] = []
     while True:
-        found = run_load_test(
+        result = run_load_test(
             url,
             bodies,
             requests_per_second=params.deployment.load_requests_per_second,
             seconds=params.deployment.load_seconds,
         )
-        if found.n_failed or found.p99_ms <= params.planning.guardrails.p99_latency_ms:
-            return found
-        slow.append(found)
+        if result.n_failed or result.p99_ms <= params.planning.guardrails.p99_latency_ms:
+            return result
+        slow.append(result)
         log.warning(
-            "p99 %.1f ms in load test %d of %d; other guests of the host took %.1f %% of the cores",
-            found.p99_ms,
+            "p99 %.1f ms in load test %d of %d; other guests of the host used %.1f %% of the CPU",
+            result.p99_ms,
             len(slow),
             LOAD_ATTEMPTS,
-            100 * found.stolen_fraction,
+            100 * result.stolen_fraction,
         )
         if len(slow) == LOAD_ATTEMPTS:
-            return min(slow, key=lambda each: each.p99_ms)
+            return min(slow, key=lambda load: load.p99_ms)
         time.sleep(PAUSE_SECONDS)
 
 
-def event_is_seen(url: str, item_id: str) -> bool:
-    """Return whether a purchase that was acknowledged shows in the shopper's next answer."""
+def is_event_visible(url: str, item_id: str) -> bool:
+    """Return whether an acknowledged purchase changes the user's next answer."""
     with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
-        event = {"user_id": VISITOR, "item_id": item_id, "event_type": "purchase"}
+        event = {"user_id": CHECK_USER, "item_id": item_id, "event_type": "purchase"}
         client.post("/events", json=event).raise_for_status()
-        query = {"user_id": VISITOR, "bought_hours": 0.0}
+        query = {"user_id": CHECK_USER, "bought_hours": 0.0}
         answer = client.post("/recommend", json=query).raise_for_status().json()
     return any(i["item_id"] == item_id and i["slot"] == "repeat" for i in answer["items"])
 
 
 def promote() -> None:
-    """Put the bundle in the champion's place, whole or not at all.
-
-    Both are kept in models/releases, so that a rollback finds its way.
-    """
-    remember(BUNDLE)
+    """Replace models/champion by the bundle atomically, after archiving both for a rollback."""
+    archive_releases(BUNDLE)
     with whole_folder(artefacts.CHAMPION.path) as folder:
         shutil.copytree(BUNDLE, folder, dirs_exist_ok=True)
     shutil.rmtree(BUNDLE)
 
 
-def remember(challenger: Path, folder: Path = RELEASES) -> None:
-    """Keep the champion and the challenger, and write down what answers until now.
+def archive_releases(challenger: Path, folder: Path = RELEASES) -> None:
+    """Archive the champion and the challenger, and write the champion's version to the pointer.
 
-    The pointer is written before models/champion changes: from then on it says where to go back
-    to, even if this process is killed in between. A champion that is damaged is not kept, and
-    before the first there is none.
+    The pointer is written before models/champion changes, so a rollback works even if this process
+    is killed in between. A damaged champion is not archived, and the first deployment has none.
     """
     restore(artefacts.CHAMPION.path)
     with lock(folder):
         try:
             if artefacts.CHAMPION.path.exists():
-                before = archive_bundle(artefacts.CHAMPION.path, folder)
-                write_pointer(in_force(read_pointer(folder), before).changed(), folder)
+                version = archive_bundle(artefacts.CHAMPION.path, folder)
+                write_pointer(resolve_pointer(read_pointer(folder), version).advance(), folder)
         except ArtefactError as error:
-            log.warning("One cannot roll back to the old champion. %s", error)
+            log.warning("A rollback to the old champion is not possible. %s", error)
         archive_bundle(challenger, folder)

@@ -1,4 +1,4 @@
-"""What the deployment stage says: checks against the plan's guardrails, a page, a verdict."""
+"""The deployment's report: checks against the plan's guardrails, a verdict and a page."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,36 @@ from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.presentation.pages import Page
 
 if TYPE_CHECKING:
-    from pipeline.deployment.release import Proof
+    from pipeline.deployment.release import ServiceCheck
 
 
-def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParams) -> Verdict:
+def build_verdict(
+    manifest: dict[str, Any], check: "ServiceCheck", guardrails: GuardrailParams
+) -> Verdict:
     """Return whether the challenger may become the champion.
 
-    Measured times and memory are this machine's and are not part of the verdict; whether they
-    hold is. `reports/deployment/latency.json` has the numbers.
+    The verdict contains whether latency and memory hold, but not the values, which depend on the
+    machine; `reports/deployment/latency.json` has them.
     """
-    golden, load = proof.golden, proof.load
-    evidence = (
+    evidence = _build_evidence(check, guardrails)
+    broken = [item.name for item in failing(evidence)]
+    name, version = manifest["model"]["name"], manifest["version"]
+    if not broken:
+        cause = f"{name} {version} answers as it did offline and is the champion"
+        return Verdict(phase="deployment", status="proceed", cause=cause, evidence=evidence)
+    return Verdict(
+        phase="deployment",
+        status="stop",
+        cause=f"{name} {version} fails {', '.join(broken)}: the old champion stays unless a person "
+        "accepts this",
+        evidence=evidence,
+        action="Correct the cause or change planning.guardrails, then run `uv run dvc repro`.",
+    )
+
+
+def _build_evidence(check: "ServiceCheck", guardrails: GuardrailParams) -> tuple[Evidence, ...]:
+    golden, load = check.golden, check.load
+    return (
         Evidence(
             name="golden_requests_equal",
             value=golden.n - golden.n_different,
@@ -29,10 +48,10 @@ def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParam
         ),
         Evidence(
             name="event_is_seen",
-            value=float(proof.event_is_seen),
+            value=float(check.is_event_visible),
             bound=1.0,
-            holds=proof.event_is_seen,
-            note="a purchase shows in the shopper's next answer",
+            holds=check.is_event_visible,
+            note="a purchase changes the shopper's next answer",
         ),
         Evidence(
             name="failed_requests",
@@ -52,83 +71,70 @@ def verdict(manifest: dict[str, Any], proof: "Proof", guardrails: GuardrailParam
             name="serving_memory_gib",
             value=None,
             bound=guardrails.serving_memory_gib,
-            holds=proof.memory_gib <= guardrails.serving_memory_gib,
+            holds=check.memory_gib <= guardrails.serving_memory_gib,
             note="measured; see latency.json beside this page",
         ),
     )
-    broken = [item.name for item in failing(evidence)]
-    name, version = manifest["model"]["name"], manifest["version"]
-    if not broken:
-        cause = f"{name} {version} answers as it did offline and is the champion"
-        return Verdict(phase="deployment", status="proceed", cause=cause, evidence=evidence)
-    return Verdict(
-        phase="deployment",
-        status="stop",
-        cause=f"{name} {version} does not hold {', '.join(broken)}: the old champion stays, unless "
-        "this is accepted",
-        evidence=evidence,
-        action="Mend what is named, or change planning.guardrails, then `uv run dvc repro`.",
-    )
 
 
-def measured(proof: "Proof") -> str:
-    """Return the load test on this machine in words, for the log."""
-    load = proof.load
+def format_measurements(check: "ServiceCheck") -> str:
+    """Return the load test on this machine as a line for the log."""
+    load = check.load
     return (
-        f"p99 {load.p99_ms:.1f} ms while other guests of the host took "
-        f"{load.stolen_fraction:.1%} of the cores, {proof.memory_gib:.2f} GiB"
+        f"p99 {load.p99_ms:.1f} ms while other guests of the host used "
+        f"{load.stolen_fraction:.1%} of the CPU, {check.memory_gib:.2f} GiB"
     )
 
 
-def latency(proof: "Proof") -> dict[str, Any]:
-    """Return what was measured on this machine."""
+def build_latency_report(check: "ServiceCheck") -> dict[str, Any]:
+    """Return the measurements on this machine, for reports/deployment/latency.json."""
     return {
-        "n_requests": proof.load.n,
-        "p50_ms": proof.load.p50_ms,
-        "p99_ms": proof.load.p99_ms,
-        "stolen_fraction": proof.load.stolen_fraction,
-        "memory_gib": proof.memory_gib,
-        "seconds_to_ready": proof.seconds_to_ready,
-        "largest_score_difference": proof.golden.largest_difference,
+        "n_requests": check.load.n,
+        "p50_ms": check.load.p50_ms,
+        "p99_ms": check.load.p99_ms,
+        "stolen_fraction": check.load.stolen_fraction,
+        "memory_gib": check.memory_gib,
+        "seconds_to_ready": check.seconds_to_ready,
+        "largest_score_difference": check.golden.largest_difference,
     }
 
 
-def report(manifest: dict[str, Any], proof: "Proof") -> dict[str, Any]:
-    """Return what goes into reports/deployment/report.json."""
+def build_report(manifest: dict[str, Any], check: "ServiceCheck") -> dict[str, Any]:
+    """Return the contents of reports/deployment/report.json."""
     return {
         "version": manifest["version"],
         "model": manifest["model"],
         "as_of": manifest["as_of"],
-        "golden_requests": proof.golden.n,
-        "golden_requests_different": proof.golden.n_different,
-        "failed_requests": proof.load.n_failed,
+        "golden_requests": check.golden.n,
+        "golden_requests_different": check.golden.n_different,
+        "failed_requests": check.load.n_failed,
         "n_files": len(manifest["files"]),
     }
 
 
-def page(manifest: dict[str, Any], conclusion: Verdict) -> Page:
+def build_page(manifest: dict[str, Any], verdict: Verdict) -> Page:
     """Return the deployment page."""
-    made = Page("Deployment", "Does the built service answer as the model did offline?")
-    made.verdict(conclusion)
-    made.facts(
+    page = Page("Deployment", "Does the built service answer as the model did offline?")
+    page.verdict(verdict)
+    page.facts(
         "The bundle",
         {
             "version": manifest["version"],
             "model": manifest["model"]["name"],
-            "knows all before": manifest["as_of"],
+            "knows events before": manifest["as_of"],
             "git commit": manifest["git_commit"],
             "clean data": manifest["data"]["clean"],
             "examples, sha256": manifest["data"]["examples"],
         },
     )
     files = pd.DataFrame(manifest["files"].items(), columns=["file", "sha256"])
-    made.table("Files", files, "Checked before the bundle is used, every time.")
-    made.text(
+    page.table("Files", files, "Verified whenever the bundle is loaded.")
+    page.text(
         "Try it",
         "`make serve` starts it; then, for example:",
         "curl -s http://127.0.0.1:3000/recommend -H 'content-type: application/json' "
         '-d \'{"user_id": "2375"}\'',
-        "To go back to the champion before, while it runs: "
+        "To restore the previous champion while the service runs: "
         "`uv run python -m pipeline.serving rollback`.",
     )
-    return made
+    return page

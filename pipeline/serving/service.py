@@ -42,7 +42,7 @@ from pipeline.serving.environment import (
     ROOT,
     event_store_url,
 )
-from pipeline.serving.observability.logs import configure_logs, level_of
+from pipeline.serving.observability.logs import configure_logs, read_level
 from pipeline.serving.security.audit import Audit
 
 if TYPE_CHECKING:
@@ -85,23 +85,23 @@ def load_backend(audit: Audit) -> tuple[Backend, "Watcher | None"]:
     from pipeline.bundles.bundle import load_bundle
     from pipeline.event_store.store import EventStore
     from pipeline.serving.engine.engine import RecommendationEngine
-    from pipeline.serving.releases.store import release_store
-    from pipeline.serving.releases.watch import Watcher, announce, first_bundle
+    from pipeline.serving.releases.store import build_release_store
+    from pipeline.serving.releases.watch import Watcher, load_first_bundle, log_event
 
     def notify(event: str, facts: Mapping[str, str]) -> None:
-        announce(event, facts)
+        log_event(event, facts)
         audit.write(event, **facts)
 
     params = read_serving_params()
     deployed = locate(BUNDLE, CHAMPION.path)
-    followed = release_store(os.environ.get(RELEASES_FOLDER), deployed)
-    bundle = first_bundle(followed, load_bundle, notify) if followed else load_bundle(deployed)
+    followed = build_release_store(os.environ.get(RELEASES_FOLDER), deployed)
+    bundle = load_first_bundle(followed, load_bundle, notify) if followed else load_bundle(deployed)
     store = EventStore(event_store_url(os.environ, params.event_store))
     backend = Backend(RecommendationEngine(bundle, store, params), params, read_currency())
     if followed is None:
         return backend, None
     watcher = Watcher(
-        backend.releases, store, params, place=followed, load=load_bundle, tell=notify
+        backend.releases, store, params, release_store=followed, load=load_bundle, notify=notify
     )
     return backend, watcher
 
@@ -142,7 +142,7 @@ class Evergreen:
     def __init__(self) -> None:
         """Load the champion."""
         params = read_serving_params()
-        configure_logs(params.log_format, level_of(os.environ, params.log_level))
+        configure_logs(params.log_format, read_level(os.environ, params.log_level))
         resources = GatewayResources(params)
         app.state.backend, self._watcher = load_backend(resources.audit)
         app.state.resources = slot.resources = resources

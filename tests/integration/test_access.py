@@ -14,7 +14,7 @@ from pipeline.serving.api.app import build_app
 from pipeline.serving.api.middleware import GatewayMiddleware, GatewaySlot
 from pipeline.serving.commands.serve import check_keys
 from pipeline.serving.payloads import ErrorAnswer
-from pipeline.serving.security.routes import NEEDS, OTHER, PROBES, label
+from pipeline.serving.security.routes import OTHER, PROBES, REQUIRED_SCOPES, route_label
 from tests.support.fake_service import Direct, FakeService, fake_service
 
 ANN = {"user_id": "ann"}
@@ -26,20 +26,20 @@ Start = Callable[..., FakeService]
 def start(tmp_path: Path) -> Iterator[Start]:
     services: list[FakeService] = []
 
-    def started(**changes: Any) -> FakeService:
+    def start_service(**changes: Any) -> FakeService:
         services.append(fake_service(tmp_path, **changes))
         return services[-1]
 
-    yield started
+    yield start_service
     for service in services:
         service.close()
 
 
 def problem(answer: httpx.Response) -> Any:
-    found = ErrorAnswer.model_validate_json(answer.content).error
-    assert found.wanted
-    assert found.action
-    return found
+    error = ErrorAnswer.model_validate_json(answer.content).error
+    assert error.wanted
+    assert error.action
+    return error
 
 
 def audit(service: FakeService) -> list[dict[str, Any]]:
@@ -49,12 +49,12 @@ def audit(service: FakeService) -> list[dict[str, Any]]:
 
 def test_every_route_of_the_app_has_a_name_and_a_scope() -> None:
     for route in build_app().routes:
-        assert label(route.path) != OTHER, (
+        assert route_label(route.path) != OTHER, (
             f"add {route.path} to pipeline/serving/security/routes.py"
         )  # type: ignore[attr-defined]
 
 
-def test_without_keys_this_machine_asks_freely(start: Start) -> None:
+def test_without_keys_this_machine_needs_no_key(start: Start) -> None:
     http = start().http()
     assert http.post("/recommend", json=ANN).status_code == 200
     assert http.post("/events", json=VIEW).status_code == 201
@@ -73,7 +73,7 @@ def test_with_keys_scopes_open_routes(start: Start) -> None:
     for route in ("/metrics", "/admin/model"):
         assert root.get(route).status_code == 200
         assert both.get(route).status_code == 403
-    for route in (*(f"/{name}" for name in NEEDS), "/nowhere", "/readyz/more"):
+    for route in (*(f"/{name}" for name in REQUIRED_SCOPES), "/nowhere", "/readyz/more"):
         answer = nobody.get(route)
         assert answer.status_code == 401, route
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -112,50 +112,55 @@ def test_every_answer_keeps_browsers_safe(start: Start) -> None:
         assert "server" not in answer.headers
 
 
-def test_other_peoples_pages_are_refused_unless_listed(start: Start) -> None:
+def test_foreign_pages_are_refused_unless_listed(start: Start) -> None:
     origin = "https://shop.example"
-    asked = {"origin": origin, "access-control-request-method": "POST"}
+    preflight_headers = {"origin": origin, "access-control-request-method": "POST"}
     closed = start().http()
     assert closed.post("/recommend", json=ANN, headers={"origin": origin}).status_code == 403
-    assert "access-control-allow-origin" not in closed.options("/recommend", headers=asked).headers
+    assert (
+        "access-control-allow-origin"
+        not in closed.options("/recommend", headers=preflight_headers).headers
+    )
     opened = start(cors_origins=[origin]).http()
     answer = opened.post("/recommend", json=ANN, headers={"origin": origin})
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == origin
-    preflight = opened.options("/recommend", headers=asked)
+    preflight = opened.options("/recommend", headers=preflight_headers)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == origin
-    other = opened.options("/recommend", headers={**asked, "origin": "https://evil.example"})
+    other = opened.options(
+        "/recommend", headers={**preflight_headers, "origin": "https://evil.example"}
+    )
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_a_page_that_may_ask_needs_a_key_too(start: Start) -> None:
+def test_a_listed_page_needs_a_key_too(start: Start) -> None:
     origin = {"origin": "https://shop.example"}
     service = start(cors_origins=[origin["origin"]])
     http = service.http(key="recommend")
-    asked = {**origin, "access-control-request-method": "POST"}
-    assert service.http().options("/recommend", headers=asked).status_code == 200
+    preflight_headers = {**origin, "access-control-request-method": "POST"}
+    assert service.http().options("/recommend", headers=preflight_headers).status_code == 200
     assert service.http().post("/recommend", json=ANN, headers=origin).status_code == 401
     assert http.post("/recommend", json=ANN, headers=origin).status_code == 200
 
 
-def test_the_audit_log_tells_of_admins_and_of_the_denied(start: Start) -> None:
+def test_the_audit_log_has_admin_and_denied_requests(start: Start) -> None:
     service = start()
     root, reader = service.http(key="admin"), service.http(key="recommend")
     reader.post("/recommend", json=ANN)
     assert root.post("/admin/keys/reload").json() == {"keys": 2}
     reader.get("/admin/model")
     service.http(authorization="Bearer eg_admin_guess").get("/metrics")
-    done, scope, key = audit(service)
-    assert (done["event"], done["key"], done["method"]) == ("admin", "admin", "POST")
-    assert (done["route"], done["status"]) == ("/admin/keys/reload", 200)
+    admin, scope, key = audit(service)
+    assert (admin["event"], admin["key"], admin["method"]) == ("admin", "admin", "POST")
+    assert (admin["route"], admin["status"]) == ("/admin/keys/reload", 200)
     assert (scope["event"], scope["reason"], scope["route"]) == ("denied", "scope", "/admin")
     assert (key["reason"], key["status"], key["client"]) == ("key", 401, "127.0.0.1")
-    assert all(line["request_id"] and line["time"] for line in (done, scope, key))
+    assert all(line["request_id"] and line["time"] for line in (admin, scope, key))
     assert "guess" not in (service.folder / "audit.jsonl").read_text(encoding="utf-8")
 
 
-def test_a_reload_of_a_damaged_file_is_said_and_changes_nothing(start: Start) -> None:
+def test_a_reload_of_a_damaged_file_is_reported_and_changes_nothing(start: Start) -> None:
     service = start()
     root = service.http(key="admin")
     (service.folder / "keys.json").write_text("{")
@@ -189,7 +194,7 @@ def test_it_listens_on_loopback_without_keys(tmp_path: Path, host: str) -> None:
     check_keys(host, tmp_path / "keys.json")
 
 
-def test_keys_are_made_listed_and_revoked_from_the_command_line(
+def test_keys_are_created_listed_and_revoked_from_the_command_line(
     shop_folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main(["key", "list"]) == 0
@@ -205,8 +210,8 @@ def test_keys_are_made_listed_and_revoked_from_the_command_line(
     assert token not in listed
     assert main(["key", "revoke", "shop"]) == 0
     assert main(["key", "revoke", "shop"]) == 1
-    assert "there are: key-" in caplog.text
-    assert main(["--host", "0.0.0.0"]) == 1  # keys there are, but no champion
+    assert "the keys are: key-" in caplog.text
+    assert main(["--host", "0.0.0.0"]) == 1  # there are keys, but no champion
     events = (shop_folder / "data" / "private" / "audit.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in events] == [
         "key_created",
@@ -220,4 +225,4 @@ def test_serving_elsewhere_without_keys_is_a_clear_error(
     shop_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert main(["--host", "0.0.0.0"]) == 1
-    assert "before it listens on 0.0.0.0" in caplog.text
+    assert "to listen on 0.0.0.0" in caplog.text

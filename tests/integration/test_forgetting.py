@@ -134,11 +134,11 @@ def test_remaining_copies_are_reported(
     for name in ("models/champion", "models/releases", ".dvc/cache"):
         (shop_folder / name).mkdir(parents=True)
     assert main(["forget", "ann"]) == 0
-    printed = capsys.readouterr().out
-    assert "until then with them: models/champion." in printed
-    assert "models/releases" in printed
-    assert "uv run dvc gc --workspace" in printed
-    assert "mlartifacts" not in printed
+    told = capsys.readouterr().out
+    assert "until `make repro` replaces the files: models/champion." in told
+    assert "models/releases" in told
+    assert "uv run dvc gc --workspace" in told
+    assert "mlartifacts" not in told
 
 
 @pytest.mark.parametrize("command", ["forget", "retain"])

@@ -80,10 +80,10 @@ READ_PLAN = ("pipeline.contracts.plan.read_plan", plan)
 BUILT = (READ_PLAN, ("pipeline.deployment.release.build_bundle", bundle))
 PROVED = (
     *BUILT,
-    ("pipeline.deployment.release.prove", nothing),
-    ("pipeline.deployment.report.verdict", proven),
-    ("pipeline.deployment.report.latency", lambda _: {}),
-    ("pipeline.deployment.report.measured", nothing),
+    ("pipeline.deployment.release.check_service", nothing),
+    ("pipeline.deployment.report.build_verdict", proven),
+    ("pipeline.deployment.report.build_latency_report", lambda _: {}),
+    ("pipeline.deployment.report.format_measurements", nothing),
 )
 MOMENTS = {
     "planning, while it plans": Interruption("planning", "pipeline.planning.planning.make_plan"),
@@ -126,12 +126,12 @@ MOMENTS = {
         "deployment", "pipeline.deployment.release.build_bundle", (READ_PLAN,)
     ),
     "deployment, while it proves": Interruption(
-        "deployment", "pipeline.deployment.release.prove", BUILT
+        "deployment", "pipeline.deployment.release.check_service", BUILT
     ),
     "deployment, while it promotes": Interruption(
         "deployment",
         "shutil.copytree",
-        (*PROVED, ("pipeline.deployment.release.remember", nothing)),
+        (*PROVED, ("pipeline.deployment.release.archive_releases", nothing)),
     ),
     "monitoring, while it reads": Interruption(
         "monitoring", "pipeline.monitoring.watch.read_known"

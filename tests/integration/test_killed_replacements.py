@@ -81,18 +81,18 @@ def test_the_champion_is_there_and_whole_and_rollback_works(
     old = write_fake(champion, "old")
     new = write_fake(release.BUNDLE, "new")
     kill_in_the_gap(PROMOTE, str(champion), how)
-    place = ReleaseStore()
+    release_store = ReleaseStore()
     expected = {"in one step": new, "in two steps": old}[how]
-    assert place.pointer().champion == expected
+    assert release_store.read_pointer().champion == expected
     assert version_of(champion) == expected
     verify_bundle(champion)
     if how == "in two steps":
         release.promote()  # as the next run does
-    assert place.pointer().champion == new
-    assert changes.rollback(place).champion == old
-    pointer = read_pointer(place.folder)
+    assert release_store.read_pointer().champion == new
+    assert changes.rollback(release_store).champion == old
+    pointer = read_pointer(release_store.folder)
     assert pointer is not None
-    verify_bundle(place.bundle(pointer.champion))
+    verify_bundle(release_store.bundle_path(pointer.champion))
 
 
 @pytest.fixture(scope="module")

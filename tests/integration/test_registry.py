@@ -13,7 +13,7 @@ from pipeline.serving.__main__ import main
 from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER
 from pipeline.serving.releases.store import ReleaseStore
 from tests.support import tiny_shop
-from tests.support.fake_releases import fake_place, write_fake
+from tests.support.fake_releases import write_fake, write_fake_store
 
 pytestmark = pytest.mark.slow
 
@@ -29,20 +29,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
+def release_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReleaseStore:
     """A project whose champion is `old`."""
-    place = fake_place(tmp_path)
-    monkeypatch.setenv(BUNDLE, str(place.deployed))
-    monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
+    store = write_fake_store(tmp_path)
+    monkeypatch.setenv(BUNDLE, str(store.deployed))
+    monkeypatch.setenv(RELEASES_FOLDER, str(store.folder))
     values = tiny_shop.params()
     values["tracking"]["uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"  # MLflow caches stores by URI
     tiny_shop.write_params(tmp_path / "params.yaml", values)
     monkeypatch.chdir(tmp_path)
-    return place
+    return store
 
 
 @pytest.fixture
-def registry(place: ReleaseStore, database: bytes) -> Any:
+def registry(release_store: ReleaseStore, database: bytes) -> Any:
     """The client of a store that registered `old` twice and, in between, another bundle."""
     import mlflow
 
@@ -50,7 +50,11 @@ def registry(place: ReleaseStore, database: bytes) -> Any:
     params = read_params()
     client = mlflow.MlflowClient(params.tracking.uri)
     client.create_registered_model(name())
-    for bundle in (place.pointer().champion, "0" * 12, place.pointer().champion):
+    for bundle in (
+        release_store.read_pointer().champion,
+        "0" * 12,
+        release_store.read_pointer().champion,
+    ):
         register(client, bundle)
     return client
 
@@ -73,22 +77,25 @@ def bundle_of_the_alias(client: Any) -> str:
     return str(client.get_model_version_by_alias(name(), "champion").tags["bundle"])
 
 
-def test_the_alias_follows_promote_and_rollback(registry: Any, place: ReleaseStore) -> None:
+def test_the_alias_follows_promote_and_rollback(registry: Any, release_store: ReleaseStore) -> None:
     register(registry, write_fake(Path("new"), "new"))
     for command in (["promote", "new"], ["rollback"], ["rollback"]):
         assert main(command) == 0
-        assert bundle_of_the_alias(registry) == place.pointer().champion
+        assert bundle_of_the_alias(registry) == release_store.read_pointer().champion
     assert main(["rollback"]) == 0
     assert alias(registry) == "3"  # of the two that hold this bundle the newer
 
 
 def test_a_bundle_that_was_never_registered_leaves_no_alias(
-    registry: Any, place: ReleaseStore, caplog: pytest.LogCaptureFixture
+    registry: Any, release_store: ReleaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_fake(Path("new"), "new")
     assert main(["promote", "new"]) == 0
     assert alias(registry) is None
-    assert f"no version of '{name()}' with the bundle {place.pointer().champion}" in caplog.text
+    assert (
+        f"no version of '{name()}' with the bundle {release_store.read_pointer().champion}"
+        in caplog.text
+    )
     assert main(["rollback"]) == 0
     assert alias(registry) == "3"
 
@@ -102,16 +109,16 @@ def test_a_trial_does_not_move_the_alias(registry: Any) -> None:
 
 
 def test_without_a_store_none_is_made(
-    place: ReleaseStore, capsys: pytest.CaptureFixture[str]
+    release_store: ReleaseStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_fake(Path("new"), "new")
     assert main(["promote", "new"]) == 0
-    assert place.pointer().champion in capsys.readouterr().out
+    assert release_store.read_pointer().champion in capsys.readouterr().out
     assert not Path("mlflow.db").exists()
 
 
 def test_a_locked_store_is_a_warning_and_the_champion_changes_all_the_same(
-    registry: Any, place: ReleaseStore, caplog: pytest.LogCaptureFixture
+    registry: Any, release_store: ReleaseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     before, started = alias(registry), time.monotonic()
     new = write_fake(Path("new"), "new")
@@ -121,6 +128,6 @@ def test_a_locked_store_is_a_warning_and_the_champion_changes_all_the_same(
         assert main(["promote", "new"]) == 0
     holder.close()
     assert time.monotonic() - started < 20
-    assert place.pointer().champion == new
+    assert release_store.read_pointer().champion == new
     assert "alias 'evergreen-recommender@champion' stays as it was" in caplog.text
     assert alias(registry) == before

@@ -14,11 +14,11 @@ from pipeline.serving.process import RunningService, running_service
 from pipeline.serving.releases.store import ReleaseStore
 from tests.support.fake_releases import write_fake
 
-# Python runs this at start: the service then loads the tests' bundles, without a model.
+# Python runs this at start, so that the service loads the fake bundles, which have no model.
 SITE = """
 import os
 if "EVERGREEN_RELEASES" in os.environ:
-    from pipeline.deployment import bundle
+    from pipeline.bundles import bundle
     from tests.support.fake_releases import load_fake
     bundle.load_bundle = load_fake
 """
@@ -31,14 +31,14 @@ def service(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runn
     (shop_folder / "site" / "sitecustomize.py").write_text(SITE)
     monkeypatch.setenv("PYTHONPATH", str(shop_folder / "site"))
     monkeypatch.delenv("EVERGREEN_RELEASES", raising=False)
-    place = ReleaseStore()
-    write_fake(place.deployed, "old")
+    release_store = ReleaseStore()
+    write_fake(release_store.deployed, "old")
     with running_service(
-        place.deployed,
+        release_store.deployed,
         params_path=Path("params.yaml"),
         timeout_seconds=600,
         event_store=f"sqlite:///{shop_folder / 'live.db'}",
-        releases=place.folder,
+        releases=release_store.folder,
     ) as running:
         yield running
 
@@ -67,7 +67,7 @@ def test_promote_and_rollback_swap_under_load_and_survive_a_killed_worker(
     with ThreadPoolExecutor(4) as pool:
         askers = [pool.submit(ask, f"user{number}") for number in range(4)]
         assert promote.main([str(tmp_path / "new")]) == 0
-        assert "The running service follows" in capsys.readouterr().out
+        assert "The running service followed" in capsys.readouterr().out
         assert version(service) == new
         assert rollback.main([]) == 0
         assert version(service) == old

@@ -17,12 +17,12 @@ from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.recommenders.base.requests import Requests
 from pipeline.serving.__main__ import main
-from pipeline.serving.commands.score import PART
+from pipeline.serving.commands.score import BATCH_SIZE
 from pipeline.serving.environment import BUNDLE, EVENT_STORE, RELEASES_FOLDER
 from pipeline.serving.payloads import RecommendRequest
 from pipeline.serving.releases import changes
 from tests.support.fake_bundle import AS_OF, FakeBundle
-from tests.support.fake_releases import fake_place, load_fake, write_fake
+from tests.support.fake_releases import load_fake, write_fake, write_fake_store
 from tests.support.served import Http, act, recommend, send
 from tests.support.tiny_shop import PROJECT
 from tests.unit.event_store.rows import event
@@ -58,7 +58,7 @@ def test_the_rows_are_what_recommend_answers(
     http.post("/availability", json={"item_id": "jam", "available": False})
     with caplog.at_level(logging.INFO, "evergreen.serving"):
         assert score("ann", "eve", "ann", "bob", more=("--k", "4")) == 0
-    assert "3 shoppers, 1 of them not known" in caplog.text
+    assert "3 users, 1 of them unknown" in caplog.text
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
     names = ["user_id", "rank", "item_id", "score", "slot", "reasons"]
     expected = [
@@ -71,10 +71,10 @@ def test_the_rows_are_what_recommend_answers(
     assert {"coffee"} < {row["item_id"] for row in table if row["user_id"] == "ann"}
 
 
-def test_the_version_that_answers_scores_after_a_rollback_too(
+def test_the_champion_scores_after_a_rollback_too(
     score: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = fake_place(tmp_path)
+    release_store = write_fake_store(tmp_path)
     write_fake(tmp_path / "new", "new")
     loaded: list[Path] = []
 
@@ -83,18 +83,18 @@ def test_the_version_that_answers_scores_after_a_rollback_too(
         return load_fake(path)
 
     monkeypatch.setattr("pipeline.bundles.bundle.load_bundle", load)
-    monkeypatch.setenv(BUNDLE, str(place.deployed))
-    monkeypatch.setenv(RELEASES_FOLDER, str(place.folder))
+    monkeypatch.setenv(BUNDLE, str(release_store.deployed))
+    monkeypatch.setenv(RELEASES_FOLDER, str(release_store.folder))
     assert score("ann") == 0
-    new = changes.promote(str(tmp_path / "new"), place).champion
+    new = changes.promote(str(tmp_path / "new"), release_store).champion
     assert score("ann") == 0
-    changes.rollback(place)
+    changes.rollback(release_store)
     assert score("ann") == 0
-    old = place.pointer().champion
+    old = release_store.read_pointer().champion
     assert [version_of(path) for path in loaded] == [old, new, old]
 
 
-def test_people_who_asked_to_be_forgotten_are_left_out(
+def test_forgotten_users_are_left_out(
     score: Callable[..., int], path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = EventStore(f"sqlite:///{path}")
@@ -103,7 +103,7 @@ def test_people_who_asked_to_be_forgotten_are_left_out(
     with caplog.at_level(logging.INFO, "evergreen.serving"):
         assert score("ann", "bob") == 0
     assert set(pq.read_table(tmp_path / "out.parquet")["user_id"].to_pylist()) == {"bob"}
-    assert "1 people who asked to be forgotten are left out" in caplog.text
+    assert "Left out 1 users who asked to be forgotten" in caplog.text
 
 
 def test_scored_again_it_is_the_same_file(score: Callable[..., int], tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_scored_again_it_is_the_same_file(score: Callable[..., int], tmp_path: P
     assert (tmp_path / "out.parquet").read_bytes() == first
 
 
-def test_more_shoppers_than_a_part_are_all_there(score: Callable[..., int], tmp_path: Path) -> None:
+def test_more_users_than_a_batch_are_all_scored(score: Callable[..., int], tmp_path: Path) -> None:
     users = [f"user-{at}" for at in range(150)]
     assert score(*users, more=("--k", "1")) == 0
     assert pq.read_table(tmp_path / "out.parquet")["user_id"].to_pylist() == users
@@ -157,7 +157,7 @@ def everybody(tmp_path: Path, name: str) -> int:
     return main(["score", "--out", str(tmp_path / name), "--at", AT, "--k", "3"])
 
 
-def test_without_a_list_all_who_are_known_are_scored(
+def test_without_a_list_all_known_users_are_scored(
     score: Callable[..., int], path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = EventStore(f"sqlite:///{path}")
@@ -172,11 +172,11 @@ def test_without_a_list_all_who_are_known_are_scored(
     with caplog.at_level(logging.INFO, "evergreen.serving"):
         assert everybody(tmp_path, "all.parquet") == 0
     assert (tmp_path / "all.parquet").read_bytes() == (tmp_path / "out.parquet").read_bytes()
-    assert "3 shoppers, 0 of them not known" in caplog.text
+    assert "3 users, 0 of them unknown" in caplog.text
 
 
 @pytest.mark.usefixtures("score")
-def test_the_ending_of_the_name_is_the_format(tmp_path: Path) -> None:
+def test_the_suffix_of_the_file_chooses_the_format(tmp_path: Path) -> None:
     for name in ("scores.parquet", "scores.CSV", "scores.jsonl"):
         assert everybody(tmp_path, name) == 0
     rows = pq.read_table(tmp_path / "scores.parquet").to_pylist()
@@ -195,7 +195,7 @@ def test_the_ending_of_the_name_is_the_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.parquet.gz"])
 @pytest.mark.usefixtures("score")
-def test_another_ending_is_refused_before_anything_is_read(
+def test_an_unknown_suffix_is_refused_before_anything_is_read(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert everybody(tmp_path, name) == 1
@@ -203,19 +203,19 @@ def test_another_ending_is_refused_before_anything_is_read(
     assert not (tmp_path / name).exists()
 
 
-def test_memory_does_not_grow_with_the_number_of_shoppers(
+def test_memory_does_not_grow_with_the_number_of_users(
     score: Callable[..., int], bundle: FakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    batch_sizes: list[int] = []
     real = bundle.recommender.rank_explained
 
     def counted(requests: Requests, k: int) -> object:
-        asked.append(len(requests))
+        batch_sizes.append(len(requests))
         requests_held = (o for o in gc.get_objects() if isinstance(o, RecommendRequest))
         waiting = sum(request.user_id.startswith("counted-") for request in requests_held)
-        assert waiting <= PART + 1
+        assert waiting <= BATCH_SIZE + 1
         return real(requests, k)
 
     monkeypatch.setattr(bundle.recommender, "rank_explained", counted)
-    assert score(*(f"counted-{at}" for at in range(3 * PART)), more=("--k", "1")) == 0
-    assert max(asked) <= PART
+    assert score(*(f"counted-{at}" for at in range(3 * BATCH_SIZE)), more=("--k", "1")) == 0
+    assert max(batch_sizes) <= BATCH_SIZE

@@ -1,4 +1,4 @@
-"""What the endpoint tells of requests: ids, numbers, lines and traces, and no shopper's id."""
+"""Telemetry of requests: ids, metrics, log lines and traces, without a user id."""
 
 import asyncio
 import io
@@ -17,12 +17,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Receive, Scope, Send
 
-from pipeline.serving.observability.current import CURRENT
+from pipeline.serving.observability.current_request import CURRENT
 from pipeline.serving.observability.logs import JsonFormatter, TextFormatter
-from pipeline.serving.observability.observed import Observed
+from pipeline.serving.observability.middleware import TelemetryMiddleware
 from pipeline.serving.observability.pseudonyms import Pseudonyms
-from pipeline.serving.observability.tracing import Tracing, tracing_from
-from pipeline.serving.security.routes import NEEDS, PROBES, label
+from pipeline.serving.observability.tracing import Tracing, build_tracing
+from pipeline.serving.security.routes import PROBES, REQUIRED_SCOPES, route_label
 from tests.support.fake_service import FakeService, fake_service
 
 SECRET = "c0ffee-recognisable-shopper"
@@ -34,34 +34,34 @@ Start = Callable[..., FakeService]
 def start(tmp_path: Path) -> Iterator[Start]:
     services: list[FakeService] = []
 
-    def started(**more: Any) -> FakeService:
+    def start_service(**more: Any) -> FakeService:
         services.append(fake_service(tmp_path, **more))
         return services[-1]
 
-    yield started
+    yield start_service
     for service in services:
         service.close()
 
 
 @pytest.fixture(params=["text", "json"])
 def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """All that any logger writes, from debug on, as the service would write it."""
+    """The output of all loggers at level debug, in the service's format."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if request.param == "json" else TextFormatter())
     handler.addFilter(lambda record: not record.name.startswith("httpx"))  # the test's own client
     root = logging.getLogger()
-    level, own = root.level, logging.getLogger("evergreen").level
+    root_level, own_level = root.level, logging.getLogger("evergreen").level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
     logging.getLogger("evergreen").setLevel(logging.DEBUG)
     yield stream
     root.removeHandler(handler)
-    root.setLevel(level)
-    logging.getLogger("evergreen").setLevel(own)
+    root.setLevel(root_level)
+    logging.getLogger("evergreen").setLevel(own_level)
 
 
-def test_a_well_formed_request_id_is_kept_and_any_other_replaced(start: Start) -> None:
+def test_a_well_formed_request_id_is_reused_and_any_other_replaced(start: Start) -> None:
     http = start().http()
     assert http.get("/healthz", headers={"x-request-id": GIVEN}).headers["x-request-id"] == GIVEN
     for bad in ("", "short", "shopper 2375 and more", "x" * 65, "é" * 20, "a" * 20 + "\t"):
@@ -71,7 +71,7 @@ def test_a_well_formed_request_id_is_kept_and_any_other_replaced(start: Start) -
     assert answers[0] != answers[1]
 
 
-def test_no_log_metric_or_audit_line_names_a_shopper(
+def test_no_log_metric_or_audit_line_names_a_user(
     start: Start, written: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start()
@@ -82,7 +82,12 @@ def test_no_log_metric_or_audit_line_names_a_shopper(
     bodies: list[Any] = [user, {**user, "k": 10**9}, {**user, SECRET: 1}, {"user_id": [SECRET]}]
     bodies += [[event], event, {**event, "event_type": SECRET}, [{**event, "event_id": SECRET}] * 2]
     for http in (reader, writer, root, nobody):
-        for name in (*(f"/{name}" for name in NEEDS), *PROBES, f"/{SECRET}", f"/admin/{SECRET}"):
+        for name in (
+            *(f"/{name}" for name in REQUIRED_SCOPES),
+            *PROBES,
+            f"/{SECRET}",
+            f"/admin/{SECRET}",
+        ):
             for path in (name, f"{name}/{SECRET}", f"{name}?user_id={SECRET}"):
                 headers = {"x-request-id": SECRET, "cookie": SECRET, "user-agent": SECRET}
                 http.get(path, headers=headers)
@@ -133,7 +138,7 @@ def test_a_json_line_has_the_request_id_and_a_failure_its_place(
     assert line["ms"] > 0
 
 
-def test_a_formatter_tells_type_and_place_of_an_error_and_not_its_text() -> None:
+def test_a_formatter_writes_type_and_place_of_an_error_but_not_its_message() -> None:
     record = logging.LogRecord("x", logging.ERROR, "p", 1, "It %s.", ("broke",), None)
     try:
         {}[SECRET]
@@ -148,7 +153,7 @@ def test_a_formatter_tells_type_and_place_of_an_error_and_not_its_text() -> None
         record.exc_text = None
 
 
-def test_the_numbers_of_requests_are_by_known_routes_only(start: Start) -> None:
+def test_metrics_have_known_routes_only(start: Start) -> None:
     http = start().http()
     for number in range(50):
         http.get(f"/made-up-{number}")
@@ -156,45 +161,45 @@ def test_the_numbers_of_requests_are_by_known_routes_only(start: Start) -> None:
     http.post("/events", json={"user_id": "a", "item_id": "tea", "event_type": "view"})
     text = http.get("/metrics").text
     routes = set(re.findall(r'route="([^"]*)"', text))
-    assert routes <= {f"/{name}" for name in NEEDS} | PROBES | {"other"}
+    assert routes <= {f"/{name}" for name in REQUIRED_SCOPES} | PROBES | {"other"}
     assert "made-up" not in text
     assert 'evergreen_requests_total{route="other",status="404"}' in text
     assert 'evergreen_answer_seconds_count{stage="queue"}' in text
     assert "evergreen_event_lag_seconds_count" in text
-    assert "evergreen_requests_in_progress 1.0" in text  # this very one
+    assert "evergreen_requests_in_progress 1.0" in text  # the request to /metrics
 
 
 @pytest.mark.parametrize("method", ["get", "request"])
-def test_methods_that_nobody_knows_make_no_series(start: Start, method: str) -> None:
+def test_unknown_methods_create_no_series(start: Start, method: str) -> None:
     http = start().http()
     http.request("BREW", "/recommend")
     assert "BREW" not in http.get("/metrics").text
 
 
-def test_a_request_given_up_by_the_server_counts_as_no_answer(
+def test_a_request_cancelled_by_the_server_counts_as_a_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def hangs(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await asyncio.sleep(3_600)
 
-    noted: list[int] = []
-    app = Observed(hangs, label=label, pseudonyms=Pseudonyms(b"s"), tracing=None)
-    monkeypatch.setattr(app, "_note", lambda *given: noted.append(given[2]))
+    statuses: list[int] = []
+    app = TelemetryMiddleware(hangs, label=route_label, pseudonyms=Pseudonyms(b"s"), tracing=None)
+    monkeypatch.setattr(app, "_record", lambda *values: statuses.append(values[2]))
     scope = {"type": "http", "path": "/recommend", "method": "POST", "headers": []}
 
-    async def given_up() -> None:
+    async def cancel_request() -> None:
         task = asyncio.create_task(app(scope, None, None))  # type: ignore[arg-type]
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(given_up())
-    assert noted == [504]
+    asyncio.run(cancel_request())
+    assert statuses == [504]
     assert CURRENT.get() is None
 
 
-def test_a_traced_request_has_a_span_for_each_stage_and_goes_on_the_callers_trace(
+def test_a_traced_request_has_a_span_for_each_stage_and_continues_the_callers_trace(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")  # as the service's process has it for BentoML
@@ -217,8 +222,8 @@ def test_a_traced_request_has_a_span_for_each_stage_and_goes_on_the_callers_trac
 
 
 def test_without_an_endpoint_there_is_no_tracing() -> None:
-    assert tracing_from({}) is None
-    assert tracing_from({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}) is None
+    assert build_tracing({}) is None
+    assert build_tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}) is None
 
 
 def test_spans_are_sent_to_the_configured_endpoint(

@@ -1,4 +1,4 @@
-"""Bundles on disk that verify, load in a millisecond, and misbehave on demand."""
+"""Bundles on disk that verify, load in a millisecond, and fail on demand."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,27 +16,27 @@ from tests.support.fake_bundle import CountingRecommender, FakeBundle
 
 @dataclass
 class Behaving(CountingRecommender):
-    """Counts, but may fail, dawdle, or begin with what is wanted least.
+    """Ranks by counts, but may fail, be slow, or reverse the ranking.
 
-    Warm-up, at the moment of as_of, is spared: what is wrong shows only when it answers shoppers.
+    Warm-up requests, at as_of, are answered normally: a fault shows only in answers to users.
     """
 
     behaviour: dict[str, Any] = field(default_factory=dict)
     warm_up: float = 0.0
 
     def rank(self, requests: Requests, k: int) -> Ranked:
-        found = super().rank(requests, k)
+        ranked = super().rank(requests, k)
         if requests.time[0] == self.warm_up:
-            return found
+            return ranked
         if self.behaviour.get("fails"):
             message = "this bundle fails"
             raise ZeroDivisionError(message)
         sleep(self.behaviour.get("seconds", 0.0))
         if self.behaviour.get("reversed"):
-            for items in (found.repeat_items, found.explore_items, found.popular_items):
+            for items in (ranked.repeat_items, ranked.explore_items, ranked.popular_items):
                 known = int((items[0] > 0).sum())
                 items[0, :known] = items[0, :known][::-1].copy()
-        return found
+        return ranked
 
 
 def write_fake(folder: Path, name: str, **behaviour: Any) -> str:
@@ -49,7 +49,7 @@ def write_fake(folder: Path, name: str, **behaviour: Any) -> str:
 
 
 def load_fake(path: Path) -> FakeBundle:
-    """Return a bundle that `write_fake` wrote, verified as a real one is."""
+    """Return a bundle that `write_fake` wrote, after verifying it."""
     manifest = verify_bundle(path)
     behaviour = json.loads((path / "behaviour.json").read_text(encoding="utf-8"))
     if behaviour.get("does_not_load"):
@@ -59,7 +59,7 @@ def load_fake(path: Path) -> FakeBundle:
     return FakeBundle(recommender=recommender, manifest=manifest)
 
 
-def fake_place(root: Path) -> ReleaseStore:
-    """A project's releases, with a champion `old` deployed."""
+def write_fake_store(root: Path) -> ReleaseStore:
+    """Write a release store in which the champion `old` is deployed."""
     write_fake(root / "champion", "old")
     return ReleaseStore(folder=root / "releases", deployed=root / "champion")

@@ -32,9 +32,9 @@ from pipeline.serving.api.backend import (
 from pipeline.serving.api.idempotency import HEADER
 from pipeline.serving.api.item_routes import item_routes
 from pipeline.serving.api.openapi import build_document
-from pipeline.serving.observability.metrics import exposition, metrics
+from pipeline.serving.observability.metrics import metrics, render_metrics
 from pipeline.serving.storefront.gate import StorefrontClosedError
-from pipeline.serving.storefront.routes import storefront_routes
+from pipeline.serving.storefront.routes import build_storefront_routes
 
 log = logging.getLogger("evergreen.serving")
 
@@ -52,7 +52,7 @@ def build_app() -> Starlette:
         Route("/readyz", _ready, methods=["GET"]),
         Route("/metrics", _metrics, methods=["GET"]),
         *admin_routes(),
-        *storefront_routes(),
+        *build_storefront_routes(),
     ]
     handlers: dict[Any, Callable[[Request, Any], Response]] = {
         RequestError: _error_handler(422),
@@ -97,7 +97,7 @@ async def _ready(request: Request) -> Response:
 
 
 async def _metrics(_request: Request) -> Response:
-    body, kind = await asyncio.to_thread(exposition)
+    body, kind = await asyncio.to_thread(render_metrics)
     return Response(body, headers={"Content-Type": kind})
 
 

@@ -22,7 +22,7 @@ from pipeline.contracts.params import ServingParams
 from pipeline.serving.api.idempotency import assign_event_ids
 from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
 from pipeline.serving.engine.engine import RecommendationEngine
-from pipeline.serving.observability.current import about, carried
+from pipeline.serving.observability.current_request import bind_to_request, set_user
 from pipeline.serving.observability.metrics import measure_stages
 from pipeline.serving.parsing import parse_events, parse_recommend
 from pipeline.serving.payloads import EventsAnswer, RecommendRequest
@@ -80,7 +80,7 @@ class Backend:
     async def recommend(self, body: bytes) -> bytes:
         """Return the JSON answer to a recommendation request."""
         query = parse_recommend(body)
-        about(query.user_id)
+        set_user(query.user_id)
         try:
             return self._answer(query, CachePolicy.CACHE_ONLY)
         except NotCachedError:
@@ -142,7 +142,7 @@ class Backend:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.params.timeout_seconds):
-                return await loop.run_in_executor(executor, carried(work))
+                return await loop.run_in_executor(executor, bind_to_request(work))
         except TimeoutError as error:
             raise _busy_error() from error
 

@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.contracts.params import ServingParams
 from pipeline.serving.environment import audit_log_path, keys_path
-from pipeline.serving.observability.observed import Observed
+from pipeline.serving.observability.middleware import TelemetryMiddleware
 from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
-from pipeline.serving.observability.tracing import Tracing, tracing_from
+from pipeline.serving.observability.tracing import Tracing, build_tracing
 from pipeline.serving.security.audit import Audit
 from pipeline.serving.security.authorizer import Authorizer
-from pipeline.serving.security.errors import AccessError, refuse
+from pipeline.serving.security.errors import AccessError, send_error
 from pipeline.serving.security.keyring import KeyRing
 from pipeline.serving.security.middleware import AuthMiddleware
 from pipeline.serving.security.rate_limit import RateLimit
-from pipeline.serving.security.routes import label, needed
+from pipeline.serving.security.routes import required_scope, route_label
 
 SALT = "salt"
 
@@ -44,20 +44,20 @@ class GatewayResources:
         self.keys = KeyRing(path)
         self.audit = Audit(audit_log_path(os.environ, params.audit_log))
         self.pseudonyms = Pseudonyms(read_salt(salt_path(path)))
-        self.tracing = tracing or tracing_from(os.environ)
+        self.tracing = tracing or build_tracing(os.environ)
         self._params = params
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
         """Return the app with all middleware around it."""
         params = self._params
         origins = list(params.cors_origins)
-        door = Authorizer(
+        authorizer = Authorizer(
             self.keys,
             per_key=RateLimit(params.requests_per_second_per_key),
             per_address=RateLimit(params.requests_per_second_per_address),
             origins=frozenset(origins),
         )
-        wrapped: ASGIApp = AuthMiddleware(app, door=door, audit=self.audit)
+        wrapped: ASGIApp = AuthMiddleware(app, authorizer=authorizer, audit=self.audit)
         if origins:
             wrapped = CORSMiddleware(
                 wrapped,
@@ -66,7 +66,9 @@ class GatewayResources:
                 allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
                 expose_headers=["Retry-After", "X-Request-Id"],
             )
-        return Observed(wrapped, label=label, pseudonyms=self.pseudonyms, tracing=self.tracing)
+        return TelemetryMiddleware(
+            wrapped, label=route_label, pseudonyms=self.pseudonyms, tracing=self.tracing
+        )
 
     def close(self) -> None:
         """Export the remaining traces."""
@@ -98,10 +100,10 @@ class GatewayMiddleware:
             if self._wrapped is None or self._wrapped[0] is not resources:
                 self._wrapped = (resources, resources.wrap(self._app))
             await self._wrapped[1](scope, receive, send)
-        elif needed(label(scope["path"])) is None:
+        elif required_scope(route_label(scope["path"])) is None:
             await self._app(scope, receive, send)
         else:
-            await refuse(_starting_error(), send)
+            await send_error(_starting_error(), send)
 
 
 def _starting_error() -> AccessError:

@@ -89,7 +89,7 @@ def build_document(params: ServingParams) -> dict[str, Any]:
                 f"/{name}": {"get": text_operation(name, text, "text/plain")}
                 for name, text in PROBES.items()
             },
-            **storefront.storefront_paths(),
+            **storefront.build_storefront_paths(),
         },
         "components": {"schemas": _build_schemas(params)},
     }

@@ -1,4 +1,4 @@
-"""What the commands have in common: their arguments' form, their place, their last words."""
+"""Shared parts of the release commands: the parser, the release store and the final report."""
 
 import argparse
 import os
@@ -9,12 +9,12 @@ from pipeline.bundles.release_pointer import Pointer
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import read_params
 from pipeline.serving.environment import BUNDLE, RELEASES_FOLDER
-from pipeline.serving.releases.running import wait_until_followed
 from pipeline.serving.releases.store import ReleaseStore
+from pipeline.serving.releases.worker_state import wait_until_followed
 
 
-def parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a command's parser."""
+def build_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the argument parser of a command."""
     return argparse.ArgumentParser(
         prog=f"uv run python -m pipeline.serving {name}",
         description=description,
@@ -22,43 +22,43 @@ def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def place() -> ReleaseStore:
-    """Return where releases are: of the environment, else of the project."""
+def locate_release_store() -> ReleaseStore:
+    """Return the release store that the environment names, else the project's."""
     return ReleaseStore(
         folder=Path(os.environ.get(RELEASES_FOLDER) or RELEASES),
         deployed=Path(os.environ.get(BUNDLE) or CHAMPION.path),
     )
 
 
-def follow(champion: str) -> None:
-    """Let MLflow's alias name the champion; it is the last step, and whatever it does is no error.
+def update_alias(champion: str) -> None:
+    """Point MLflow's alias at the champion; a failure is logged and is no error.
 
     Args:
-        champion: The version that answers now.
+        champion: The champion's version.
     """
     from pipeline.runtime.model_registry import follow_champion
 
     follow_champion(read_params(), champion)
 
 
-def tell(what: str, pointer: Pointer, version: str | None) -> None:
-    """Wait until the running service follows the pointer, and say how long that took.
+def report_change(what: str, pointer: Pointer, version: str | None) -> None:
+    """Wait until the running service follows the pointer, and print how long that took.
 
     Args:
         what: The new state, as a sentence without a full stop.
-        pointer: What was written.
-        version: What the change is about; None if it only ends something.
+        pointer: The pointer that was written.
+        version: The version that the change starts, or None if it only ends a trial.
 
     Raises:
-        DeploymentError: It refuses, or does not follow in time.
+        DeploymentError: The service refuses the version, or does not follow in time.
     """
     seconds = wait_until_followed(
-        place().folder,
+        locate_release_store().folder,
         pointer.change,
         version,
         timeout_seconds=read_params().deployment.ready_timeout_seconds,
     )
     if seconds is None:
-        print(f"{what}. No service runs: it holds from the next start.")
+        print(f"{what}. No service runs: the change applies from the next start.")
     else:
-        print(f"{what}. The running service follows since {seconds:.1f} s after it was asked.")
+        print(f"{what}. The running service followed within {seconds:.1f} s.")

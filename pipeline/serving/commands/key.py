@@ -1,6 +1,6 @@
-"""Make, list and revoke the API keys of the endpoint. A running service follows within a second.
+"""Create, list and revoke API keys. A running service follows within a second.
 
-Reads and writes: serving.keys of params.yaml, or $EVERGREEN_KEYS. Writes: the audit log.
+Reads and writes: serving.keys in params.yaml, or $EVERGREEN_KEYS. Writes: the audit log.
 """
 
 import argparse
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return 0 when it is done.
+    """Return 0 after creating, listing or revoking keys.
 
     Raises:
-        EvergreenError: It could not be.
+        EvergreenError: The key file cannot be used, or the name or a scope is invalid.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _build_parser().parse_args(argv)
     params = read_params().serving
     path = keys_path(os.environ, params.keys)
     audit = Audit(audit_log_path(os.environ, params.audit_log))
@@ -40,24 +40,26 @@ def main(argv: Sequence[str]) -> int:
         for key in (keys or {}).values():
             print(f"{key.name:<32} {','.join(key.scopes):<24} {key.created}")
         if not keys:
-            print("No keys." if keys == {} else "No keys: it answers on loopback only.")
+            print("No keys." if keys == {} else "No keys: the service is open on loopback only.")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="uv run python -m pipeline.serving key",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", required=True)
-    create = actions.add_parser("create", help="make a key and print it, once")
-    create.add_argument("--scopes", required=True, help="of recommend, events, admin: with commas")
+    create = actions.add_parser("create", help="create a key and print it, once")
+    create.add_argument(
+        "--scopes", required=True, help="recommend, events, admin; separated by commas"
+    )
     create.add_argument(
         "--name",
         default=f"key-{secrets.token_hex(3)}",
-        help="whose it is: small letters, digits, dashes; one is made up if absent",
+        help="lowercase letters, digits and dashes; default: a generated name",
     )
-    actions.add_parser("list", help="names, scopes and dates; never the keys themselves")
-    actions.add_parser("revoke", help="take a key away").add_argument("name")
+    actions.add_parser("list", help="list names, scopes and dates, not the keys themselves")
+    actions.add_parser("revoke", help="revoke a key").add_argument("name")
     return parser

@@ -1,4 +1,4 @@
-"""Print what stands for a shopper in the logs, so that one can look for it there."""
+"""Print the pseudonyms that replace user ids in the logs."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from pipeline.serving.observability.pseudonyms import Pseudonyms, read_salt
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return 0 when it is done.
+    """Return 0 after printing one pseudonym per user.
 
     Raises:
         EvergreenError: The installation's salt cannot be read.
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="uv run python -m pipeline.serving pseudonym", description=__doc__
     )
-    parser.add_argument("user", nargs="+", help="the shopper's id")
+    parser.add_argument("user", nargs="+", help="a user_id")
     arguments = parser.parse_args(argv)
     path = keys_path(os.environ, read_params().serving.keys)
     pseudonyms = Pseudonyms(read_salt(salt_path(path)))

@@ -1,6 +1,6 @@
 """Delete the events and predictions that were received more than serving.retention_days ago.
 
-A running service does this once a day by itself.
+A running service does the same once a day.
 
 Reads:  params.yaml (serving.event_store, serving.retention_days).
 Writes: the event store.
@@ -20,10 +20,10 @@ LOCK_SECONDS = 10.0
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return 0 when it is done.
+    """Return 0 after printing the number of deleted rows of each table.
 
     Raises:
-        EvergreenError: It could not be done now.
+        EvergreenError: The rows could not be deleted.
     """
     argparse.ArgumentParser(
         prog="uv run python -m pipeline.serving retain",
@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
     since = datetime.now(UTC) - timedelta(days=serving.retention_days)
     store = EventStore(event_store_url(os.environ, serving.event_store), lock_seconds=LOCK_SECONDS)
     try:
-        done = retain(store.database, since)
+        cleaned = retain(store.database, since)
     finally:
         store.close()
-    for each in done:
-        print(f"{each.table:<16}{each.n_removed:>10,} deleted{each.n_left:>10,} left")
+    for table in cleaned:
+        print(f"{table.table:<16}{table.n_removed:>10,} deleted{table.n_left:>10,} left")
     return 0

@@ -1,4 +1,4 @@
-"""The formats that scores are written in: the ending of the file's name says which."""
+"""The file formats of scores, chosen by the suffix of the file's name."""
 
 import csv
 import json
@@ -21,36 +21,36 @@ SCHEMA = pa.schema(
         ("reasons", pa.list_(pa.string())),
     ]
 )
-BETWEEN_REASONS = "; "
+REASON_SEPARATOR = "; "
 
 Write = Callable[[pa.Table], None]
 Writer = Callable[[Path], AbstractContextManager[Write]]
 
 
 @contextmanager
-def parquet(path: Path) -> Iterator[Write]:
-    """Yield what writes rows of SCHEMA as Parquet."""
+def open_parquet(path: Path) -> Iterator[Write]:
+    """Yield a function that writes rows of SCHEMA as Parquet."""
     with pq.ParquetWriter(path, SCHEMA) as writer:
         yield writer.write_table
 
 
 @contextmanager
-def comma_separated(path: Path) -> Iterator[Write]:
-    """Yield what writes rows of SCHEMA as CSV in UTF-8, the reasons in one cell."""
+def open_csv(path: Path) -> Iterator[Write]:
+    """Yield a function that writes rows of SCHEMA as CSV in UTF-8, with the reasons in one cell."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, SCHEMA.names, lineterminator="\n")
         writer.writeheader()
 
         def write(rows: pa.Table) -> None:
             for row in rows.to_pylist():
-                writer.writerow({**row, "reasons": BETWEEN_REASONS.join(row["reasons"])})
+                writer.writerow({**row, "reasons": REASON_SEPARATOR.join(row["reasons"])})
 
         yield write
 
 
 @contextmanager
-def json_lines(path: Path) -> Iterator[Write]:
-    """Yield what writes rows of SCHEMA as one JSON object per line."""
+def open_json_lines(path: Path) -> Iterator[Write]:
+    """Yield a function that writes rows of SCHEMA as one JSON object per line."""
     with path.open("w", encoding="utf-8", newline="\n") as stream:
 
         def write(rows: pa.Table) -> None:
@@ -62,23 +62,23 @@ def json_lines(path: Path) -> Iterator[Write]:
 
 
 WRITERS: dict[str, Writer] = {
-    ".parquet": parquet,
-    ".csv": comma_separated,
-    ".jsonl": json_lines,
+    ".parquet": open_parquet,
+    ".csv": open_csv,
+    ".jsonl": open_json_lines,
 }
 
 
-def writer_of(path: Path) -> Writer:
-    """Return the writer for a file's name.
+def choose_writer(path: Path) -> Writer:
+    """Return the writer for a file.
 
     Raises:
-        SourceError: Its ending names none.
+        SourceError: No writer exists for the suffix.
     """
     try:
         return WRITERS[path.suffix.lower()]
     except KeyError:
         raise SourceError(
-            f"a name that ends in {', '.join(WRITERS)} for the scores",
+            f"an output file that ends in {', '.join(WRITERS)}",
             received=f"'{path}'",
-            action="Give --out such a name, for example scores.csv.",
+            action="Choose another --out, for example scores.csv.",
         ) from None

@@ -1,6 +1,6 @@
-"""Serve the champion in the foreground, checked before it is started; Ctrl-C stops it.
+"""Verify the champion and serve it until Ctrl-C.
 
-Reads: params.yaml, models/champion/, models/releases/ (which of them answers; see `releases`).
+Reads: params.yaml, models/champion/, models/releases/ (the champion's version; see `releases`).
 Writes: the event store (serving.event_store in params.yaml).
 """
 
@@ -37,18 +37,18 @@ log = logging.getLogger("evergreen.serving")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return 0 when it was stopped, 130 by Ctrl-C.
+    """Return the service's exit code, or 130 after Ctrl-C.
 
     Raises:
-        EvergreenError: It could not start.
+        EvergreenError: The service cannot start.
     """
     parser = argparse.ArgumentParser(
         prog="uv run python -m pipeline.serving serve",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", help="address to listen on; serving.host of params.yaml")
-    parser.add_argument("--port", type=int, help="serving.port of params.yaml")
+    parser.add_argument("--host", help="address to listen on; default: serving.host")
+    parser.add_argument("--port", type=int, help="default: serving.port")
     arguments = parser.parse_args(argv)
     return serve(host=arguments.host, port=arguments.port)
 
@@ -57,8 +57,8 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
     """Serve the champion until Ctrl-C or SIGTERM; return the exit code.
 
     Raises:
-        EvergreenError: params.yaml is wrong, others could ask without keys, the champion is
-            missing or altered, the port is taken, or the service does not become ready.
+        EvergreenError: params.yaml is invalid, the host needs keys, the champion is missing or
+            altered, the port is taken, or the service does not become ready.
     """
     params = read_params()
     host, port = host or params.serving.host, port or params.serving.port
@@ -72,14 +72,14 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
         environment = service_environment(
             bundle, PARAMS_PATH, None, home=Path(home), releases=releases
         )
-        # Its own session: Ctrl-C reaches us alone, and we stop all of them in order.
+        # A session of its own: Ctrl-C reaches only this process, which stops the others in order.
         process = subprocess.Popen(  # noqa: S603
             serve_command(host, port), env=environment, start_new_session=True
         )
         try:
             url = f"http://{ANYWHERE.get(host, host)}:{port}"
             wait_until_ready(process, url, params.deployment.ready_timeout_seconds)
-            log.info("The champion answers at %s (Ctrl-C stops it).", url)
+            log.info("Serving the champion at %s (Ctrl-C stops it).", url)
             return process.wait()
         except KeyboardInterrupt:
             return INTERRUPTED
@@ -88,16 +88,16 @@ def serve(*, host: str | None = None, port: int | None = None) -> int:
 
 
 def check_keys(host: str, path: Path) -> None:
-    """Check that the service may listen there: elsewhere than on loopback only with keys.
+    """Check that the service may listen on `host`: other than loopback requires a key file.
 
     Raises:
-        KeyFileError: There are none, or their file is damaged.
+        KeyFileError: The key file is required but missing, or it is damaged.
     """
     if read_keys(path) is None and not is_loopback(host):
         raise KeyFileError(
-            f"keys in '{path}' before it listens on {host}, where others may ask",
+            f"keys in '{path}' to listen on {host}, which other machines can reach",
             received="no such file",
-            action="Make one with "
+            action="Create a key with "
             "`uv run python -m pipeline.serving key create --scopes recommend,events`, "
             "or listen on 127.0.0.1.",
         )

@@ -1,7 +1,7 @@
-"""The shoppers in a file: Parquet or CSV with a column user_id, or text with one id per line.
+"""Users from a file: Parquet or CSV with a column user_id, or text with one id per line.
 
-An id is what the file holds, in every format: nothing is trimmed or changed. A byte order mark, as
-spreadsheets write it, is no part of the first id.
+Ids are read verbatim in every format, without trimming. A byte order mark, which spreadsheets
+write, is not part of the first id.
 """
 
 from pathlib import Path
@@ -17,31 +17,31 @@ ENCODING = "utf-8-sig"
 
 
 def read_users(path: Path) -> list[str]:
-    """Return the ids in the file, each once, in their order.
+    """Return the unique ids in the file, in order.
 
     Raises:
-        SourceError: The file is missing, of another kind, damaged, or without ids; or one of them
-            is empty or breaks the rule for ids.
+        SourceError: The file is missing, damaged, of another format or without ids, or an id is
+            empty or invalid.
     """
     try:
-        users = _column(path)
+        users = _read_column(path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     n_empty = int(users.isna().sum() + users.eq("").sum())
     if n_empty or users.empty:
         raise _unusable(path, f"{len(users)} rows, {n_empty} of them without an id")
-    found = list(dict.fromkeys(users))
-    wrong = [user_id for user_id in found if not is_id(user_id)]
-    if wrong:
-        raise _unusable(path, f"{wrong[0]!r:.80}, one of {len(wrong)}: an id must {ID_RULE}")
-    return found
+    user_ids = list(dict.fromkeys(users))
+    invalid = [user_id for user_id in user_ids if not is_id(user_id)]
+    if invalid:
+        raise _unusable(path, f"{invalid[0]!r:.80}, one of {len(invalid)}: an id must {ID_RULE}")
+    return user_ids
 
 
-def _column(path: Path) -> "pd.Series[str]":
-    kind = path.suffix.lower()
-    if kind == ".parquet":
+def _read_column(path: Path) -> "pd.Series[str]":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         return pd.read_parquet(path, columns=[COLUMN])[COLUMN].astype("string")
-    if kind == ".csv":
+    if suffix == ".csv":
         rows = pd.read_csv(
             path,
             usecols=[COLUMN],
@@ -50,10 +50,10 @@ def _column(path: Path) -> "pd.Series[str]":
             encoding=ENCODING,
         )
         return rows[COLUMN]
-    if kind == ".txt":
+    if suffix == ".txt":
         lines = path.read_text(encoding=ENCODING).removesuffix("\n").split("\n")
         return pd.Series(lines, dtype="string")
-    message = f"the ending '{path.suffix}'"
+    message = f"the suffix '{path.suffix}'"
     raise ValueError(message)
 
 

@@ -184,7 +184,7 @@ class ModelRuntime:
                 answer = self.cache.get(request.context, width)
             if source is CachePolicy.CACHE_ONLY and answer is None:
                 raise NotCachedError
-            metrics().kept.labels(found="no" if answer is None else "yes").inc()
+            metrics().cache_lookups.labels(found="no" if answer is None else "yes").inc()
             if answer is None:
                 ranked, why = self._recommender.rank_explained(request.requests, width)
                 answer = CachedAnswer(request.query, request.context, width, ranked, why)

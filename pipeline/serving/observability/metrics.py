@@ -1,8 +1,8 @@
-"""What /metrics tells; every label has few values, whatever is sent.
+"""The Prometheus metrics of the endpoint; no request can add label values.
 
-Made once, in the worker. There is one, so the values are in its memory: in the files that BentoML
-lets processes share, every count would cost a system call. BentoML's own metrics are off: they have
-one series for every path that anybody ever asked for.
+They are created once, in the single worker, and stay in its memory: with the files through which
+BentoML shares metrics between processes, every count would cost a system call. BentoML's own
+metrics are off, because they add a series for every requested path.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pipeline.serving.observability.current import add_stage
+from pipeline.serving.observability.current_request import add_stages
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
@@ -33,7 +33,7 @@ class Metrics:
     answer_seconds: "Histogram"
     answers: "Counter"
     fallbacks: "Counter"
-    kept: "Counter"
+    cache_lookups: "Counter"
     items: "Counter"
     events: "Counter"
     event_lag: "Histogram"
@@ -53,7 +53,7 @@ def metrics() -> Metrics:
 
     return Metrics(
         requests=Counter(
-            "evergreen_requests", "Answered requests by route and status.", ["route", "status"]
+            "evergreen_requests", "Answered requests, by route and status.", ["route", "status"]
         ),
         request_seconds=Histogram(
             "evergreen_request_seconds",
@@ -63,46 +63,46 @@ def metrics() -> Metrics:
         ),
         requests_in_progress=Gauge(
             "evergreen_requests_in_progress",
-            "Requests that are being answered now.",
+            "Requests in progress.",
         ),
         denied=Counter(
             "evergreen_requests_denied",
-            "Requests refused before their route: key, scope, place, origin, host, path, size.",
+            "Denied requests, by reason: key, scope, place, origin, host, path, size.",
             ["reason"],
         ),
         limited=Counter(
-            "evergreen_requests_limited", "Requests over the rate limit, by key.", ["key"]
+            "evergreen_requests_limited", "Requests above the rate limit, by key.", ["key"]
         ),
         audit_errors=Counter("evergreen_audit_errors", "Audit lines that could not be written."),
         answer_seconds=Histogram(
             "evergreen_answer_seconds",
-            "Time to a recommendation by stage: queue, build, model, explain.",
+            "Time to a recommendation, by stage: queue, build, model, explain.",
             ["stage"],
             buckets=SECONDS,
         ),
         answers=Counter(
-            "evergreen_answers", "Recommendations by kind of shopper: known, new.", ["shopper"]
+            "evergreen_answers", "Recommendations, by kind of shopper: known, new.", ["shopper"]
         ),
         fallbacks=Counter(
-            "evergreen_fallbacks", "Recommendations that had to be filled up with what is popular."
+            "evergreen_fallbacks", "Recommendations that were filled up with popular items."
         ),
-        kept=Counter(
+        cache_lookups=Counter(
             "evergreen_kept",
-            "Questions to the model by whether what it said a moment ago still held: yes, no.",
+            "Lookups in the answer cache, by whether it had a valid answer: yes, no.",
             ["found"],
         ),
-        items=Counter("evergreen_items", "Recommended items by slot.", ["slot"]),
-        events=Counter("evergreen_events", "Acknowledged new events by type.", ["event_type"]),
+        items=Counter("evergreen_items", "Recommended items, by slot.", ["slot"]),
+        events=Counter("evergreen_events", "Acknowledged new events, by type.", ["event_type"]),
         event_lag=Histogram(
             "evergreen_event_lag_seconds",
-            "Age of the newest of the new events when they were stored.",
+            "Age of the newest event of a delivery when it is stored.",
             buckets=LAG_SECONDS,
         ),
-        duplicates=Counter("evergreen_event_duplicates", "Events that were there already."),
-        store_errors=Counter("evergreen_store_errors", "Writes that the event store refused."),
+        duplicates=Counter("evergreen_event_duplicates", "Events that were already stored."),
+        store_errors=Counter("evergreen_store_errors", "Failed writes to the event store."),
         predictions_logged=Counter("evergreen_predictions_logged", "Predictions on disk."),
         predictions_dropped=Counter(
-            "evergreen_predictions_dropped", "Predictions that could not be logged: queue full."
+            "evergreen_predictions_dropped", "Predictions dropped because the queue was full."
         ),
         predictions_waiting=Gauge(
             "evergreen_predictions_waiting",
@@ -110,21 +110,21 @@ def metrics() -> Metrics:
         ),
         model=Gauge(
             "evergreen_model_info",
-            "1 for the model that answers.",
+            "1 for each model that serves.",
             ["version", "name"],
         ),
     )
 
 
 def measure_stages(**seconds: float) -> None:
-    """Count how long the stages of an answer took; in a traced request they become spans."""
+    """Record the durations of an answer's stages, which become spans of a traced request."""
     for stage, value in seconds.items():
         metrics().answer_seconds.labels(stage=stage).observe(value)
-    add_stage(seconds)
+    add_stages(seconds)
 
 
-def exposition() -> tuple[bytes, str]:
-    """Return all metrics as Prometheus reads them, and their media type."""
+def render_metrics() -> tuple[bytes, str]:
+    """Return all metrics in Prometheus text format, and its media type."""
     metrics()
     from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 

@@ -1,7 +1,7 @@
-"""What stands for a shopper where the id itself must not: in logs and in the audit log.
+"""Pseudonyms that replace user ids in the logs and in the audit log.
 
-A keyed hash: the same shopper is the same pseudonym within one installation, and without the salt
-nobody can try all ids against it. An unsalted hash of a short customer number would be no secret.
+A pseudonym is a keyed hash: it is stable within one installation, and without the salt nobody can
+find the id by trying all ids, as one could with a plain hash of a short customer number.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ PRIVATE = 0o600
 
 
 class SaltError(EvergreenError):
-    """The installation's salt cannot be read or made."""
+    """The installation's salt cannot be read or created."""
 
 
 class Pseudonyms:
@@ -29,7 +29,7 @@ class Pseudonyms:
         self._salt = salt
 
     def of(self, user_id: str) -> str:
-        """Return the pseudonym of a shopper.
+        """Return the pseudonym of a user: 16 hexadecimal digits.
 
         >>> Pseudonyms(b"salt").of("ann") == Pseudonyms(b"salt").of("ann")
         True
@@ -40,14 +40,14 @@ class Pseudonyms:
 
 
 def read_salt(path: Path) -> bytes:
-    """Return the installation's salt; the first to ask makes it, readable by its account only.
+    """Return the installation's salt; the first call creates it, readable by its owner only.
 
     Raises:
-        SaltError: It cannot be read, or is not one.
+        SaltError: The file cannot be read or created, or is not a salt.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _make(path)
+        _write_salt(path)
         salt = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except (OSError, ValueError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
@@ -56,24 +56,24 @@ def read_salt(path: Path) -> bytes:
     return salt
 
 
-def _make(path: Path) -> None:
-    """Write a new salt unless there is one; of two processes at once one wins, and it is whole."""
+def _write_salt(path: Path) -> None:
+    """Write a new salt atomically unless there is one; of two processes at once, one wins."""
     if path.exists():
         return
-    mine = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    mine.touch(PRIVATE)
-    mine.write_text(secrets.token_hex(SALT_BYTES) + "\n", encoding="ascii")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary.touch(PRIVATE)
+    temporary.write_text(secrets.token_hex(SALT_BYTES) + "\n", encoding="ascii")
     try:
-        os.link(mine, path)
+        os.link(temporary, path)
     except FileExistsError:
         return
     finally:
-        mine.unlink()
+        temporary.unlink()
 
 
 def _unusable(path: Path, received: str) -> SaltError:
     return SaltError(
         f"a salt of at least {SALT_BYTES} bytes in hexadecimal digits in '{path}'",
         received=received,
-        action="Make its folder writable; move a damaged file away, and a new one is made.",
+        action="Make the folder writable, or move a damaged file away to have a new one created.",
     )

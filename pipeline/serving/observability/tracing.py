@@ -1,9 +1,8 @@
 """OpenTelemetry traces of requests, sent by OTLP over HTTP; off unless an endpoint is configured.
 
-The standard variables decide: OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
-turns tracing on, OTEL_TRACES_SAMPLER and OTEL_SERVICE_NAME are heeded. BentoML's own tracing costs
-every request, so `OTEL_SDK_DISABLED` keeps it off; ours is set up beside it. No attribute of a span
-names a shopper.
+OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT turns tracing on;
+OTEL_TRACES_SAMPLER and OTEL_SERVICE_NAME apply. BentoML's own tracing slows every request, so
+`OTEL_SDK_DISABLED` keeps it off; ours uses a provider of its own. No span attribute names a user.
 """
 
 import os
@@ -25,12 +24,12 @@ class Tracing:
     """Starts the trace of each request."""
 
     def __init__(self, processor: "SpanProcessor") -> None:
-        """Set a provider up that hands finished spans to `processor`."""
-        self._provider = _provider(processor)
+        """Create a provider that sends finished spans to `processor`."""
+        self._provider = _build_provider(processor)
         self._tracer = self._provider.get_tracer("evergreen")
 
     def begin(self, name: str, headers: Iterable[tuple[bytes, bytes]]) -> "RequestTrace":
-        """Return the trace of a request, which goes on a caller's if the headers tell of one."""
+        """Return the trace of a request, which continues the caller's if the headers name one."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -44,7 +43,7 @@ class Tracing:
         return RequestTrace(self._tracer, span)
 
     def close(self) -> None:
-        """Send what waits."""
+        """Send pending spans."""
         self._provider.shutdown()
 
 
@@ -52,12 +51,16 @@ class RequestTrace:
     """The span of one request, and those of its stages."""
 
     def __init__(self, tracer: "Tracer", span: "Span") -> None:
-        """Take over a span that has begun."""
+        """Wrap a started span."""
         self._tracer = tracer
         self._span = span
 
     def add_stages(self, seconds: Mapping[str, float]) -> None:
-        """Add a span for each of some stages that followed each other until now."""
+        """Add a span for each of the consecutive stages that end now.
+
+        Args:
+            seconds: Duration by stage, in order.
+        """
         from opentelemetry.trace import set_span_in_context
 
         context = set_span_in_context(self._span)
@@ -80,8 +83,8 @@ class RequestTrace:
         self._span.end()
 
 
-def tracing_from(environment: Mapping[str, str]) -> Tracing | None:
-    """Return tracing as the standard variables ask for it, None where they do not."""
+def build_tracing(environment: Mapping[str, str]) -> Tracing | None:
+    """Return tracing if the environment configures an endpoint, else None."""
     if not any(environment.get(name) for name in ENDPOINTS):
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -90,15 +93,15 @@ def tracing_from(environment: Mapping[str, str]) -> Tracing | None:
     return Tracing(BatchSpanProcessor(OTLPSpanExporter()))
 
 
-def _provider(processor: "SpanProcessor") -> "TracerProvider":
-    """Return a provider that works although BentoML's is switched off in this process."""
+def _build_provider(processor: "SpanProcessor") -> "TracerProvider":
+    """Return a provider that works although OTEL_SDK_DISABLED is set in this process."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
     disabled = os.environ.pop(DISABLED, None)
     try:
-        named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "evergreen"}
-        provider = TracerProvider(resource=Resource.create(named))
+        default = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "evergreen"}
+        provider = TracerProvider(resource=Resource.create(default))
         provider.add_span_processor(processor)
     finally:
         if disabled is not None:

@@ -1,1 +1,1 @@
-"""Releases: which bundle answers, exchanged while the service runs; shadow, canary, rollback."""
+"""Releases: which version serves, and how it changes while the service runs."""

@@ -1,10 +1,10 @@
-"""What answers now: a champion, and maybe a canary and a shadow, exchanged while running.
+"""The versions that serve now: a champion, and optionally a canary and a shadow.
 
 Design choices:
 
-- All that a request needs is in one object. A change makes a new one and assigns it: a request that
-  began before finishes on the old shelf, which is freed when the last one has.
-- Every shelf learns every event, one that is being loaded too; see shelf/common.py.
+- One object holds everything that a request needs. A change assigns a new one: a request that began
+  before finishes on the old engine, which is freed after its last request.
+- Every engine learns every event, also while it is loading; see engine/shared_state.py.
 """
 
 import logging
@@ -27,61 +27,61 @@ log = logging.getLogger("evergreen.serving")
 
 @dataclass(frozen=True)
 class Roles:
-    """Who does what at one moment."""
+    """The engines in each role at one moment."""
 
     champion: RecommendationEngine
     canary: CanaryExperiment | None = None
     shadow: Shadow | None = None
 
-    def shelves(self) -> dict[str, RecommendationEngine]:
-        """Return every loaded shelf by version."""
-        found = [self.champion]
-        found += [each.shelf for each in (self.canary, self.shadow) if each is not None]
-        return {shelf.version: shelf for shelf in found}
+    def engines(self) -> dict[str, RecommendationEngine]:
+        """Return every loaded engine by version."""
+        trials = [role for role in (self.canary, self.shadow) if role is not None]
+        engines = [self.champion, *(role.engine for role in trials)]
+        return {engine.version: engine for engine in engines}
 
 
 class Releases:
-    """Answers with the shelf whose turn it is, and lets the shelves be exchanged."""
+    """Routes each request to the engine that serves its user, and exchanges engines."""
 
     def __init__(self, champion: RecommendationEngine) -> None:
-        """Let `champion` answer all requests; further shelves share its store and its log."""
+        """Let `champion` answer all requests; later engines share its store and its log."""
         self._roles = Roles(champion)
         self.assign(self._roles)
 
     @property
     def roles(self) -> Roles:
-        """Who does what now."""
+        """The engines in each role now."""
         return self._roles
 
     @property
     def champion(self) -> RecommendationEngine:
-        """The shelf that answers now, but for the canary's shoppers."""
+        """The engine that serves all users but the canary's."""
         return self._roles.champion
 
-    def shelf_for(self, user_id: str) -> RecommendationEngine:
-        """Return the shelf whose answers a shopper gets."""
+    def engine_for(self, user_id: str) -> RecommendationEngine:
+        """Return the engine that serves a user."""
         roles = self._roles
         if roles.canary is not None and roles.canary.is_canary(user_id):
-            return roles.canary.shelf
+            return roles.canary.engine
         return roles.champion
 
     def recommend(
-        self, query: RecommendRequest, source: CachePolicy = CachePolicy.EITHER
+        self, query: RecommendRequest, policy: CachePolicy = CachePolicy.EITHER
     ) -> RecommendAnswer:
-        """Return the answer to one request, of the champion or of the canary.
+        """Return the champion's or the canary's answer to one request.
 
         Args:
             query: The request.
-            source: Of what the model says; while a canary is on trial, nothing kept is given.
+            policy: Whether a cached answer may or must be used; during a canary, none is.
 
         Raises:
-            RequestError: It asks for more than params.yaml allows.
-            NotCachedError: Nothing that holds is kept, and the model is not the source.
+            RequestError: The request exceeds a limit in params.yaml.
+            NotCachedError: The policy excludes the model, and the cache has no valid answer.
         """
         roles = self._roles
         if roles.canary is None:
-            answer = roles.champion.recommend(query, source)
-        elif source is CachePolicy.CACHE_ONLY:
+            answer = roles.champion.recommend(query, policy)
+        elif policy is CachePolicy.CACHE_ONLY:
             raise NotCachedError
         else:
             answer = roles.canary.recommend(query, roles.champion)
@@ -90,15 +90,15 @@ class Releases:
         return answer
 
     def prepare(self, user_ids: Iterable[str]) -> None:
-        """Refresh the cached answers of users, see `RecommendationEngine.refresh_cache`.
+        """Cache answers that users are likely to request; see `RecommendationEngine.prepare`.
 
-        While a canary is on trial nothing kept is given, so nothing is made ready.
+        Does nothing during a canary, which uses no cached answers.
         """
         if self._roles.canary is None:
             self._roles.champion.refresh_cache(user_ids)
 
     def append(self, events: Sequence[Event]) -> EventsAnswer:
-        """Put events on disk; the next recommendation of every shelf sees them.
+        """Write events to disk; the next answer of every engine reflects them.
 
         Raises:
             StoreError: Nothing was written.
@@ -106,10 +106,10 @@ class Releases:
         return self._roles.champion.append(events)
 
     def set_availability(self, changes: Sequence[ItemAvailability]) -> AvailabilityAnswer:
-        """Put on disk what can be bought; the next answer of every shelf keeps to it.
+        """Write availability to disk; the next answer of every engine respects it.
 
         Raises:
-            StoreError: Nothing was written, or not every shelf knows; doing it again is safe.
+            StoreError: Nothing was written, or not every engine was updated; a retry is safe.
         """
         champion = self._roles.champion
         answer = champion.availability.apply(changes)
@@ -119,7 +119,7 @@ class Releases:
     def load(
         self, bundle: ModelBundle, store: EventStore, params: ServingParams
     ) -> RecommendationEngine:
-        """Return a warm shelf of `bundle` that knows every event; the shelves there are answer on.
+        """Return a warm engine of `bundle` that has learnt every event; others keep serving.
 
         Raises:
             StoreError: The store cannot be read.
@@ -127,23 +127,23 @@ class Releases:
         return RecommendationEngine(bundle, store, params, shared=self.champion.shared)
 
     def assign(self, roles: Roles) -> list[RecommendationEngine]:
-        """Let these answer from the next request on; return the shelves that are done."""
+        """Let `roles` serve from the next request on, and return the engines that are released."""
         before, self._roles = self._roles, roles
-        kept = roles.shelves()
-        gone = [shelf for key, shelf in before.shelves().items() if key not in kept]
+        current = roles.engines()
+        released = [engine for key, engine in before.engines().items() if key not in current]
         if before.shadow is not None and before.shadow is not roles.shadow:
             before.shadow.close()
-        answering = {roles.champion.version}
-        answering |= {roles.canary.shelf.version} if roles.canary else set()
-        for shelf in (*gone, *kept.values()):
-            answers = float(shelf.version in answering)
-            metrics().model.labels(version=shelf.version, name=shelf.model_name).set(answers)
+        serving = {roles.champion.version}
+        serving |= {roles.canary.engine.version} if roles.canary else set()
+        for engine in (*released, *current.values()):
+            is_serving = float(engine.version in serving)
+            metrics().model.labels(version=engine.version, name=engine.model_name).set(is_serving)
         if before is roles or before.champion is not roles.champion:
-            log.info("Champion %s (%s) answers.", roles.champion.version, roles.champion.model_name)
-        return gone
+            log.info("The champion is %s (%s).", roles.champion.version, roles.champion.model_name)
+        return released
 
     def close(self) -> None:
-        """Write what waits and close the store."""
+        """Write pending answers and close the store."""
         if self._roles.shadow is not None:
             self._roles.shadow.close()
         self._roles.champion.close()

@@ -1,4 +1,4 @@
-"""What /metrics tells of releases; made once per process, in the worker."""
+"""The Prometheus metrics of releases, created once per process, in the worker."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReleaseMetrics:
-    """All metrics of this room."""
+    """All release metrics."""
 
     swaps: "Counter"
     refused: "Counter"
@@ -26,24 +26,24 @@ def release_metrics() -> ReleaseMetrics:
     from prometheus_client import Counter
 
     return ReleaseMetrics(
-        swaps=Counter("evergreen_release_swaps", "Champions that were swapped in while running."),
+        swaps=Counter("evergreen_release_swaps", "Champions swapped in while running."),
         refused=Counter(
-            "evergreen_release_refused", "Bundles that were refused by role: champion ...", ["role"]
+            "evergreen_release_refused", "Bundles refused, by role: champion ...", ["role"]
         ),
         canary_stops=Counter(
             "evergreen_canary_stops", "Canaries stopped automatically, by reason.", ["reason"]
         ),
         canary_answers=Counter(
             "evergreen_canary_answers",
-            "Answers during a canary by side: canary, champion.",
+            "Answers during a canary, by side: canary, champion.",
             ["side"],
         ),
         canary_errors=Counter(
-            "evergreen_canary_errors", "Answers of a canary that the champion had to give."
+            "evergreen_canary_errors", "Canary failures that the champion answered."
         ),
         shadow=Counter(
             "evergreen_shadow_requests",
-            "Requests offered to a shadow by outcome: answered, failed, dropped, lost.",
+            "Requests offered to a shadow, by outcome: answered, failed, dropped, lost.",
             ["outcome"],
         ),
     )

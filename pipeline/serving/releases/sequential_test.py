@@ -1,16 +1,16 @@
-"""Is the canary worse? Sums per bucket of shoppers, and a test that may be asked again and again.
+"""Is the canary worse than the champion? A sequential test on sums per bucket of users.
 
 Design choices:
 
-- A shopper belongs to one of 1,000 buckets by a hash, and the first `share` of the buckets are the
-  canary's. So the assignment of buckets is what was drawn, and a bucket is what is tested: answers
-  to one shopper are not independent.
-- Under "no worse" the sides of the buckets could be exchanged. Errors are rare, so their test is
-  exact (how many of the buckets with an error would be the canary's, hypergeometric); means use
-  the exchange's own variance with a normal tail.
-- The k-th look spends 6 / (pi k)^2 of the level, and each of the three numbers a third of that:
-  over all looks together, a canary that is no worse is stopped with at most that probability.
-  tests/unit/serving/releases/test_sequential_test.py holds it to that.
+- A hash assigns each user to one of 1,000 buckets, and the first `share` of the buckets belong to
+  the canary. The bucket is the unit of randomisation, so it is the unit of the test: answers to one
+  user are not independent.
+- Under "no worse" the buckets are exchangeable. Errors are rare, so their test is exact
+  (hypergeometric: how many of the buckets with an error belong to the canary); means use the
+  permutation variance and a normal tail.
+- The k-th interim test spends 6 / (pi k)^2 of the level, a third of it on each metric. Over all
+  interim tests, a canary that is no worse is stopped with at most that probability;
+  tests/unit/serving/releases/test_sequential_test.py checks this by simulation.
 """
 
 import math
@@ -23,13 +23,13 @@ import numpy.typing as npt
 N_BUCKETS = 1_000
 ANSWERS, SECONDS, ERRORS, HITS = range(4)
 N_TESTS = 3
-MINIMUM_BUCKETS = 20  # fewer say nothing about a mean
+MINIMUM_BUCKETS = 20  # per side; the normal tail needs about this many
 
 Floats = npt.NDArray[np.float64]
 
 
 def bucket_of(version: str, user_id: str) -> int:
-    """Return a shopper's bucket, 0 to 999; another canary draws others.
+    """Return a user's bucket, 0 to 999; each canary version draws new buckets.
 
     >>> bucket_of("0123456789ab", "ann") == bucket_of("0123456789ab", "ann")
     True
@@ -40,20 +40,25 @@ def bucket_of(version: str, user_id: str) -> int:
 
 @dataclass(frozen=True)
 class Deterioration:
-    """A number in which the canary is worse by more than chance.
+    """A metric in which the canary is significantly worse.
 
     Attributes:
-        what: errors, latency or hits.
-        told: The numbers of both sides, for people.
+        metric: errors, latency or hits.
+        numbers: The values of both sides, in words.
     """
 
-    what: str
-    told: str
+    metric: str
+    numbers: str
 
 
 @dataclass
 class SequentialTest:
-    """What both sides did so far: answers, seconds, errors and hits per bucket."""
+    """Answers, seconds, errors and hits per bucket, and the test on them.
+
+    Attributes:
+        n_canary_buckets: The first buckets, which belong to the canary.
+        sums: [N_BUCKETS, 4], with columns ANSWERS, SECONDS, ERRORS and HITS.
+    """
 
     n_canary_buckets: int
     sums: Floats = field(default_factory=lambda: np.zeros((N_BUCKETS, 4)))
@@ -66,7 +71,7 @@ class SequentialTest:
         row[ERRORS] += failed
 
     def add_hit(self, bucket: int) -> None:
-        """Count an answer of which an item was wanted."""
+        """Count one hit."""
         self.sums[bucket, HITS] += 1
 
     def totals(self) -> tuple[Floats, Floats]:
@@ -74,51 +79,53 @@ class SequentialTest:
         n = self.n_canary_buckets
         return self.sums[:n].sum(axis=0), self.sums[n:].sum(axis=0)
 
-    def worse(self, level: float, *, maximum_slowdown: float) -> Deterioration | None:
-        """Return the first number in which the canary is worse, None if there is none.
+    def find_deterioration(self, level: float, *, maximum_slowdown: float) -> Deterioration | None:
+        """Return the first metric in which the canary is worse, or None.
 
         Args:
-            level: How likely this look may stop a canary that is no worse, over all numbers.
-            maximum_slowdown: Mean seconds per answer may be this multiple of the champion's.
+            level: Probability, over all metrics, that this interim test stops a canary that is no
+                worse.
+            maximum_slowdown: Allowed ratio of the canary's mean seconds per answer to the
+                champion's, at least 1.
         """
         canary, champion = self.totals()
         if not canary[ANSWERS] or not champion[ANSWERS]:
             return None
-        each = level / N_TESTS
-        found = {
-            "errors": self._errors(),
-            "latency": self._mean(SECONDS, allowed=maximum_slowdown),
-            "hits": self._mean(HITS, sign=-1.0),
+        metric_level = level / N_TESTS
+        p_values = {
+            "errors": (ERRORS, self._test_errors()),
+            "latency": (SECONDS, self._test_mean(SECONDS, allowed=maximum_slowdown)),
+            "hits": (HITS, self._test_mean(HITS, sign=-1.0)),
         }
-        told = {"errors": ERRORS, "latency": SECONDS, "hits": HITS}
-        for what, probability in found.items():
-            if probability < each:
-                numbers = _told(what, canary, champion, told[what])
-                return Deterioration(what, f"{numbers}; p = {probability:.1g}, level {each:.1g}")
+        for metric, (column, p_value) in p_values.items():
+            if p_value < metric_level:
+                numbers = _format_sides(metric, canary, champion, column)
+                significance = f"p = {p_value:.1g}, level {metric_level:.1g}"
+                return Deterioration(metric, f"{numbers}; {significance}")
         return None
 
     def _active(self) -> tuple[Floats, int]:
-        """Return the buckets with answers, the canary's first, and how many are the canary's."""
+        """Return the buckets with answers, the canary's first, and the number of the canary's."""
         active = self.sums[:, ANSWERS] > 0
         return self.sums[active], int(active[: self.n_canary_buckets].sum())
 
-    def _errors(self) -> float:
-        """Return how likely so many buckets with errors are the canary's."""
+    def _test_errors(self) -> float:
+        """Return the p-value of the canary's number of buckets with errors."""
         sums, n_canary = self._active()
         bad = sums[:, ERRORS] > 0
         if 2 * bad.sum() > len(bad):
-            return self._mean(ERRORS)
+            return self._test_mean(ERRORS)
         return hypergeometric_tail(
             int(bad[:n_canary].sum()), n=len(bad), n_marked=int(bad.sum()), n_drawn=n_canary
         )
 
-    def _mean(self, column: int, *, allowed: float = 1.0, sign: float = 1.0) -> float:
-        """Return how likely the canary's mean per answer is so high (low if `sign` is -1).
+    def _test_mean(self, column: int, *, allowed: float = 1.0, sign: float = 1.0) -> float:
+        """Return the one-sided p-value of the canary's mean per answer.
 
         Args:
-            column: Which sum.
-            allowed: The canary's may be this multiple of the champion's.
-            sign: 1 when more is worse, -1 when less is.
+            column: Column of `sums`.
+            allowed: Allowed ratio of the canary's mean to the champion's.
+            sign: 1 if a high mean is worse, -1 if a low one is.
         """
         sums, n_canary = self._active()
         if min(n_canary, len(sums) - n_canary) < MINIMUM_BUCKETS:
@@ -135,7 +142,7 @@ class SequentialTest:
 
 
 def hypergeometric_tail(k: int, *, n: int, n_marked: int, n_drawn: int) -> float:
-    """Return how likely at least `k` of `n_drawn` are marked, drawn from `n` without return.
+    """Return the probability that at least `k` of `n_drawn` are marked, drawn without replacement.
 
     >>> hypergeometric_tail(2, n=4, n_marked=2, n_drawn=2)  # 1 of 6 pairs
     0.16666666666666666
@@ -145,18 +152,18 @@ def hypergeometric_tail(k: int, *, n: int, n_marked: int, n_drawn: int) -> float
     return good / math.comb(n, n_drawn)
 
 
-def level_of_look(number: int, probability: float) -> float:
-    """Return what the look `number`, from 1, may spend; all looks together spend `probability`.
+def interim_level(number: int, probability: float) -> float:
+    """Return the level that interim test `number`, from 1, spends; they sum to `probability`.
 
-    >>> round(sum(level_of_look(k, 0.01) for k in range(1, 100_000)), 6)
+    >>> round(sum(interim_level(k, 0.01) for k in range(1, 100_000)), 6)
     0.01
     """
     return probability * 6 / (math.pi * number) ** 2
 
 
-def _told(what: str, canary: Floats, champion: Floats, column: int) -> str:
-    if what == "latency":
+def _format_sides(metric: str, canary: Floats, champion: Floats, column: int) -> str:
+    if metric == "latency":
         ours, theirs = (1e3 * side[column] / side[ANSWERS] for side in (canary, champion))
         return f"{ours:.1f} ms per answer, champion {theirs:.1f} ms"
     ours, theirs = (f"{side[column]:,.0f} of {side[ANSWERS]:,.0f}" for side in (canary, champion))
-    return f"{what} {ours} answers, champion {theirs}"
+    return f"{metric} {ours} answers, champion {theirs}"

@@ -1,7 +1,7 @@
-"""The shadow: a challenger that scores the same requests, which nobody is shown.
+"""The shadow: a challenger that scores the same requests; no user sees its answers.
 
-It works off the request path: a request is put into a bounded queue or, when that is full,
-dropped and counted. Its answers lie beside the champion's predictions, by the same request id.
+It works off the request path: requests enter a bounded queue, or are dropped and counted if the
+queue is full. Its answers share the request id of the champion's predictions.
 """
 
 import logging
@@ -26,103 +26,103 @@ log = logging.getLogger("evergreen.serving")
 
 
 @dataclass(frozen=True)
-class _Offered:
+class _ShadowRequest:
     query: RecommendRequest
     request_id: str
     received_at: datetime
 
 
 class Shadow:
-    """A bounded queue of requests, and the thread that lets the challenger score them."""
+    """A bounded queue of requests and the thread that scores them with the challenger."""
 
     def __init__(
-        self, shelf: RecommendationEngine, store: EventStore, *, capacity: int = CAPACITY
+        self, engine: RecommendationEngine, store: EventStore, *, capacity: int = CAPACITY
     ) -> None:
         """Start the thread.
 
         Args:
-            shelf: The challenger.
-            store: Where its answers go.
-            capacity: How many requests may wait.
+            engine: The challenger's engine.
+            store: Event store that receives the answers.
+            capacity: Maximum number of queued requests.
         """
-        self.shelf = shelf
+        self.engine = engine
         self._store = store
-        self._queue: queue.Queue[_Offered] = queue.Queue(capacity)
+        self._queue: queue.Queue[_ShadowRequest] = queue.Queue(capacity)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
     def offer(self, query: RecommendRequest, answer: RecommendAnswer) -> bool:
-        """Queue a request that was answered; return False when it had to be dropped."""
+        """Queue a request that the champion answered; return False if the queue is full."""
         try:
-            self._queue.put_nowait(_Offered(query, answer.request_id, datetime.now(UTC)))
+            self._queue.put_nowait(_ShadowRequest(query, answer.request_id, datetime.now(UTC)))
         except queue.Full:
             release_metrics().shadow.labels(outcome="dropped").inc()
             return False
         return True
 
     def close(self) -> None:
-        """Score what waits, as far as a few seconds allow, and stop."""
+        """Score queued requests for a few seconds at most, and stop."""
         self._stopping.set()
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         latest = float("inf")
         while time.monotonic() < latest:
-            batch = self._take()
+            batch = self._take_batch()
             if batch:
-                self._write([self._score(each) for each in batch])
+                self._write([self._score(request) for request in batch])
             elif self._stopping.is_set():
                 return
             if self._stopping.is_set() and latest == float("inf"):
                 latest = time.monotonic() + CLOSE_SECONDS
         release_metrics().shadow.labels(outcome="dropped").inc(self._queue.qsize())
 
-    def _take(self) -> list[_Offered]:
-        """Return what waits, up to a batch; wait a moment for the first."""
-        taken: list[_Offered] = []
+    def _take_batch(self) -> list[_ShadowRequest]:
+        """Return up to BATCH queued requests; wait PAUSE_SECONDS for the first."""
+        batch: list[_ShadowRequest] = []
         try:
-            taken.append(self._queue.get(timeout=PAUSE_SECONDS))
-            while len(taken) < BATCH:
-                taken.append(self._queue.get_nowait())
+            batch.append(self._queue.get(timeout=PAUSE_SECONDS))
+            while len(batch) < BATCH:
+                batch.append(self._queue.get_nowait())
         except queue.Empty:
-            return taken
-        return taken
+            return batch
+        return batch
 
-    def _score(self, offered: _Offered) -> ShadowAnswer:
-        """Return the answer, drawn from the same chance as the one that was shown."""
-        query = self.shelf.anonymize(_at(offered))
+    def _score(self, request: _ShadowRequest) -> ShadowAnswer:
+        """Return the challenger's answer, with the random seed of the champion's."""
+        query = self.engine.anonymize(_set_time(request))
         failure: str | None = None
         try:
-            found = self.shelf.answer(query, offered.received_at, offered.request_id)
-            items, latency_ms = found.answer.items, found.latency_ms
-        except Exception as error:  # a model on trial may fail in any way: logged and counted
-            log.exception("The shadow %s failed on a request.", self.shelf.version)
+            result = self.engine.answer(query, request.received_at, request.request_id)
+            items, latency_ms = result.answer.items, result.latency_ms
+        except Exception as error:  # any failure of the shadow is logged and counted
+            log.exception("The shadow %s failed on a request.", self.engine.version)
             items, latency_ms = [], None
             failure = f"{type(error).__name__}: {error}"[:256]
         outcome = "failed" if failure else "answered"
         release_metrics().shadow.labels(outcome=outcome).inc()
         return ShadowAnswer(
-            request_id=offered.request_id,
-            model_version=self.shelf.version,
+            request_id=request.request_id,
+            model_version=self.engine.version,
             user_id=query.user_id,
             items=[item.item_id for item in items],
             scores=[item.score for item in items],
             slots=[item.slot for item in items],
             latency_ms=latency_ms,
             error=failure,
-            received_at=offered.received_at,
+            received_at=request.received_at,
         )
 
     def _write(self, answers: list[ShadowAnswer]) -> None:
         try:
-            self._store.log_shadow([each for each in answers if each.user_id != ANONYMOUS])
+            self._store.log_shadow([answer for answer in answers if answer.user_id != ANONYMOUS])
         except StoreError as error:
             release_metrics().shadow.labels(outcome="lost").inc(len(answers))
-            log.warning("%d answers of the shadow were not written. %s", len(answers), error)
+            log.warning("%d shadow answers were not written. %s", len(answers), error)
 
 
-def _at(offered: _Offered) -> RecommendRequest:
-    """Return the request as of when it was answered: what came in since is not in it."""
-    moment = offered.query.at or offered.received_at
-    return offered.query.model_copy(update={"at": moment})
+def _set_time(request: _ShadowRequest) -> RecommendRequest:
+    """Return the query as of its arrival, so that later events do not count."""
+    moment = request.query.at or request.received_at
+    return request.query.model_copy(update={"at": moment})

@@ -1,19 +1,19 @@
-"""Where a service finds what it should answer with: the pointer, the kept bundles, the champion."""
+"""The release store: the pointer, the archived bundles and the deployed bundle on disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bundles.archive import RELEASES, version_of
 from pipeline.bundles.bundle import MANIFEST
-from pipeline.bundles.release_pointer import POINTER, Pointer, in_force, read_pointer
+from pipeline.bundles.release_pointer import POINTER, Pointer, read_pointer, resolve_pointer
 from pipeline.contracts.artefacts import CHAMPION
 
-Mark = tuple[tuple[int, int] | None, ...]
+FileStamps = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass(frozen=True)
 class ReleaseStore:
-    """The folder of releases, and the bundle that DVC tracks.
+    """The folder of releases and the bundle that DVC tracks.
 
     Attributes:
         folder: models/releases.
@@ -23,36 +23,36 @@ class ReleaseStore:
     folder: Path = RELEASES
     deployed: Path = CHAMPION.path
 
-    def pointer(self) -> Pointer:
-        """Return what holds now.
+    def read_pointer(self) -> Pointer:
+        """Return the pointer, resolved against the deployed bundle.
 
         Raises:
             PointerError: The pointer is damaged.
-            BundleError: There is no deployed bundle.
+            BundleError: The deployed bundle is missing.
         """
-        return in_force(read_pointer(self.folder), version_of(self.deployed))
+        return resolve_pointer(read_pointer(self.folder), version_of(self.deployed))
 
-    def bundle(self, version: str) -> Path:
-        """Return the folder of a version, which need not exist."""
+    def bundle_path(self, version: str) -> Path:
+        """Return the folder of a version; it may not exist."""
         path = self.folder / version
         return self.deployed if not path.exists() and self._is_deployed(version) else path
 
     def _is_deployed(self, version: str) -> bool:
         return (self.deployed / MANIFEST).exists() and version_of(self.deployed) == version
 
-    def mark(self) -> Mark:
-        """Return what changes whenever the pointer or the deployed bundle does; it costs little."""
+    def stamps(self) -> FileStamps:
+        """Return a cheap value that changes with the pointer and the deployed bundle."""
         return tuple(_stat(path) for path in (self.folder / POINTER, self.deployed / MANIFEST))
 
 
-def release_store(folder: str | None, deployed: Path) -> ReleaseStore | None:
-    """Return the place of a folder, None without one: then nothing is followed."""
+def build_release_store(folder: str | None, deployed: Path) -> ReleaseStore | None:
+    """Return the release store in `folder`, or None if no folder is set."""
     return ReleaseStore(Path(folder), deployed) if folder else None
 
 
 def _stat(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return status.st_mtime_ns, status.st_ino

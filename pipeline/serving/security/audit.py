@@ -1,7 +1,7 @@
-"""The audit log: who did what to the service, or was not let in. JSON lines, only ever appended.
+"""The audit log: administrative actions and denied requests, as appended JSON lines.
 
-What an administrator did is always written. Of denied requests at most some per second are, and
-the next line says how many were left out: a flood must not fill the disk. The metrics count all.
+Every administrative action is written. Denied requests are limited per second so that a flood does
+not fill the disk; the next line gives the number left out. The metrics count all.
 """
 
 import json
@@ -23,28 +23,28 @@ log = logging.getLogger("evergreen.access")
 
 
 class Audit:
-    """Appends to one file; opened for each line, so that it can be moved away at any time."""
+    """Appends to one file, which it opens for each line, so that the file may be moved."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Write to `path`; its folder is made when it is needed."""
+        """Write to `path`; the first line creates its folder."""
         self._path = path
         self._clock = clock
         self._limit = RateLimit(DENIED_PER_SECOND, clock=clock)
         self._left_out = 0
-        self._warned = -WARNING_SECONDS
+        self._warned_at = -WARNING_SECONDS
 
     def write(self, event: str, **facts: str | float | None) -> None:
-        """Append a line: the time, the event and the facts; those that are None are left out.
+        """Append a line with the time, the event and the facts that are not None.
 
-        A line that cannot be written is counted and said in the log: the service goes on.
+        A line that cannot be written is counted and logged; no error is raised.
 
         Args:
-            event: What happened, such as key_created.
-            facts: Never a secret, and a shopper only by pseudonym.
+            event: Name of the event, such as key_created.
+            facts: Values to write: no secrets, and users only by pseudonym.
         """
-        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
-        known = {name: value for name, value in facts.items() if value is not None}
-        line = json.dumps({"time": moment, "event": event, **known}, ensure_ascii=False) + "\n"
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        present = {name: value for name, value in facts.items() if value is not None}
+        line = json.dumps({"time": timestamp, "event": event, **present}, ensure_ascii=False) + "\n"
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE)
@@ -56,8 +56,8 @@ class Audit:
             metrics().audit_errors.inc()
             self._warn(f"The audit log cannot be written: {type(error).__name__}: {error}")
 
-    def denied(self, **facts: str | float | None) -> None:
-        """Append a line on a request that was not let in, unless there are too many."""
+    def write_denied(self, **facts: str | float | None) -> None:
+        """Append a line about a denied request, unless the limit per second is reached."""
         if self._limit.take("denied"):
             self._left_out += 1
             return
@@ -66,6 +66,6 @@ class Audit:
 
     def _warn(self, message: str) -> None:
         now = self._clock()
-        if now - self._warned >= WARNING_SECONDS:
-            self._warned = now
+        if now - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = now
             log.warning(message)

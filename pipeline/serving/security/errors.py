@@ -1,4 +1,4 @@
-"""Why a request does not reach its route, and what it is answered."""
+"""The errors of requests that are denied before their route, and their answers."""
 
 import json
 
@@ -8,12 +8,12 @@ from pipeline.contracts.errors import EvergreenError
 
 
 class AccessError(EvergreenError):
-    """A request that is not let in.
+    """A request is denied.
 
     Attributes:
-        status: Of the answer.
-        reason: One of few words, for the metrics and the audit log.
-        headers: More headers of the answer.
+        status: HTTP status of the answer.
+        reason: A short label for the metrics and the audit log.
+        headers: Additional headers of the answer.
     """
 
     def __init__(
@@ -26,20 +26,20 @@ class AccessError(EvergreenError):
         action: str,
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
-        """Build the answer and the message."""
+        """Store the parts of the message and of the answer."""
         super().__init__(expected, received=received, action=action)
         self.status = status
         self.reason = reason
         self.headers = headers
 
     def body(self) -> bytes:
-        """Return the answer's body, of the form that every error has."""
+        """Return the body of the answer, in the JSON form of every error."""
         error = {"wanted": self.expected, "received": self.received, "action": self.action}
         return json.dumps({"error": error}).encode()
 
 
-async def refuse(error: AccessError, send: Send) -> None:
-    """Send the answer to a request that is not let in."""
+async def send_error(error: AccessError, send: Send) -> None:
+    """Send the answer to a denied request."""
     body = error.body()
     headers = [
         (b"content-type", b"application/json"),
@@ -50,32 +50,37 @@ async def refuse(error: AccessError, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def no_key(received: str) -> AccessError:
-    """Return the refusal of a request without a valid key."""
+def build_key_error(received: str) -> AccessError:
+    """Return the error of a request without a valid key."""
     return AccessError(
         401,
         "key",
         "a valid key in the header 'Authorization: Bearer …'",
         received=received,
-        action="Ask the service's keeper for one: "
+        action="Ask the operator of the service for one: "
         "`uv run python -m pipeline.serving key create --scopes recommend,events`.",
         headers=((b"www-authenticate", b"Bearer"),),
     )
 
 
-def no_scope(scope: str, held: str) -> AccessError:
-    """Return the refusal of a key that does not open this route."""
+def build_scope_error(scope: str, scopes: str) -> AccessError:
+    """Return the error of a key that lacks the scope of a route."""
     return AccessError(
         403,
         "scope",
         f"a key with the scope '{scope}'",
-        received=f"one with {held}",
+        received=f"one with {scopes}",
         action="Use another key.",
     )
 
 
-def too_often(reason: str, seconds: int) -> AccessError:
-    """Return the refusal of a caller that asks too often."""
+def build_rate_error(reason: str, seconds: int) -> AccessError:
+    """Return the error of a caller above its rate limit.
+
+    Args:
+        reason: Label for the metrics and the audit log.
+        seconds: Wait until the next allowed request.
+    """
     return AccessError(
         429,
         reason,
@@ -86,58 +91,57 @@ def too_often(reason: str, seconds: int) -> AccessError:
     )
 
 
-def not_local(received: str) -> AccessError:
-    """Return the refusal of a request from elsewhere to a service that has no keys."""
+def build_remote_error(received: str) -> AccessError:
+    """Return the error of a request from another machine to a service without keys."""
     return AccessError(
         403,
         "place",
-        "a request from this machine, as this service has no keys",
+        "a request from this machine, because the service has no keys",
         received=received,
-        action="Make a key with "
-        "`uv run python -m pipeline.serving key create --scopes recommend,events`; "
-        "then all may ask with it.",
+        action="To allow requests from other machines, create a key: "
+        "`uv run python -m pipeline.serving key create --scopes recommend,events`.",
     )
 
 
-def foreign_page(origin: str) -> AccessError:
-    """Return the refusal of a web page that this service did not send and that is not listed."""
+def build_origin_error(origin: str) -> AccessError:
+    """Return the error of a request from a web page of an origin that is not listed."""
     return AccessError(
         403,
         "origin",
-        "a page of this service, or one of serving.cors_origins",
+        "a page of this service, or an origin in serving.cors_origins",
         received=f"the origin {origin[:200]}",
-        action="Add it to serving.cors_origins in params.yaml if it may ask.",
+        action="To allow it, add it to serving.cors_origins in params.yaml.",
     )
 
 
-def too_long(status: int, what: str, size: int, maximum: int) -> AccessError:
-    """Return the refusal of a path or headers that are too long."""
+def build_size_error(status: int, what: str, size: int, maximum: int) -> AccessError:
+    """Return the error of a path or headers that are too long."""
     return AccessError(
         status,
         "size",
         f"{what} of at most {maximum} bytes",
         received=f"{size}",
-        action="Send less.",
+        action="Send a shorter request.",
     )
 
 
-def no_route() -> AccessError:
-    """Return the refusal of a path that no route can have."""
+def build_path_error() -> AccessError:
+    """Return the error of a path with a line break, which no route has."""
     return AccessError(
         404,
         "path",
         "a path without a line break",
         received="one with %0A",
-        action="Correct the id in it: none has a line break.",
+        action="Correct the id in the path.",
     )
 
 
-def not_one_host(n: int) -> AccessError:
-    """Return the refusal of a request that names no host, or several (RFC 9112, 3.2)."""
+def build_host_error(n: int) -> AccessError:
+    """Return the error of a request without exactly one Host header (RFC 9112, 3.2)."""
     return AccessError(
         400,
         "host",
         "exactly one Host header",
         received=str(n),
-        action="Send one.",
+        action="Send one Host header.",
     )

@@ -1,91 +1,91 @@
-"""The keys in the running service: they follow their file, and never fall back to fewer guards."""
+"""The API keys of a running service, reloaded from their file; losing the file removes no key."""
 
 import hmac
 import logging
 import time
 from pathlib import Path
 
-from pipeline.serving.security.errors import no_key, no_scope
-from pipeline.serving.security.keys import Key, KeyFileError, digest, read_keys, split
+from pipeline.serving.security.errors import build_key_error, build_scope_error
+from pipeline.serving.security.keys import Key, KeyFileError, hash_secret, read_keys, split_token
 from pipeline.serving.security.routes import AccessScope
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 log = logging.getLogger("evergreen.access")
 
 
 class KeyRing:
-    """The keys of a file, looked at again at most once a second."""
+    """The keys of a file, which is polled at most once a second."""
 
     def __init__(self, path: Path) -> None:
         """Read the keys.
 
         Raises:
-            KeyFileError: The file is damaged, or others than its owner may change it.
+            KeyFileError: The file is damaged, or users other than its owner may write it.
         """
         self._path = path
-        self._seen = _mark(path)
+        self._stamp = _stat(path)
         self._keys = read_keys(path)
-        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._next_poll = time.monotonic() + POLL_SECONDS
 
     @property
-    def is_on(self) -> bool:
-        """Whether keys are wanted."""
-        self._look()
+    def is_enabled(self) -> bool:
+        """Whether the service requires keys."""
+        self._poll()
         return self._keys is not None
 
-    def open(self, token: str, scope: AccessScope) -> Key:
-        """Return the key that `token` is, if it opens what needs `scope`.
+    def verify(self, token: str, scope: AccessScope) -> Key:
+        """Return the key of `token` if it is valid and has `scope`.
 
         Raises:
-            RefusedError: It is not a key, or not one with that scope.
+            AccessError: The token is not a valid key, or the key lacks the scope.
         """
-        named = split(token)
-        key = (self._keys or {}).get(named[0]) if named else None
-        # Also without a key of that name something is compared: the time tells nothing.
-        wanted = key.sha256 if key else digest("")
-        same = hmac.compare_digest(wanted, digest(named[1] if named else token))
-        if key is None or not same:
-            raise no_key("one that is not valid")
+        parts = split_token(token)
+        key = (self._keys or {}).get(parts[0]) if parts else None
+        # Compare also if no key has the name, so that the time does not reveal the names.
+        expected = key.sha256 if key else hash_secret("")
+        is_same = hmac.compare_digest(expected, hash_secret(parts[1] if parts else token))
+        if key is None or not is_same:
+            raise build_key_error("one that is not valid")
         if scope not in key.scopes:
-            raise no_scope(scope, ", ".join(key.scopes))
+            raise build_scope_error(scope, ", ".join(key.scopes))
         return key
 
     def reload(self) -> int:
         """Read the file now and return the number of keys.
 
         Raises:
-            KeyFileError: It is gone or damaged; the keys stay as they were.
+            KeyFileError: The file is missing or damaged; the loaded keys stay valid.
         """
-        found = read_keys(self._path)
-        if found is None and self._keys is not None:
+        keys = read_keys(self._path)
+        if keys is None and self._keys is not None:
             raise KeyFileError(
-                f"the file of keys at '{self._path}'",
+                f"the key file '{self._path}'",
                 received="no such file",
-                action="Put it back; the keys stay as they were. To do without keys, restart.",
+                action="Restore it; the loaded keys stay valid. To serve without keys, restart.",
             )
-        self._keys = found
-        return len(found or {})
+        self._keys = keys
+        return len(keys or {})
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_poll:
             return
-        self._next_look = now + LOOK_SECONDS
-        mark = _mark(self._path)
-        if mark == self._seen:
+        self._next_poll = now + POLL_SECONDS
+        stamp = _stat(self._path)
+        if stamp == self._stamp:
             return
-        self._seen = mark
+        self._stamp = stamp
         try:
-            log.info("The keys were read again: %d.", self.reload())
+            log.info("Reloaded the keys: %d.", self.reload())
         except KeyFileError as error:
-            log.error("The keys stay as they were. %s", error)  # noqa: TRY400  all is said
+            log.error("The loaded keys stay valid. %s", error)  # noqa: TRY400  no trace needed
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes with the file."""
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    """Return a value that changes with the file, or None if it is missing."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return status.st_mtime_ns, status.st_ino, status.st_size

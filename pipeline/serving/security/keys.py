@@ -1,13 +1,14 @@
-"""API keys: made, listed and revoked in a small file that only the service's account reads.
+"""API keys: created, listed and revoked in a file that only the service's account reads.
 
 Design choices:
 
-- A key is `eg_<name>_<secret>`, the secret 256 random bits. The file holds the secret's SHA-256. A
-  slow password hash (bcrypt, Argon2) guards secrets that people choose, of which few are likely
-  and can be tried; of 2^256 equally likely ones none can, and a slow hash would cost every request.
-- The file is there: keys are wanted, even if none is left in it. It is not there: the service
-  answers on loopback only.
-- Written whole or not at all, one writer at a time: a revocation is never lost.
+- A key is `eg_<name>_<secret>` with a secret of 256 random bits; the file holds its SHA-256. A slow
+  password hash (bcrypt, Argon2) protects secrets that people choose, because an attacker can try
+  the likely ones. No attacker can try 2^256 equally likely ones, and a slow hash would delay every
+  request.
+- If the file exists, requests need a key, even if the file lists none. If it does not exist, the
+  service accepts requests over loopback only.
+- Writes are atomic and take a lock, so no revocation is lost.
 """
 
 import fcntl
@@ -34,17 +35,17 @@ WRITABLE_BY_OTHERS = 0o022
 
 
 class KeyFileError(EvergreenError):
-    """The file of keys cannot be used, or a key cannot be made or revoked."""
+    """The key file cannot be used, or a key cannot be created or revoked."""
 
 
 class Key(BaseModel):
-    """What is kept of a key.
+    """One entry of the key file.
 
     Attributes:
-        name: Whose it is; in logs and metrics.
-        sha256: Of the secret, in hexadecimal digits.
-        scopes: What it opens.
-        created: ISO 8601, UTC.
+        name: The name in logs and metrics.
+        sha256: SHA-256 of the secret, in hexadecimal digits.
+        scopes: The scopes of routes that the key may use.
+        created: Time of creation, ISO 8601 in UTC.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,21 +56,21 @@ class Key(BaseModel):
     created: str
 
 
-class _File(BaseModel):
+class _KeyFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     keys: list[Key]
 
 
-def digest(secret: str) -> str:
-    """Return what is kept of a secret."""
+def hash_secret(secret: str) -> str:
+    """Return the SHA-256 of a secret, in hexadecimal digits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def split(token: str) -> tuple[str, str] | None:
-    """Return a key's name and secret, None if it is not of a key's form.
+def split_token(token: str) -> tuple[str, str] | None:
+    """Return a key's name and secret, or None if the token is malformed.
 
-    >>> split("eg_shop_abc_d")
+    >>> split_token("eg_shop_abc_d")
     ('shop', 'abc_d')
     """
     parts = token.split("_", 2)
@@ -77,10 +78,10 @@ def split(token: str) -> tuple[str, str] | None:
 
 
 def read_keys(path: Path) -> dict[str, Key] | None:
-    """Return the keys by name, None if there is no file.
+    """Return the keys by name, or None if the file does not exist.
 
     Raises:
-        KeyFileError: It is damaged, or others than its owner may change it.
+        KeyFileError: The file is damaged, or users other than its owner may write it.
     """
     try:
         mode = path.stat().st_mode
@@ -90,64 +91,65 @@ def read_keys(path: Path) -> dict[str, Key] | None:
     except (OSError, UnicodeDecodeError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     if mode & WRITABLE_BY_OTHERS:
-        raise _unusable(path, f"one that others may change (mode {mode & 0o777:o})")
+        raise _unusable(path, f"one that others may write (mode {mode & 0o777:o})")
     try:
-        found = _File.model_validate_json(text).keys
+        keys = _KeyFile.model_validate_json(text).keys
     except ValidationError as error:
-        raise _unusable(path, f"{error.error_count()} faults in it") from error
-    return {key.name: key for key in found}
+        raise _unusable(path, f"{error.error_count()} invalid values") from error
+    return {key.name: key for key in keys}
 
 
 def create_key(path: Path, name: str, scopes: tuple[AccessScope, ...]) -> str:
-    """Add a key and return it; nobody can show it again.
+    """Create a key and return its token, which cannot be recovered later.
 
     Raises:
-        KeyFileError: The name is taken or not one, there is no scope, or the file is unusable.
+        KeyFileError: The name is invalid or taken, a scope is unknown or none is given, or the file
+            cannot be used.
     """
     if not NAME.fullmatch(name):
         raise KeyFileError(
-            "a name of at most 32 small letters, digits and dashes",
+            "a name of at most 32 lowercase letters, digits and dashes",
             received=repr(name),
-            action="Give it such a name with --name.",
+            action="Choose such a name with --name.",
         )
     if not scopes or set(scopes) - set(SCOPES):
         raise KeyFileError(
             f"one or more of the scopes {', '.join(SCOPES)}",
             received=", ".join(scopes) or "none",
-            action="Name them with --scopes, separated by commas.",
+            action="List them with --scopes, separated by commas.",
         )
     secret = secrets.token_urlsafe(SECRET_BYTES)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    with _changing(path) as keys:
+    with _edit_keys(path) as keys:
         if name in keys:
             raise KeyFileError(
                 "a name that no key has",
-                received=f"'{name}', which is there",
-                action="Give another with --name, or revoke that one first.",
+                received=f"'{name}', the name of a key",
+                action="Choose another with --name, or revoke that key first.",
             )
-        keys[name] = Key(name=name, sha256=digest(secret), scopes=scopes, created=created)
+        keys[name] = Key(name=name, sha256=hash_secret(secret), scopes=scopes, created=created)
     return f"{PREFIX}_{name}_{secret}"
 
 
 def revoke_key(path: Path, name: str) -> None:
-    """Take a key away.
+    """Revoke a key.
 
     Raises:
-        KeyFileError: There is none of that name, or the file is unusable.
+        KeyFileError: No key has that name, or the file cannot be used.
     """
-    with _changing(path) as keys:
+    with _edit_keys(path) as keys:
         if name not in keys:
             raise KeyFileError(
                 "the name of a key",
-                received=f"'{name}'; there are: {', '.join(sorted(keys)) or 'none'}",
+                received=f"'{name}'; the keys are: {', '.join(sorted(keys)) or 'none'}",
                 action="See `uv run python -m pipeline.serving key list`.",
             )
         del keys[name]
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[dict[str, Key]]:
-    """Yield the keys to change; they are written when no error came."""
+def _edit_keys(path: Path) -> Iterator[dict[str, Key]]:
+    """Yield the keys to change, and write them unless an error is raised."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -177,7 +179,7 @@ def _write(path: Path, keys: Mapping[str, Key]) -> None:
 
 def _unusable(path: Path, received: str) -> KeyFileError:
     return KeyFileError(
-        f"a file of keys at '{path}' that only its owner may change",
+        f"a key file '{path}' that only its owner may write",
         received=received,
-        action=f"Mend it, or move it away and make new keys. Its mode should be {PRIVATE:o}.",
+        action=f"Repair it and set its mode to {PRIVATE:o}, or move it away and create new keys.",
     )

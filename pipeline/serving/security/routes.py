@@ -1,14 +1,14 @@
-"""Which key opens which route, by the first part of its path; what is not listed needs `admin`."""
+"""The scope that each route requires, by the first part of its path; the default is `admin`."""
 
 from typing import Literal
 
 AccessScope = Literal["recommend", "events", "admin"]
 SCOPES: tuple[AccessScope, ...] = ("recommend", "events", "admin")
 
-# Probes tell nothing but whether the service lives, and who asks for them has no key.
+# Probes reveal only whether the service is up, and their callers have no key.
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})
 OTHER = "other"
-NEEDS: dict[str, AccessScope] = {
+REQUIRED_SCOPES: dict[str, AccessScope] = {
     "recommend": "recommend",
     "recommend_batch": "recommend",
     "similar": "recommend",
@@ -25,10 +25,10 @@ NEEDS: dict[str, AccessScope] = {
 }
 
 
-def label(path: str) -> str:
-    """Return the route's name for metrics and logs: one of those above, or 'other'.
+def route_label(path: str) -> str:
+    """Return the route's name for metrics and logs: a probe, a listed route or 'other'.
 
-    >>> label("/recommend"), label("/similar/1029743"), label("/wp-login.php")
+    >>> route_label("/recommend"), route_label("/similar/1029743"), route_label("/wp-login.php")
     ('/recommend', '/similar', 'other')
     """
     if path in PROBES:
@@ -36,13 +36,13 @@ def label(path: str) -> str:
     if not path.startswith("/"):
         return OTHER
     first = path.split("/", 2)[1]
-    return f"/{first}" if first in NEEDS else OTHER
+    return f"/{first}" if first in REQUIRED_SCOPES else OTHER
 
 
-def needed(route: str) -> AccessScope | None:
-    """Return the scope that a route of `label` needs, None if it needs no key.
+def required_scope(route: str) -> AccessScope | None:
+    """Return the scope that a route of `route_label` requires, or None if it requires no key.
 
-    >>> needed("/recommend"), needed("other"), needed("/readyz")
+    >>> required_scope("/recommend"), required_scope("other"), required_scope("/readyz")
     ('recommend', 'admin', None)
     """
-    return None if route in PROBES else NEEDS.get(route[1:], "admin")
+    return None if route in PROBES else REQUIRED_SCOPES.get(route[1:], "admin")

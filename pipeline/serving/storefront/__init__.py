@@ -1,1 +1,1 @@
-"""Storefront: the page at `/` on which a person watches what a shopper is recommended."""
+"""Storefront: the page at `/` that shows what a shopper is recommended, and why."""

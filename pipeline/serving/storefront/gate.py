@@ -1,12 +1,12 @@
-"""Who may see the storefront: it shows personal histories, so only people at this machine.
+"""Access to the storefront: it shows personal histories, so it opens on this machine only.
 
 Design choices:
 
-- The connection decides, not the configured address: the end that the request arrived at must be a
-  loopback address. In a container, or bound to a network, it is not, and nothing is shown.
-- The Host header must name this machine too: a page elsewhere whose name was pointed at 127.0.0.1
-  (DNS rebinding) sends its own name.
-- A request that a proxy passed on comes from elsewhere, so it is refused.
+- The connection decides, not the configured address: the server's end of it must be a loopback
+  address. In a container, or on a network address, it is not, and the storefront is closed.
+- The Host header must name this machine too: a foreign page whose name points at 127.0.0.1 (DNS
+  rebinding) sends its own name.
+- A request that a proxy forwards may come from another machine, so it is refused.
 """
 
 from ipaddress import ip_address
@@ -17,49 +17,48 @@ from starlette.types import Scope
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import ServingParams
 
-PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 class StorefrontClosedError(EvergreenError):
-    """The storefront is not shown to this request."""
+    """The storefront is closed to this request."""
 
 
 def is_open(params: ServingParams, scope: Scope) -> bool:
-    """Tell whether the storefront answers this request; the one place that decides it.
+    """Return whether the storefront is open to a request; every route relies on this function.
 
     Args:
         params: The section serving of params.yaml.
         scope: The ASGI scope of the request.
     """
     headers = Headers(scope=scope)
-    arrived_at = str((scope.get("server") or ("",))[0])
+    server = str((scope.get("server") or ("",))[0])
     return (
         params.storefront
-        and is_loopback(arrived_at)
+        and is_loopback(server)
         and is_loopback(host_name(headers.get("host", "")))
-        and not any(name in headers for name in PASSED_ON)
+        and not any(name in headers for name in PROXY_HEADERS)
     )
 
 
 def check_open(params: ServingParams, scope: Scope) -> None:
-    """Check that the storefront answers this request.
+    """Check that the storefront is open to a request.
 
     Raises:
-        StorefrontClosedError: It does not.
+        StorefrontClosedError: It is closed.
     """
     if not is_open(params, scope):
         raise StorefrontClosedError(
-            "the storefront, which is shown only on the machine of the service",
+            "a request from the service's own machine, with the storefront switched on",
             received="serving.storefront: false in params.yaml"
             if not params.storefront
             else "a request from elsewhere",
-            action="Set serving.storefront: true and open it through 127.0.0.1. The API is "
-            "described at /docs.",
+            action="Set serving.storefront: true and open it at 127.0.0.1. See /docs for the API.",
         )
 
 
 def is_loopback(name: str) -> bool:
-    """Tell whether a host name or address is this machine itself.
+    """Return whether a host name or address is a loopback address or localhost.
 
     >>> [is_loopback(name) for name in ("127.0.0.1", "::1", "localhost", "10.0.0.7", "a.shop")]
     [True, True, True, False, False]
@@ -71,7 +70,7 @@ def is_loopback(name: str) -> bool:
 
 
 def host_name(header: str) -> str:
-    """Return a Host header without its port.
+    """Return the host of a Host header, without the port.
 
     >>> [host_name(header) for header in ("localhost:3000", "[::1]:3000", "127.0.0.1")]
     ['localhost', '::1', '127.0.0.1']

@@ -21,34 +21,34 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 HTML = "text/html"
 ERRORS = {
-    "404": "Not shown: serving.storefront is false, or the request is from elsewhere.",
+    "404": "Closed: serving.storefront is false, or the request is from another machine.",
     "414": "The path and query are too long.",
-    "422": "The query is not as described here.",
-    "503": "Not now: try again after the seconds in Retry-After.",
+    "422": "The query is invalid.",
+    "503": "Not available now: try again after the seconds in Retry-After.",
 }
 ID = {"type": "string", "maxLength": ID_LENGTH, "pattern": ID_PATTERN}
-# The beginning of an id; of none, all are meant.
-START = {"type": "string", "maxLength": ID_LENGTH, "pattern": f"^$|{ID_PATTERN[:-1]} *$"}
+# The beginning of an id; the empty string matches all.
+ID_PREFIX = {"type": "string", "maxLength": ID_LENGTH, "pattern": f"^$|{ID_PATTERN[:-1]} *$"}
 
 
-def storefront_paths() -> dict[str, Any]:
-    """Return the paths of the pages and of what they read."""
+def build_storefront_paths() -> dict[str, Any]:
+    """Return the paths of the pages and of the routes that they read."""
     items = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 200}
     absent = {code: ERRORS[code] for code in ("404", "503")}
     return {
         "/": {
             "get": text_operation(
                 "storefront",
-                "The storefront page; like all it reads, on this machine only.",
+                "The storefront page; open on this machine only, as the routes that it reads.",
                 HTML,
                 absent,
             )
         },
-        "/docs": {"get": text_operation("docs", "This document, to read.", HTML)},
+        "/docs": {"get": text_operation("docs", "This document as a page.", HTML)},
         "/storefront/status": {
             "get": json_operation(
                 "storefront_status",
-                "The model that answers, and monitoring's verdict.",
+                "The champion, and monitoring's verdict.",
                 StatusAnswer,
                 ERRORS,
             )
@@ -56,7 +56,7 @@ def storefront_paths() -> dict[str, Any]:
         "/storefront/items": {
             "get": json_operation(
                 "storefront_items",
-                "What is shown of products; unknown ones are left out.",
+                "Details of products; unknown ids are left out.",
                 ProductsAnswer,
                 ERRORS,
                 parameters=[
@@ -72,7 +72,10 @@ def storefront_paths() -> dict[str, Any]:
                 ERRORS,
                 parameters=[
                     build_parameter(
-                        "query", "query", START, "How the id begins; some of every kind if absent."
+                        "query",
+                        "query",
+                        ID_PREFIX,
+                        "The beginning of the id; a varied selection if absent.",
                     )
                 ],
             )
@@ -80,7 +83,7 @@ def storefront_paths() -> dict[str, Any]:
         "/storefront/shoppers/{user_id}": {
             "get": json_operation(
                 "storefront_shopper",
-                "What is known of a shopper: the last baskets, the cart, what was just looked at.",
+                "A shopper's last baskets, cart and recently viewed items.",
                 ShopperAnswer,
                 ERRORS,
                 parameters=[build_parameter("user_id", "path", ID, required=True)],

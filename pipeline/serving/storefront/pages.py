@@ -1,6 +1,6 @@
-"""The page's files, read once; their address holds a hash of them, so browsers keep them for ever.
+"""The storefront's files, read once; their URL contains a content hash, so browsers cache them.
 
-A page may load from this service only, and runs no script that stands in the HTML.
+A page may load from this service only, and runs no inline script.
 """
 
 import hashlib
@@ -24,46 +24,46 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-PLACE, CURRENCY = "{{assets}}", "{{currency}}"
-LONG = "public, max-age=31536000, immutable"
+ASSETS_MARK, CURRENCY_MARK = "{{assets}}", "{{currency}}"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
-class Files:
-    """All files by name, and the hash of them all."""
+class AssetFiles:
+    """All files by name, and a hash over all of them."""
 
     content: dict[str, bytes]
     version: str
 
 
 @cache
-def files() -> Files:
-    """Return the files."""
+def read_assets() -> AssetFiles:
+    """Return the files in ASSETS."""
     content = {path.name: path.read_bytes() for path in sorted(ASSETS.iterdir())}
     digest = hashlib.sha256()
     for name, data in content.items():
         digest.update(f"{name} {len(data)}\n".encode() + data)
-    return Files(content, digest.hexdigest()[:12])
+    return AssetFiles(content, digest.hexdigest()[:12])
 
 
-def page(request: Request, name: str, currency: str = "") -> Response:
-    """Return an HTML page; a browser asks each time whether it is still the same."""
-    held = files()
-    tag = f'"{held.version}{currency}"'
+def render_page(request: Request, name: str, currency: str = "") -> Response:
+    """Return an HTML page, or 304 if the browser's copy is current."""
+    assets = read_assets()
+    tag = f'"{assets.version}{currency}"'
     headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    text = held.content[name].decode().replace(PLACE, f"/assets/{held.version}")
-    text = text.replace(CURRENCY, currency)
+    text = assets.content[name].decode().replace(ASSETS_MARK, f"/assets/{assets.version}")
+    text = text.replace(CURRENCY_MARK, currency)
     return Response(text, headers=headers, media_type="text/html")
 
 
-def asset(request: Request) -> Response:
-    """Return a file for a page; an older version of it is gone."""
-    held = files()
+def send_asset(request: Request) -> Response:
+    """Return a file of the current version, or 404."""
+    assets = read_assets()
     name = request.path_params["name"]
-    if request.path_params["version"] != held.version or name not in held.content:
+    if request.path_params["version"] != assets.version or name not in assets.content:
         raise HTTPException(404)
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    headers = {**HEADERS, "Cache-Control": LONG}
-    return Response(held.content[name], headers=headers, media_type=kind)
+    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    headers = {**HEADERS, "Cache-Control": IMMUTABLE}
+    return Response(assets.content[name], headers=headers, media_type=media_type)

@@ -1,4 +1,4 @@
-"""What the storefront's read routes answer."""
+"""The answers of the storefront's read routes."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,14 +9,14 @@ from pipeline.serving.payloads import Payload
 
 
 class Product(Payload):
-    """What a tile shows of an item."""
+    """The details of an item."""
 
     item_id: str
     title: str
-    department: str = Field(description="Empty where it is not known.")
-    category: str = Field(description="Empty where it is not known.")
+    department: str = Field(description="Empty if unknown.")
+    category: str = Field(description="Empty if unknown.")
     price: float | None = Field(
-        description="The middle of the unit prices paid for it, in the shop's currency."
+        description="The median of the unit prices paid for it, in the shop's currency."
     )
 
 
@@ -27,19 +27,19 @@ class ProductsAnswer(Payload):
 
 
 class Shopper(Payload):
-    """A few facts of one shopper."""
+    """A summary of one shopper."""
 
     user_id: str
     n_baskets: int
-    n_products: int = Field(description="Different ones ever bought.")
+    n_products: int = Field(description="Number of different products ever bought.")
     last_basket: datetime | None
-    often: list[str] = Field(description="The categories bought most, the first most often.")
+    often: list[str] = Field(description="The categories bought most often, most frequent first.")
 
 
 class ShoppersAnswer(Payload):
     """Answer to GET /storefront/shoppers."""
 
-    n_shoppers: int = Field(description="All that the model was fitted on.")
+    n_shoppers: int = Field(description="Number of shoppers that the model was fitted on.")
     shoppers: list[Shopper]
 
 
@@ -51,7 +51,7 @@ class BasketLine(Payload):
 
 
 class Basket(Payload):
-    """What was paid together."""
+    """Products that were paid together."""
 
     paid_at: datetime
     lines: list[BasketLine]
@@ -62,19 +62,19 @@ class ShopperAnswer(Payload):
 
     shopper: Shopper
     now: datetime = Field(
-        description="The shop's clock: this moment, or the evening after the last known purchases "
-        "where these are long ago; never before the shopper's last event."
+        description="The shop's clock: the current time, or, if the last known purchases are long "
+        "ago, the evening after them; never before the shopper's last event."
     )
     baskets: list[Basket] = Field(description="The latest first.")
     cart: list[Product]
-    viewed: list[str] = Field(description="Item ids that were looked at just now.")
+    viewed: list[str] = Field(description="Ids of recently viewed items.")
 
 
 class DriftLight(Payload):
-    """What monitoring concluded last."""
+    """Monitoring's last verdict."""
 
     status: Literal["proceed", "warns", "return", "stop", "unknown"] = Field(
-        description="What its verdict says; `warns` is a `proceed` with evidence that warns."
+        description="The verdict's status; `warns` is `proceed` with evidence that warns."
     )
     cause: str
 
@@ -84,5 +84,5 @@ class StatusAnswer(Payload):
 
     model_name: str
     model_version: str
-    as_of: datetime = Field(description="The first moment that the model does not know.")
+    as_of: datetime = Field(description="The model knows the purchases before this moment.")
     drift: DriftLight

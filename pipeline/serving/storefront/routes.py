@@ -1,7 +1,7 @@
-"""The storefront's routes: pages and their files, and reads for the page.
+"""The storefront's routes: pages, their files, and the data that they read.
 
-All are plain functions, which Starlette runs in a thread: the event loop is left to the
-recommendations. Answers about shoppers are never kept by a browser.
+All are plain functions, which Starlette runs in a thread, so the event loop stays free for the
+recommendations. Browsers do not cache answers about shoppers.
 """
 
 from collections.abc import Callable
@@ -18,91 +18,94 @@ from pipeline.contracts.errors import RequestError
 from pipeline.contracts.schemas import ID_RULE, is_id
 from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.storefront.gate import check_open
-from pipeline.serving.storefront.pages import HEADERS, asset, page
+from pipeline.serving.storefront.pages import HEADERS, render_page, send_asset
 from pipeline.serving.storefront.payloads import ProductsAnswer, ShoppersAnswer, StatusAnswer
 from pipeline.serving.storefront.shoppers import Shoppers
-from pipeline.serving.storefront.status import drift_light
+from pipeline.serving.storefront.status import read_drift_light
 
 MAXIMUM_PRODUCTS = 200
 Endpoint = Callable[[Request], Response]
 
 
-def storefront_routes() -> list[Route]:
-    """Return the routes; those that show the shop answer only where `gate.is_open`."""
+def build_storefront_routes() -> list[Route]:
+    """Return the routes; those that show personal data require `gate.is_open`."""
     return [
-        Route("/", _gated(_index), methods=["GET"]),
-        Route("/docs", _docs, methods=["GET"]),
-        Route("/assets/{version}/{name}", asset, methods=["GET"]),
-        Route("/storefront/status", _gated(_status), methods=["GET"]),
-        Route("/storefront/items", _gated(_items), methods=["GET"]),
-        Route("/storefront/shoppers", _gated(_find), methods=["GET"]),
-        Route("/storefront/shoppers/{user_id:path}", _gated(_history), methods=["GET"]),
+        Route("/", _require_open(_show_index), methods=["GET"]),
+        Route("/docs", _show_docs, methods=["GET"]),
+        Route("/assets/{version}/{name}", send_asset, methods=["GET"]),
+        Route("/storefront/status", _require_open(_read_status), methods=["GET"]),
+        Route("/storefront/items", _require_open(_read_items), methods=["GET"]),
+        Route("/storefront/shoppers", _require_open(_find_shoppers), methods=["GET"]),
+        Route("/storefront/shoppers/{user_id:path}", _require_open(_read_history), methods=["GET"]),
     ]
 
 
-def _gated(endpoint: Endpoint) -> Endpoint:
-    def checked(request: Request) -> Response:
-        check_open(_backend(request).params, request.scope)
+def _require_open(endpoint: Endpoint) -> Endpoint:
+    def checked_endpoint(request: Request) -> Response:
+        check_open(_get_backend(request).params, request.scope)
         return endpoint(request)
 
-    return checked
+    return checked_endpoint
 
 
-def _index(request: Request) -> Response:
-    return page(request, "index.html", _backend(request).currency)
+def _show_index(request: Request) -> Response:
+    return render_page(request, "index.html", _get_backend(request).currency)
 
 
-def _docs(request: Request) -> Response:
-    return page(request, "docs.html")
+def _show_docs(request: Request) -> Response:
+    return render_page(request, "docs.html")
 
 
-def _status(request: Request) -> Response:
-    shelf = _shelf(request)
+def _read_status(request: Request) -> Response:
+    engine = _get_engine(request)
     answer = StatusAnswer(
-        model_name=shelf.model_name,
-        model_version=shelf.version,
-        as_of=shelf.runtime.as_of,
-        drift=drift_light(),
+        model_name=engine.model_name,
+        model_version=engine.version,
+        as_of=engine.runtime.as_of,
+        drift=read_drift_light(),
     )
-    return _json(answer)
+    return _json_response(answer)
 
 
-def _items(request: Request) -> Response:
-    wanted = request.query_params.getlist("id")
-    if not 1 <= len(wanted) <= MAXIMUM_PRODUCTS:
+def _read_items(request: Request) -> Response:
+    item_ids = request.query_params.getlist("id")
+    if not 1 <= len(item_ids) <= MAXIMUM_PRODUCTS:
         raise RequestError(
             f"between 1 and {MAXIMUM_PRODUCTS} item ids, as ?id=…&id=…",
-            received=f"{len(wanted)}",
-            action="Ask for the items in parts.",
+            received=f"{len(item_ids)}",
+            action="Split the ids into several requests.",
         )
-    return _json(ProductsAnswer(items=_shoppers(request).products(wanted)))
+    return _json_response(ProductsAnswer(items=_get_shoppers(request).products(item_ids)))
 
 
-def _find(request: Request) -> Response:
+def _find_shoppers(request: Request) -> Response:
     query = request.query_params.get("query", "")
     if query:  # the beginning of an id may end in a space
         _check_id(query, query.rstrip(" "))
-    shoppers = _shoppers(request)
-    found = shoppers.find(query, datetime.now(UTC))
-    return _json(ShoppersAnswer(n_shoppers=len(shoppers), shoppers=found))
+    shoppers = _get_shoppers(request)
+    matches = shoppers.find(query, datetime.now(UTC))
+    return _json_response(ShoppersAnswer(n_shoppers=len(shoppers), shoppers=matches))
 
 
-def _history(request: Request) -> Response:
+def _read_history(request: Request) -> Response:
     user_id = request.path_params["user_id"]
     if not user_id:
         raise HTTPException(404)
     _check_id(user_id, user_id)
-    return _json(_shoppers(request).history(user_id, datetime.now(UTC)))
+    return _json_response(_get_shoppers(request).history(user_id, datetime.now(UTC)))
 
 
-def _check_id(text: str, rule: str) -> None:
-    """Check that what must follow the rule of ids does.
+def _check_id(text: str, id_part: str) -> None:
+    """Check an id from a request.
 
     Args:
-        text: What came.
-        rule: The part of it that must be an id.
+        text: The whole text; the error gives its length.
+        id_part: The part that must be a valid id.
+
+    Raises:
+        RequestError: The part is not a valid id.
     """
-    if not is_id(rule):
+    if not is_id(id_part):
         raise RequestError(
             f"a shopper's id to {ID_RULE}",
             received=f"{len(text)} characters",
@@ -110,28 +113,28 @@ def _check_id(text: str, rule: str) -> None:
         )
 
 
-def _backend(request: Request) -> Any:
+def _get_backend(request: Request) -> Any:
     backend = request.app.state.backend
     if backend is None:
         raise HTTPException(503)
     return backend
 
 
-def _shelf(request: Request) -> RecommendationEngine:
-    shelf: RecommendationEngine = _backend(request).engine
-    return shelf
+def _get_engine(request: Request) -> RecommendationEngine:
+    engine: RecommendationEngine = _get_backend(request).shelf
+    return engine
 
 
-def _shoppers(request: Request) -> Shoppers:
-    """Return what reads the shelf that answers now, made when it is first asked for."""
-    answering = _shelf(request).runtime
-    held: Shoppers | None = getattr(request.app.state, "shoppers", None)
-    if held is None or held.answering is not answering:
-        held = Shoppers(answering)
-        request.app.state.shoppers = held
-    return held
+def _get_shoppers(request: Request) -> Shoppers:
+    """Return the reader of the champion's data, built at the first request."""
+    runtime = _get_engine(request).runtime
+    shoppers: Shoppers | None = getattr(request.app.state, "shoppers", None)
+    if shoppers is None or shoppers.runtime is not runtime:
+        shoppers = Shoppers(runtime)
+        request.app.state.shoppers = shoppers
+    return shoppers
 
 
-def _json(value: BaseModel) -> Response:
+def _json_response(value: BaseModel) -> Response:
     headers = {**HEADERS, "Cache-Control": "no-store"}
     return Response(value.model_dump_json(), headers=headers, media_type="application/json")

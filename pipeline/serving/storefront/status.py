@@ -1,12 +1,12 @@
-"""The drift light: what monitoring concluded last, where its verdict lies."""
+"""The drift light: monitoring's last verdict."""
 
 from pipeline.contracts.artefacts import read_verdict
 from pipeline.contracts.errors import ArtefactError
 from pipeline.serving.storefront.payloads import DriftLight
 
 
-def drift_light() -> DriftLight:
-    """Return monitoring's verdict, `unknown` where there is none to read (as inside a Bento)."""
+def read_drift_light() -> DriftLight:
+    """Return monitoring's verdict, `unknown` if it cannot be read (as inside a Bento)."""
     try:
         verdict = read_verdict("monitoring")
     except ArtefactError as error:

@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         bundle.verify_bundle(folder)
 
 
-def test_a_file_that_nobody_listed_is_named(folder: Path) -> None:
+def test_an_unlisted_file_is_named(folder: Path) -> None:
     (folder / "extra.py").write_text("", encoding="utf-8")
     with pytest.raises(BundleError, match=r"extra\.py"):
         bundle.verify_bundle(folder)
@@ -77,8 +77,8 @@ def test_histories_survive_the_parquet_file(tmp_path: Path) -> None:
         }
     )
     histories = build_histories(events, Vocabulary(("milk", "tea")))
-    table = bundle._history_table(histories)
-    again = bundle._histories_of(table, 5_000)
+    table = bundle._build_history_table(histories)
+    again = bundle._build_histories(table, 5_000)
     assert again.maximum_lines == 5_000
     assert again.user_ids == ("a", "b")
     for name in ("row_splits", "item", "time", "basket", "quantity", "price"):

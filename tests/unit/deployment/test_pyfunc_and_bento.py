@@ -17,7 +17,7 @@ from pipeline.contracts.artefacts import write_json
 from pipeline.contracts.errors import DeploymentError, RequestError
 from pipeline.deployment import bento
 from pipeline.deployment.bento import build_bento
-from pipeline.deployment.golden import UNKNOWN_USER, golden_requests
+from pipeline.deployment.golden import UNKNOWN_USER, build_golden_requests
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
@@ -30,7 +30,7 @@ def model(bundle: Any) -> PyfuncModel:
     return PyfuncModel(bundle)
 
 
-def asked(*users: str) -> pd.DataFrame:
+def requests_of(*users: str) -> pd.DataFrame:
     return pd.DataFrame({"user_id": users, "at": AT})
 
 
@@ -51,42 +51,42 @@ class TwoAnswers:
 
 def test_an_answer_is_a_row_per_request_and_rank() -> None:
     bundle = FakeBundle(recommender=TwoAnswers())  # type: ignore[arg-type]
-    found = model(bundle).predict(asked("ann", "bob"), {"k": 3, "explore_slots": 1})
-    assert found.to_numpy().tolist() == [
+    answers = model(bundle).predict(requests_of("ann", "bob"), {"k": 3, "explore_slots": 1})
+    assert answers.to_numpy().tolist() == [
         ["ann", 1, "milk", 3.0],
         ["ann", 2, "tea", 2.0],
         ["ann", 3, "jam", 1.0],
         ["bob", 1, "coffee", 0.5],
         ["bob", 2, "milk", 0.25],
     ]
-    assert found.columns.tolist() == ["user_id", "rank", "item_id", "score"]
+    assert answers.columns.tolist() == ["user_id", "rank", "item_id", "score"]
 
 
 def test_the_history_before_the_moment_counts() -> None:
     wanted = {AT: ["milk", "bread", "jam"], "2024-02-15T00:00:00Z": ["bread", "milk", "coffee"]}
     for at, items in wanted.items():
-        found = model(FakeBundle()).predict(asked("ann").assign(at=at), {"k": 3})
-        assert found["item_id"].tolist() == items
+        answers = model(FakeBundle()).predict(requests_of("ann").assign(at=at), {"k": 3})
+        assert answers["item_id"].tolist() == items
 
 
 def test_without_settings_there_are_ten_places_and_padding_is_left_out() -> None:
-    found = model(FakeBundle()).predict(asked("ann"))
-    assert found["item_id"].tolist() == ["milk", "bread", "jam", "coffee", "tea"]
-    assert found["rank"].tolist() == [1, 2, 3, 4, 5]
-    assert found["score"].tolist() == [3.0, 2.0, 1.0, 0.0, 0.0]
+    answers = model(FakeBundle()).predict(requests_of("ann"))
+    assert answers["item_id"].tolist() == ["milk", "bread", "jam", "coffee", "tea"]
+    assert answers["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert answers["score"].tolist() == [3.0, 2.0, 1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("missing", ["user_id", "at"])
 def test_a_missing_column_is_named(missing: str) -> None:
     with pytest.raises(RequestError, match=r"Expected the columns \['user_id', 'at'\]"):
-        model(FakeBundle()).predict(asked("ann").drop(columns=missing))
+        model(FakeBundle()).predict(requests_of("ann").drop(columns=missing))
 
 
 @pytest.fixture
 def golden() -> list[dict[str, Any]]:
     bundle = FakeBundle()
     recommender: Any = bundle.recommender
-    return golden_requests(
+    return build_golden_requests(
         recommender,
         bundle.histories,
         bundle.attributes,
@@ -110,7 +110,7 @@ def test_golden_requests_ask_for_known_shoppers_carts_and_a_stranger(
 
 def test_golden_answers_are_those_of_the_recommender(golden: list[dict[str, Any]]) -> None:
     ann, bob, stranger = (entry["expected"] for entry in golden)
-    assert ann == {  # bread and jam lie in the cart; five items leave three
+    assert ann == {  # bread and jam are in the cart; five items leave three
         "items": ["milk", "coffee", "tea"],
         "scores": [3.0, 0.0, 0.0],
         "slots": ["repeat", "explore", "explore"],
@@ -146,7 +146,7 @@ def answer(code: int, *, stderr: str = "", stdout: str = "") -> Any:
 
 
 @pytest.mark.parametrize(
-    ("done", "said"),
+    ("run", "message"),
     [
         (answer(1, stderr="no module named x"), "exit code 1: no module named x"),
         (answer(2, stdout="bad bentofile"), "exit code 2: bad bentofile"),
@@ -154,15 +154,17 @@ def answer(code: int, *, stderr: str = "", stdout: str = "") -> Any:
     ],
 )
 def test_a_bento_that_cannot_be_built_is_an_error(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, done: Any, said: str
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, run: Any, message: str
 ) -> None:
-    monkeypatch.setattr(bento.subprocess, "run", done)
+    monkeypatch.setattr(bento.subprocess, "run", run)
     with pytest.raises(DeploymentError, match="BentoML to build the service") as error:
         build(bundle)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_build_without_an_end_is_an_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_does_not_finish_is_an_error(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(command: list[str], *, timeout: float, **_: object) -> None:
         raise subprocess.TimeoutExpired(command, timeout)
 

@@ -3,14 +3,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.bundles.archive import archived_versions
+from pipeline.bundles.archive import list_versions
 from pipeline.bundles.bundle import write_manifest
-from pipeline.bundles.release_pointer import in_force, read_pointer
+from pipeline.bundles.release_pointer import read_pointer, resolve_pointer
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import GuardrailParams, read_params
 from pipeline.deployment import report
 from pipeline.deployment.golden import GoldenResult
-from pipeline.deployment.release import BUNDLE, Proof, promote
+from pipeline.deployment.release import BUNDLE, ServiceCheck, promote
 from pipeline.runtime import gates
 from pipeline.runtime.tracking import Run
 from pipeline.serving.load_test import LoadResult
@@ -26,10 +26,12 @@ MANIFEST = {
 }
 
 
-def proof(**changes: Any) -> Proof:
+def service_check(**changes: Any) -> ServiceCheck:
     golden = GoldenResult(8, changes.pop("n_different", 0), 0.0, "")
     load = LoadResult(40, changes.pop("n_failed", 0), 5.0, changes.pop("p99_ms", 9.0), 0.0)
-    return Proof(golden, load, changes.pop("memory_gib", 1.0), 5.0, changes.pop("seen", True))
+    return ServiceCheck(
+        golden, load, changes.pop("memory_gib", 1.0), 5.0, changes.pop("visible", True)
+    )
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def guardrails() -> GuardrailParams:
 
 
 def test_a_service_that_holds_every_guardrail_is_promoted(guardrails: GuardrailParams) -> None:
-    conclusion = report.verdict(MANIFEST, proof(), guardrails)
+    conclusion = report.build_verdict(MANIFEST, service_check(), guardrails)
     assert conclusion.status == "proceed"
     assert all(item.holds for item in conclusion.evidence)
 
@@ -50,27 +52,29 @@ def test_a_service_that_holds_every_guardrail_is_promoted(guardrails: GuardrailP
         ({"n_failed": 1}, "failed_requests"),
         ({"p99_ms": 1000.0}, "p99_latency_ms"),
         ({"memory_gib": 64.0}, "serving_memory_gib"),
-        ({"seen": False}, "event_is_seen"),
+        ({"visible": False}, "event_is_seen"),
     ],
 )
 def test_one_broken_check_keeps_the_old_champion(
     guardrails: GuardrailParams, change: dict[str, Any], name: str
 ) -> None:
-    conclusion = report.verdict(MANIFEST, proof(**change), guardrails)
+    conclusion = report.build_verdict(MANIFEST, service_check(**change), guardrails)
     assert conclusion.status == "stop"
     assert [item.name for item in conclusion.evidence if not item.holds] == [name]
     assert "the old champion stays" in conclusion.cause
 
 
 def test_measured_times_are_in_no_dvc_output(guardrails: GuardrailParams) -> None:
-    slow, fast = proof(p99_ms=30.0), proof(p99_ms=3.0)
-    assert report.verdict(MANIFEST, slow, guardrails) == report.verdict(MANIFEST, fast, guardrails)
-    assert report.report(MANIFEST, slow) == report.report(MANIFEST, fast)
+    slow, fast = service_check(p99_ms=30.0), service_check(p99_ms=3.0)
+    assert report.build_verdict(MANIFEST, slow, guardrails) == report.build_verdict(
+        MANIFEST, fast, guardrails
+    )
+    assert report.build_report(MANIFEST, slow) == report.build_report(MANIFEST, fast)
 
 
 def test_the_page_names_the_version(guardrails: GuardrailParams, tmp_path: Path) -> None:
-    made = report.page(MANIFEST, report.verdict(MANIFEST, proof(), guardrails))
-    made.write(tmp_path / "index.html")
+    page = report.build_page(MANIFEST, report.build_verdict(MANIFEST, service_check(), guardrails))
+    page.write(tmp_path / "index.html")
     assert "abc" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
@@ -81,8 +85,8 @@ def test_promotion_replaces_the_champion_whole(
     write_folder(artefacts.CHAMPION.path, "old", "left_over.txt")
     write_folder(BUNDLE, "new")
     promote()
-    found = {path.name for path in artefacts.CHAMPION.path.iterdir()}
-    assert found == {"model.json", "manifest.json"}
+    names = {path.name for path in artefacts.CHAMPION.path.iterdir()}
+    assert names == {"model.json", "manifest.json"}
     assert (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8") == "new"
     assert not BUNDLE.exists()
 
@@ -92,9 +96,9 @@ def test_after_a_promotion_one_can_go_back(tmp_path: Path, monkeypatch: pytest.M
     old = write_folder(artefacts.CHAMPION.path, "old")
     new = write_folder(BUNDLE, "new")
     promote()
-    pointer = in_force(read_pointer(), new)
+    pointer = resolve_pointer(read_pointer(), new)
     assert (pointer.champion, pointer.previous) == (new, old)
-    assert set(archived_versions()) == {old, new}
+    assert set(list_versions()) == {old, new}
 
 
 def test_a_damaged_champion_is_replaced_all_the_same(
@@ -105,8 +109,8 @@ def test_a_damaged_champion_is_replaced_all_the_same(
     (artefacts.CHAMPION.path / "model.json").write_text("damaged", encoding="utf-8")
     new = write_folder(BUNDLE, "new")
     promote()
-    assert archived_versions() == [new]
-    assert "cannot roll back" in caplog.text
+    assert list_versions() == [new]
+    assert "rollback to the old champion is not possible" in caplog.text
 
 
 def write_folder(folder: Path, text: str, *more: str) -> str:
@@ -117,8 +121,8 @@ def write_folder(folder: Path, text: str, *more: str) -> str:
 
 
 @pytest.fixture
-def proved(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A deployment whose service shows, run by run, what the list says; an old champion."""
+def outcomes(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A deployment whose service has the outcomes that the list holds, last first."""
     from pipeline.contracts import plan
     from pipeline.deployment import release
 
@@ -135,7 +139,7 @@ def proved(shop_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
 
     monkeypatch.setattr(plan, "read_plan", Promised)
     monkeypatch.setattr(release, "build_bundle", build)
-    monkeypatch.setattr(release, "prove", lambda *_: proof(**changes.pop()))
+    monkeypatch.setattr(release, "check_service", lambda *_: service_check(**changes.pop()))
     monkeypatch.setattr(Run, "register_model", lambda *_, **__: None)
     return changes
 
@@ -144,10 +148,10 @@ def champion() -> str:
     return (artefacts.CHAMPION.path / "model.json").read_text(encoding="utf-8")
 
 
-def test_a_failed_check_leaves_the_old_champion(proved: list[dict[str, Any]]) -> None:
+def test_a_failed_check_leaves_the_old_champion(outcomes: list[dict[str, Any]]) -> None:
     from pipeline.deployment import __main__ as deployment
 
-    proved.append({"n_different": 3})
+    outcomes.append({"n_different": 3})
     assert deployment.main([]) == 1
     assert champion() == "old"
     assert not BUNDLE.exists()
@@ -156,17 +160,17 @@ def test_a_failed_check_leaves_the_old_champion(proved: list[dict[str, Any]]) ->
 
 
 def test_a_check_that_a_person_accepted_promotes_and_another_one_does_not(
-    proved: list[dict[str, Any]],
+    outcomes: list[dict[str, Any]],
 ) -> None:
     from pipeline.deployment import __main__ as deployment
 
-    proved.append({"p99_ms": 2000.0})
+    outcomes.append({"p99_ms": 2000.0})
     assert deployment.main([]) == 1
     gates.accept("deployment", "This machine is slower than the shop's")
-    proved.append({"n_different": 3})
+    outcomes.append({"n_different": 3})
     assert deployment.main([]) == 1
     assert champion() == "old"
-    proved.append({"p99_ms": 3000.0})
+    outcomes.append({"p99_ms": 3000.0})
     assert deployment.main([]) == 0
     assert champion() == "new"
     assert artefacts.read_verdict("deployment").status == "stop"

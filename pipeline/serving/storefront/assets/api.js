@@ -1,26 +1,26 @@
-// Requests to the service: JSON or a Problem in words, within a time limit.
+// Requests to the service: they return JSON, or throw a Problem with a text for the shopper.
 
 const LIMIT_MS = 8_000;
 
 export class Problem extends Error {
-  // mayRetry: the same request could succeed later.
+  // mayRetry: whether the same request may succeed later.
   constructor(words, mayRetry) {
     super(words);
     this.mayRetry = mayRetry;
   }
 }
 
-export const get = (path, signal) => ask(path, { signal });
+export const get = (path, signal) => request(path, { signal });
 
 export const post = (path, value, signal) =>
-  ask(path, {
+  request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(value),
     signal,
   });
 
-async function ask(path, options) {
+async function request(path, options) {
   const limit = AbortSignal.timeout(LIMIT_MS);
   const signal = options.signal ? AbortSignal.any([limit, options.signal]) : limit;
   let response;
@@ -29,25 +29,27 @@ async function ask(path, options) {
     response = await fetch(path, { ...options, signal });
     body = await response.text();
   } catch (error) {
-    if (options.signal?.aborted) throw error; // we gave it up ourselves
-    const late = limit.aborted;
+    if (options.signal?.aborted) throw error; // a newer request replaced this one
     throw new Problem(
-      late
-        ? `The service has not answered for ${LIMIT_MS / 1000} seconds. Wait a moment, then try again.`
-        : "The service cannot be reached. See that it runs (make serve), then try again.",
+      limit.aborted
+        ? `The service did not answer within ${LIMIT_MS / 1000} seconds. Wait a moment, then try again.`
+        : "The service cannot be reached. Start it (make serve), then try again.",
       true,
     );
   }
-  options.signal?.throwIfAborted(); // it arrived, but something newer was asked meanwhile
+  options.signal?.throwIfAborted(); // a newer request was sent meanwhile
   if (response.ok) return JSON.parse(body);
-  throw new Problem(words(response.status, body), response.status >= 500 || response.status === 429);
+  throw new Problem(
+    describeError(response.status, body),
+    response.status >= 500 || response.status === 429,
+  );
 }
 
-function words(status, body) {
+function describeError(status, body) {
   try {
     const { wanted, received, action } = JSON.parse(body).error;
     return `Expected ${wanted}, got ${received}. ${action}`;
   } catch {
-    return `The service answered with an error (HTTP ${status}). See its log, then try again.`;
+    return `The service returned an error (HTTP ${status}). Check its log, then try again.`;
   }
 }

@@ -1,76 +1,76 @@
-// The storefront: one shopper at a time. The address says who, so Back works.
-// An answer is shown only if nothing newer was asked meanwhile.
+// The storefront shows one shopper at a time. The URL names the shopper, so Back works.
+// An answer is shown only if no newer request was sent meanwhile.
 
 import { Problem, get, post } from "./api.js";
 import { Cart } from "./cart.js";
 import { changes, summary } from "./changes.js";
 import { Clock } from "./clock.js";
-import { HOUR, byId, onTheWall } from "./dom.js";
+import { HOUR, byId, formatTime } from "./dom.js";
 import { Outbox, newId } from "./outbox.js";
 import { showEvents, showLatency, showStatus } from "./panel.js";
-import { address, addressed, showBaskets, showChosen, showFound } from "./people.js";
+import { addressOf, readAddress, showBaskets, showChosen, showMatches } from "./people.js";
 import { Tiles } from "./tiles.js";
 
 const TYPING_MS = 150;
-const BOUGHT_HOURS = 1; // who has just bought a product is not offered it again at once
+const BOUGHT_HOURS = 1; // products that were just bought are not offered again for this time
 
 const state = {
   userId: null,
   clock: null,
-  shown: [], // item ids with titles, as listed
+  shown: [], // item ids and titles by rank
   viewed: new Set(),
-  busy: new Set(), // what waits for the service: "cart:<item>", "buy"
+  busy: new Set(), // actions in progress: "view:<item>", "cart:<item>", "buy"
 };
 const products = new Map();
-const newest = { list: null, shopper: null, search: null };
-const tiles = new Tiles({ look, add });
+const controllers = { list: null, shopper: null, search: null };
+const tiles = new Tiles({ view, add });
 const cart = new Cart({ remove });
 const outbox = new Outbox(
   () => showEvents(outbox),
-  (problem) => trouble(problem, () => outbox.flush()),
+  (problem) => showProblem(problem, () => outbox.flush()),
 );
 
-// Gives up what was asked before for the same purpose, and returns the signal of what is asked now.
-function newer(purpose) {
-  newest[purpose]?.abort();
-  newest[purpose] = new AbortController();
-  return newest[purpose].signal;
+// Aborts the previous request for the same purpose, and returns the signal for the next one.
+function replaceRequest(purpose) {
+  controllers[purpose]?.abort();
+  controllers[purpose] = new AbortController();
+  return controllers[purpose].signal;
 }
 
-// Runs `work`; a problem is told, with a way to try again.
+// Runs `work`, and shows a problem with a button to try again.
 async function attempt(purpose, work) {
-  const signal = newer(purpose);
+  const signal = replaceRequest(purpose);
   try {
     await work(signal);
   } catch (problem) {
     if (signal.aborted) return;
-    trouble(problem, () => attempt(purpose, work));
+    showProblem(problem, () => attempt(purpose, work));
   }
 }
 
-function trouble(problem, again) {
-  if (!(problem instanceof Problem)) throw problem; // a mistake of this page: for the console
+function showProblem(problem, retry) {
+  if (!(problem instanceof Problem)) throw problem; // a bug of this page, for the console
   const box = byId("problem");
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = problem.mayRetry ? "Try again" : "Load again";
   button.addEventListener("click", () => {
-    calm();
-    again();
+    hideProblem();
+    retry();
   });
-  byId("shelf").removeAttribute("aria-busy");
+  byId("recommendations").removeAttribute("aria-busy");
   if (!state.shown.length) tiles.clear();
   box.replaceChildren(problem.message, button);
   box.hidden = false;
 }
 
-function calm() {
+function hideProblem() {
   byId("problem").hidden = true;
   byId("problem").replaceChildren();
 }
 
-const say = (words) => {
-  byId("said").textContent = words;
+const setStatus = (text) => {
+  byId("list-status").textContent = text;
 };
 
 // --- choosing a shopper
@@ -78,32 +78,32 @@ const say = (words) => {
 function search() {
   const query = byId("query").value.trim();
   return attempt("search", async (signal) => {
-    const found = await get(`/storefront/shoppers?query=${encodeURIComponent(query)}`, signal);
-    showFound(found, query);
+    const path = `/storefront/shoppers?query=${encodeURIComponent(query)}`;
+    showMatches(await get(path, signal), query);
   });
 }
 
-// byHand: the focus was on what is gone now.
+// byHand: the shopper was chosen on this page, so the focus moves to the name.
 function choose(byHand) {
-  const userId = addressed(location.hash);
-  newer("list");
-  calm();
+  const userId = readAddress(location.hash);
+  replaceRequest("list");
+  hideProblem();
   if (outbox.size) outbox.flush();
   state.userId = userId;
   state.busy = new Set();
   state.shown = [];
   byId("legend").hidden = true;
-  say("");
+  setStatus("");
   for (const id of ["cart", "history", "chosen", "cart-bar"]) byId(id).hidden = true;
   byId("chooser").hidden = userId !== null;
   byId("welcome").hidden = userId !== null;
   tiles.clear();
   if (userId === null) {
-    newer("shopper");
+    replaceRequest("shopper");
     byId("clock").textContent = "";
     return search();
   }
-  byId("shelf").setAttribute("aria-busy", "true");
+  byId("recommendations").setAttribute("aria-busy", "true");
   tiles.wait();
   return attempt("shopper", async (signal) => {
     await readShopper(signal);
@@ -113,14 +113,15 @@ function choose(byHand) {
 }
 
 async function readShopper(signal) {
-  const found = await get(`/storefront/shoppers/${encodeURIComponent(state.userId)}`, signal);
-  state.clock = new Clock(found.now);
-  state.viewed = new Set(found.viewed);
-  remember(found.cart);
-  cart.fill(found.cart);
-  showChosen(found);
-  showBaskets(found);
-  byId("clock").textContent = `In the shop it is ${onTheWall(found.now, HOUR)}`;
+  const path = `/storefront/shoppers/${encodeURIComponent(state.userId)}`;
+  const history = await get(path, signal);
+  state.clock = new Clock(history.now);
+  state.viewed = new Set(history.viewed);
+  addProducts(history.cart);
+  cart.fill(history.cart);
+  showChosen(history);
+  showBaskets(history);
+  byId("clock").textContent = `Shop time: ${formatTime(history.now, HOUR)}`;
   for (const id of ["cart", "history", "chosen"]) byId(id).hidden = false;
   mark();
 }
@@ -132,54 +133,55 @@ function mark() {
 
 // --- the list
 
-function refresh(because) {
-  byId("shelf").setAttribute("aria-busy", "true");
+function refresh(cause) {
+  byId("recommendations").setAttribute("aria-busy", "true");
   return attempt("list", async (signal) => {
     const started = performance.now();
     const at = state.clock.next();
     const request = { user_id: state.userId, at, bought_hours: BOUGHT_HOURS };
     const answer = await post("/recommend", request, signal);
     showLatency(performance.now() - started);
-    await describe(answer.items, signal);
-    list(answer.items, because);
+    await addDetails(answer.items, signal);
+    showList(answer.items, cause);
     if (!byId("model").textContent.endsWith(answer.model_version)) readStatus();
   });
 }
 
-// Learns department, category and price of products that were not seen before.
-async function describe(items, signal) {
+// Loads department, category and price of products that are not yet known.
+async function addDetails(items, signal) {
   const unknown = items.filter(({ item_id: id }) => !products.has(id));
   if (unknown.length) {
     const query = unknown.map(({ item_id: id }) => `id=${encodeURIComponent(id)}`).join("&");
-    remember((await get(`/storefront/items?${query}`, signal)).items);
+    addProducts((await get(`/storefront/items?${query}`, signal)).items);
   }
   const blank = { department: "", category: "", price: null };
   for (const item of items) item.product = products.get(item.item_id) ?? { ...blank, ...item };
 }
 
-function remember(found) {
-  for (const product of found) products.set(product.item_id, product);
+function addProducts(added) {
+  for (const product of added) products.set(product.item_id, product);
 }
 
-function list(items, because) {
+function showList(items, cause) {
   const before = state.shown;
   const after = items.map(({ item_id: id, title }) => [id, title]);
-  const found = because ? changes(before.map(([id]) => id), after.map(([id]) => id)) : new Map();
-  const gone = before.filter(([id]) => !after.some(([other]) => other === id));
+  const ids = (pairs) => pairs.map(([id]) => id);
+  const moves = cause ? changes(ids(before), ids(after)) : new Map();
+  const removed = before.filter(([id]) => !ids(after).includes(id));
   state.shown = after;
-  tiles.show(items, found, state);
+  tiles.show(items, moves, state);
   byId("legend").hidden = false;
-  byId("shelf").removeAttribute("aria-busy");
-  say(
-    because
-      ? `${because}: ${summary(found, gone.map(([, title]) => title))}`
+  byId("recommendations").removeAttribute("aria-busy");
+  setStatus(
+    cause
+      ? `${cause}: ${summary(moves, removed.map(([, title]) => title))}`
       : `${items.length} products for shopper ${state.userId}.`,
   );
 }
 
-// --- what the shopper does
+// --- the shopper's actions
 
-// Sends events once: a second click on what is still on its way does nothing.
+// Sends events once: a second click during the request does nothing.
 async function act(key, events, done) {
   const { userId, busy } = state;
   if (busy.has(key) || busy.has("buy")) return;
@@ -190,12 +192,12 @@ async function act(key, events, done) {
   } catch (problem) {
     busy.delete(key);
     mark();
-    trouble(problem, () => choose(true));
+    showProblem(problem, () => choose(true));
     return;
   }
   busy.delete(key);
   if (state.busy !== busy) return; // another shopper was chosen meanwhile
-  calm();
+  hideProblem();
   await done();
 }
 
@@ -206,12 +208,12 @@ const event = (type, product, more = {}) => ({
   ...more,
 });
 
-function look(item) {
+function view(item) {
   if (state.viewed.has(item.item_id)) return;
   act(`view:${item.item_id}`, [event("view", item.product)], () => {
     state.viewed.add(item.item_id);
     mark();
-    return refresh(`You looked at ${item.title}`);
+    return refresh(`You viewed ${item.title}`);
   });
 }
 
@@ -220,9 +222,9 @@ function add({ item_id: id, title, product }) {
     cart.products.set(id, product);
     mark();
     const place = tiles.placeOf(id);
-    const held = place >= 0 && tiles.byItem.get(id).row.contains(document.activeElement);
-    await refresh(`${title} is in the cart`);
-    if (held && tiles.placeOf(id) < 0) tiles.focusAt(place);
+    const hadFocus = place >= 0 && tiles.byItem.get(id).row.contains(document.activeElement);
+    await refresh(`${title} added to the cart`);
+    if (hadFocus && tiles.placeOf(id) < 0) tiles.focusAt(place);
   });
 }
 
@@ -231,7 +233,7 @@ function remove(product) {
     cart.products.delete(product.item_id);
     mark();
     byId("cart-title").focus({ preventScroll: true });
-    return refresh(`${product.title} is out of the cart`);
+    return refresh(`${product.title} removed from the cart`);
   });
 }
 
@@ -247,7 +249,7 @@ function buy() {
     mark();
     byId("cart-title").focus({ preventScroll: true });
     await attempt("shopper", readShopper);
-    await refresh(lines.length === 1 ? "You bought it" : `You bought ${lines.length} products`);
+    await refresh(lines.length === 1 ? "You bought 1 product" : `You bought ${lines.length} products`);
   });
 }
 
@@ -257,7 +259,7 @@ async function readStatus() {
   try {
     showStatus(await get("/storefront/status"));
   } catch (problem) {
-    trouble(problem, readStatus);
+    showProblem(problem, readStatus);
   }
 }
 
@@ -270,19 +272,19 @@ byId("find").addEventListener("submit", async (submitted) => {
   submitted.preventDefault();
   clearTimeout(typing);
   await search();
-  byId("found").querySelector("a")?.focus();
+  byId("matches").querySelector("a")?.focus();
 });
 byId("newcomer").addEventListener("click", () => {
-  location.hash = address(newId("new", 3));
+  location.hash = addressOf(newId("new", 3));
 });
 byId("change").addEventListener("click", () => {
   location.hash = "";
   byId("query").focus();
 });
 byId("buy").addEventListener("click", buy);
-for (const [link, target] of [["skip", "shelf"], ["cart-bar", "cart-title"]]) {
+for (const [link, target] of [["skip", "recommendations"], ["cart-bar", "cart-title"]]) {
   byId(link).addEventListener("click", (clicked) => {
-    clicked.preventDefault(); // the address stays that of the shopper
+    clicked.preventDefault(); // the URL keeps naming the shopper
     byId(target).focus();
     byId(target).scrollIntoView();
   });

@@ -1,4 +1,4 @@
-// The cart: what the service knows to be in it.
+// The cart, as the service knows it.
 
 import { byId, count, element, money } from "./dom.js";
 
@@ -12,7 +12,7 @@ export class Cart {
     this.products = new Map(products.map((product) => [product.item_id, product]));
   }
 
-  // Whether something of the cart is still on its way to the service.
+  // Returns whether a cart action or a purchase is in progress.
   isWaiting(busy) {
     return [...busy].some((key) => !key.startsWith("view:"));
   }
@@ -23,7 +23,7 @@ export class Cart {
     byId("cart-lines").replaceChildren(...products.map((product) => this.#line(product, busy)));
     byId("cart-empty").hidden = products.length > 0;
     byId("cart-total").hidden = products.length === 0;
-    byId("cart-total").textContent = `About ${money(total(products))} in all`;
+    byId("cart-total").textContent = `Total: about ${money(total(products))}`;
     const buy = byId("buy");
     buy.hidden = products.length === 0;
     buy.setAttribute("aria-disabled", String(this.isWaiting(busy)));
@@ -34,11 +34,11 @@ export class Cart {
   }
 
   #line(product, busy) {
-    const waits = busy.has(`cart:${product.item_id}`);
+    const isSaving = busy.has(`cart:${product.item_id}`);
     const button = element(
       "button",
-      { type: "button", class: "quiet", "aria-disabled": String(waits) },
-      waits ? "Saving…" : "Take out",
+      { type: "button", class: "quiet", "aria-disabled": String(isSaving) },
+      isSaving ? "Saving…" : "Remove",
       element("span", { class: "unseen" }, ` ${product.title}`),
     );
     button.addEventListener("click", () => this.remove(product));

@@ -1,10 +1,10 @@
-// The shop's clock. Data may be of a past year: the service says what time it is in the shop, and
-// from then on it runs. No two moments are equal, so that an answer sees the event before it.
+// The shop's clock. Data may be of a past year, so the clock starts at the time that the service
+// gives. It never returns the same time twice, so that an answer reflects the event before it.
 
 export class Clock {
   constructor(iso) {
     this.zone = /([+-]\d\d:\d\d|Z)$/.exec(iso)[0];
-    this.base = Date.parse(iso) + 1; // a browser cuts off what is less than a millisecond
+    this.base = Date.parse(iso) + 1; // Date.parse truncates to milliseconds
     this.started = performance.now();
     this.last = 0;
   }

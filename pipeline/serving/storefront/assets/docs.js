@@ -1,4 +1,4 @@
-// The OpenAPI document as a page: each route with its fields, an example and its answers.
+// The OpenAPI document as a page: the fields, examples and answers of each route.
 
 import { get } from "./api.js";
 import { byId, element } from "./dom.js";
@@ -23,19 +23,19 @@ const link = (route) => {
 };
 
 function section(route, schemas) {
-  const made = element("section", { class: "card", id: route.operationId });
+  const node = element("section", { class: "card", id: route.operationId });
   const method = element("span", { class: "method" }, route.method.toUpperCase());
-  made.append(element("h2", {}, method, route.path), element("p", {}, route.summary));
-  if (route.parameters) made.append(part("Parameters", parameters(route.parameters)));
+  node.append(element("h2", {}, method, route.path), element("p", {}, route.summary));
+  if (route.parameters) node.append(part("Parameters", parameters(route.parameters)));
   const body = route.requestBody?.content[JSON_TYPE];
-  if (body) made.append(part("Body", fields(body.schema, schemas)), ...examples(body));
+  if (body) node.append(part("Body", fields(body.schema, schemas)), ...examples(body));
   for (const [status, answer] of Object.entries(route.responses)) {
     const content = answer.content?.[JSON_TYPE];
-    made.append(part(`${status}: ${answer.description}`, null));
-    if (content && status < "300") made.append(fields(content.schema, schemas));
-    if (content) made.append(...examples(content));
+    node.append(part(`${status}: ${answer.description}`, null));
+    if (content && status < "300") node.append(fields(content.schema, schemas));
+    if (content) node.append(...examples(content));
   }
-  return made;
+  return node;
 }
 
 function part(heading, content) {
@@ -54,11 +54,11 @@ function parameters(list) {
 }
 
 function fields(schema, schemas) {
-  const found = resolve(schema, schemas);
-  if (!found.properties) return element("p", { class: "soft" }, type(schema));
-  const required = new Set(found.required ?? []);
+  const object = resolve(schema, schemas);
+  if (!object.properties) return element("p", { class: "soft" }, type(schema));
+  const required = new Set(object.required ?? []);
   return table(
-    Object.entries(found.properties).map(([name, field]) => [
+    Object.entries(object.properties).map(([name, field]) => [
       name,
       type(field),
       required.has(name) ? "yes" : "no",
@@ -67,7 +67,7 @@ function fields(schema, schemas) {
   );
 }
 
-// The object that a schema stands for; of several forms, the first.
+// Returns the object that a schema refers to; of several alternatives, the first.
 function resolve(schema, schemas) {
   if (schema.$ref) return schemas[schema.$ref.split("/").pop()];
   if (schema.oneOf) return resolve(schema.oneOf[0], schemas);
@@ -84,13 +84,13 @@ function type(schema) {
 }
 
 function table(rows) {
-  const head = element("tr", {}, ...["Name", "Type", "Required", "Meaning"].map(headed));
+  const head = element("tr", {}, ...["Name", "Type", "Required", "Description"].map(headerCell));
   const body = rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell))));
-  const made = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
-  return element("div", { class: "wide", tabIndex: 0 }, made);
+  const node = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
+  return element("div", { class: "wide", tabIndex: 0 }, node);
 }
 
-const headed = (name) => element("th", { scope: "col" }, name);
+const headerCell = (name) => element("th", { scope: "col" }, name);
 
 function examples(content) {
   const values = Object.values(content.examples ?? {}).map(({ value }) => value);

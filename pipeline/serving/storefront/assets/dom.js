@@ -1,25 +1,25 @@
-// Small helpers. Text from the shop goes in as text nodes only, never as HTML.
+// DOM and format helpers. Text from the service is inserted as text nodes, never as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === "class") made.className = value;
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
+    if (name === "class") node.className = value;
+    else if (name in node) node[name] = value;
+    else node.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
-// "BAKED BREAD/BUNS" -> "Baked bread/buns"; what is written in mixed case stays.
+// "BAKED BREAD/BUNS" -> "Baked bread/buns"; text in mixed case keeps its case.
 export function sentence(text) {
-  const quiet = text === text.toUpperCase() ? text.toLowerCase() : text;
-  return quiet.charAt(0).toUpperCase() + quiet.slice(1);
+  const lower = text === text.toUpperCase() ? text.toLowerCase() : text;
+  return lower.charAt(0).toUpperCase() + lower.slice(1);
 }
 
-// In the shop's currency, which the page is told; without one as a bare number.
+// Formats an amount in the currency of the page, or as a plain number if it has none.
 const { currency } = document.documentElement.dataset;
 const MONEY = currency
   ? { style: "currency", currency }
@@ -30,8 +30,8 @@ export const money = (value) => value.toLocaleString("en", MONEY);
 export const count = (n, one, many = `${one}s`) =>
   `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
-// The shop's wall clock is in the text of a moment; the browser's own zone must not change it.
-export function onTheWall(iso, options) {
+// Formats a time in the zone of its ISO text, which is the shop's, not in the browser's zone.
+export function formatTime(iso, options) {
   const zone = /([+-])(\d\d):(\d\d)$/.exec(iso);
   const minutes = zone ? Number(`${zone[1]}1`) * (Number(zone[2]) * 60 + Number(zone[3])) : 0;
   const shifted = new Date(Date.parse(iso) + minutes * 60_000);

@@ -1,43 +1,43 @@
-// Events on their way to the service: one batch after the other, each kept until it is acknowledged.
-// Every event has its own id, so that one that is sent twice counts once.
+// The queue of events to send: one batch at a time, each until the service acknowledges it.
+// Every event has an id, so an event that is sent twice counts once.
 
 import { post } from "./api.js";
 
 export class Outbox {
-  // changed: told after each step. held: told when sending stopped at a problem that may pass.
-  constructor(changed, held) {
+  // onChange is called after each step, onPause when sending stops at a temporary problem.
+  constructor(onChange, onPause) {
     this.waiting = [];
     this.acknowledged = 0;
     this.sending = false;
-    this.changed = changed;
-    this.held = held;
+    this.onChange = onChange;
+    this.onPause = onPause;
   }
 
   get size() {
     return this.waiting.reduce((n, batch) => n + batch.events.length, 0);
   }
 
-  // Resolves when these events are on the service's disk; rejects when it refuses them.
+  // Resolves when the events are on the service's disk, and rejects if the service refuses them.
   put(events) {
-    const named = events.map((event) => ({ ...event, event_id: newId("storefront") }));
+    const identified = events.map((event) => ({ ...event, event_id: newId("storefront") }));
     return new Promise((resolve, reject) => {
-      this.waiting.push({ events: named, resolve, reject });
-      this.changed();
+      this.waiting.push({ events: identified, resolve, reject });
+      this.onChange();
       this.flush();
     });
   }
 
-  // Sends what waits; where it stops at a problem, the rest waits for the next flush.
+  // Sends pending events; after a temporary problem, the rest waits for the next flush.
   async flush() {
     if (this.sending) return;
     this.sending = true;
     try {
       while (this.waiting.length) await this.#sendFirst();
     } catch (problem) {
-      this.held(problem);
+      this.onPause(problem);
     } finally {
       this.sending = false;
-      this.changed();
+      this.onChange();
     }
   }
 
@@ -53,7 +53,7 @@ export class Outbox {
     }
     this.waiting.shift();
     this.acknowledged += batch.events.length;
-    this.changed();
+    this.onChange();
     batch.resolve();
   }
 }

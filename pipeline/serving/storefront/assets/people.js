@@ -1,23 +1,23 @@
-// The shoppers to choose from, the facts of the chosen one, and their last baskets.
+// The list of shoppers, the summary of the chosen shopper, and their last baskets.
 
-import { DAY, HOUR, byId, count, element, onTheWall, sentence } from "./dom.js";
+import { DAY, HOUR, byId, count, element, formatTime, sentence } from "./dom.js";
 
-export function showFound({ shoppers, n_shoppers }, query) {
-  byId("found-count").textContent = shoppers.length
+export function showMatches({ shoppers, n_shoppers }, query) {
+  byId("match-count").textContent = shoppers.length
     ? query
-      ? `${count(shoppers.length, "shopper")} shown whose number begins with ${query}.`
-      : `${n_shoppers.toLocaleString("en")} shoppers are known. Here are some who buy much, and some who buy little.`
-    : `No shopper's number begins with ${query}. Correct it, or be a new shopper.`;
-  byId("found").replaceChildren(
+      ? `${count(shoppers.length, "shopper")} shown with a number that begins with ${query}.`
+      : `${n_shoppers.toLocaleString("en")} shoppers are known. This selection ranges from frequent to rare buyers.`
+    : `No shopper's number begins with ${query}. Correct it, or continue as a new shopper.`;
+  byId("matches").replaceChildren(
     ...shoppers.map((shopper) =>
       element(
         "li",
         {},
         element(
           "a",
-          { href: address(shopper.user_id) },
+          { href: addressOf(shopper.user_id) },
           element("strong", {}, shopper.user_id),
-          element("span", { class: "soft" }, inShort(shopper)),
+          element("span", { class: "soft" }, summarize(shopper)),
         ),
       ),
     ),
@@ -26,20 +26,20 @@ export function showFound({ shoppers, n_shoppers }, query) {
 
 const PREFIX = "#shopper=";
 
-export const address = (userId) => `${PREFIX}${encodeURIComponent(userId)}`;
+export const addressOf = (userId) => `${PREFIX}${encodeURIComponent(userId)}`;
 
-// Whom the page's address names, null for nobody.
-export function addressed(hash) {
+// Returns the shopper that the URL names, or null.
+export function readAddress(hash) {
   if (!hash.startsWith(PREFIX)) return null;
   try {
     return decodeURIComponent(hash.slice(PREFIX.length)) || null;
   } catch {
-    return null; // typed by hand, and wrong
+    return null; // an invalid URL, typed by hand
   }
 }
 
-function inShort(shopper) {
-  if (!shopper.n_baskets) return "has bought nothing yet";
+function summarize(shopper) {
+  if (!shopper.n_baskets) return "no baskets yet";
   const often = shopper.often.map(sentence).join(", ");
   return `${count(shopper.n_baskets, "basket")}${often ? ` · ${often}` : ""}`;
 }
@@ -49,8 +49,8 @@ export function showChosen({ shopper }) {
   const facts = [
     ["Baskets", shopper.n_baskets.toLocaleString("en")],
     ["Products", shopper.n_products.toLocaleString("en")],
-    ["Last basket", shopper.last_basket ? onTheWall(shopper.last_basket, DAY) : "none yet"],
-    ["Often buys", shopper.often.map(sentence).join(", ") || "not known yet"],
+    ["Last basket", shopper.last_basket ? formatTime(shopper.last_basket, DAY) : "none yet"],
+    ["Often buys", shopper.often.map(sentence).join(", ") || "unknown"],
   ];
   byId("chosen-facts").replaceChildren(
     ...facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
@@ -61,7 +61,7 @@ export function showBaskets({ baskets }) {
   byId("baskets").replaceChildren(
     ...(baskets.length
       ? baskets.map((basket, at) => basketOf(basket, at === 0))
-      : [element("p", { class: "soft" }, "No basket yet. The list shows what is popular.")]),
+      : [element("p", { class: "soft" }, "No basket yet. The list shows popular products.")]),
   );
 }
 
@@ -75,7 +75,7 @@ function basketOf(basket, open) {
     element(
       "summary",
       {},
-      onTheWall(basket.paid_at, HOUR),
+      formatTime(basket.paid_at, HOUR),
       element("span", { class: "soft" }, count(lines.length, "product")),
     ),
     element("ul", {}, ...lines),

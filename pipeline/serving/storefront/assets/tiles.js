@@ -1,5 +1,5 @@
-// The recommended products as tiles. A tile lives as long as its product is on the list, so that
-// focus and what was opened stay; on a change, tiles glide to their new places.
+// The recommended products as tiles. A tile exists as long as its product is on the list, so focus
+// and opened details persist; after a change, tiles glide to their new places.
 
 import { mark } from "./changes.js";
 import { byId, element, money, sentence } from "./dom.js";
@@ -11,11 +11,11 @@ const PLACEHOLDERS = 6;
 let lastNumber = 0;
 
 export class Tiles {
-  // look(item) and add(item): what to do when a product is opened, or wanted.
-  constructor({ look, add }) {
+  // view(item) is called when details are opened, add(item) when a product goes to the cart.
+  constructor({ view, add }) {
     this.list = byId("tiles");
     this.byItem = new Map();
-    this.look = look;
+    this.view = view;
     this.add = add;
   }
 
@@ -32,19 +32,19 @@ export class Tiles {
     this.list.replaceChildren(...blanks);
   }
 
-  // items: of the answer, each with its product. changes: by item id, empty on a first list.
+  // items: the answer's items with their products. changes: by item id, empty for a first list.
   show(items, changes, { viewed, busy }) {
     const before = this.#places();
     const focused = document.activeElement;
-    const kept = new Map();
+    const tiles = new Map();
     for (const item of items) {
       const tile = this.byItem.get(item.item_id) ?? this.#make(item);
-      kept.set(item.item_id, tile);
+      tiles.set(item.item_id, tile);
       this.#update(tile, item, changes.get(item.item_id));
     }
-    const rows = [...kept.values()].map((tile) => tile.row);
+    const rows = [...tiles.values()].map((tile) => tile.row);
     if (!sameOrder(rows, [...this.list.children])) this.list.replaceChildren(...rows);
-    this.byItem = kept;
+    this.byItem = tiles;
     this.mark({ viewed, busy });
     if (focused !== document.activeElement && this.list.contains(focused)) {
       focused.focus({ preventScroll: true });
@@ -52,13 +52,13 @@ export class Tiles {
     this.#glide(before);
   }
 
-  // Says which products were looked at, and which wait for the service.
+  // Marks the products that were viewed, and those with an action in progress.
   mark({ viewed, busy }) {
     for (const [id, tile] of this.byItem) {
       tile.viewed.hidden = !viewed.has(id);
-      const waits = busy.has(`cart:${id}`);
-      tile.add.setAttribute("aria-disabled", String(waits));
-      tile.add.firstChild.data = waits ? "Saving…" : "Add to cart";
+      const isSaving = busy.has(`cart:${id}`);
+      tile.add.setAttribute("aria-disabled", String(isSaving));
+      tile.add.firstChild.data = isSaving ? "Saving…" : "Add to cart";
     }
   }
 
@@ -85,7 +85,7 @@ export class Tiles {
     tile.title.addEventListener("click", () => {
       details.hidden = !details.hidden;
       tile.title.setAttribute("aria-expanded", String(!details.hidden));
-      if (!details.hidden) this.look(tile.item);
+      if (!details.hidden) this.view(tile.item);
     });
     tile.add = element("button", { type: "button", class: "add" }, "Add to cart");
     tile.add.append(element("span", { class: "unseen" }, ""));
@@ -97,8 +97,8 @@ export class Tiles {
     tile.cover = element("div", { class: "cover" }, tile.rank, tile.department, tile.category);
     tile.slot = element("span");
     tile.change = element("span", { hidden: true });
-    tile.viewed = element("span", { class: "seen", hidden: true }, "Looked at");
-    tile.reasons = element("ul", { class: "reasons", "aria-label": "Why" });
+    tile.viewed = element("span", { class: "seen", hidden: true }, "Viewed");
+    tile.reasons = element("ul", { class: "reasons", "aria-label": "Reasons" });
     tile.price = element("span", { class: "price" });
     tile.row = element(
       "li",
@@ -123,7 +123,7 @@ export class Tiles {
     tile.title.textContent = item.title;
     tile.add.lastChild.textContent = ` ${item.title}`;
     tile.rank.textContent = item.rank;
-    tile.department.textContent = sentence(product.department || "Department not known");
+    tile.department.textContent = sentence(product.department || "Unknown department");
     tile.category.textContent = sentence(product.category || item.title);
     tile.cover.className = `cover slot-${item.slot}`;
     tile.slot.className = `slot slot-${item.slot}`;
@@ -138,8 +138,8 @@ export class Tiles {
     tile.reasons.replaceChildren(...item.reasons.map((reason) => element("li", {}, reason)));
     tile.price.textContent = product.price === null ? "" : `about ${money(product.price)}`;
     tile.details.replaceChildren(
-      ...fact("Department", sentence(product.department || "not known")),
-      ...fact("Category", sentence(product.category || "not known")),
+      ...fact("Department", sentence(product.department || "unknown")),
+      ...fact("Category", sentence(product.category || "unknown")),
       ...fact("Product number", item.item_id),
       ...fact("Score", item.score.toFixed(3)),
     );

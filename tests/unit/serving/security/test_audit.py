@@ -32,14 +32,14 @@ def test_a_flood_of_denied_requests_is_counted_not_written(tmp_path: Path) -> No
     now = 0.0
     audit = Audit(tmp_path / "audit.jsonl", clock=lambda: now)
     for _ in range(1_000):
-        audit.denied(reason="key")
+        audit.write_denied(reason="key")
     assert len(lines(tmp_path / "audit.jsonl")) == 20
     now = 1.0
-    audit.denied(reason="key")
+    audit.write_denied(reason="key")
     assert lines(tmp_path / "audit.jsonl")[-1]["left_out_before"] == 980
 
 
-def test_a_file_that_cannot_be_written_is_counted_and_said_once(
+def test_a_file_that_cannot_be_written_is_counted_and_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "audit.jsonl").mkdir()

@@ -17,7 +17,7 @@ def test_a_burst_of_two_seconds_is_let_through_and_then_the_steady_rate() -> Non
     assert [limit.take("a") for _ in range(6)] == [0] * 5 + [1]
 
 
-def test_a_refused_request_costs_nothing_and_the_wait_is_told() -> None:
+def test_a_refused_request_costs_nothing_and_gets_the_wait() -> None:
     clock = Clock()
     limit = RateLimit(0.25, clock=clock)
     assert limit.take("a") == 0

@@ -105,7 +105,7 @@ def test_the_page_loads_only_from_here_and_has_no_script_of_its_own(http: httpx.
         )
 
 
-def test_files_are_kept_for_ever_and_pages_asked_for_again(http: httpx.Client) -> None:
+def test_files_are_cached_and_pages_are_revalidated(http: httpx.Client) -> None:
     first = http.get("/")
     assert first.headers["Cache-Control"] == "no-cache"
     again = http.get("/", headers={"If-None-Match": first.headers["ETag"]})
@@ -124,15 +124,15 @@ def test_only_the_page_s_own_files_are_served(http: httpx.Client, name: str) -> 
     assert http.get(f"/assets/{version}/{name}").status_code == 404
 
 
-def test_answers_about_shoppers_are_kept_nowhere(http: httpx.Client) -> None:
+def test_answers_about_shoppers_are_not_cached(http: httpx.Client) -> None:
     for route in READS[1:]:
         assert http.get(route).headers["Cache-Control"] == "no-store"
 
 
-def test_an_id_with_signs_in_it_is_found_again(http: httpx.Client) -> None:
+def test_an_id_with_special_characters_is_read(http: httpx.Client) -> None:
     name = "a/b?c#d <é>"
-    found = http.get(f"/storefront/shoppers/{quote(name, safe='')}").json()
-    assert found["shopper"]["user_id"] == name
+    answer = http.get(f"/storefront/shoppers/{quote(name, safe='')}").json()
+    assert answer["shopper"]["user_id"] == name
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_before_the_model_is_loaded_the_page_says_so() -> None:
     assert {http.get(route).status_code for route in READS} == {503}
 
 
-def test_a_swapped_shelf_is_read_at_once(
+def test_a_swapped_engine_is_read_at_once(
     start: Callable[..., httpx.Client], tmp_path: Path
 ) -> None:
     params = serving_params()

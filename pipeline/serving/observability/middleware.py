@@ -1,7 +1,7 @@
-"""ASGI middleware: a request id, numbers, a log line and a trace for every request.
+"""ASGI middleware: a request id, metrics, a log line and a trace for every request.
 
-Plain ASGI, one wrapped function per request: it adds some microseconds to an answer. The label of
-a route comes from a function that knows few routes, so that no caller can make new series.
+Plain ASGI with one wrapped function per request adds a few microseconds to an answer. The route
+label comes from a fixed set, so no caller can create new series.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.serving.observability.current import CURRENT, Current
+from pipeline.serving.observability.current_request import CURRENT, CurrentRequest
 from pipeline.serving.observability.logs import FIELDS
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.observability.pseudonyms import Pseudonyms
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
 HEADER = b"x-request-id"
-# Hexadecimal digits and dashes, as gateways make them: nobody's name or number fits by accident.
+# Hexadecimal digits and dashes, as gateways generate them; a user's name or number does not match.
 WELL_FORMED = re.compile(rb"[0-9A-Fa-f-]{16,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SERVER_ERROR, NO_ANSWER = 500, 504
@@ -33,8 +33,8 @@ SERVER_ERROR, NO_ANSWER = 500, 504
 log = logging.getLogger("evergreen.requests")
 
 
-class Observed:
-    """Watches the requests to an app."""
+class TelemetryMiddleware:
+    """Records the requests to an app."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class Observed:
         """Wrap an app.
 
         Args:
-            app: What answers.
-            label: From a path to the name of its route; of few values.
-            pseudonyms: For the shopper that a log line is about.
-            tracing: None where it is off.
+            app: The app that answers.
+            label: Maps a path to one of a few route names.
+            pseudonyms: Replaces user ids in log lines.
+            tracing: Starts traces; None if tracing is off.
         """
         self._app = app
         self._label = label
@@ -58,41 +58,43 @@ class Observed:
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request and record it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         route = self._label(scope["path"])
-        current = Current(request_id_of(scope["headers"]))
+        current = CurrentRequest(request_id_of(scope["headers"]))
         if self._tracing is not None:
             name = f"{method_of(scope)} {route}"
             current.trace = self._tracing.begin(name, scope["headers"])
-        named = (HEADER, current.request_id.encode())
+        id_header = (HEADER, current.request_id.encode())
         status = 0
 
-        async def sent(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), named]
+                message["headers"] = [*message.get("headers", ()), id_header]
             await send(message)
 
         token = CURRENT.set(current)
         metrics().requests_in_progress.inc()
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_with_id)
         except asyncio.CancelledError:
             status = status or NO_ANSWER
             raise
         finally:
             metrics().requests_in_progress.dec()
             seconds = time.perf_counter() - started
-            self._note(method_of(scope), route, status or SERVER_ERROR, seconds, current)
+            self._record(method_of(scope), route, status or SERVER_ERROR, seconds, current)
             CURRENT.reset(token)
 
-    def _note(self, method: str, route: str, status: int, seconds: float, current: Current) -> None:
-        count, duration = _series(route, status)
+    def _record(
+        self, method: str, route: str, status: int, seconds: float, current: CurrentRequest
+    ) -> None:
+        count, duration = _get_series(route, status)
         count.inc()
         duration.observe(seconds)
         if current.trace is not None:
@@ -110,8 +112,8 @@ class Observed:
 
 
 @cache
-def _series(route: str, status: int) -> tuple["Counter", "Histogram"]:
-    """Return where a request is counted; looking labels up for each would cost as much again."""
+def _get_series(route: str, status: int) -> tuple["Counter", "Histogram"]:
+    """Return the labelled metrics of a request; without the cache the lookup doubles the cost."""
     return (
         metrics().requests.labels(route=route, status=status),
         metrics().request_seconds.labels(route=route),
@@ -119,7 +121,7 @@ def _series(route: str, status: int) -> tuple["Counter", "Histogram"]:
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the request id that came along if it is well-formed, else a new one.
+    """Return the caller's request id if it is well-formed, else a new one.
 
     >>> request_id_of([(b"x-request-id", b"0123456789abcdef")])
     '0123456789abcdef'
@@ -133,6 +135,6 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def method_of(scope: Scope) -> str:
-    """Return the method, OTHER for one that a caller made up."""
+    """Return the HTTP method, or OTHER if it is not a standard one."""
     method: str = scope["method"]
     return method if method in METHODS else "OTHER"
