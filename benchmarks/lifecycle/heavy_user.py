@@ -86,10 +86,10 @@ def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     from pipeline.contracts.artefacts import REVIEWED_LABELS
     from pipeline.labeling.audit.reviews import read_decisions
     from pipeline.labeling.outcome import examine, read_shop, write
-    from pipeline.planning.planning import make_plan
+    from pipeline.planning.planning import build_plan
     from pipeline.sources import open_source
 
-    yield "planning", lambda: make_plan(open_source(params.collection, params.shop), params)
+    yield "planning", lambda: build_plan(open_source(params.collection, params.shop), params)
     yield "collection", lambda: _collect(params)
     yield (
         "labeling",
@@ -101,7 +101,7 @@ def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _collect(params: Any) -> None:
-    from pipeline.collection.collecting import collect
+    from pipeline.collection.collect import collect
     from pipeline.event_store.suppression import read_suppressed
     from pipeline.sources import open_source
     from pipeline.validation import Validator

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.serving.survival import crash_rows, fuzz_section
 from pipeline.contracts.verdicts import PHASES, Verdict
-from pipeline.runtime.gates import acceptance_of, check_gate
+from pipeline.runtime.gates import check_gate, find_acceptance
 from pipeline.testing.protocols import KNOWN, TITLES, WITHOUT_CONTEXT
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -218,7 +218,7 @@ def circle(width: int = 760, height: int = 560) -> str:
 def colour_of(verdict: Verdict) -> str:
     """Return green, amber for what warns or was accepted, red for what returns or stops."""
     if verdict.status != "proceed":
-        return AMBER if acceptance_of(verdict) else RED
+        return AMBER if find_acceptance(verdict) else RED
     return AMBER if verdict.warnings else GREEN
 
 

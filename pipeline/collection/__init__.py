@@ -1,1 +1,1 @@
-"""Collection: raw tables become clean, validated, monthly tables."""
+"""Collection: turns raw tables into clean, validated, monthly tables."""

@@ -1,8 +1,8 @@
-"""Collection: raw tables become clean, validated tables, month by month.
+"""Collection: turns raw tables into clean, validated tables, month by month.
 
-Reads:  what collection.source names (files, or the installed Complete Journey package);
-        data/suppressed/users.csv: whose rows are left out, as they asked to be forgotten;
-        data/clean and data/quarantine of the last run: months that have not changed are kept
+Reads:  the files or the installed package of collection.source;
+        data/suppressed/users.csv, the forgotten people, whose rows are dropped;
+        data/clean and data/quarantine of the last run, whose unchanged months are reused
 Writes: data/clean/{events,offers}/YYYY-MM.parquet, items.parquet, users.parquet, manifest.json;
         data/quarantine; reports/collection/{report.json,index.html,data_docs,verdict.json}
 """
@@ -20,8 +20,8 @@ from pipeline.runtime.tracking import Run
 @stage("collection", after="planning")
 def main(params: Params, run: Run) -> Verdict:
     """Collect, report and judge."""
-    from pipeline.collection.collecting import collect
-    from pipeline.collection.report import page, report, verdict, write_docs
+    from pipeline.collection.collect import collect
+    from pipeline.collection.report import build_page, build_report, build_verdict, write_docs
     from pipeline.event_store.suppression import read_suppressed
     from pipeline.sources import open_source
     from pipeline.validation import Validator
@@ -30,12 +30,12 @@ def main(params: Params, run: Run) -> Verdict:
         validator = Validator(Path(scratch))
         source = open_source(params.collection, params.shop)
         outcome = collect(source, params.collection, params.shop, validator, read_suppressed())
-        found = report(outcome.manifest)
-        conclusion = verdict(found, params.collection, params.shop)
+        report = build_report(outcome.manifest)
+        conclusion = build_verdict(report, params.collection, params.shop)
         write_docs(outcome.manifest, validator, artefacts.COLLECTION_DOCS.path)
-    artefacts.write_json(found, artefacts.COLLECTION_REPORT.path)
-    page(found, conclusion).write(artefacts.page("collection").path)
-    run.log_metrics({"n_reused_months": outcome.n_reused, "totals": found["totals"]})
+    artefacts.write_json(report, artefacts.COLLECTION_REPORT.path)
+    build_page(report, conclusion).write(artefacts.page("collection").path)
+    run.log_metrics({"n_reused_months": outcome.n_reused, "totals": report["totals"]})
     return conclusion
 
 

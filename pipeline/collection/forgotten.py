@@ -1,7 +1,7 @@
-"""The source without the people who asked to be forgotten.
+"""Removal of people who asked to be forgotten.
 
-The retailer's own files still hold their rows; here they are left out before anything else, as if
-they had never been there. What is told of them is how many they were.
+The retailer's files still hold their rows. Collection drops these rows first, and reports only
+their number.
 """
 
 from dataclasses import dataclass, replace
@@ -17,43 +17,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """How much of a source belongs to forgotten people."""
+class ForgottenCounts:
+    """The numbers of users and events that were dropped for forgotten people."""
 
     n_users: int
     n_events: int
 
 
-def without_forgotten(source: Source, suppressed: SuppressionList) -> tuple[Source, LeftOut | None]:
-    """Return the source without forgotten people, and how much that left out.
+def drop_forgotten(
+    source: Source, suppressed: SuppressionList
+) -> tuple[Source, ForgottenCounts | None]:
+    """Return the source without forgotten people, and the numbers of dropped rows.
 
     Args:
-        source: As it is.
-        suppressed: Who is forgotten; with nobody on it, the source comes back untouched.
+        source: Raw tables.
+        suppressed: Forgotten people. If the list is empty, the source is returned unchanged.
 
     Raises:
-        SourceError: The source cannot be read.
+        SourceError: If the source cannot be read.
     """
     if not len(suppressed):
         return source, None
     tables = (source.events, source.users)
     ids = {value for table in tables for value in _user_ids(table)}
-    gone = sorted(suppressed.of(ids))
-    if not gone:
-        return source, LeftOut(0, 0)
-    rows = source.events.filter(_is_one_of(source.events, gone))
+    forgotten = sorted(suppressed.of(ids))
+    if not forgotten:
+        return source, ForgottenCounts(0, 0)
+    rows = source.events.filter(_is_one_of(source.events, forgotten))
     n_events = fetch(rows.aggregate(n=rows.count()))["n"][0].as_py()
-    events, users = (table.filter(~_is_one_of(table, gone)) for table in tables)
-    return replace(source, events=events, users=users), LeftOut(len(gone), n_events)
+    events, users = (table.filter(~_is_one_of(table, forgotten)) for table in tables)
+    return replace(source, events=events, users=users), ForgottenCounts(len(forgotten), n_events)
 
 
 def _user_ids(table: "Table") -> list[str]:
-    found = fetch(table.select("user_id").distinct())["user_id"].to_pylist()
-    return [value for value in found if value is not None]
+    values = fetch(table.select("user_id").distinct())["user_id"].to_pylist()
+    return [value for value in values if value is not None]
 
 
 def _is_one_of(table: "Table", user_ids: list[str]) -> "BooleanValue":
-    """Return where a row is of these people; a row of nobody is not, and stays to be judged."""
+    """Return a mask of the rows of these users; rows without a user are kept for validation."""
     import ibis
 
     return table.user_id.isin(user_ids).fill_null(ibis.literal(value=False))

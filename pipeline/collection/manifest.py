@@ -1,7 +1,7 @@
-"""What collection remembers: per raw table and partition, what was read and what came of it.
+"""The manifest of collection: the input and the result of each raw table and partition.
 
-The report, the page and the Data Docs are made from the manifest alone, so they are the same
-whether a partition was read just now or in an earlier run.
+The report, the page and the Data Docs depend on the manifest only, so they are the same whether a
+partition was read in this run or in an earlier one.
 """
 
 import json
@@ -15,13 +15,13 @@ from pipeline.contracts.artefacts import sha256
 
 
 class Record(BaseModel):
-    """Something that is kept and compared; unknown keys are an older version's."""
+    """A stored record; unknown keys mark an older version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Checked(Record):
-    """A validation that need not be repeated while the data are the same."""
+    """A validation that is reused while the data are unchanged."""
 
     fingerprint: str
     n_rows: int
@@ -30,7 +30,7 @@ class Checked(Record):
 
 
 class Partition(Record):
-    """One month of one table: what came in, what was dropped, set aside and kept."""
+    """One month of one table: rows read, dropped, quarantined and kept."""
 
     checked: Checked
     sha256: str
@@ -45,7 +45,7 @@ class Partition(Record):
 
 
 class Totals(Record):
-    """Counts that need a look at the whole year."""
+    """Counts over all months."""
 
     n_users: int
     n_items: int
@@ -62,7 +62,7 @@ class Totals(Record):
 
 
 class Manifest(Record):
-    """All that the last run read and wrote; `inputs` names it as a whole."""
+    """The inputs and results of the last run; `inputs` is a digest of all inputs."""
 
     code_version: int = CODE_VERSION
     inputs: str = ""
@@ -77,21 +77,21 @@ class Manifest(Record):
     totals: Totals | None = None
 
     def written(self) -> dict[str, Any]:
-        """Return what goes to disk; without forgotten people, nothing is said of any."""
+        """Return the JSON value; without forgotten people, it does not mention them."""
         return self.model_dump(mode="json", exclude=None if self.suppressed else {"suppressed"})
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return the last run's manifest; an empty one if there is none that this code understands."""
+    """Return the last run's manifest, or an empty one if it is missing or of another version."""
     try:
-        found = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValidationError, ValueError):
         return Manifest()
-    return found if found.code_version == CODE_VERSION else Manifest()
+    return manifest if manifest.code_version == CODE_VERSION else Manifest()
 
 
 def is_intact(partition: Partition, clean: Path, quarantine: Path) -> bool:
-    """Return whether the files of a partition are still what was written."""
+    """Return whether the files of a partition are unchanged."""
     if not clean.is_file() or sha256(clean) != partition.sha256:
         return False
     if partition.quarantine_sha256 is None:

@@ -1,4 +1,4 @@
-"""A table month by month: what is new is read and validated, failing rows are set aside."""
+"""Monthly tables: new months are read and validated, and failing rows are quarantined."""
 
 import logging
 import shutil
@@ -28,16 +28,16 @@ log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
-class Feed:
+class MonthlyTable:
     """A table that is written month by month.
 
     Attributes:
-        schema: What its clean rows look like.
-        rows: All rows, with the columns `partition` and `rule` (why a row is dropped, or null).
-        hashes: Per partition the digest of its rows.
-        dropped: Per partition and rule the number of dropped rows.
+        schema: Schema of the clean rows.
+        rows: All rows, with the columns `partition` and `rule` (the rule that drops it, or null).
+        hashes: Digest of the rows, per partition.
+        dropped: Number of dropped rows, per partition and rule.
         extra: Expectations beyond the schema.
-        settings: All else that shapes the clean rows.
+        settings: Digest of everything else that shapes the clean rows.
     """
 
     schema: schemas.Table
@@ -49,8 +49,8 @@ class Feed:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a feed's last good files lie, and where new ones are written."""
+class MonthFolders:
+    """The folders of a table's last good files and of its new files."""
 
     old_clean: Path
     old_quarantine: Path
@@ -59,47 +59,47 @@ class Places:
 
 
 def collect_months(
-    feed: Feed,
+    monthly: MonthlyTable,
     earlier: dict[str, Partition],
-    places: Places,
+    folders: MonthFolders,
     validator: Validator,
     maximum_failure_fraction: float,
 ) -> tuple[dict[str, Partition], int]:
-    """Write every month of `feed`; a month whose rows have not changed is taken over unread.
+    """Write every month of a table; unchanged months are copied without reading.
 
     Returns:
-        The months' records, and how many of them were taken over.
+        The record of each month, and the number of reused months.
 
     Raises:
-        DataQualityError: Too many rows of a month fail.
+        DataQualityError: If too many rows of a month fail.
     """
-    found: dict[str, Partition] = {}
+    partitions: dict[str, Partition] = {}
     n_reused = 0
-    for month in sorted(feed.hashes):
+    for month in sorted(monthly.hashes):
         name = f"{month}.parquet"
-        fingerprint = digest([feed.hashes[month], feed.settings])
+        fingerprint = digest([monthly.hashes[month], monthly.settings])
         old = earlier.get(month)
         if (
             old is not None
             and old.checked.fingerprint == fingerprint
-            and is_intact(old, places.old_clean / name, places.old_quarantine / name)
+            and is_intact(old, folders.old_clean / name, folders.old_quarantine / name)
         ):
-            take_over(places, name)
-            found[month] = old
+            copy_month(folders, name)
+            partitions[month] = old
             n_reused += 1
             continue
-        found[month] = _collect_month(
-            feed, month, fingerprint, places, validator, maximum_failure_fraction
+        partitions[month] = _collect_month(
+            monthly, month, fingerprint, folders, validator, maximum_failure_fraction
         )
-    log.info("%s: %d months, %d of them reused", feed.schema.name, len(found), n_reused)
-    return found, n_reused
+    log.info("%s: %d months, %d of them reused", monthly.schema.name, len(partitions), n_reused)
+    return partitions, n_reused
 
 
-def take_over(places: Places, name: str) -> None:
-    """Copy the files of one month from where the last good ones lie."""
+def copy_month(folders: MonthFolders, name: str) -> None:
+    """Copy the last good files of one month."""
     for old, new in (
-        (places.old_clean, places.clean),
-        (places.old_quarantine, places.quarantine),
+        (folders.old_clean, folders.clean),
+        (folders.old_quarantine, folders.quarantine),
     ):
         if (old / name).exists():
             new.mkdir(parents=True, exist_ok=True)
@@ -107,28 +107,28 @@ def take_over(places: Places, name: str) -> None:
 
 
 def _collect_month(
-    feed: Feed,
+    monthly: MonthlyTable,
     month: str,
     fingerprint: str,
-    places: Places,
+    folders: MonthFolders,
     validator: Validator,
     maximum_failure_fraction: float,
 ) -> Partition:
-    schema, name = feed.schema, f"{feed.schema.name} {month}"
-    rows = feed.rows.filter(feed.rows.partition == month, feed.rows.rule.isnull())
-    table = ordered(fetch(rows.select(*schema.names())), schema)
+    schema, name = monthly.schema, f"{monthly.schema.name} {month}"
+    rows = monthly.rows.filter(monthly.rows.partition == month, monthly.rows.rule.isnull())
+    table = sort_rows(fetch(rows.select(*schema.names())), schema)
     frame = table.to_pandas()
-    validation = validator.validate(frame, schema, name=name, extra=feed.extra)
+    validation = validator.validate(frame, schema, name=name, extra=monthly.extra)
     check_failures(validation, frame, maximum_failure_fraction, where=f"the partition '{name}'")
     reasons = reasons_by_row(validation)
     good, bad = split(table, reasons)
-    clean = places.clean / f"{month}.parquet"
+    clean = folders.clean / f"{month}.parquet"
     write_table(good, clean, schema)
-    quarantine = places.quarantine / f"{month}.parquet"
+    quarantine = folders.quarantine / f"{month}.parquet"
     if len(bad):
         quarantine.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(bad, quarantine, compression="zstd")
-    dropped = feed.dropped.get(month, {})
+    dropped = monthly.dropped.get(month, {})
     return Partition(
         checked=Checked(
             fingerprint=fingerprint,
@@ -147,15 +147,15 @@ def _collect_month(
     )
 
 
-def ordered(table: pa.Table, schema: schemas.Table) -> pa.Table:
-    """Return the rows in an order that depends on nothing but the rows: time first."""
+def sort_rows(table: pa.Table, schema: schemas.Table) -> pa.Table:
+    """Return the rows sorted by their timestamps, then by all other columns."""
     times = [column.name for column in schema.columns if pa.types.is_timestamp(column.dtype)]
     others = [name for name in schema.names() if name not in times]
     return table.sort_by([(name, "ascending") for name in (*times, *others)])
 
 
 def split(table: pa.Table, reasons: dict[int, str]) -> tuple[pa.Table, pa.Table]:
-    """Return the rows without a reason, and those with one in the additional column `reasons`."""
+    """Return the good rows, and the bad rows with the additional column `reasons`."""
     bad = table.take(pa.array(list(reasons), pa.int64()))
     bad = bad.append_column("reasons", pa.array(list(reasons.values()), pa.string()))
     mask = [True] * len(table)
@@ -165,7 +165,7 @@ def split(table: pa.Table, reasons: dict[int, str]) -> tuple[pa.Table, pa.Table]
 
 
 def _activity(table: pa.Table) -> dict[str, int]:
-    """Return how many users and baskets there are, for a table that knows them."""
+    """Return the numbers of users and baskets, if the table has baskets."""
     import pyarrow.compute as pc
 
     if "basket_id" not in table.column_names:
@@ -175,5 +175,5 @@ def _activity(table: pa.Table) -> dict[str, int]:
 
 
 def count_baskets(events: pa.Table) -> int:
-    """Return how many baskets there are: one name may stand for baskets of several users."""
+    """Return the number of baskets; users may share basket names."""
     return len(events.group_by(["user_id", "basket_id"]).aggregate([]))

@@ -1,4 +1,4 @@
-"""Months of the shop's own calendar as partitions, and what names a partition's content."""
+"""Partitions by months of the shop's calendar, and the digests of their rows."""
 
 import hashlib
 import json
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ibis import Table
 
 CODE_VERSION = 2
-"""Raise it when the code that makes clean rows changes: every partition is then made anew."""
+"""Increase it when the code that cleans rows changes: all partitions are then rebuilt."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""What claims to be older lies in this month: no partition per month since the year 1."""
+"""Older timestamps lie in this month, so that a wrong year does not add thousands of partitions."""
 
 PRIMES = (2_147_483_647, 998_244_353)
 
 
 def months_between(first: datetime, last: datetime, shop: ShopParams) -> dict[str, datetime]:
-    """Return each local month from `first` to `last` (UTC) and its first moment, in UTC.
+    """Return the first moment, in UTC, of each local month from `first` to `last`.
 
     >>> from pipeline.contracts.params import read_params
     >>> shop = read_params().shop
@@ -40,11 +40,11 @@ def months_between(first: datetime, last: datetime, shop: ShopParams) -> dict[st
     return {f"{day:%Y-%m}": shop.midnight(day) for day in days}
 
 
-def with_partition(table: "Table", column: str, ends: datetime, shop: ShopParams) -> "Table":
+def add_partition(table: "Table", column: str, ends: datetime, shop: ShopParams) -> "Table":
     """Return `table` with a `partition` column: the local month of `column`.
 
-    Rows whose time is missing, or lies at or after `ends`, are put into the last partition, where
-    expectations find them.
+    Rows without a time, or with a time at or after `ends`, lie in the last partition, where
+    expectations reject them.
     """
     import ibis
 
@@ -63,8 +63,8 @@ def with_partition(table: "Table", column: str, ends: datetime, shop: ShopParams
     return table.mutate(partition=label)
 
 
-def content_hashes(table: "Table") -> dict[str, str]:
-    """Return per partition a digest of its rows, whatever their order, computed in the engine."""
+def hash_contents(table: "Table") -> dict[str, str]:
+    """Return an order-independent digest of the rows of each partition, computed in the engine."""
     import ibis
 
     values = [name for name in table.columns if name != "partition"]

@@ -1,4 +1,4 @@
-"""What is expected beyond the schemas, and when failing rows stop the pipeline."""
+"""Expectations beyond the schemas, and the limit of failing rows."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 HIGHEST_AMOUNT = 1e6
-"""Above any household's price or discount: catches infinity and amounts in the wrong unit."""
+"""Above any real price or discount: catches infinity and amounts in the wrong unit."""
 
 N_SHOWN = 3
 
 
-def expected_of_events(ends: datetime) -> "list[Expectation]":
-    """Return what clean events must fulfil beyond their schema.
+def build_event_expectations(ends: datetime) -> "list[Expectation]":
+    """Return the expectations of clean events beyond their schema.
 
     Args:
         ends: The first moment that the source does not cover.
@@ -34,8 +34,8 @@ def expected_of_events(ends: datetime) -> "list[Expectation]":
     ]
 
 
-def expected_of_offers() -> "list[Expectation]":
-    """Return what clean offers must fulfil beyond their schema."""
+def build_offer_expectations() -> "list[Expectation]":
+    """Return the expectations of clean offers beyond their schema."""
     import great_expectations.expectations as gxe
 
     return [
@@ -43,11 +43,11 @@ def expected_of_offers() -> "list[Expectation]":
     ]
 
 
-def expected_of_raw(name: str) -> "list[Expectation]":
-    """Return the known quirks of The Complete Journey's raw tables, with what they may amount to.
+def build_raw_expectations(name: str) -> "list[Expectation]":
+    """Return expectations that bound the known quirks of The Complete Journey's raw tables.
 
     Args:
-        name: The raw table; transactions also have the column `product_is_listed`.
+        name: Name of the raw table; transactions also have the column `product_is_listed`.
     """
     import great_expectations.expectations as gxe
 
@@ -75,7 +75,7 @@ def expected_of_raw(name: str) -> "list[Expectation]":
 def check_failures(
     validation: Validation, frame: "pd.DataFrame", maximum_fraction: float, *, where: str
 ) -> None:
-    """Raise when a table as a whole, or too many of its rows, break an expectation.
+    """Raise if a table as a whole, or too many of its rows, break an expectation.
 
     Raises:
         DataQualityError: With the expectation, the counts, the partition and the first rows.
@@ -90,8 +90,8 @@ def check_failures(
         f"at most {maximum_fraction:.2%} of the rows of {where} to break an expectation",
         received=f"{n_failing:,} of {validation.n_rows:,} rows ({share:.2%}); "
         f"'{worst.reason}' fails: {worst.observed}{_first_rows(worst, frame)}",
-        action="Correct the source, or its mapping; if the rows are known to be bad, raise "
-        "collection.maximum_failure_fraction. The tables of the last good run are untouched.",
+        action="Correct the source or its mapping; if the bad rows are expected, increase "
+        "collection.maximum_failure_fraction. The tables of the last good run are unchanged.",
     )
 
 
@@ -104,9 +104,9 @@ def _first_rows(failure: Failure, frame: "pd.DataFrame") -> str:
 
 
 def reasons_by_row(validation: Validation) -> dict[int, str]:
-    """Return for each failing row all the reasons, in words."""
-    found: dict[int, list[str]] = {}
+    """Return the reasons of each failing row, joined as text."""
+    by_row: dict[int, list[str]] = {}
     for failure in validation.failures:
         for row in failure.rows:
-            found.setdefault(row, []).append(failure.reason)
-    return {row: "; ".join(sorted(reasons)) for row, reasons in sorted(found.items())}
+            by_row.setdefault(row, []).append(failure.reason)
+    return {row: "; ".join(sorted(reasons)) for row, reasons in sorted(by_row.items())}

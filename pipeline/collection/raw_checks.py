@@ -1,9 +1,9 @@
-"""Raw tables held against what they are known to look like, before anything is made of them."""
+"""Validation of raw tables before any processing."""
 
 from typing import TYPE_CHECKING
 
 from pipeline.collection.manifest import Checked
-from pipeline.collection.quality import check_failures, expected_of_raw
+from pipeline.collection.quality import build_raw_expectations, check_failures
 from pipeline.contracts.schemas import Table as Schema
 from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ibis import Table
 
 SAMPLE_ROWS = 1_500_000
-"""A raw table that is longer is checked on a sample of at most this many rows."""
+"""Longer raw tables are checked on a sample of at most this many rows."""
 
 
 def check_raw(
@@ -22,19 +22,19 @@ def check_raw(
     validator: Validator,
     maximum_failure_fraction: float,
 ) -> dict[str, Checked]:
-    """Return what the check of every raw table found; an unchanged table is not read again.
+    """Return the check of every raw table; unchanged tables are not read again.
 
     Raises:
-        DataQualityError: A table as a whole, or too many of its rows, break an expectation.
+        DataQualityError: If a table as a whole, or too many of its rows, break an expectation.
     """
-    found: dict[str, Checked] = {}
+    checks: dict[str, Checked] = {}
     for name in source.raw:
         old = earlier.get(name)
         if old is not None and old.fingerprint == source.fingerprints[name]:
-            found[name] = old
+            checks[name] = old
         else:
-            found[name] = _check(source, name, validator, maximum_failure_fraction)
-    return found
+            checks[name] = _check(source, name, validator, maximum_failure_fraction)
+    return checks
 
 
 def _check(
@@ -45,7 +45,7 @@ def _check(
     extra = []
     if source.name == "completejourney":
         table = _with_listing(table, name, source)
-        extra = expected_of_raw(name)
+        extra = build_raw_expectations(name)
     frame = fetch(table).to_pandas()
     if not _has_zone(source.raw_schemas[name]):
         zoned = frame.select_dtypes("datetimetz").columns
@@ -61,7 +61,7 @@ def _check(
 
 
 def sample(table: "Table", limit: int = SAMPLE_ROWS) -> tuple["Table", int]:
-    """Return the table, or one row in `n` of it where it is longer than `limit`, and `n`."""
+    """Return one row in `n` of a table longer than `limit`, or all of it, and `n`."""
     n_rows = int(table.count().to_pyarrow().as_py())
     one_in = -(-n_rows // limit)
     if one_in <= 1:
@@ -71,7 +71,7 @@ def sample(table: "Table", limit: int = SAMPLE_ROWS) -> tuple["Table", int]:
 
 
 def _with_listing(table: "Table", name: str, source: Source) -> "Table":
-    """Add to transactions whether `products` lists the product."""
+    """Add the column `product_is_listed` to transactions."""
     if name != "transactions":
         return table
     listed = source.raw["products"].select("product_id").distinct()

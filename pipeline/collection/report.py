@@ -1,4 +1,4 @@
-"""What collection did, as numbers, as a verdict, and as a page for people."""
+"""The results of collection: report, verdict and page."""
 
 from datetime import date
 from pathlib import Path
@@ -15,8 +15,8 @@ from pipeline.validation import Validator
 Report = dict[str, Any]
 
 
-def report(manifest: Manifest) -> Report:
-    """Return all numbers about what came in, what was dropped and what was kept."""
+def build_report(manifest: Manifest) -> Report:
+    """Return the numbers of rows read, dropped, quarantined and kept."""
     assert manifest.totals is not None
     suppressed = {"suppressed": dict(manifest.suppressed)} if manifest.suppressed else {}
     return {
@@ -53,8 +53,8 @@ def _summary(partitions: dict[str, Partition]) -> Report:
 
 def _sum(counts: Any) -> dict[str, int]:
     total: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
+    for part in counts:
+        for name, count in part.items():
             total[name] = total.get(name, 0) + count
     return dict(sorted(total.items()))
 
@@ -71,9 +71,9 @@ def _month(name: str, part: Partition) -> Report:
     }
 
 
-def verdict(found: Report, params: CollectionParams, shop: ShopParams) -> Verdict:
-    """Return whether the clean tables can carry the windows that the plan wants."""
-    events, totals = found["events"], found["totals"]
+def build_verdict(report: Report, params: CollectionParams, shop: ShopParams) -> Verdict:
+    """Return whether the clean tables cover the windows of the plan."""
+    events, totals = report["events"], report["totals"]
     limit = params.maximum_failure_fraction
     start = shop.windows().validation_start.astimezone(shop.windows().as_of.tzinfo)
     needed_from, needed_to = pd.Timestamp(start).date(), shop.as_of
@@ -84,7 +84,7 @@ def verdict(found: Report, params: CollectionParams, shop: ShopParams) -> Verdic
             name="rows_kept",
             value=events["n_rows"],
             holds=events["n_rows"] > 0,
-            note=f"{events['n_rows'] / max(events['n_in'], 1):.1%} of what came in",
+            note=f"{events['n_rows'] / max(events['n_in'], 1):.1%} of the rows read",
         ),
         Evidence(
             name="quarantined_fraction",
@@ -95,7 +95,7 @@ def verdict(found: Report, params: CollectionParams, shop: ShopParams) -> Verdic
         Evidence(name="users", value=totals["n_users"], holds=totals["n_users"] > 0),
         Evidence(name="items", value=totals["n_items"], holds=totals["n_items"] > 0),
         Evidence(name="baskets", value=totals["n_baskets"], holds=totals["n_baskets"] > 0),
-        Evidence(name="months", value=len(found["months"]), holds=bool(found["months"])),
+        Evidence(name="months", value=len(report["months"]), holds=bool(report["months"])),
         Evidence(
             name="days_before_validation",
             value=(needed_from - first).days,
@@ -123,15 +123,15 @@ def verdict(found: Report, params: CollectionParams, shop: ShopParams) -> Verdic
     return Verdict(
         phase="collection",
         status="return",
-        cause=f"data that the plan needs are absent: {', '.join(missing)}",
+        cause=f"data that the plan needs are missing: {', '.join(missing)}",
         evidence=evidence,
         target_phase="planning",
-        action=f"Choose shop.as_of and the windows within {first} to {last}, or bring more data.",
+        action=f"Choose shop.as_of and the windows within {first} to {last}, or add data.",
     )
 
 
 def write_docs(manifest: Manifest, validator: Validator, folder: Path) -> None:
-    """Write the Data Docs of everything that `manifest` remembers."""
+    """Write the Data Docs of all validations in the manifest."""
     for checked in (*manifest.raw.values(), *manifest.whole.values()):
         validator.add_document(checked.document["suite_name"], checked.document)
     for part in (*manifest.events.values(), *manifest.offers.values()):
@@ -139,30 +139,30 @@ def write_docs(manifest: Manifest, validator: Validator, folder: Path) -> None:
     validator.write_docs(folder)
 
 
-def page(found: Report, conclusion: Verdict) -> Page:
-    """Return the page that says what came in, what was dropped and why, and what is left."""
-    totals = found["totals"]
-    view = Page("Collection", "What came in, what was dropped or set aside and why, what is left.")
+def build_page(report: Report, conclusion: Verdict) -> Page:
+    """Return the page about rows read, dropped, quarantined and kept."""
+    totals = report["totals"]
+    view = Page("Collection", "Rows read, dropped, quarantined and kept, with the reasons.")
     view.verdict(conclusion)
     view.text(
-        "Where to look further",
+        "More details",
         "Every expectation and its outcome: reports/collection/data_docs/index.html. "
-        "Rows set aside, with reasons: data/quarantine. "
+        "Quarantined rows, with reasons: data/quarantine. "
         "All numbers: reports/collection/report.json.",
     )
-    view.table("Raw tables", _raw_table(found), f"Source: {found['source']}.")
-    view.table("Events: what each rule drops", _rules_table(found["events"]))
-    view.table("Offers: what each rule drops", _rules_table(found["offers"]))
+    view.table("Raw tables", _raw_table(report), f"Source: {report['source']}.")
+    view.table("Events: what each rule drops", _rules_table(report["events"]))
+    view.table("Offers: what each rule drops", _rules_table(report["offers"]))
     view.facts(
-        "What is left",
+        "Clean data",
         {
             "users": totals["n_users"],
-            "of them with attributes": totals["n_known_users"],
+            "users with attributes": totals["n_known_users"],
             "items sold": totals["n_items"],
             "items in the catalogue": totals["n_catalogue"],
             "sold items that the catalogue does not list": totals["n_unknown_items"],
             "baskets": totals["n_baskets"],
-            "offers to an audience of unknown size, which the model leaves out": totals[
+            "offers to an audience of unknown size, which the model ignores": totals[
                 "n_offers_of_unknown_reach"
             ],
             "first and last day": f"{totals['first']} to {totals['last']}",
@@ -171,35 +171,35 @@ def page(found: Report, conclusion: Verdict) -> Page:
             f"{totals['n_baskets_after_departments']:,} baskets",
         },
     )
-    if "suppressed" in found:
+    if "suppressed" in report:
         view.facts(
             "People who asked to be forgotten",
             {
-                "on the list and in the source": found["suppressed"]["n_users"],
-                "their events, left out": found["suppressed"]["n_events"],
+                "people on the list and in the source": report["suppressed"]["n_users"],
+                "dropped events": report["suppressed"]["n_events"],
             },
         )
-    months = pd.DataFrame(found["months"])
+    months = pd.DataFrame(report["months"])
     view.figure("Events by month", _month_figure(months), "Clean purchase lines per local month.")
     view.table("Months", months.rename(columns=lambda name: name.removeprefix("n_")))
     return view
 
 
-def _raw_table(found: Report) -> pd.DataFrame:
+def _raw_table(report: Report) -> pd.DataFrame:
     rows = [
         {
             "table": name,
             "rows": raw["n_rows"],
             "rows that break an expectation": raw["n_failing"],
-            "mapped": name not in found["not_mapped"],
+            "mapped": name not in report["not_mapped"],
         }
-        for name, raw in found["raw"].items()
+        for name, raw in report["raw"].items()
     ]
     return pd.DataFrame(rows)
 
 
 def _rules_table(summary: Report) -> pd.DataFrame:
-    steps = [("came in", summary["n_in"])]
+    steps = [("read", summary["n_in"])]
     steps += [(f"dropped: {rule}", -count) for rule, count in summary["dropped"].items()]
     steps += [(f"quarantined: {why}", -count) for why, count in summary["reasons"].items()]
     steps += [("kept", summary["n_rows"])]

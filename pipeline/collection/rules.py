@@ -1,8 +1,7 @@
-"""Which raw rows are dropped on purpose: known, harmless kinds that say nothing about taste.
+"""Rules that drop raw rows: known, harmless kinds that do not reflect a user's taste.
 
-Each rule is a function of a lazy table that says which rows it drops. A row counts for the first
-rule that drops it. What is wrong rather than unwanted is not dropped here: expectations find it,
-and it goes to quarantine.
+Each rule maps a lazy table to a mask of the rows to drop. A row counts for the first rule that
+drops it. The rules do not drop invalid rows: expectations detect those and quarantine them.
 """
 
 from collections.abc import Callable
@@ -17,51 +16,51 @@ if TYPE_CHECKING:
 Rule = Callable[["Table", CollectionParams], "BooleanColumn"]
 
 
-def dropped_department(events: "Table", params: CollectionParams) -> "BooleanColumn":
-    """Return where the item belongs to a department that nobody wants to be recommended."""
+def is_dropped_department(events: "Table", params: CollectionParams) -> "BooleanColumn":
+    """Return a mask of items in a department that is never recommended."""
     return events.department.isin(params.dropped_departments)
 
 
-def no_quantity(events: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
-    """Return where nothing was bought: bookkeeping lines of coupons and corrections."""
+def has_no_quantity(events: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
+    """Return a mask of purchases of zero units: bookkeeping lines of coupons and corrections."""
     return (events.event_type == "purchase") & (events.quantity == 0)
 
 
-def excessive_quantity(events: "Table", params: CollectionParams) -> "BooleanColumn":
-    """Return where more was bought than a household does."""
+def has_excessive_quantity(events: "Table", params: CollectionParams) -> "BooleanColumn":
+    """Return a mask of quantities above the maximum of a household."""
     return events.quantity > params.maximum_quantity
 
 
-def duplicate(events: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
-    """Return where an earlier row is the same in every column."""
+def is_duplicate(events: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
+    """Return a mask of rows that repeat an earlier row in every column."""
     import ibis
 
     return ibis.row_number().over(group_by=events.columns, order_by=events.item_id) > 0
 
 
-def unknown_item(offers: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
-    """Return where an offer names an item that nobody sells."""
+def is_unknown_item(offers: "Table", params: CollectionParams) -> "BooleanColumn":  # noqa: ARG001
+    """Return a mask of offers for an item that is neither listed nor sold."""
     return offers.is_known.isnull()
 
 
 EVENT_RULES: dict[str, Rule] = {
-    "dropped department": dropped_department,
-    "quantity of zero": no_quantity,
-    "quantity above the maximum": excessive_quantity,
-    "exact duplicate": duplicate,
+    "dropped department": is_dropped_department,
+    "quantity of zero": has_no_quantity,
+    "quantity above the maximum": has_excessive_quantity,
+    "exact duplicate": is_duplicate,
 }
 OFFER_RULES: dict[str, Rule] = {
-    "dropped department": dropped_department,
-    "unknown item": unknown_item,
-    "exact duplicate": duplicate,
+    "dropped department": is_dropped_department,
+    "unknown item": is_unknown_item,
+    "exact duplicate": is_duplicate,
 }
 AMOUNTS = ("quantity", "price", "discount")
 
 
-def tagged_events(events: "Table", items: "Table", params: CollectionParams) -> "Table":
+def tag_events(events: "Table", items: "Table", params: CollectionParams) -> "Table":
     """Return all events with the column `rule`: the rule that drops the row, or null.
 
-    A number that is not a number becomes null first: expectations look for nulls.
+    NaN becomes null first, because expectations check for nulls.
 
     Args:
         events: Columns of schemas.EVENTS.
@@ -76,7 +75,7 @@ def tagged_events(events: "Table", items: "Table", params: CollectionParams) -> 
     return _tagged(joined, EVENT_RULES, params).drop("department")
 
 
-def tagged_offers(
+def tag_offers(
     offers: "Table", items: "Table", events: "Table", params: CollectionParams
 ) -> "Table":
     """Return all offers with the column `rule`: the rule that drops the row, or null.

@@ -1,7 +1,7 @@
-"""Offers of single stores become offers of the chain in a share of its stores.
+"""Aggregation of store offers into offers of the chain.
 
-The model has one calendar for the chain: an offer counts by the share of stores that have it. Rows
-that say the same for several stores are one offer; what names a store that sells nothing is none.
+The model has one calendar for the chain: an offer counts by its share of stores. Equal rows of
+several stores become one offer; offers of a store without sales are dropped.
 """
 
 from typing import TYPE_CHECKING
@@ -13,12 +13,12 @@ SAME = ["item_id", "starts", "ends", "kind", "audience", "audience_fraction", "i
 UNKNOWN, MERGED = "unknown store", "same offer in another store"
 
 
-def with_store_shares(offers: "Table", events: "Table") -> "Table":
-    """Return the offers without `store_id`s where `rule` is null; their stores are counted.
+def add_store_shares(offers: "Table", events: "Table") -> "Table":
+    """Return the offers with `store_fraction` in place of `store_id`, where `rule` is null.
 
     Args:
         offers: Columns of schemas.OFFERS and `rule`, materialised.
-        events: `store_id` of the stores that sell.
+        events: `store_id` of the stores with sales.
     """
     import ibis
 
@@ -32,14 +32,14 @@ def with_store_shares(offers: "Table", events: "Table") -> "Table":
     )
     counted = known.mutate(is_counted=known.rule.isnull() & known.store_id.notnull())
     alike = ibis.window(group_by=SAME, order_by="store_id")
-    placed = counted.mutate(
-        place=ibis.row_number().over(alike), store=ibis.dense_rank().over(alike)
+    ranked = counted.mutate(
+        position=ibis.row_number().over(alike), store=ibis.dense_rank().over(alike)
     )
-    n_stores = (placed.store.max().over(group_by=SAME) + 1).cast("float64")
-    whole = placed.mutate(n_stores=n_stores)
-    is_first = whole.is_counted & (whole.place == 0)
+    n_stores = (ranked.store.max().over(group_by=SAME) + 1).cast("float64")
+    whole = ranked.mutate(n_stores=n_stores)
+    is_first = whole.is_counted & (whole.position == 0)
     return whole.mutate(
-        rule=ibis.cases((whole.is_counted & (whole.place > 0), MERGED), else_=whole.rule),
+        rule=ibis.cases((whole.is_counted & (whole.position > 0), MERGED), else_=whole.rule),
         store_fraction=ibis.cases(
             (is_first, whole.n_stores / max(n_selling, 1)), else_=whole.store_fraction
         ),

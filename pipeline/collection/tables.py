@@ -1,4 +1,4 @@
-"""The tables about items and users that follow from the clean events."""
+"""The tables of items and users, completed from the clean events."""
 
 import pandas as pd
 
@@ -6,29 +6,29 @@ import pandas as pd
 def complete_items(
     items: pd.DataFrame, first_seen: pd.Series, dropped_departments: tuple[str, ...]
 ) -> pd.DataFrame:
-    """Return the recommendable items, those that only events name included, by item_id.
+    """Return the recommendable items, including unlisted items with events, by item_id.
 
     Args:
-        items: What the source knows, columns of schemas.ITEMS but `first_seen`.
-        first_seen: The first clean event of each item, indexed by item_id.
-        dropped_departments: To leave out.
+        items: Listed items: columns of schemas.ITEMS except `first_seen`.
+        first_seen: Time of the first clean event of each item, indexed by item_id.
+        dropped_departments: Departments to drop.
     """
-    kept = items[~items["department"].isin(dropped_departments)].drop_duplicates("item_id")
+    recommendable = items[~items["department"].isin(dropped_departments)].drop_duplicates("item_id")
     unknown = pd.Index(first_seen.index).difference(pd.Index(items["item_id"]))
-    everything = pd.concat([kept, pd.DataFrame({"item_id": unknown})], ignore_index=True)
+    everything = pd.concat([recommendable, pd.DataFrame({"item_id": unknown})], ignore_index=True)
     everything = everything.assign(first_seen=everything["item_id"].map(first_seen))
     return everything.sort_values("item_id", ignore_index=True)
 
 
-def described_again(
+def select_redescribed(
     described: pd.DataFrame, key: str, dropped_departments: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """Return the rows that describe what an earlier row describes otherwise.
+    """Return the rows that contradict an earlier row of the same id.
 
     Args:
-        described: What the source knows about items or users.
+        described: Items or users of the source.
         key: The column of ids.
-        dropped_departments: Nothing is asked of their rows.
+        dropped_departments: Departments whose rows are ignored.
     """
     rows = described.drop_duplicates()
     if dropped_departments:
@@ -37,13 +37,13 @@ def described_again(
 
 
 def complete_users(users: pd.DataFrame, active: pd.Index) -> pd.DataFrame:
-    """Return a row per user that the source describes or that events name, by user_id.
+    """Return one row per user of the source or of the events, by user_id.
 
-    A described user without events is kept: its attributes serve a cold start.
+    Users without events are kept: their attributes help with cold starts.
 
     Args:
         users: `user_id` and attributes.
-        active: The user ids of the clean events.
+        active: User ids of the clean events.
     """
     known = users.drop_duplicates("user_id")
     unknown = active.difference(pd.Index(known["user_id"]))

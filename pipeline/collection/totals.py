@@ -1,4 +1,4 @@
-"""Counts that need a look at all months of a table."""
+"""Counts over all months of a table."""
 
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ibis import Table
 
 
-def totals(events: pa.Table, timezone: str) -> dict[str, Any]:
-    """Return how much the clean events hold, and their first and last day in the shop."""
+def compute_totals(events: pa.Table, timezone: str) -> dict[str, Any]:
+    """Return counts of the clean events, and their first and last local day."""
     zone = ZoneInfo(timezone)
     span = pc.min_max(events["timestamp"]).as_py()
     return {
@@ -25,14 +25,14 @@ def totals(events: pa.Table, timezone: str) -> dict[str, Any]:
     }
 
 
-def counts_after_departments(events: "Table") -> dict[str, int]:
-    """Return how many users, items and baskets the dropped departments leave."""
-    kept = events.filter(events.rule.isnull() | (events.rule != "dropped department"))
-    counts = kept.aggregate(
-        n_users_after_departments=kept.user_id.nunique(),
-        n_items_after_departments=kept.item_id.nunique(),
+def count_after_departments(events: "Table") -> dict[str, int]:
+    """Return the numbers of users, items and baskets outside the dropped departments."""
+    retained = events.filter(events.rule.isnull() | (events.rule != "dropped department"))
+    counts = retained.aggregate(
+        n_users_after_departments=retained.user_id.nunique(),
+        n_items_after_departments=retained.item_id.nunique(),
     )
-    baskets = kept.select("user_id", "basket_id").drop_null("basket_id").distinct().count()
+    baskets = retained.select("user_id", "basket_id").drop_null("basket_id").distinct().count()
     return {
         **counts.to_pyarrow().to_pylist()[0],
         "n_baskets_after_departments": baskets.to_pyarrow().as_py(),
@@ -40,6 +40,6 @@ def counts_after_departments(events: "Table") -> dict[str, int]:
 
 
 def count_unknown_reach(offers: "Table") -> int:
-    """Return how many offers are made to an audience whose share of the shoppers is not known."""
+    """Return the number of offers to an audience of unknown size."""
     is_unknown = offers.audience.notnull() & offers.audience_fraction.isnull()
     return int(offers.filter(offers.rule.isnull() & is_unknown).count().to_pyarrow().as_py())

@@ -1,1 +1,1 @@
-"""Contracts: what crosses a stage boundary: params, schemas, artefacts, verdicts, errors."""
+"""Contracts: the types that stages share: params, schemas, artefacts, verdicts, errors."""

@@ -1,7 +1,7 @@
-"""Every file between stages: where it lies, what shape it has, how it is read and written.
+"""Every file between stages: its path, its schema, and how it is read and written.
 
-Paths are relative to the project's root, which is the working directory of every stage. A file is
-written whole or not at all (pipeline/contracts/atomic.py).
+Paths are relative to the project's root, the working directory of every stage. Files are written
+atomically (pipeline/contracts/atomic.py).
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Artefact:
         """Return the path.
 
         Raises:
-            ArtefactError: Nothing is there.
+            ArtefactError: If the file or folder is missing.
         """
         restore(self.path)
         if not self.path.exists():
@@ -59,7 +59,7 @@ EXAMPLES = Artefact(Path("data/labelled/examples.parquet"), "labeling", schemas.
 REVIEW_QUEUE = Artefact(Path("data/labelled/review_queue.csv"), "labeling")
 REVIEW_TASKS = Artefact(Path("data/labelled/review_tasks.json"), "labeling")
 REVIEWED_LABELS = Path("data/reviewed/labels.csv")
-"""What people decided about labels: written by hand, committed, read by labeling."""
+"""Decisions of reviewers about labels: written by hand, committed, read by labeling."""
 LABEL_AUDIT = Artefact(Path("reports/labeling/audit.json"), "labeling")
 LABELING_DOCS = Artefact(Path("reports/labeling/data_docs"), "labeling")
 CANDIDATES = Artefact(Path("models/candidates"), "training")
@@ -84,40 +84,40 @@ def family(name: str) -> Artefact:
 
 
 def family_metrics(name: str) -> Artefact:
-    """Return where the fit of a family says how it went."""
+    """Return the metrics file of a family's fit."""
     return Artefact(Path(f"reports/training/families/{name}/metrics.json"), "training")
 
 
 def family_curve(name: str) -> Artefact:
-    """Return where the learning curve of a family is."""
+    """Return the file of a family's learning curve."""
     return Artefact(Path(f"reports/training/families/{name}/curve.csv"), "training")
 
 
 def page(phase: Phase) -> Artefact:
-    """Return the page that `phase` writes for people."""
+    """Return the HTML page of `phase`."""
     return Artefact(Path(f"reports/{phase}/index.html"), phase)
 
 
 def verdict(phase: Phase) -> Artefact:
-    """Return the verdict that `phase` writes."""
+    """Return the verdict file of `phase`."""
     return Artefact(Path(f"reports/{phase}/verdict.json"), phase)
 
 
 def headline(phase: Phase) -> Artefact:
-    """Return the few numbers of `phase` that `uv run dvc metrics show` shows."""
+    """Return the file with the numbers of `phase` for `uv run dvc metrics show`."""
     return Artefact(Path(f"reports/{phase}/headline.json"), phase)
 
 
 def read_table(artefact: Artefact, *, columns: list[str] | None = None) -> pd.DataFrame:
-    """Return a Parquet file, or a folder of month partitions in name order, as one frame.
+    """Return a Parquet file, or a folder of monthly partitions in name order, as one frame.
 
     Args:
-        artefact: What to read; its schema is checked.
-        columns: Only these, in this order; None for all.
+        artefact: The table; its schema is checked.
+        columns: Columns to read, in this order; None for all.
 
     Raises:
-        ArtefactError: It is missing, or not a readable Parquet file.
-        SchemaError: It does not have its schema's columns.
+        ArtefactError: If the table is missing, or not a readable Parquet file.
+        SchemaError: If the table does not have its schema's columns.
     """
     path = artefact.existing()
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
@@ -140,7 +140,7 @@ def _read_parquet(path: Path, artefact: Artefact) -> pa.Table:
         raise ArtefactError(
             f"a readable Parquet file at '{path}'",
             received=f"{type(error).__name__}: {error}",
-            action=f"It is damaged: delete it and run `uv run dvc repro --force {artefact.stage}`.",
+            action=f"Delete the file and run `uv run dvc repro --force {artefact.stage}`.",
         ) from error
     return table if artefact.schema is None else schemas.check_table(table, artefact.schema)
 
@@ -149,7 +149,7 @@ def write_table(frame: pd.DataFrame | pa.Table, path: Path, schema: schemas.Tabl
     """Write `frame` to `path` as Parquet, checked against `schema`.
 
     Raises:
-        SchemaError: The frame does not have the schema's columns.
+        SchemaError: If the frame does not have the schema's columns.
     """
     table = frame if isinstance(frame, pa.Table) else _to_arrow(frame)
     checked = schemas.check_table(table, schema).replace_schema_metadata(None)
@@ -165,7 +165,7 @@ def read_json(artefact: Artefact) -> Any:
     """Return the parsed JSON of `artefact`.
 
     Raises:
-        ArtefactError: It is missing or not JSON.
+        ArtefactError: If the file is missing or is not JSON.
     """
     path = artefact.existing()
     try:
@@ -179,7 +179,7 @@ def read_json(artefact: Artefact) -> Any:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write `value` as readable JSON with sorted keys; floats keep eight decimals."""
+    """Write `value` as indented JSON with sorted keys; floats are rounded to eight decimals."""
     text = json.dumps(_plain(value), indent=2, sort_keys=True, allow_nan=False)
     write_text(text + "\n", path)
 
@@ -195,7 +195,7 @@ def _plain(value: Any) -> Any:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write `text` to `path` in UTF-8, whole or not at all."""
+    """Write `text` to `path` in UTF-8, atomically."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -204,7 +204,7 @@ def read_verdict(phase: Phase) -> Verdict:
     """Return the last verdict of `phase`.
 
     Raises:
-        ArtefactError: It is missing, not JSON, or has another shape.
+        ArtefactError: If the verdict is missing, is not JSON, or does not match `Verdict`.
     """
     value = read_json(verdict(phase))
     try:
@@ -212,13 +212,13 @@ def read_verdict(phase: Phase) -> Verdict:
     except ValidationError as error:
         raise ArtefactError(
             f"a verdict in '{verdict(phase).path}'",
-            received=f"{error.error_count()} values of another shape",
+            received=f"{error.error_count()} invalid values",
             action=f"Run `uv run dvc repro --force --single-item {phase}`.",
         ) from error
 
 
 def write_verdict(value: Verdict) -> None:
-    """Write a phase's verdict to its place, and its headline beside it where it has one."""
+    """Write a phase's verdict, and its headline if the phase has one."""
     write_json(value.model_dump(mode="json"), verdict(value.phase).path)
     if value.phase in HEADLINES:
         write_json(value.headline, headline(value.phase).path)

@@ -1,15 +1,15 @@
-"""Files and folders that are replaced whole or not at all, even if the process is killed meanwhile.
+"""Atomic replacement of files and folders, which also survives a killed process.
 
 Design choices:
 
-- A file is written beside its place, flushed to disk and renamed over it: one step.
-- No rename puts a folder over a folder that holds something. Linux and macOS can swap two names in
-  one step, so at every moment one whole folder has the name.
-- Some file systems (NFS, a few FUSE drivers) refuse to swap. There it takes two renames; between
-  them the folder has the hidden name `.<name>.old`, and `restore` renames it back. Whoever writes
-  or reads such a folder calls it first.
+- A file is written to a temporary name in the same folder, flushed to disk and renamed.
+- A rename cannot replace a folder that is not empty. Linux and macOS swap two names in one step,
+  so the name always stands for a complete folder.
+- Some file systems (NFS, a few FUSE drivers) cannot swap. There, replacing takes two renames;
+  between them the folder is named `.<name>.old`, and `restore` renames it back. Readers and writers
+  of such a folder call `restore` first.
 - A killed process leaves its temporary file or folder behind. The next writer of that name deletes
-  it: a lock, which dies with the process, tells what is still in use.
+  it. A lock, which ends with the process, shows which temporary files are still in use.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # <linux/fs.h>
 RENAME_SWAP = 2  # <sys/stdio.h> of macOS
 CANNOT_SWAP = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 ATTEMPTS = 5
-ABANDONED_SECONDS = 60.0  # nobody needs longer from making a temporary name to locking it
+ABANDONED_SECONDS = 60.0  # far longer than it takes to lock a new temporary name
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it.
 
-    After any error, Ctrl-C included, `path` is as it was before and the temporary file is gone.
+    After any error, Ctrl-C included, `path` is unchanged and the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
@@ -60,8 +60,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it replaces `path`.
 
-    After any error, Ctrl-C included, `path` is as it was before and the temporary folder is gone.
-    A process that is killed leaves `path` as it was before or as it is afterwards.
+    After any error, Ctrl-C included, `path` is unchanged and the temporary folder is deleted.
+    A killed process leaves either the old or the new folder at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     restore(path)
@@ -86,13 +86,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swap what two names stand for, in one step.
+    """Swap two paths in one step.
 
     Returns:
-        False if this file system or operating system cannot; then nothing has changed.
+        False if the file system or operating system does not support it; then nothing changes.
 
     Raises:
-        OSError: It can, and failed.
+        OSError: If the swap is supported and fails.
     """
     names = os.fsencode(one), os.fsencode(other)
     library = ctypes.CDLL(None, use_errno=True)
@@ -101,7 +101,7 @@ def exchange(one: Path, other: Path) -> bool:
             failed = library.renamex_np(*names, RENAME_SWAP)
         else:
             failed = library.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE)
-    except AttributeError:  # a C library without it
+    except AttributeError:  # the C library lacks the call
         return False
     if not failed:
         return True
@@ -112,17 +112,17 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def restore(path: Path) -> None:
-    """Give a folder, or one above it, its name back if a process died between the two renames."""
+    """Rename `.<name>.old` back, for `path` and its parents, if a process died between renames."""
     if _exists(path):
         return
     for folder in (*reversed(path.parents[:-1]), path):
         if not _exists(folder):
-            with contextlib.suppress(OSError):  # there is none, or its writer went on meanwhile
+            with contextlib.suppress(OSError):  # no old folder, or its writer has finished
                 _old(folder).rename(folder)
 
 
 def sweep(path: Path) -> None:
-    """Delete the temporary files and folders for `path` that killed processes left."""
+    """Delete the temporary files and folders that killed processes left for `path`."""
     pattern = f".{glob.escape(path.name)}.*{TEMPORARY}"
     for abandoned in path.parent.glob(pattern):
         if _is_abandoned(abandoned):
@@ -130,7 +130,7 @@ def sweep(path: Path) -> None:
 
 
 def _put(new: Path, path: Path) -> None:
-    """Give the folder `new` the name `path`."""
+    """Rename the folder `new` to `path`."""
     if not _exists(path):
         new.rename(path)
     elif not exchange(new, path):
@@ -143,7 +143,7 @@ def _put_in_two_steps(new: Path, path: Path) -> None:
         path.rename(_old(path))
         try:
             new.rename(path)
-        except OSError as error:  # a reader restored `path` meanwhile
+        except OSError as error:  # a reader has just restored `path`
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or attempt == ATTEMPTS:
                 raise
         else:
@@ -161,7 +161,7 @@ def _exists(path: Path) -> bool:
 def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody holds it, or the file system has no locks
+    except OSError:  # the lock is taken, or the file system has no locks
         return False
     return True
 

@@ -1,14 +1,13 @@
-"""Which events are one basket: one rule, for the tables of a source and for single events.
+"""The rule that assigns events to baskets, for tables of a source and for single events.
 
 Design choices:
 
-- A basket is what was paid together, as `basket_id` says. Without one, a visit (`session_id`) is
-  the basket; without both, all that a shopper does on one day of the shop's calendar.
-- What is not a purchase and has no `basket_id` belongs to the basket that was paid in its visit.
-- A basket is one shopper's: two shoppers on one day have two baskets of one name.
-- The store is no part of it: lines of one day that lack it would be baskets of their own.
-- Collection gives every event its basket by this rule, planning reads the source by it, and the
-  endpoint applies it to what it captures. Nobody else works out a basket.
+- A basket holds the items paid together, named by `basket_id`. Without one, a visit (`session_id`)
+  is the basket; without both, all events of a user on one day of the shop's calendar.
+- An event without a `basket_id` that is no purchase belongs to the basket paid in its visit.
+- Baskets belong to one user: two users on one day have two baskets of the same name.
+- The store is not part of the rule: it would split a day's lines that lack a store.
+- Collection, planning and the endpoint all use this module.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
     from ibis import Table
     from ibis.expr.types import StringValue, TimestampColumn
 
-QUARTER = timedelta(minutes=15)  # clocks are changed at a quarter of an hour, in UTC
+QUARTER = timedelta(minutes=15)  # clocks change at a quarter of an hour, in UTC
 DAY = timedelta(days=1)
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # what claims to be older counts as of this offset
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # older timestamps get the offset of this moment
 
 
 def basket_of(
     basket_id: str | None, session_id: str | None, moment: datetime, zone: ZoneInfo
 ) -> str:
-    """Return the basket of one purchase.
+    """Return the basket's name for one purchase.
 
     >>> moment = datetime(2024, 3, 1, 2, tzinfo=UTC)
     >>> basket_of(None, None, moment, ZoneInfo("America/New_York"))
@@ -41,19 +40,19 @@ def basket_of(
     return moment.astimezone(zone).date().isoformat()
 
 
-def with_baskets(events: "Table", timezone: str, ends: datetime) -> "Table":
-    """Return the events, each with its basket; a table that names all of them comes back as it is.
+def add_baskets(events: "Table", timezone: str, ends: datetime) -> "Table":
+    """Return the events with every `basket_id` filled in.
 
     Args:
         events: Columns of schemas.EVENTS.
-        timezone: The shop's.
+        timezone: IANA name of the shop's time zone.
         ends: The first moment that the source does not cover.
     """
     import ibis
 
-    alone = events.filter(events.basket_id.isnull())
-    time = alone.timestamp
-    bounds = alone.aggregate(n=alone.count(), first=time.min(), last=time.max()).to_pyarrow()
+    unnamed = events.filter(events.basket_id.isnull())
+    time = unnamed.timestamp
+    bounds = unnamed.aggregate(n=unnamed.count(), first=time.min(), last=time.max()).to_pyarrow()
     n, first, last = (bounds[name][0].as_py() for name in ("n", "first", "last"))
     if n == 0:
         return events
@@ -68,23 +67,23 @@ def with_baskets(events: "Table", timezone: str, ends: datetime) -> "Table":
 
 
 def _paid(events: "Table") -> "Table":
-    """Return per shopper and visit the first basket that was paid in it."""
+    """Return the first basket that was paid, per user and visit."""
     import ibis
 
     bought = events.filter(
         events.event_type == "purchase", events.basket_id.notnull(), events.session_id.notnull()
     )
-    place = ibis.row_number().over(
+    rank = ibis.row_number().over(
         group_by=["user_id", "session_id"], order_by=["timestamp", "basket_id"]
     )
-    first = bought.select("user_id", "session_id", paid=bought.basket_id, place=place)
-    return first.filter(first.place == 0).drop("place")
+    first = bought.select("user_id", "session_id", paid=bought.basket_id, rank=rank)
+    return first.filter(first["rank"] == 0).drop("rank")
 
 
 def _local_day(
     column: "TimestampColumn", timezone: str, first: datetime, last: datetime
 ) -> "StringValue":
-    """Return the shop's day of moments in UTC as text, on any backend."""
+    """Return the shop's calendar day of UTC timestamps as text, on any backend."""
     import ibis
 
     changes = offsets(ZoneInfo(timezone), first, last)
@@ -98,7 +97,7 @@ def _local_day(
 
 
 def offsets(zone: ZoneInfo, first: datetime, last: datetime) -> list[tuple[datetime, int]]:
-    """Return from which moment on the zone is how many seconds ahead of UTC.
+    """Return the zone's offsets from UTC in seconds, each with the moment it starts.
 
     >>> berlin = offsets(ZoneInfo("Europe/Berlin"), EARLIEST.replace(year=2024), EARLIEST.replace(
     ...     year=2024, month=4))

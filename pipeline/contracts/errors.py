@@ -1,22 +1,21 @@
-"""The errors that Evergreen raises on purpose.
+"""The errors that Evergreen raises.
 
-    EvergreenError                what went wrong, in words for the person who must mend it
-    ├── ParamsError               params.yaml holds an unknown key or an impossible value
-    ├── SourceError               the retailer's data cannot be read, or misses what it must have
+    EvergreenError                base class: what was expected, what was received, what to do
+    ├── ParamsError               params.yaml holds an unknown key or an invalid value
+    ├── SourceError               the retailer's data cannot be read, or lacks a required part
     ├── SchemaError               a table does not have the columns or types of its schema
-    ├── DataQualityError          too much of the data breaks its expectations
+    ├── DataQualityError          too many rows break their expectations
     ├── ArtefactError             a file between stages is missing or damaged
-    │   └── BundleError           a model bundle is incomplete, altered or made for something else
-    ├── TrainingError             a model cannot be fitted on what it was given
-    ├── RequestError              a request to a model or to the endpoint makes no sense
-    │   └── NotFoundError         a request names something that is not there
-    ├── DeploymentError           the built service does not do what the plan asks of it
-    ├── NotViableError            the plan says that going on is not worth it
+    │   └── BundleError           a model bundle is incomplete, altered or incompatible
+    ├── TrainingError             a model cannot be fitted on the given data
+    ├── RequestError              a request to a model or to the endpoint is invalid
+    │   └── NotFoundError         a request names something that does not exist
+    ├── DeploymentError           the built service does not meet the plan
+    ├── NotViableError            the plan concludes that the project is not worth its cost
     └── GateError                 a verdict keeps a stage from starting, or cannot be accepted
 
-Every message reads `Expected …, got …. …`: what was expected, what came, and what to do. A command
-in it stands between backticks and begins with `make` or `uv run`; it works as it is shown, in a
-plain shell in the project's root.
+Every message reads `Expected …, got …. …`. Commands in it stand between backticks, begin with
+`make` or `uv run`, and work as shown in a plain shell in the project's root.
 """
 
 import os
@@ -26,22 +25,22 @@ from pathlib import Path
 UV_OF_MAKE = Path(".uv/bin/uv")
 
 
-def as_typed(text: str) -> str:
+def adapt_commands(text: str) -> str:
     """Return `text` with its `uv …` commands as they must be typed on this machine.
 
-    Where uv was missing, `make` put it in a folder of the project, which only `make` has on its
-    PATH.
+    If uv was not installed, `make` installs it in a folder of the project that is on the PATH of
+    `make` only.
     """
-    own = UV_OF_MAKE.parent.resolve()
-    folders = os.environ.get("PATH", "").split(os.pathsep)
-    others = os.pathsep.join(name for name in folders if name and Path(name).resolve() != own)
+    project_bin = UV_OF_MAKE.parent.resolve()
+    folders = [name for name in os.environ.get("PATH", "").split(os.pathsep) if name]
+    others = os.pathsep.join(name for name in folders if Path(name).resolve() != project_bin)
     if shutil.which("uv", path=others) or not UV_OF_MAKE.exists():
         return text
     return text.replace("`uv ", f"`{UV_OF_MAKE} ")
 
 
 class EvergreenError(Exception):
-    """What was expected, what came, and what to do about it.
+    """An error that states what was expected, what was received, and what to do.
 
     >>> str(EvergreenError("a port", received="'x'", action="Give a number."))
     "Expected a port, got 'x'. Give a number."
@@ -51,22 +50,22 @@ class EvergreenError(Exception):
         """Build the message.
 
         Args:
-            expected: What the program needed: a noun phrase that goes on after "Expected".
-            received: What it got instead: goes on after "got".
-            action: What the reader should do now, as sentences.
+            expected: Noun phrase that follows "Expected".
+            received: Noun phrase that follows "got".
+            action: Sentences that tell the reader what to do.
         """
         self.expected = expected
         self.received = received
-        self.action = as_typed(action)
+        self.action = adapt_commands(action)
         super().__init__(f"Expected {expected}, got {received}. {self.action}")
 
 
 class ParamsError(EvergreenError):
-    """params.yaml holds an unknown key, a wrong type or an impossible value."""
+    """params.yaml holds an unknown key, a wrong type or an invalid value."""
 
 
 class SourceError(EvergreenError):
-    """The retailer's data cannot be read, or misses what it must have."""
+    """The retailer's data cannot be read, or lacks a required part."""
 
 
 class SchemaError(EvergreenError):
@@ -74,7 +73,7 @@ class SchemaError(EvergreenError):
 
 
 class DataQualityError(EvergreenError):
-    """Too much of the data breaks its expectations."""
+    """Too many rows break their expectations."""
 
 
 class ArtefactError(EvergreenError):
@@ -82,27 +81,27 @@ class ArtefactError(EvergreenError):
 
 
 class BundleError(ArtefactError):
-    """A model bundle is incomplete, altered or made for something else."""
+    """A model bundle is incomplete, altered or incompatible."""
 
 
 class TrainingError(EvergreenError):
-    """A model cannot be fitted on what it was given."""
+    """A model cannot be fitted on the given data."""
 
 
 class RequestError(EvergreenError):
-    """A request to a model or to the endpoint makes no sense."""
+    """A request to a model or to the endpoint is invalid."""
 
 
 class NotFoundError(RequestError):
-    """A request names something that is not there."""
+    """A request names something that does not exist."""
 
 
 class DeploymentError(EvergreenError):
-    """The built service does not do what the plan asks of it."""
+    """The built service does not meet the plan."""
 
 
 class NotViableError(EvergreenError):
-    """The plan says that going on is not worth it."""
+    """The plan concludes that the project is not worth its cost."""
 
 
 class GateError(EvergreenError):

@@ -1,8 +1,8 @@
-"""Which purchase lines come before a moment: all of a shopper's, of a heavy account's the newest.
+"""The purchase lines before a moment: all lines of a user, or the newest of a heavy account.
 
-Planning, training, testing and serving take their histories from here, so all of them see the same
-lines. A guest or reseller account may hold a hundred thousand lines; a request of it then costs no
-more than one of the largest household.
+Planning, training, testing and serving all select histories here. A guest or reseller account may
+hold a hundred thousand lines; the cap keeps its requests as cheap as those of the largest
+household.
 """
 
 from functools import cached_property
@@ -15,7 +15,7 @@ Longs = npt.NDArray[np.int64]
 
 
 class EarlierLines:
-    """Lines ordered by user, and of one user by item: finds those before each of many moments."""
+    """Purchase lines sorted by user and item; selects the lines before each of many moments."""
 
     def __init__(
         self,
@@ -26,15 +26,15 @@ class EarlierLines:
         time: npt.NDArray[Any],
         maximum: int | None,
     ) -> None:
-        """Keep the columns.
+        """Store the columns.
 
         Args:
-            row_splits: [n_users + 1], where each user's lines begin.
-            item: [n_lines] what.
-            basket: [n_lines] number of the basket, rising with time within a user.
-            time: [n_lines] when the line was bought, in any unit; of a user with more than
-                `maximum` lines, a line counts as no older than those of the baskets before it.
-            maximum: Lines of one user that count, the newest: by basket, then by item. None for
+            row_splits: [n_users + 1] offset of each user's first line.
+            item: [n_lines] item of each line.
+            basket: [n_lines] basket number, rising with time within a user.
+            time: [n_lines] purchase time, in any unit. For a user with more than `maximum` lines,
+                a line counts as no older than the lines of earlier baskets.
+            maximum: Number of a user's newest lines that count, by basket, then by item; None for
                 all.
         """
         self._row_splits = row_splits
@@ -45,12 +45,12 @@ class EarlierLines:
         """Return the lines strictly before each moment.
 
         Args:
-            rows: [n] the user, -1 for one without lines.
-            moments: [n] in the unit of `time`.
+            rows: [n] user of each request, -1 for a user without lines.
+            moments: [n] time of each request, in the unit of `time`.
 
         Returns:
-            [n_found] which of the n each is for, ascending, and [n_found] the line, ascending
-            within each.
+            [n_pairs] request of each line, ascending, and [n_pairs] the line, ascending within a
+            request.
         """
         heavy = np.array([row in self._heavy for row in rows.tolist()], dtype=bool)
         lines, request = self._all_of(np.where(heavy, -1, rows))
@@ -58,10 +58,10 @@ class EarlierLines:
         lines, request = lines[known], request[known]
         if not heavy.any():
             return request, lines
-        places = np.flatnonzero(heavy)
-        newest = [self.newest(int(rows[place]), moments[place]) for place in places]
+        capped = np.flatnonzero(heavy)
+        newest = [self.newest(int(rows[index]), moments[index]) for index in capped]
         lines = np.concatenate([lines, *newest])
-        request = np.concatenate([request, np.repeat(places, [len(part) for part in newest])])
+        request = np.concatenate([request, np.repeat(capped, [len(part) for part in newest])])
         order = np.argsort(request, kind="stable")
         return request[order], lines[order]
 
@@ -73,7 +73,7 @@ class EarlierLines:
         return np.arange(len(request)) + offsets, request
 
     def newest(self, row: int, moment: Any) -> Longs:
-        """Return the newest lines before a moment, ascending, of a user with too many."""
+        """Return the newest lines before a moment, ascending, of a user above the maximum."""
         lines, times = self._heavy[row]
         stop = int(np.searchsorted(times, moment, side="left"))
         assert self._maximum is not None
@@ -81,13 +81,13 @@ class EarlierLines:
 
     @cached_property
     def _heavy(self) -> dict[int, tuple[Longs, npt.NDArray[Any]]]:
-        """Per user with more than `maximum` lines: those from old to new, and their times."""
+        """Lines from old to new, and their times, of each user with more than `maximum` lines."""
         if self._maximum is None:
             return {}
-        found = {}
+        heavy = {}
         for row in np.flatnonzero(np.diff(self._row_splits) > self._maximum).tolist():
             start, stop = self._row_splits[row : row + 2].tolist()
             inside = slice(start, stop)
             order = start + np.lexsort((self._item[inside], self._basket[inside]))
-            found[row] = order, np.maximum.accumulate(self._time[order])
-        return found
+            heavy[row] = order, np.maximum.accumulate(self._time[order])
+        return heavy

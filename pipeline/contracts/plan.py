@@ -1,4 +1,4 @@
-"""The plan: what later stages hold themselves against. Written once, read by its type."""
+"""The plan: the targets, limits and policies that later stages follow."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from pipeline.contracts.verdicts import Phase
 
 
 class Part(BaseModel):
-    """A part of the plan: frozen, unknown keys refused."""
+    """A frozen part of the plan; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,21 +32,21 @@ class Estimate(Part):
 
 
 class Target(Estimate):
-    """What a model should reach on unseen time, and how that follows from the data."""
+    """The value that a model should reach on unseen time, and its derivation from the data."""
 
     metric: str
     derivation: str
 
 
 class Missing(Part):
-    """A column or table that the source does not have, and what is switched off without it."""
+    """A column or table that the source lacks, and the features that its absence disables."""
 
     name: str
     switched_off: str
 
 
 class HeavyAccount(Part):
-    """An account with more purchase lines than shop.maximum_user_lines; nothing says whose."""
+    """An anonymous account with more purchase lines than shop.maximum_user_lines."""
 
     n_lines: int
     n_baskets: int
@@ -54,10 +54,10 @@ class HeavyAccount(Part):
 
 
 class Profile(Part):
-    """What the source holds.
+    """Statistics of the source.
 
-    Row counts and the span describe the whole source. Everything else is counted before the test
-    window, in the rows that collection keeps.
+    Row counts and the span describe the whole source. All other numbers cover the rows before the
+    test window that collection keeps.
     """
 
     source: str
@@ -81,16 +81,16 @@ class Profile(Part):
 
 
 class Baseline(Estimate):
-    """A counting method on the validation window."""
+    """A frequency baseline on the validation window."""
 
     name: str
 
 
 class Reach(Part):
-    """How much of what was wanted a candidate generator could offer at all.
+    """The ceiling of a candidate generator.
 
-    `reachable_fraction` is the share of the wanted items among its candidates, `best_metric` the
-    primary metric of a perfect ranking of them; both are means over baskets.
+    `reachable_fraction` is the share of wanted items among its candidates; `best_metric` is the
+    primary metric of a perfect ranking of the candidates. Both are means over baskets.
     """
 
     name: str
@@ -99,11 +99,10 @@ class Reach(Part):
 
 
 class CurvePoint(Estimate):
-    """The best counting method with a share of the data, and the popular list beside it.
+    """The best frequency baseline and the popular list, on a fraction of the data.
 
-    `gain_half_width` is half of the interval of the gain over the popular list, and
-    `known_item_fraction` the share of wanted items that sold in the data: no method can offer
-    the others.
+    `gain_half_width` is half the width of the interval of the gain over the popular list.
+    `known_item_fraction` is the share of wanted items that sold in the data.
     """
 
     fraction: float
@@ -114,13 +113,13 @@ class CurvePoint(Estimate):
 
 
 class LearningCurve(Part):
-    """How the baseline's primary metric grows along one axis, and what more would bring.
+    """The baseline's primary metric along one axis of data size, with an extrapolation.
 
-    Along weeks every point has the same shoppers. Along users its interval is the one that so
-    few shoppers give.
+    Along weeks, every point covers the same users. Along users, the interval of a point is that of
+    its subset.
 
-    The fit is limit - drop * size^-exponent. `hidden_point` is the largest measured size as the
-    fit predicts it from the smaller ones alone: the extrapolation's own test.
+    The fit is limit - drop * size^-exponent. `hidden_point` tests the extrapolation: it is the
+    value at the largest measured size, as predicted from the smaller sizes.
     """
 
     axis: str
@@ -132,7 +131,7 @@ class LearningCurve(Part):
 
 
 class StageCost(Part):
-    """What a stage is expected to cost on the reference machine of two cores."""
+    """The expected cost of a stage on the reference machine of two cores."""
 
     stage: Phase
     minutes: float
@@ -140,7 +139,7 @@ class StageCost(Part):
 
 
 class LabelPolicy(Part):
-    """What will count as wanted, over which windows, and why that fits this source."""
+    """The events that count as positive, their windows, and the reasons for this source."""
 
     event_weights: dict[str, float]
     train_windows: int
@@ -152,10 +151,11 @@ class LabelPolicy(Part):
 
 
 class Viability(Part):
-    """Is there enough data, and is personalising worth it?
+    """Whether there is enough data, and whether personalisation is worth its cost.
 
-    `gain` is the best counting method over the popular list. `detectable_improvement` is the
-    smallest difference between two methods that this many users can tell from chance.
+    `gain` is the lead of the best frequency baseline over the popular list.
+    `detectable_improvement` is the smallest difference between two methods that is significant
+    with this many users.
     """
 
     n_requests: int
@@ -168,7 +168,7 @@ class Viability(Part):
 
 
 class Plan(Part):
-    """Everything that planning decided."""
+    """The output of planning."""
 
     objective: str
     primary_metric: str
@@ -184,11 +184,11 @@ class Plan(Part):
     costs: tuple[StageCost, ...]
 
     def minutes(self) -> float:
-        """Return what a whole cycle is expected to take."""
+        """Return the expected duration of a whole cycle."""
         return sum(cost.minutes for cost in self.costs)
 
     def memory_gib(self) -> float:
-        """Return the largest memory that any stage is expected to need."""
+        """Return the largest expected memory of any stage."""
         return max(cost.memory_gib for cost in self.costs)
 
 
@@ -196,7 +196,7 @@ def read_plan() -> Plan:
     """Return the plan of this cycle.
 
     Raises:
-        ArtefactError: Planning has not run, or its plan is of another version.
+        ArtefactError: If planning has not run, or its plan is of another version.
     """
     from pydantic import ValidationError
 
@@ -207,6 +207,6 @@ def read_plan() -> Plan:
     except ValidationError as error:
         raise ArtefactError(
             f"a plan of this version in '{artefacts.PLAN.path}'",
-            received=f"{error.error_count()} values of another shape",
+            received=f"{error.error_count()} invalid values",
             action="Run `uv run dvc repro --force planning`.",
         ) from error

@@ -1,9 +1,9 @@
-"""What an example is called where people review labels: in the queue, in tasks, in labels.csv.
+"""Ids of examples in label reviews: in the queue, in tasks, in labels.csv.
 
-An example's own id names its user, and what people decide is committed. So there it is called by a
-digest: the pipeline finds the example by it, and nobody reads a user's id off it. Like the list of
-forgotten people it still answers whoever has both the file and an id; so forgetting a person
-removes what was decided about their baskets.
+The id of an example contains its user, and review decisions are committed. Reviews therefore use a
+digest: the pipeline finds the example by it, and it does not show the user's id. Anyone who has
+both the file and an id can still check for that id; so forgetting a person also removes the
+decisions about their baskets.
 """
 
 import csv
@@ -20,9 +20,9 @@ KNOWN = ("basket_id", "item_id", "reason", "decision")
 
 
 def example_id(protocol: str, user_id: str, basket_id: str) -> str:
-    """Return what an example is called in the labelled set.
+    """Return the id of an example in the labelled set.
 
-    A colon in a user's id is written as %3A: no two baskets share a name.
+    A colon in a user's id is written as %3A, so that ids are unique.
 
     >>> example_id("rolling", "ann:x", "basket-7")
     'rolling:ann%3Ax:basket-7'
@@ -32,7 +32,7 @@ def example_id(protocol: str, user_id: str, basket_id: str) -> str:
 
 
 def review_id(example: str) -> str:
-    """Return what an example is called among reviewers.
+    """Return the digest that stands for an example in reviews.
 
     >>> review_id("rolling:ann:basket-7")
     '9202f42ec950405a'
@@ -41,12 +41,12 @@ def review_id(example: str) -> str:
 
 
 def forget_reviews(path: Path, user_ids: Iterable[str]) -> int:
-    """Remove the decisions about some people's baskets from a reviewed file; return how many.
+    """Remove all decisions about the baskets of some users; return the number of removed rows.
 
     Args:
-        path: Of data/reviewed/labels.csv; it need not exist.
-        user_ids: Who. A row is about them if its example is theirs, or any further column, as an
-            export of a labelling tool has them, names one of them.
+        path: Path of data/reviewed/labels.csv; a missing file is accepted.
+        user_ids: Users to forget. A row is removed if its example belongs to one of the users, or
+            if an extra column, such as a labelling tool exports, contains one of the ids.
     """
     if not path.exists():
         return 0
@@ -54,10 +54,10 @@ def forget_reviews(path: Path, user_ids: Iterable[str]) -> int:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         names, rows = list(reader.fieldnames or ()), list(reader)
-    kept = [row for row in rows if not _is_about(row, people)]
-    if len(kept) < len(rows):
-        _write(path, names, kept)
-    return len(rows) - len(kept)
+    remaining = [row for row in rows if not _is_about(row, people)]
+    if len(remaining) < len(rows):
+        _write(path, names, remaining)
+    return len(rows) - len(remaining)
 
 
 def _is_about(row: Mapping[str, str | None], people: Iterable[str]) -> bool:
@@ -70,7 +70,7 @@ def _is_about(row: Mapping[str, str | None], people: Iterable[str]) -> bool:
 
 
 def _names(user_id: str, basket_id: str) -> Iterator[str]:
-    """Yield all names of the examples of one basket, were it this user's."""
+    """Yield all possible ids of the examples of a basket of this user."""
     for protocol in PROTOCOLS:
         name = example_id(protocol, user_id, basket_id)
         yield from (name, review_id(name))

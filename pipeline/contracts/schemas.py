@@ -1,8 +1,7 @@
-"""Every table's columns: names, types, units and what may be missing. The one vocabulary.
+"""The columns of every table: names, types, units and nullability.
 
-Ids are strings here and indices (0 = out of vocabulary) inside a model; `is_id` is the one rule for
-all of them, in tables and in requests. Timestamps are UTC with microseconds; calendar days are the
-shop's own (`shop.timezone`).
+Ids are strings here and indices (0 = out of vocabulary) inside a model; `is_id` checks them in
+tables and in requests. Timestamps are UTC with microseconds; calendar days follow `shop.timezone`.
 """
 
 import re
@@ -19,19 +18,19 @@ SPLITS = ("train", "validation", "test", "production")
 PROTOCOLS = ("rolling", "first_basket")
 
 PERSONAL = ("user_id", "example_id")
-"""Columns whose values name a person: no report, page or message shows one."""
+"""Columns that identify a person; reports, pages and messages never show their values."""
 
 ID_LENGTH = 128
-"""The longest id, in characters: the event store keeps no more."""
+"""Maximum length of an id in characters, as in the event store."""
 
-# The characters themselves, where engines of regular expressions spell them differently.
+# Literal characters, because engines of regular expressions escape these differently.
 _CONTROL = "\\x00-\\x1f\\x7f-\\x9f\u2028\u2029"
 _SPACE = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufeff"
 _EDGE = f"[^{_CONTROL}{_SPACE}]"
 ID_PATTERN = f"^{_EDGE}([^{_CONTROL}]{{0,{ID_LENGTH - 2}}}{_EDGE})?$"
-"""What every id matches, for schemas that others read (JSON Schema, Rust, RE2)."""
+"""Pattern of a valid id, for external schemas (JSON Schema, Rust, RE2)."""
 NOT_AN_ID = f"^$|[{_CONTROL}]|^[{_SPACE}]|[{_SPACE}]$|^.{{{ID_LENGTH + 1}}}"
-"""What is found in every text that is no id: `$` of Python would overlook a last line break."""
+"""Pattern that matches in every invalid id; `$` in Python would overlook a final line break."""
 ID_RULE = (
     f"be 1 to {ID_LENGTH} characters without control characters, and without a space at either end"
 )
@@ -39,9 +38,9 @@ _not_an_id = re.compile(NOT_AN_ID)
 
 
 def is_id(text: str) -> bool:
-    r"""Return whether a text may be an id of a user, an item, a basket, a session or a store.
+    r"""Return whether a text is a valid id of a user, an item, a basket, a session or a store.
 
-    Ids are compared character by character: no case, Unicode form or leading zero is changed.
+    Ids are compared as they are, without case folding, Unicode normalisation or number parsing.
 
     >>> [is_id(text) for text in ("0042", "crème brûlée", "", "tea ", "a\tb", "wait\u0085")]
     [True, True, False, False, False, False]
@@ -51,11 +50,10 @@ def is_id(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type and what a value of it may be.
+    """One column: its Arrow type and its constraints.
 
-    `optional` columns may be absent from a table altogether; `nullable` ones may hold nulls.
-    `minimum` and `maximum` are inclusive. `values` lists all that is allowed. Values of a column of
-    ids follow `is_id`.
+    `optional` columns may be absent from a table; `nullable` columns may hold nulls. `minimum` and
+    `maximum` are inclusive. `values` lists the allowed values. `is_id` requires valid ids.
     """
 
     name: str
@@ -71,7 +69,7 @@ class Column:
 
 
 def _id(name: str, description: str, *, unique: bool = False, optional: bool = False) -> Column:
-    """Return a column of ids; an optional one may hold nulls."""
+    """Return an id column; an optional column may hold nulls."""
     return Column(
         name,
         pa.string(),
@@ -85,7 +83,7 @@ def _id(name: str, description: str, *, unique: bool = False, optional: bool = F
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns and the columns that together identify a row."""
+    """A table: its columns, and the key columns that identify a row."""
 
     name: str
     columns: tuple[Column, ...]
@@ -184,7 +182,7 @@ def check_table(table: pa.Table, schema: Table) -> pa.Table:
     Absent optional columns are added as nulls. Types are cast only where nothing is lost.
 
     Raises:
-        SchemaError: A column is missing, unknown, of another type, or null where it may not be.
+        SchemaError: If a column is missing, unknown, of another type, or unexpectedly null.
     """
     known = set(schema.names())
     missing = [
@@ -195,7 +193,7 @@ def check_table(table: pa.Table, schema: Table) -> pa.Table:
         raise SchemaError(
             f"the columns {schema.names()} in the table '{schema.name}'",
             received=f"{table.column_names} (missing: {missing}, unknown: {unknown})",
-            action="Correct the column mapping in collection.source, or the code that wrote it.",
+            action="Correct the mapping in collection.source, or the code that wrote the table.",
         )
     arrays = [_cast(table, column, schema.name) for column in schema.columns]
     extras = unknown if schema.extra_columns else []
@@ -215,7 +213,7 @@ def _cast(table: pa.Table, column: Column, name: str) -> pa.ChunkedArray:
         raise SchemaError(
             f"{column.dtype} in the column '{column.name}' of '{name}'",
             received=f"{values.type} ({error})",
-            action="Convert it in the source or in its mapping.",
+            action="Convert the column in the source or in its mapping.",
         ) from error
     if values.null_count and not column.nullable:
         raise SchemaError(

@@ -1,4 +1,4 @@
-"""What a phase concludes: go on, go back to an earlier phase, or stop, and on what evidence."""
+"""The verdict of a phase: proceed, return to an earlier phase, or stop, with its evidence."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -21,7 +21,7 @@ PHASES: tuple[Phase, ...] = (
     "monitoring",
 )
 
-# What `dvc metrics show` shows of each phase: the names of evidence.
+# The evidence of each phase that `dvc metrics show` shows.
 HEADLINES: dict[Phase, tuple[str, ...]] = {
     "planning": ("gain_lower_bound", "reachable_ceiling"),
     "collection": ("rows_kept",),
@@ -33,11 +33,11 @@ HEADLINES: dict[Phase, tuple[str, ...]] = {
 
 
 class Evidence(BaseModel):
-    """One measured number beside the bound that it was held against.
+    """A measured number and the bound that it is compared with.
 
-    Evidence that does not hold and `gates` keeps its phase from proceeding. What does not gate is
-    a warning: the phase may proceed, and is shown as healthy with warnings. A question that could
-    not be answered has no value and does not hold.
+    Evidence that `gates` and does not hold keeps its phase from proceeding. Evidence that does not
+    gate only warns: the phase may proceed, and is shown as healthy with warnings. A number that
+    could not be measured has no value and does not hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +69,7 @@ def failing(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
 
 
 def as_warnings(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Return the same evidence; what of it does not hold only warns."""
+    """Return the same evidence, where failing evidence only warns."""
     return tuple(
         item if item.holds else item.model_copy(update={"gates": False}) for item in evidence
     )
@@ -82,10 +82,10 @@ def _short(value: float) -> str:
 class Verdict(BaseModel):
     """The conclusion of a phase.
 
-    `status` is `proceed` when all evidence that gates holds, `return` when an earlier phase has
-    to be redone (`target_phase` and `action` say which and how), `stop` when going on makes no
-    sense. `cost_minutes` and `gain` are what the action is expected to cost and to bring (in the
-    primary metric); None where nothing is known.
+    `status` is `proceed` if all evidence that gates holds, `return` if an earlier phase must be
+    redone (see `target_phase` and `action`), and `stop` if the project should end. `cost_minutes`
+    and `gain` are the expected cost of the action and its benefit in the primary metric; None if
+    unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,7 +106,7 @@ class Verdict(BaseModel):
 
     @property
     def headline(self) -> dict[str, float]:
-        """The few numbers that a comparison of two cycles begins with."""
+        """The numbers by which two cycles are compared first."""
         chosen = HEADLINES.get(self.phase, ())
         return {e.name: e.value for e in self.evidence if e.name in chosen and e.value is not None}
 
@@ -117,7 +117,7 @@ class Verdict(BaseModel):
 
     @property
     def status_in_words(self) -> str:
-        """The status, and that something warns where something does.
+        """The status, with a note if there are warnings.
 
         >>> late = Evidence(name="cycle_minutes", value=13, bound=12, holds=False, gates=False)
         >>> done = Verdict(phase="planning", status="proceed", cause="Go on", evidence=(late,))

@@ -1,1 +1,1 @@
-"""The event store: what shoppers did and what they were shown, durably in a database."""
+"""The event store: events and predictions in a durable database."""

@@ -1,11 +1,11 @@
-"""What leaves the event store: a person who asked to be forgotten, and what is too old.
+"""Deletion from the event store: of forgotten people, and of rows past their retention.
 
 Design choices:
 
-- Every table of ours that has a `user_id` is cleaned: a new one cannot be left out by mistake.
-- Deleting is not enough: SQLite's journal is emptied and PostgreSQL's dead rows are vacuumed.
-- Age counts from `received_at`, by the store's own clock: an event's `timestamp` is what a sender
-  says, and may be years back when history is replayed.
+- Every table with a `user_id` is cleaned, so that a new table cannot be missed.
+- Deleted rows are also erased: SQLite's journal is emptied, PostgreSQL's dead rows are vacuumed.
+- Age counts from `received_at`, by the store's clock: an event's `timestamp` comes from the sender,
+  and may be years old if history is replayed.
 """
 
 import time
@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.event_store.database import Database
 from pipeline.event_store.errors import StoreError
-from pipeline.event_store.suppression import Entry, SuppressionList, entry_of
+from pipeline.event_store.suppression import Entry, SuppressionList, hash_user
 from pipeline.event_store.tables import METADATA, SUPPRESSED
 
 CHECKPOINT_SECONDS = 10.0
@@ -28,8 +28,8 @@ PERSONAL = [table for table in METADATA.sorted_tables if "user_id" in table.colu
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """What was done to one table."""
+class CleanedTable:
+    """The numbers of removed and remaining rows of one table."""
 
     table: str
     n_removed: int
@@ -38,83 +38,85 @@ class Cleaned:
 
 def forget(
     database: Database, user_ids: Sequence[str], known: SuppressionList
-) -> tuple[list[Cleaned], SuppressionList]:
-    """Remove all rows of some people, for good, and put them on the suppression list.
+) -> tuple[list[CleanedTable], SuppressionList]:
+    """Erase all rows of some users, and add the users to the suppression list.
 
     Args:
-        database: Of the event store.
-        user_ids: Who.
-        known: A list from elsewhere whose entries are put on the database's too.
+        database: The event store's database.
+        user_ids: Users to forget.
+        known: Another list, whose entries are added to the database's list.
 
     Returns:
-        Per table what was removed and what is left of these people, and the list as it is now.
+        The removed and remaining rows per table, and the updated list.
 
     Raises:
-        StoreError: It could not be done now; doing it again does the rest.
+        StoreError: If the database fails; calling again completes the work.
     """
     with database.writing("rows of forgotten people to be removed") as connection:
-        if connection.dialect.name != "sqlite":  # nobody is in the middle of writing such a row
+        if connection.dialect.name != "sqlite":  # wait for writers of such rows
             names = ", ".join(table.name for table in PERSONAL)
             connection.exec_driver_sql(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
-        found = _suppress(connection, user_ids, known)
+        suppressed = _suppress(connection, user_ids, known)
         removed = [
             connection.execute(sa.delete(table).where(table.c.user_id.in_(user_ids))).rowcount
             for table in PERSONAL
         ]
     erase(database, PERSONAL)
-    with database.reading("what is left to be readable") as connection:
+    with database.reading("the remaining rows to be readable") as connection:
         counts = [
             sa.select(sa.func.count()).select_from(table).where(table.c.user_id.in_(user_ids))
             for table in PERSONAL
         ]
         left = [connection.execute(count).scalar_one() for count in counts]
     cleaned = zip(PERSONAL, removed, left, strict=True)
-    return [Cleaned(table.name, gone, rest) for table, gone, rest in cleaned], found
+    return [CleanedTable(table.name, *counts) for table, *counts in cleaned], suppressed
 
 
-def retain(database: Database, since: datetime) -> list[Cleaned]:
-    """Delete what was received before `since`; return per table what was removed and what is left.
+def retain(database: Database, since: datetime) -> list[CleanedTable]:
+    """Delete the rows received before `since`; return the removed and remaining rows per table.
 
-    It goes in small steps: whoever writes events never waits for long.
+    Rows are deleted in small steps, so that writers of events never wait long.
 
     Raises:
-        StoreError: It could not be done now; doing it again does the rest.
+        StoreError: If the database fails; calling again completes the work.
     """
     expected = "old rows to be deleted"
     tables = [table for table in PERSONAL if "received_at" in table.columns]
-    done = [_retain(database, table, since, expected) for table in tables]
-    if any(each.n_removed for each in done):
+    cleaned = [_retain(database, table, since, expected) for table in tables]
+    if any(table.n_removed for table in cleaned):
         erase(database, tables)
-    return done
+    return cleaned
 
 
-def _retain(database: Database, table: sa.Table, since: datetime, expected: str) -> Cleaned:
+def _retain(database: Database, table: sa.Table, since: datetime, expected: str) -> CleanedTable:
     key = list(table.primary_key)
-    some = sa.select(*key).where(table.c.received_at < since).limit(STEP_ROWS)
+    step = sa.select(*key).where(table.c.received_at < since).limit(STEP_ROWS)
     removed = 0
     while True:
         with database.writing(expected) as connection:
-            gone = connection.execute(sa.delete(table).where(sa.tuple_(*key).in_(some))).rowcount
-        removed += gone
-        if gone < STEP_ROWS:
+            n_deleted = connection.execute(
+                sa.delete(table).where(sa.tuple_(*key).in_(step))
+            ).rowcount
+        removed += n_deleted
+        if n_deleted < STEP_ROWS:
             break
     with database.reading(expected) as connection:
         left = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-    return Cleaned(table.name, removed, left)
+    return CleanedTable(table.name, removed, left)
 
 
 def erase(database: Database, tables: Sequence[sa.Table]) -> None:
-    """Overwrite what deleted rows left behind in the database's files.
+    """Overwrite deleted rows in the database's files.
 
     Raises:
-        StoreError: Others kept the database busy all the time.
+        StoreError: If other readers keep the database busy.
     """
     expected = "the journal of deleted rows to be emptied"
     if database.path is None:
         names = ", ".join(table.name for table in tables)
         with database.reading(expected) as connection:
-            free = connection.execution_options(isolation_level="AUTOCOMMIT")
-            free.exec_driver_sql(f"VACUUM {names}")
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            autocommit.exec_driver_sql(f"VACUUM {names}")
         return
     until = time.monotonic() + CHECKPOINT_SECONDS
     while True:
@@ -124,7 +126,7 @@ def erase(database: Database, tables: Sequence[sa.Table]) -> None:
             return
         if time.monotonic() > until:
             raise StoreError(
-                expected, received="other readers all the time", action="Do the same again later."
+                expected, received="a database that is busy with readers", action="Try again later."
             )
         time.sleep(PAUSE_SECONDS)
 
@@ -133,12 +135,12 @@ def _suppress(
     connection: sa.Connection, user_ids: Sequence[str], known: SuppressionList
 ) -> SuppressionList:
     rows = connection.execute(sa.select(SUPPRESSED.c.salt, SUPPRESSED.c.user_hash))
-    before = SuppressionList({Entry(*each) for each in rows} | known.entries)
+    before = SuppressionList({Entry(*row) for row in rows} | known.entries)
     salt = before.salt()
-    new = {entry_of(user_id, salt) for user_id in user_ids if user_id not in before}
+    new = {hash_user(user_id, salt) for user_id in user_ids if user_id not in before}
     after = SuppressionList(before.entries | new)
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     if len(after):
-        values = [{"salt": each.salt, "user_hash": each.user_hash} for each in after]
+        values = [{"salt": entry.salt, "user_hash": entry.user_hash} for entry in after]
         connection.execute(insert(SUPPRESSED).on_conflict_do_nothing(), values)
     return after

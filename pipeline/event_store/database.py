@@ -1,13 +1,13 @@
-"""A connection to the database that keeps what it acknowledges.
+"""A durable connection to the database.
 
 Design choices for SQLite:
 
-- WAL mode with `synchronous=FULL`: a commit that returned survives a power cut.
-- Once opened, the file is never made anew: were it taken away, an empty one in its place would
-  hide that. A commit counts only when the file is still where it was, before and after: on Linux
-  one can write to a file that nobody will find again.
-- `secure_delete`: what is deleted is overwritten.
-- Waiting for a lock is short: a caller rather gets "try again" than hangs.
+- WAL mode with `synchronous=FULL`: a commit that has returned survives a power cut.
+- Once opened, the file is never recreated: an empty file would hide that the original was deleted.
+  A commit succeeds only if the file is still at its path before and after it, because Linux allows
+  writes to a deleted file.
+- `secure_delete`: deleted rows are overwritten.
+- Lock timeouts are short: a caller gets "try again" instead of a long wait.
 """
 
 import os
@@ -23,32 +23,31 @@ import sqlalchemy as sa
 from pydantic_core import to_json
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from pipeline.event_store.errors import StoreError, said_clearly
+from pipeline.event_store.errors import StoreError, translate_errors
 from pipeline.event_store.migrate import migrate
 
 LOCK_SECONDS = 0.5
-# Another process that opens the same database migrates it meanwhile.
+# While another process migrates the database.
 OPEN_SECONDS = 15.0
 PAUSE_SECONDS = 0.05
-# Python keeps 128 prepared statements of SQLite, one for each number of rows that was ever written:
-# at 500 rows they take 80 MiB.
+# Python caches 128 prepared statements of SQLite, one per number of rows: 80 MiB at 500 rows.
 ROWS_PER_STATEMENT = 50
-# PostgreSQL: a server that is silent is given up; a half-open connection would hang for minutes.
+# PostgreSQL: time out on a silent server; a half-open connection would hang for minutes.
 NETWORK = {"connect_timeout": 2, "tcp_user_timeout": 5_000, "keepalives_idle": 5}
 
 
 class Database:
-    """An engine on a database of this version."""
+    """An engine for a database of the current schema version."""
 
     def __init__(self, url: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
-        """Open the database, migrated; SQLite's file is made if it is not there.
+        """Open and migrate the database; a missing SQLite file is created.
 
         Args:
             url: A SQLAlchemy URL of SQLite or PostgreSQL.
-            lock_seconds: How long to wait for another writer.
+            lock_seconds: Maximum wait for another writer.
 
         Raises:
-            StoreError: It cannot be opened, or a later version of Evergreen wrote it.
+            StoreError: If it cannot be opened, or a later version of Evergreen wrote it.
         """
         try:
             self._parsed = sa.make_url(url)
@@ -61,15 +60,15 @@ class Database:
                 action="Correct serving.event_store in params.yaml.",
             ) from error
         try:
-            with said_clearly("the event store to open"):
-                _persist(lambda: migrate(self.engine))
+            with translate_errors("the event store to open"):
+                _retry_while_locked(lambda: migrate(self.engine))
         except StoreError:
             self.engine.dispose()
             raise
 
     @property
     def path(self) -> Path | None:
-        """Where SQLite's file is; None for a server."""
+        """The path of SQLite's file; None for a server."""
         kind = self._parsed.get_backend_name()
         if kind not in {"sqlite", "postgresql"}:
             message = f"expected sqlite or postgresql, got {kind}"
@@ -84,15 +83,15 @@ class Database:
 
     @contextmanager
     def writing(self, expected: str) -> Iterator[sa.Connection]:
-        """Yield a connection whose work is committed at the end, on disk when this returns.
+        """Yield a connection, and commit its work to disk at the end.
 
         Args:
-            expected: What it is for: goes on after "Expected".
+            expected: Purpose of the connection, as a phrase that follows "Expected".
 
         Raises:
-            StoreError: Nothing is known to be written.
+            StoreError: If the commit is not confirmed.
         """
-        with said_clearly(expected):
+        with translate_errors(expected):
             with self.engine.connect() as connection:
                 yield connection
                 self._check_file(expected)
@@ -101,15 +100,15 @@ class Database:
 
     @contextmanager
     def reading(self, expected: str) -> Iterator[sa.Connection]:
-        """Yield a connection to read with.
+        """Yield a connection for reading.
 
         Args:
-            expected: What it is for: goes on after "Expected".
+            expected: Purpose of the connection, as a phrase that follows "Expected".
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: If the database cannot be read.
         """
-        with said_clearly(expected), self.engine.connect() as connection:
+        with translate_errors(expected), self.engine.connect() as connection:
             yield connection
 
     def close(self) -> None:
@@ -146,26 +145,26 @@ class Database:
         if self.path is None:
             return None
         try:
-            found = os.stat(self.path)  # noqa: PTH116  a tenth of the cost of Path.stat
+            status = os.stat(self.path)  # noqa: PTH116  a tenth of the cost of Path.stat
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def _check_file(self, expected: str) -> None:
         if self.path is None or self._identity() == self._file:
             return
-        # Connections to the old file are given up; the next ones find what is there then.
+        # Close connections to the old file; new ones open the file that is there then.
         self.engine.dispose()
         self._file = self._identity() or self._file
         raise StoreError(
             expected,
             received="its file was moved, deleted or replaced",
-            action=f"Put '{self.path.name}' back, or start the service again for a new one.",
+            action=f"Put '{self.path.name}' back, or restart the service for a new one.",
         )
 
 
 def _as_json(value: Any) -> str:
-    """Return what `json.dumps` would, in a third of its time."""
+    """Return JSON as `json.dumps` does, in a third of its time."""
     return to_json(value).decode()
 
 
@@ -186,8 +185,8 @@ def _limit_waiting(lock_seconds: float) -> Callable[[Any, Any], None]:
     return limit
 
 
-def _persist(work: Callable[[], None]) -> None:
-    """Do `work` again while another process holds the database."""
+def _retry_while_locked(work: Callable[[], None]) -> None:
+    """Call `work`, again and again while another process locks the database."""
     until = time.monotonic() + OPEN_SECONDS
     while True:
         try:

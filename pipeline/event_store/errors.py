@@ -1,4 +1,4 @@
-"""The one error of this room."""
+"""The error of the event store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,23 +10,23 @@ from pipeline.contracts.errors import EvergreenError
 
 
 class StoreError(EvergreenError):
-    """The event store cannot be written or read now."""
+    """The event store cannot be written or read at the moment."""
 
 
 @contextmanager
-def said_clearly(expected: str) -> Iterator[None]:
-    """Turn what a database driver says into a StoreError.
+def translate_errors(expected: str) -> Iterator[None]:
+    """Translate errors of the database driver into a StoreError.
 
     Args:
-        expected: What the database had to do: goes on after "Expected".
+        expected: Purpose of the operation, as a phrase that follows "Expected".
 
     Raises:
-        StoreError: The database said no, or no connection was free.
+        StoreError: If the database fails, or no connection is free.
     """
     try:
         yield
     except (DBAPIError, PoolTimeoutError) as error:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        # The first line only: further ones of PostgreSQL quote rows, and with them shoppers.
-        received = str(said).strip().partition("\n")[0]
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        # Later lines of PostgreSQL's messages quote rows, which contain user ids.
+        received = str(cause).strip().partition("\n")[0]
         raise StoreError(expected, received=received, action="Try again in a moment.") from error

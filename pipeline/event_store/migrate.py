@@ -1,12 +1,11 @@
-"""A database is brought to this version before it is used, by one process at a time.
+"""Migration of a database to the current schema version, by one process at a time.
 
 Design choices:
 
 - Alembic without its folder of scripts, template and .ini: the steps are a list of modules.
-- All steps are one transaction, under the database's own lock: a process that is killed half-way
-  leaves the database as it was, and of two that start at once the second finds nothing to do.
-- A database that a later version wrote is refused: this version would not keep what it does not
-  know.
+- All steps run in one transaction under the database's lock: a process that is killed leaves the
+  database unchanged, and of two processes that start together, the second has nothing to do.
+- A database of a later version is rejected: this version would lose data that it does not know.
 """
 
 from collections.abc import Iterator
@@ -23,22 +22,22 @@ from pipeline.event_store.errors import StoreError
 from pipeline.event_store.migrations import VERSIONS
 
 KNOWN = [str(version.revision) for version in VERSIONS]
-# Any number will do that no other program uses on the same PostgreSQL database.
+# An arbitrary number that no other program uses on the same PostgreSQL database.
 LOCK = 6_720_411_977
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the database to this version; one without tables gets them.
+    """Migrate the database to the current version, and create missing tables.
 
     Raises:
-        StoreError: A later version of Evergreen wrote it.
-        DBAPIError: The database does not do it now.
+        StoreError: If a later version of Evergreen wrote the database.
+        DBAPIError: If the database fails.
     """
     with engine.connect() as connection:
-        if current(connection) == KNOWN[-1]:
+        if read_version(connection) == KNOWN[-1]:
             return
-    with _alone(engine) as connection:
-        current(connection)
+    with _lock(engine) as connection:
+        read_version(connection)
         context = MigrationContext.configure(
             connection, opts={"fn": _steps, "transactional_ddl": True}
         )
@@ -46,25 +45,25 @@ def migrate(engine: sa.Engine) -> None:
             context.run_migrations()
 
 
-def current(connection: sa.Connection) -> str | None:
-    """Return the database's version, None when it has none yet.
+def read_version(connection: sa.Connection) -> str | None:
+    """Return the database's version, or None for a new database.
 
     Raises:
-        StoreError: This version of Evergreen does not know it.
+        StoreError: If this version of Evergreen does not know the version.
     """
-    found = MigrationContext.configure(connection).get_current_revision()
-    if found is not None and found not in KNOWN:
+    version = MigrationContext.configure(connection).get_current_revision()
+    if version is not None and version not in KNOWN:
         raise StoreError(
             f"an event store of version {KNOWN[-1]} or earlier",
-            received=f"version {found}, which a later Evergreen wrote",
+            received=f"version {version}, which a later Evergreen wrote",
             action="Start that version of Evergreen, or restore the backup made before it.",
         )
-    return found
+    return version
 
 
 @contextmanager
-def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Yield a connection in a transaction that no other process can migrate beside."""
+def _lock(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection in a transaction that excludes other migrations."""
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -75,7 +74,7 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def _steps(heads: str | tuple[str, ...], _context: Any) -> list[MigrationStep]:
-    """Return what is still to be done after `heads`."""
+    """Return the steps that follow `heads`."""
     known = RevisionMap(
         lambda: [Script(version, version.revision, str(version.__file__)) for version in VERSIONS]
     )

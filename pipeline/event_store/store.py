@@ -1,11 +1,11 @@
-"""The event store: what shoppers did and what they were shown, on disk before it is acknowledged.
+"""The event store: events and predictions, on disk before they are acknowledged.
 
 Design choices:
 
-- SQLite (see database.py) by default, PostgreSQL by its URL.
+- SQLite (see database.py) by default, PostgreSQL by URL.
 - `event_id` is the primary key: an event that is sent twice is stored once.
-- Nothing of a forgotten person is written: the list is read in the transaction that writes, after
-  its first write, when no other process can be in the middle of forgetting.
+- No row of a forgotten person is written: the transaction that writes reads the list after its
+  first write, when no other process can be forgetting someone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ from pipeline.event_store.tables import (
     Prediction,
     ShadowAnswer,
     StoredEvent,
-    row,
+    to_row,
 )
 
-STEP_IDS = 5_000  # SQLite takes 32,766 in one statement
+STEP_IDS = 5_000  # SQLite allows 32,766 parameters in one statement
 
 __all__ = ["SOURCE", "EventStore", "Prediction", "StoreError", "StoredEvent"]
 
@@ -40,103 +40,104 @@ class EventStore:
     """Events and predictions in a database."""
 
     def __init__(self, url: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
-        """Open the database; its tables are made, or brought to this version.
+        """Open the database, and create or migrate its tables.
 
         Args:
             url: A SQLAlchemy URL.
-            lock_seconds: How long to wait for another writer.
+            lock_seconds: Maximum wait for another writer.
 
         Raises:
-            StoreError: It cannot be opened.
+            StoreError: If the database cannot be opened.
         """
         self.database = Database(url, lock_seconds=lock_seconds)
         is_server = self.database.path is None
         insert = postgresql.insert if is_server else sqlite.insert
         self._insert_events = insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.event_id)
-        # What is returned makes SQLAlchemy write many rows by one statement. Row by row, the thread
-        # that writes would wait for Python's lock after each, and fall behind a busy endpoint.
+        # RETURNING makes SQLAlchemy insert many rows by one statement. Row by row, the writing
+        # thread would wait for Python's lock after each row, and fall behind a busy endpoint.
         self._insert_shadow = (
             insert(SHADOW_ANSWERS).on_conflict_do_nothing().returning(SHADOW_ANSWERS.c.request_id)
         )
         self._insert_predictions = (
             insert(PREDICTIONS).on_conflict_do_nothing().returning(PREDICTIONS.c.request_id)
         )
-        offered = insert(AVAILABILITY)
-        self._set_availability = offered.on_conflict_do_update(
+        upsert = insert(AVAILABILITY)
+        self._set_availability = upsert.on_conflict_do_update(
             index_elements=["item_id"],
-            set_={name: offered.excluded[name] for name in ("available", "changed_at")},
+            set_={name: upsert.excluded[name] for name in ("available", "changed_at")},
         )
         self.suppressed = SuppressionList()
-        """Who is forgotten, as of the last write or `refresh`; replaced when it changes."""
+        """The forgotten people, as of the last write or `refresh`."""
         self.refresh()
 
     def append(self, events: Sequence[StoredEvent]) -> list[StoredEvent]:
-        """Commit the events; return those that were not there before.
+        """Commit the events; return the new ones.
 
-        Of several with the same id the first is kept. Those of forgotten people are left out.
+        Of several events with the same id, the first counts. Forgotten people are dropped.
 
         Raises:
-            StoreError: Nothing was acknowledged: the database is locked, full or gone.
+            StoreError: If the commit is not confirmed: the database is locked, full or missing.
         """
         first: dict[str, StoredEvent] = {}
         for event in events:
             first.setdefault(event.event_id, event)
-        # In one order everywhere: two writers of the same ids never wait for each other.
-        rows = [row(first[event_id]) for event_id in sorted(first)]
+        # In a fixed order, so that two writers of the same ids never deadlock.
+        rows = [to_row(first[event_id]) for event_id in sorted(first)]
         with self.database.writing("the events to be written to disk") as connection:
-            new = {found.event_id for found in self._write(connection, self._insert_events, rows)}
+            inserted = self._write(connection, self._insert_events, rows)
+        new = {row.event_id for row in inserted}
         return [event for event in first.values() if event.event_id in new]
 
     def log(self, predictions: Sequence[Prediction]) -> None:
-        """Commit predictions; one that is there already stays as it is.
+        """Commit predictions; existing ones are not changed.
 
         Raises:
-            StoreError: Nothing was acknowledged.
+            StoreError: If the commit is not confirmed.
         """
-        rows = [row(each) for each in predictions]
+        rows = [to_row(prediction) for prediction in predictions]
         with self.database.writing("the predictions to be written to disk") as connection:
             self._write(connection, self._insert_predictions, rows)
 
     def log_shadow(self, answers: Sequence[ShadowAnswer]) -> None:
-        """Commit what a model in the shadow would have shown.
+        """Commit the answers of a shadow model.
 
         Raises:
-            StoreError: Nothing was acknowledged.
+            StoreError: If the commit is not confirmed.
         """
-        rows = [row(each) for each in answers]
+        rows = [to_row(answer) for answer in answers]
         with self.database.writing("the shadow's answers to be written") as connection:
             self._write(connection, self._insert_shadow, rows)
 
     def _write(
         self, connection: sa.Connection, insert: sa.Insert, rows: list[dict[str, Any]]
     ) -> Sequence[sa.Row[Any]]:
-        """Insert the rows of all who are not forgotten; return what the statement returns."""
-        kept = [each for each in rows if each["user_id"] not in self.suppressed]
-        if not kept:
+        """Insert the rows of people who are not forgotten; return the rows of the statement."""
+        allowed = [row for row in rows if row["user_id"] not in self.suppressed]
+        if not allowed:
             return []
-        done = connection.execute(insert, kept)
-        found = done.all() if done.returns_rows else []
-        if self._load(connection) and self.suppressed.of(each["user_id"] for each in kept):
+        result = connection.execute(insert, allowed)
+        returned = result.all() if result.returns_rows else []
+        if self._load(connection) and self.suppressed.of(row["user_id"] for row in allowed):
             connection.rollback()
-            return self._write(connection, insert, kept)
-        return found
+            return self._write(connection, insert, allowed)
+        return returned
 
     def refresh(self) -> None:
-        """Read who is forgotten.
+        """Read the list of forgotten people.
 
         Raises:
-            StoreError: It cannot be read now.
+            StoreError: If the database cannot be read.
         """
         with self.database.reading("the list of forgotten people to be readable") as connection:
             self._load(connection)
 
     def _load(self, connection: sa.Connection) -> bool:
-        """Return whether the list changed; by its length, as entries are only ever added."""
+        """Return whether the list has changed, by its length: entries are never removed."""
         count = connection.execute(sa.select(sa.func.count()).select_from(SUPPRESSED)).scalar_one()
         if count == len(self.suppressed):
             return False
         entries = connection.execute(sa.select(SUPPRESSED.c.salt, SUPPRESSED.c.user_hash))
-        self.suppressed = SuppressionList(Entry(*each) for each in entries)
+        self.suppressed = SuppressionList(Entry(*entry) for entry in entries)
         return True
 
     def events_since(
@@ -145,81 +146,81 @@ class EventStore:
         """Yield the events at or after `moment` in time order, of one user or of all.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(EVENTS).where(EVENTS.c.timestamp >= moment)
         if user_id is not None:
             query = query.where(EVENTS.c.user_id == user_id)
         query = query.order_by(EVENTS.c.timestamp, EVENTS.c.received_at, EVENTS.c.event_id)
         with self.database.reading("the events to be readable") as connection:
-            for found in connection.execution_options(yield_per=5_000).execute(query):
-                yield StoredEvent(**found._mapping)  # noqa: SLF001  its public name
+            for row in connection.execution_options(yield_per=5_000).execute(query):
+                yield StoredEvent(**row._mapping)  # noqa: SLF001  public despite its name
 
     def n_received_since(self, moment: datetime) -> int:
-        """Return how many events were received at or after `moment`.
+        """Return the number of events received at or after `moment`.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(sa.func.count()).where(EVENTS.c.received_at >= moment)
         with self.database.reading("the events to be readable") as connection:
             return int(connection.execute(query).scalar_one())
 
     def received_since(self, moment: datetime) -> list[str]:
-        """Return the ids of the events that were received at or after `moment`.
+        """Return the ids of the events received at or after `moment`.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(EVENTS.c.event_id).where(EVENTS.c.received_at >= moment)
         with self.database.reading("the events to be readable") as connection:
             return list(connection.execute(query).scalars())
 
     def events(self, event_ids: Sequence[str]) -> list[StoredEvent]:
-        """Return those of the events that are there, in no order.
+        """Return the stored events among `event_ids`, in no particular order.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
-        found: list[StoredEvent] = []
+        events: list[StoredEvent] = []
         with self.database.reading("the events to be readable") as connection:
             for start in range(0, len(event_ids), STEP_IDS):
-                some = EVENTS.c.event_id.in_(event_ids[start : start + STEP_IDS])
-                query = sa.select(EVENTS).where(some)
-                found += [StoredEvent(**each._mapping) for each in connection.execute(query)]  # noqa: SLF001
-        return found
+                is_in_step = EVENTS.c.event_id.in_(event_ids[start : start + STEP_IDS])
+                query = sa.select(EVENTS).where(is_in_step)
+                events += [StoredEvent(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001
+        return events
 
     def predictions(self, *, user_id: str | None = None) -> list[Prediction]:
         """Return logged predictions in time order, of one user or of all.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(PREDICTIONS).order_by(PREDICTIONS.c.timestamp, PREDICTIONS.c.request_id)
         if user_id is not None:
             query = query.where(PREDICTIONS.c.user_id == user_id)
         with self.database.reading("the predictions to be readable") as connection:
             rows = connection.execute(query).mappings().all()
-        return [Prediction(**found) for found in rows]
+        return [Prediction(**row) for row in rows]
 
     def prediction(self, request_id: str) -> Prediction | None:
-        """Return the logged prediction of one request, None without one.
+        """Return the logged prediction of one request, or None.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(PREDICTIONS).where(PREDICTIONS.c.request_id == request_id)
         with self.database.reading("the predictions to be readable") as connection:
-            found = connection.execute(query).mappings().one_or_none()
-        return None if found is None else Prediction(**found)
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else Prediction(**row)
 
     def set_availability(self, available: Mapping[str, bool], *, changed_at: datetime) -> None:
-        """Commit which items can be bought and which cannot; the last word counts.
+        """Commit which items are available; later values replace earlier ones.
 
         Raises:
-            StoreError: Nothing was acknowledged.
+            StoreError: If the commit is not confirmed.
         """
-        # In one order everywhere, as in `append`.
+        # In a fixed order, as in `append`.
         rows = [
             {"item_id": item_id, "available": available[item_id], "changed_at": changed_at}
             for item_id in sorted(available)
@@ -228,10 +229,10 @@ class EventStore:
             connection.execute(self._set_availability, rows)
 
     def unavailable(self) -> list[str]:
-        """Return the items that cannot be bought now, in the order of text.
+        """Return the unavailable items in lexical order.
 
         Raises:
-            StoreError: The database cannot be read.
+            StoreError: If the database cannot be read.
         """
         query = sa.select(AVAILABILITY.c.item_id).where(~AVAILABILITY.c.available)
         with self.database.reading("the availability to be readable") as connection:

@@ -1,6 +1,6 @@
-"""What the database holds: its tables, and one row of each as a value.
+"""The tables of the database, and a data class for a row of each.
 
-A change here needs a migration in `migrations/`; a test holds the two against each other.
+A change here needs a migration in `migrations/`; a test compares the two.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ SOURCE = "serving"
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """A moment that knows its zone; SQLite keeps it as UTC text that sorts by time."""
+    """A zone-aware moment; SQLite stores it as UTC text that sorts by time."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return what the database stores."""
+        """Return the value to store."""
         if value is None:
             return None
         moment = value.astimezone(UTC)
@@ -73,7 +73,7 @@ PREDICTIONS = sa.Table(
     sa.Index("predictions_by_user", "user_id", "timestamp"),
     sa.Index("predictions_by_receipt", "received_at"),
 )
-SHADOW_ANSWERS = sa.Table(  # what a model in the shadow would have shown; see releases/shadow.py
+SHADOW_ANSWERS = sa.Table(  # answers of a shadow model; see serving/releases/shadow.py
     "shadow_answers",
     METADATA,
     sa.Column("request_id", sa.String(32), primary_key=True),
@@ -88,14 +88,14 @@ SHADOW_ANSWERS = sa.Table(  # what a model in the shadow would have shown; see r
     sa.Index("shadow_answers_by_user", "user_id"),
     sa.Index("shadow_answers_by_receipt", "received_at"),
 )
-AVAILABILITY = sa.Table(  # what can be bought, as the shop said last
+AVAILABILITY = sa.Table(  # the latest availability of each item
     "availability",
     METADATA,
     sa.Column("item_id", sa.String(128), primary_key=True),
     sa.Column("available", sa.Boolean, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
 )
-SUPPRESSED = sa.Table(  # who is forgotten; see suppression.py
+SUPPRESSED = sa.Table(  # forgotten people; see suppression.py
     "suppressed",
     METADATA,
     sa.Column("user_hash", sa.String(64), primary_key=True),
@@ -124,9 +124,9 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of the predictions table: what a shopper was shown.
+    """One row of the predictions table: a list that a user was shown.
 
-    Rows that an earlier version wrote have no propensities and no reasons: empty lists.
+    In rows of earlier versions, propensities and reasons are empty lists.
     """
 
     request_id: str
@@ -146,7 +146,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ShadowAnswer:
-    """One row of the shadow_answers table; a failure has an error and no latency."""
+    """One row of the shadow_answers table; a failed request has an error and no latency."""
 
     request_id: str
     model_version: str
@@ -159,6 +159,6 @@ class ShadowAnswer:
     received_at: datetime
 
 
-def row(value: StoredEvent | Prediction | ShadowAnswer) -> dict[str, Any]:
-    """Return a value as its columns."""
+def to_row(value: StoredEvent | Prediction | ShadowAnswer) -> dict[str, Any]:
+    """Return the columns of a value."""
     return {name: getattr(value, name) for name in value.__slots__}

@@ -1,1 +1,1 @@
-"""Lifecycle: the outer loop that reads the verdicts of all phases."""
+"""Lifecycle: reads the verdicts of all phases, and reports their status."""

@@ -1,4 +1,4 @@
-"""What planning estimated beside what happened: minutes, memory and quality."""
+"""Estimates of planning compared with measurements: minutes, memory and quality."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.plan import Plan
 from pipeline.runtime.stage_cost import COSTS, FILE
 
-PARTS = {"families": "training", "refit": "deployment"}  # what a phase's estimate covers besides it
+PARTS = {"families": "training", "refit": "deployment"}  # stages that a phase's estimate includes
 
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """One estimate; `measured` is None where it has not been measured here."""
+    """One estimate; `measured` is None if it has not been measured here."""
 
     what: str
     estimated: float
@@ -23,23 +23,23 @@ class EstimateRow:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the estimate was measured."""
+        """The measurement as a multiple of the estimate."""
         return None if self.measured is None else self.measured / max(self.estimated, 1e-9)
 
 
-def cost_rows(plan: Plan, folder: Path = COSTS) -> list[EstimateRow]:
-    """Return the minutes and the memory of each phase, then of the cycle.
+def compare_costs(plan: Plan, folder: Path = COSTS) -> list[EstimateRow]:
+    """Return the minutes and the memory of each phase, then the minutes of the cycle.
 
     Args:
-        plan: Costs at the speed of the reference machine.
-        folder: Where each stage recorded what it took.
+        plan: The plan, with costs on the reference machine.
+        folder: Folder of the recorded costs.
     """
-    costs = _costs(folder)
+    costs = _read_costs(folder)
     rows = []
     for cost in plan.costs:
         stages = costs.get(cost.stage, [])
-        minutes = sum(each["minutes"] for each in stages) if stages else None
-        memory = max(each["memory_gib"] for each in stages) if stages else None
+        minutes = sum(stage["minutes"] for stage in stages) if stages else None
+        memory = max(stage["memory_gib"] for stage in stages) if stages else None
         rows.append(EstimateRow(cost.stage, cost.minutes, minutes, "minutes"))
         rows.append(EstimateRow(cost.stage, cost.memory_gib, memory, "GiB"))
     whole = [row.measured for row in rows if row.unit == "minutes"]
@@ -47,35 +47,36 @@ def cost_rows(plan: Plan, folder: Path = COSTS) -> list[EstimateRow]:
     return [*rows, EstimateRow("cycle", plan.minutes(), total, "minutes")]
 
 
-def _costs(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Return what the stages of each phase took: `families@mlp` belongs to training."""
-    found: dict[str, list[dict[str, float]]] = {}
+def _read_costs(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Return the costs of the stages of each phase; `families@mlp` belongs to training."""
+    costs: dict[str, list[dict[str, float]]] = {}
     for path in sorted(folder.glob(f"*/{FILE}")):
         stage = path.parent.name.split("@")[0]
         cost = artefacts.read_json(artefacts.Artefact(path, "planning"))
-        found.setdefault(PARTS.get(stage, stage), []).append(cost)
-    return found
+        costs.setdefault(PARTS.get(stage, stage), []).append(cost)
+    return costs
 
 
-def quality_rows(plan: Plan, metrics: dict[str, Any] | None) -> list[EstimateRow]:
-    """Return the target and the baseline of the plan beside the test window's.
+def compare_quality(plan: Plan, metrics: dict[str, Any] | None) -> list[EstimateRow]:
+    """Return the target and the baseline of the plan with their values on the test window.
 
     Args:
-        plan: Measured on the validation window.
+        plan: The plan, measured on the validation window.
         metrics: Contents of reports/testing/metrics.json; None before testing has run.
     """
-    reached = counted = None
+    reached = best_baseline = None
     if metrics is not None:
         reached = metrics["rolling"][plan.primary_metric]
         baselines = metrics["baselines"].values()
-        counted = max(each["rolling"][plan.primary_metric] for each in baselines)
+        best_baseline = max(values["rolling"][plan.primary_metric] for values in baselines)
+    metric = plan.primary_metric
     return [
-        EstimateRow("best counting method", plan.baseline.value, counted, plan.primary_metric),
-        EstimateRow("model, against the target", plan.target.value, reached, plan.primary_metric),
+        EstimateRow("best frequency baseline", plan.baseline.value, best_baseline, metric),
+        EstimateRow("model, against the target", plan.target.value, reached, metric),
     ]
 
 
-def as_text(rows: Sequence[EstimateRow]) -> str:
+def format_table(rows: Sequence[EstimateRow]) -> str:
     """Return the rows as a table for a terminal."""
     lines = [f"{'':<26} {'estimated':>10} {'measured':>10} {'ratio':>7}"]
     for row in rows:

@@ -1,7 +1,7 @@
-"""The link that opens the cycles in MLflow's UI: its table of runs, with the numbers that matter.
+"""The link to the cycles in MLflow's UI: the table of runs with the main metrics.
 
-MLflow's UI begins in a mode for language models and shows no number of a run until somebody
-chooses columns. The experiment is told that it is about models, and keeps a view with columns.
+By default, MLflow's UI opens in a mode for language models and shows no metrics in the table. Tags
+on the experiment set the mode for models, and a view with columns.
 """
 
 import json
@@ -21,8 +21,8 @@ METRICS = (
 )
 
 
-def view() -> str:
-    """Return the state of MLflow's table of runs as its UI keeps it."""
+def build_view() -> str:
+    """Return the state of MLflow's table of runs, in the format of its UI."""
     return json.dumps(
         {
             "searchFilter": "",
@@ -37,11 +37,11 @@ def view() -> str:
     )
 
 
-def link(params: TrackingParams, address: str) -> str:
-    """Return the address of the runs in the UI at `address`; the experiment keeps the view.
+def build_link(params: TrackingParams, address: str) -> str:
+    """Return the address of the runs in the UI at `address`, and store the view.
 
     Raises:
-        EvergreenError: No cycle has run here.
+        EvergreenError: If no cycle has run here.
     """
     from mlflow import MlflowClient
 
@@ -54,6 +54,6 @@ def link(params: TrackingParams, address: str) -> str:
             action="Run a cycle first: `make repro`.",
         )
     client.set_experiment_tag(experiment.experiment_id, KIND, KIND_VALUE)
-    client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, view())
-    where = f"{address}/#/experiments/{experiment.experiment_id}/runs"
-    return f"{where}?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    client.set_experiment_tag(experiment.experiment_id, VIEW_TAG, build_view())
+    page = f"{address}/#/experiments/{experiment.experiment_id}/runs"
+    return f"{page}?workflowType=machine_learning&viewStateShareKey={VIEW}"

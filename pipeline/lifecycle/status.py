@@ -1,14 +1,14 @@
-"""One row per phase: is it healthy, which number says so, what it means, where to look.
+"""The status of each phase: its health, its main number, the cause, and the page to read.
 
-A phase is healthy if its verdict proceeds without a warning and what that verdict judged lies
-here, unchanged. Everything else has another mark:
+A phase is healthy if its verdict proceeds without a warning, and the files that it judged are here
+and unchanged. The marks:
 
     ✓  healthy                  green
     !  healthy, with warnings   amber: evidence that does not gate does not hold
-    !  accepted                 amber: it says return or stop, and a person let it go on
-    ≠  changed since            amber: outputs, code, inputs or parameters are others now
-    –  missing, not run here    grey: there is nothing here that was judged
-    ✗  not healthy              red: it says return or stop
+    !  accepted                 amber: it returns or stops, and a person has accepted it
+    ≠  changed since            amber: outputs, code, inputs or parameters have changed
+    –  missing, not run here    grey: the files that it judged are not here
+    ✗  not healthy              red: it returns or stops
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,23 +46,23 @@ N_NAMES = 4
 
 @dataclass(frozen=True)
 class PhaseStatus:
-    """What is known of one phase.
+    """The status of one phase.
 
     Attributes:
-        phase: Which.
-        health: In a few words.
-        colour: Of its mark.
-        status: What its verdict says: proceed, return or stop; None without one.
-        number: The evidence that tells most, in words.
-        cause: What that means.
+        phase: Name of the phase.
+        health: Health in a few words.
+        colour: Colour of the mark.
+        status: Status of the verdict: proceed, return or stop; None without a verdict.
+        number: The main evidence as text.
+        cause: Cause of the verdict.
         look: The page to read.
-        command: What to run; None where nothing has to be.
-        warnings: Evidence that only warns and does not hold, in words.
-        accepted: Why a person let it go on, if one did.
-        changed: What is not as it was judged.
-        missing: What was judged and is not here.
-        target_phase: Which phase has to be redone, if one has.
-        action: How.
+        command: The command to run, or None.
+        warnings: Failing evidence that does not gate, as text.
+        accepted: Reason of the acceptance, or None.
+        changed: Files and parameters that have changed since the verdict.
+        missing: Files that the verdict judged and that are not here.
+        target_phase: The phase to redo, or None.
+        action: How to redo it.
     """
 
     phase: Phase
@@ -85,13 +85,15 @@ def read_status() -> list[PhaseStatus]:
     """Return the row of every phase.
 
     Raises:
-        ArtefactError: A verdict, an acceptance or DVC's files are there but cannot be read.
+        ArtefactError: If a verdict, an acceptance or a file of DVC cannot be read.
     """
     from pipeline.lifecycle.workspace import read_workspaces
 
     workspaces, verdicts = read_workspaces(), read_verdicts()
     return [
-        status_of(phase, verdicts.get(phase), workspaces.get(phase, Workspace(is_recorded=False)))
+        build_status(
+            phase, verdicts.get(phase), workspaces.get(phase, Workspace(is_recorded=False))
+        )
         for phase in PHASES
     ]
 
@@ -100,7 +102,7 @@ def read_verdicts() -> dict[Phase, Verdict]:
     """Return the last verdict of every phase that has one.
 
     Raises:
-        ArtefactError: A verdict is there but cannot be read.
+        ArtefactError: If a verdict cannot be read.
     """
     return {
         phase: artefacts.read_verdict(phase)
@@ -109,7 +111,7 @@ def read_verdicts() -> dict[Phase, Verdict]:
     }
 
 
-def status_of(phase: Phase, verdict: Verdict | None, workspace: Workspace) -> PhaseStatus:
+def build_status(phase: Phase, verdict: Verdict | None, workspace: Workspace) -> PhaseStatus:
     """Return the row of one phase.
 
     Args:
@@ -117,13 +119,13 @@ def status_of(phase: Phase, verdict: Verdict | None, workspace: Workspace) -> Ph
         verdict: What it concluded; None without one.
         workspace: How what lies here differs from what it judged.
     """
-    acceptance = None if verdict is None else gates.acceptance_of(verdict)
-    health = health_of(verdict, workspace, acceptance)
+    acceptance = None if verdict is None else gates.find_acceptance(verdict)
+    health = judge_health(verdict, workspace, acceptance)
     row = PhaseStatus(
         phase=phase,
         health=health,
         colour=LOOKS[health][1],
-        command=command_of(phase, health, workspace),
+        command=repair_command(phase, health, workspace),
         changed=workspace.changed,
         missing=(*workspace.missing, *workspace.missing_inputs),
     )
@@ -134,7 +136,7 @@ def _with_verdict(row: PhaseStatus, verdict: Verdict, acceptance: Acceptance | N
     return replace(
         row,
         status=verdict.status,
-        number=in_words(most_telling(verdict)),
+        number=describe_evidence(select_evidence(verdict)),
         cause=verdict.cause,
         look=str(artefacts.page(row.phase).path),
         warnings=tuple(item.in_words() for item in verdict.warnings),
@@ -144,10 +146,10 @@ def _with_verdict(row: PhaseStatus, verdict: Verdict, acceptance: Acceptance | N
     )
 
 
-def health_of(
+def judge_health(
     verdict: Verdict | None, workspace: Workspace, acceptance: Acceptance | None
 ) -> Health:
-    """Return the health of a phase: what is wrong with it first, green only if nothing is."""
+    """Return the health of a phase: its worst problem, or healthy."""
     if verdict is None:
         return "not run here"
     is_lost = bool(workspace.missing) and not (workspace.is_cached or workspace.has_remote)
@@ -162,8 +164,8 @@ def health_of(
     return next((health for fits, health in table if fits), "healthy")
 
 
-def command_of(phase: Phase, health: Health, workspace: Workspace) -> str | None:
-    """Return what brings a phase's outputs here, None where they are."""
+def repair_command(phase: Phase, health: Health, workspace: Workspace) -> str | None:
+    """Return the command that provides a phase's outputs, or None if they are here."""
     if health == "missing" and workspace.is_cached:
         return "uv run dvc checkout"
     if health == "missing" and workspace.has_remote:
@@ -172,35 +174,35 @@ def command_of(phase: Phase, health: Health, workspace: Workspace) -> str | None
     return None if is_here else f"uv run dvc repro {phase}"
 
 
-def most_telling(verdict: Verdict) -> Evidence | None:
-    """Return the first evidence that fails; else the first."""
+def select_evidence(verdict: Verdict) -> Evidence | None:
+    """Return the first failing evidence, or the first evidence if none fails."""
     evidence = verdict.failing or verdict.evidence
     return evidence[0] if evidence else None
 
 
-def in_words(evidence: Evidence | None) -> str:
-    """Return a number beside its bound; nothing without evidence."""
+def describe_evidence(evidence: Evidence | None) -> str:
+    """Return a number with its bound, or an empty text without evidence."""
     return "" if evidence is None else evidence.in_words()
 
 
-def as_json(rows: Iterable[PhaseStatus]) -> dict[str, Any]:
-    """Return the rows as JSON values, with the worst colour for the whole circle."""
+def format_json(rows: Iterable[PhaseStatus]) -> dict[str, Any]:
+    """Return the rows as JSON values, with the worst colour of all phases."""
     phases = [asdict(row) for row in rows]
     colour = max((row["colour"] for row in phases), key=FROM_BEST_TO_WORST.index)
     return {"healthy": colour == "green", "colour": colour, "phases": phases}
 
 
-def names(values: Sequence[str], most: int = N_NAMES) -> str:
+def join_names(values: Sequence[str], most: int = N_NAMES) -> str:
     """Return the first few of many names.
 
-    >>> names(["a", "b", "c"], most=2)
+    >>> join_names(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return ", ".join(values[:most]) + more
 
 
-NOTHING: Mapping[Colour, str] = dict.fromkeys(FROM_BEST_TO_WORST, "")
+NO_COLOURS: Mapping[Colour, str] = dict.fromkeys(FROM_BEST_TO_WORST, "")
 ANSI: Mapping[Colour, str] = {
     "green": "\033[32m",
     "amber": "\033[33m",
@@ -209,15 +211,15 @@ ANSI: Mapping[Colour, str] = {
 }
 
 
-def as_text(
-    rows: Sequence[PhaseStatus], width: int = 100, colours: Mapping[Colour, str] = NOTHING
+def format_table(
+    rows: Sequence[PhaseStatus], width: int = 100, colours: Mapping[Colour, str] = NO_COLOURS
 ) -> str:
     """Return the table for a terminal.
 
     Args:
         rows: One per phase.
-        width: Of the terminal, in columns; what a phase's number means is wrapped to it.
-        colours: What turns each colour on, for example ANSI.
+        width: Width of the terminal in columns; longer lines are wrapped.
+        colours: Escape codes that turn each colour on, for example ANSI.
     """
     import textwrap
 
@@ -236,18 +238,18 @@ def as_text(
 
 
 def _details(row: PhaseStatus) -> list[str]:
-    """Return what stands below a phase, a paragraph each."""
+    """Return the paragraphs below a phase."""
     details = [row.cause] if row.cause else []
     details += [f"warning: {words}" for words in row.warnings]
     if row.accepted is not None:
-        details.append(f"accepted: {row.accepted} (it says {row.status})")
+        details.append(f"accepted: {row.accepted} (status: {row.status})")
     elif row.action:
         target = f"back to {row.target_phase}: " if row.target_phase else ""
         details.append(f"-> {target}{row.action}")
     if row.changed and row.health != "not run here":
-        details.append(f"changed since: {names(row.changed)}")
+        details.append(f"changed since: {join_names(row.changed)}")
     if row.missing:
-        details.append(f"missing here: {names(row.missing)}")
+        details.append(f"missing here: {join_names(row.missing)}")
     if row.command:
         details.append(f"-> `{row.command}`")
     if row.look and not row.missing:

@@ -1,7 +1,7 @@
-"""Whether what a phase judged lies here: outputs, code, settings and inputs against dvc.lock.
+"""The state of the files that a phase judged: outputs, code, settings and inputs against dvc.lock.
 
-DVC compares; it keeps the hashes of files that have not changed, so that a look takes a second or
-two. Nothing is locked and nothing is written, so one may look while `dvc repro` runs.
+DVC compares them; it caches the hashes of unchanged files, so this takes a second or two. Nothing
+is locked or written, so it can run during `dvc repro`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,15 +20,15 @@ DELETED = "deleted"
 
 @dataclass(frozen=True)
 class Workspace:
-    """How what lies here differs from what the verdict of a phase judged.
+    """The differences between the files here and those that a verdict judged.
 
     Attributes:
-        is_recorded: Whether the phase has run to its end, here or in the commit's dvc.lock.
-        changed: Outputs, code, inputs and parameters that are not what they were.
-        missing: Outputs that are not here.
-        missing_inputs: Inputs that are not here.
-        is_cached: Whether DVC's cache has all that is missing.
-        has_remote: Whether there is a remote that may have it.
+        is_recorded: Whether dvc.lock records a complete run of the phase.
+        changed: Outputs, code, inputs and parameters that have changed.
+        missing: Missing outputs.
+        missing_inputs: Missing inputs.
+        is_cached: Whether DVC's cache has all missing files.
+        has_remote: Whether a DVC remote is configured.
     """
 
     is_recorded: bool = True
@@ -40,10 +40,10 @@ class Workspace:
 
 
 def read_workspaces() -> dict[Phase, Workspace]:
-    """Return how every phase that dvc.yaml names stands here.
+    """Return the state of every phase of dvc.yaml.
 
     Raises:
-        ArtefactError: The working directory is not the project's root, or dvc.yaml, dvc.lock or
+        ArtefactError: If the working directory is not the project's root, or dvc.yaml, dvc.lock or
             params.yaml cannot be read.
     """
     from dvc.exceptions import DvcException
@@ -52,8 +52,8 @@ def read_workspaces() -> dict[Phase, Workspace]:
     try:
         with Repo() as repo:
             return {
-                phase: _compared(repo, stages)
-                for phase, stages in by_phase(repo.stage.load_all()).items()
+                phase: _compare(repo, stages)
+                for phase, stages in group_by_phase(repo.stage.load_all()).items()
             }
     except DvcException as error:
         raise ArtefactError(
@@ -63,8 +63,8 @@ def read_workspaces() -> dict[Phase, Workspace]:
         ) from error
 
 
-def by_phase(stages: Iterable["PipelineStage"]) -> "dict[Phase, list[PipelineStage]]":
-    """Return the stages of each phase: its own, and those right before it that are no phase."""
+def group_by_phase(stages: Iterable["PipelineStage"]) -> "dict[Phase, list[PipelineStage]]":
+    """Return the stages of each phase: its own, and the stages before it that are not phases."""
     phases: dict[Phase, list[PipelineStage]] = {}
     waiting: list[PipelineStage] = []
     for stage in stages:
@@ -75,10 +75,11 @@ def by_phase(stages: Iterable["PipelineStage"]) -> "dict[Phase, list[PipelineSta
     return phases
 
 
-def _compared(repo: "Repo", stages: "list[PipelineStage]") -> Workspace:
+def _compare(repo: "Repo", stages: "list[PipelineStage]") -> Workspace:
     outs = [out for stage in stages for out in stage.outs]
     deps = [dep for stage in stages for dep in stage.deps]
-    differences = [(entry, *found) for entry in (*outs, *deps) for found in _differences(entry)]
+    entries = (*outs, *deps)
+    differences = [(entry, path, how) for entry in entries for path, how in _differences(entry)]
     missing = [entry for entry, _, how in differences if how == DELETED]
     changed = [name for _, name, how in differences if how != DELETED]
     changed += [f"cmd of {stage.addressing}" for stage in stages if stage.changed_stage()]

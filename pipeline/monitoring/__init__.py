@@ -1,1 +1,1 @@
-"""Monitoring: production traffic is replayed, drift and quality are judged."""
+"""Monitoring: replays production traffic, and judges drift and quality."""

@@ -1,4 +1,4 @@
-"""Monitoring: production is replayed through the deployed model; what moved is traced to its phase.
+"""Monitoring: replays production through the deployed model, and traces alarms to a phase.
 
 Reads:  data/labelled/examples.parquet; data/clean; models/champion; reports/testing/reference.json;
         reports/planning/plan.json
@@ -19,18 +19,18 @@ LATENCY = Path("reports/monitoring/latency.json")
 
 @stage("monitoring", after="deployment")
 def main(params: Params, run: Run) -> Verdict:
-    """Replay, observe, decide, report."""
+    """Replay, observe, decide and report."""
     from pipeline.monitoring import report
-    from pipeline.monitoring.watch import read_known, watch
+    from pipeline.monitoring.monitor import monitor, read_inputs
 
-    known = read_known(params)
-    found = watch(known)
-    artefacts.write_json(found.metrics, artefacts.MONITORING_METRICS.path)
-    artefacts.write_text(found.weeks.to_csv(index=False), artefacts.MONITORING_WEEKS.path)
-    artefacts.write_json(found.latency, LATENCY)
-    report.page(found, known).write(artefacts.page("monitoring").path)
-    run.log_metrics(found.metrics | {"latency": found.latency})
-    return found.verdict
+    inputs = read_inputs(params)
+    result = monitor(inputs)
+    artefacts.write_json(result.metrics, artefacts.MONITORING_METRICS.path)
+    artefacts.write_text(result.weeks.to_csv(index=False), artefacts.MONITORING_WEEKS.path)
+    artefacts.write_json(result.latency, LATENCY)
+    report.build_page(result, inputs).write(artefacts.page("monitoring").path)
+    run.log_metrics(result.metrics | {"latency": result.latency})
+    return result.verdict
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What quality rests on: the same requests with less known of the trip, and answered by frequency.
+"""Quality without context: the same requests without time and store, and by frequency baselines.
 
-Most requests of a replay name the hour and the store of the trip that followed, which a page in a
-store knows and a letter does not. So a sample of them is answered again, in this process, by the
-champion with time and store withheld, and by the live frequency baselines: counts of the shopper's
-own purchases up to the moment of the request. The bundle is asked without HTTP, since the endpoint
-always knows what time it is. Nothing here gates.
+Most requests of a replay contain the hour and the store of the trip that followed, which a page in
+a store knows and a letter does not. A sample of the requests is therefore answered again in this
+process: by the champion without time and store, and by the live frequency baselines, which count
+the user's purchases up to the request. This does not use HTTP, because the endpoint always knows
+the time. Nothing here gates.
 """
 
 from collections.abc import Mapping
@@ -16,28 +16,28 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contracts.params import BaselineParams
-from pipeline.monitoring.observe import Known
-from pipeline.monitoring.quality import bootstrap_of, values_of
+from pipeline.monitoring.observe import MonitoringInputs
+from pipeline.monitoring.quality import build_bootstrap, compute_metrics
 from pipeline.monitoring.replay import Replies
-from pipeline.monitoring.traffic import Traffic, evenly
+from pipeline.monitoring.traffic import Traffic, spread_evenly
 from pipeline.recommenders.base.recommender import Recommendations, Recommender
 from pipeline.testing.measure import EvaluationSet
 
-N_ASKED = 1_000  # in about ten seconds
+N_SAMPLED = 1_000  # takes about ten seconds
 SERVED, CHAMPION, DECAYED, CONTEXTUAL = "served", "champion", "decayed", "contextual"
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """Quality of the sampled requests, answered in one way.
+    """Quality of one way to answer the sampled requests.
 
     Attributes:
-        method: SERVED for the endpoint's own answers, or the name of a method.
-        is_context_known: Whether the method is given the hour, the weekday and the store.
+        method: SERVED for the endpoint's answers, or the name of a method.
+        is_context_known: Whether the method receives the hour, the weekday and the store.
         value: Mean over requests.
-        low: Lower end of its interval.
-        high: Upper end.
-        lead: Of what was served over this: difference, low, high, paired by request.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        lead: Lead of the served answers over this: difference, low, high, paired by request.
     """
 
     method: str
@@ -50,28 +50,30 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Context:
-    """What requests knew, and what it was worth.
+    """The context of requests, and its effect on quality.
 
     Attributes:
-        n_asked: Size of the sample.
-        store_fraction: Share of all requests that name a store.
-        cart_fraction: Share that have something in the cart.
-        alternatives: The served answers first.
+        n_sampled: Size of the sample.
+        store_fraction: Share of all requests with a store, in 0..1.
+        cart_fraction: Share of all requests with items in the cart, in 0..1.
+        alternatives: Results of each way to answer, the served answers first.
     """
 
-    n_asked: int
+    n_sampled: int
     store_fraction: float
     cart_fraction: float
     alternatives: tuple[Alternative, ...]
 
 
-def read_methods(champion: Path, known: Known, baselines: BaselineParams) -> dict[str, Recommender]:
-    """Return the champion and the live frequency baselines, to be asked in this process.
+def read_methods(
+    champion: Path, inputs: MonitoringInputs, baselines: BaselineParams
+) -> dict[str, Recommender]:
+    """Return the champion and the live frequency baselines, loaded in this process.
 
     Args:
-        champion: The bundle's folder, verified.
-        known: Histories and vocabulary; what is popular is that of `as_of`.
-        baselines: The same as in training.
+        champion: Folder of the verified bundle.
+        inputs: Histories and vocabulary; popularity is that of `as_of`.
+        baselines: Settings of the baselines, as in training.
     """
     from pipeline.recommenders.base.items import item_state
     from pipeline.recommenders.base.saved import GraphRecommender
@@ -82,74 +84,81 @@ def read_methods(champion: Path, known: Known, baselines: BaselineParams) -> dic
     )
     from pipeline.recommenders.onnx.graph import load_onnx
 
-    as_of, n_items = known.params.shop.windows().as_of.timestamp(), len(known.vocabulary)
-    state = item_state(known.histories, n_items, as_of, popular_days=baselines.popular_days)
+    as_of, n_items = inputs.params.shop.windows().as_of.timestamp(), len(inputs.vocabulary)
+    state = item_state(inputs.histories, n_items, as_of, popular_days=baselines.popular_days)
     graphs = {
         DECAYED: DecayGraph(state.popularity, EXPLORE_CATALOGUE, baselines.decay_days),
         CONTEXTUAL: ContextualGraph(state.popularity, EXPLORE_CATALOGUE, baselines),
     }
     return {CHAMPION: load_onnx(champion)} | {
-        name: GraphRecommender({"name": name}, known.vocabulary, graph)
+        name: GraphRecommender({"name": name}, inputs.vocabulary, graph)
         for name, graph in graphs.items()
     }
 
 
-def context_of(
-    traffic: Traffic, replies: Replies, known: Known, methods: Mapping[str, Recommender]
+def build_context(
+    traffic: Traffic, replies: Replies, inputs: MonitoringInputs, methods: Mapping[str, Recommender]
 ) -> Context:
-    """Return what requests knew, and the quality of a sample of them, answered in every way.
+    """Return the context of the requests, and the quality of each way to answer a sample.
 
     Args:
-        traffic: What was asked.
-        replies: What came back.
-        known: What it is held against.
-        methods: By name, some of `read_methods`.
+        traffic: The replayed requests.
+        replies: The replies of the service.
+        inputs: The inputs of monitoring.
+        methods: Methods of `read_methods`, by name.
     """
-    asking = traffic.asking
-    rows = evenly(len(asking), N_ASKED)
-    questions = known.questions(asking.iloc[rows].reset_index(drop=True))
+    examples = traffic.examples
+    rows = spread_evenly(len(examples), N_SAMPLED)
+    evaluation_set = inputs.build_evaluation_set(examples.iloc[rows].reset_index(drop=True))
     served = _part(replies.served, rows)
-    answers = {(SERVED, True): served} | {
+    predictions = {(SERVED, True): served} | {
         (name, is_known): method.recommend(
-            (questions if is_known else questions.without_context()).requests,
-            known.k,
-            explore_slots=int(known.testing["explore_slots"]),
+            (evaluation_set if is_known else evaluation_set.without_context()).requests,
+            inputs.k,
+            explore_slots=int(inputs.testing["explore_slots"]),
         )
         for name, is_known in WAYS
         if (method := methods.get(name)) is not None
     }
-    stores = asking.get("store_id")
+    stores = examples.get("store_id")
     return Context(
-        n_asked=len(rows),
+        n_sampled=len(rows),
         store_fraction=0.0 if stores is None else float(stores.notna().mean()),
-        cart_fraction=float(asking["cart"].map(len).gt(0).mean()),
-        alternatives=_alternatives(answers, questions, known),
+        cart_fraction=float(examples["cart"].map(len).gt(0).mean()),
+        alternatives=_alternatives(predictions, evaluation_set, inputs),
     )
 
 
-# The champion with all it knows is what was served; plain frequency uses neither time nor store.
+# The champion with context is what was served; decayed frequency uses neither time nor store.
 WAYS = ((CHAMPION, False), (DECAYED, False), (CONTEXTUAL, True), (CONTEXTUAL, False))
 
 
 def _alternatives(
-    answers: Mapping[tuple[str, bool], Recommendations], questions: EvaluationSet, known: Known
+    predictions: Mapping[tuple[str, bool], Recommendations],
+    evaluation_set: EvaluationSet,
+    inputs: MonitoringInputs,
 ) -> tuple[Alternative, ...]:
-    metric = f"recall@{known.k}"
-    values = {way: values_of(answer, questions, known.k)[metric] for way, answer in answers.items()}
+    metric = f"recall@{inputs.k}"
+    values = {
+        way: compute_metrics(prediction, evaluation_set, inputs.k)[metric]
+        for way, prediction in predictions.items()
+    }
     served = values[SERVED, True]
     if np.isnan(served).all():
         return ()
-    bootstrap = bootstrap_of(questions, known.params.monitoring, known.params.shop.seed)
-    found = []
+    bootstrap = build_bootstrap(evaluation_set, inputs.params.monitoring, inputs.params.shop.seed)
+    alternatives = []
     for (method, is_known), value in values.items():
         low, high = bootstrap.interval(value)
         lead = bootstrap.paired(served, value)
-        found.append(Alternative(method, is_known, float(np.nanmean(value)), low, high, lead))
-    return tuple(found)
+        alternatives.append(
+            Alternative(method, is_known, float(np.nanmean(value)), low, high, lead)
+        )
+    return tuple(alternatives)
 
 
-def best_frequency(context: Context | None) -> Alternative | None:
-    """Return the best frequency baseline that knew what was known; None where none was asked."""
+def select_best_frequency(context: Context | None) -> Alternative | None:
+    """Return the best frequency baseline with the same context, or None."""
     ways = () if context is None else context.alternatives
     counted = [
         way
@@ -164,9 +173,9 @@ def _part(served: Recommendations, rows: npt.NDArray[np.int64]) -> Recommendatio
 
 
 def as_metrics(context: Context, metric: str) -> dict[str, Any]:
-    """Return what metrics.json holds of it."""
+    """Return the JSON value for metrics.json."""
     return {
-        "n_requests": context.n_asked,
+        "n_requests": context.n_sampled,
         "store_fraction": context.store_fraction,
         "cart_fraction": context.cart_fraction,
         metric: {

@@ -1,18 +1,18 @@
-"""What moved, what that means, and which phase has to be redone: one table, read from the top.
+"""The decision table: which signals moved, the cause, and the phase to redo; the first match wins.
 
     service fails                                        -> deployment   restart or roll back
     unknown items or volume beyond their bounds          -> collection   the data is broken
-    quality lost, own purchases foreign, inputs moved    -> collection   shoppers are mixed up
-    an input beyond all people                           -> collection   the data is broken
-    quality lost, own purchases foreign, inputs stable   -> labeling     labels joined wrongly
-    labels beyond all people                             -> labeling     labels are broken
+    quality lost, repeat share and inputs moved          -> collection   user ids are mixed up
+    an input beyond psi_broken                           -> collection   the data is broken
+    quality lost, repeat share moved, inputs stable      -> labeling     labels joined wrongly
+    labels beyond psi_broken                             -> labeling     labels are broken
     quality lost, inputs moved                           -> training     refit on newer data
     quality not kept, outputs moved, inputs stable       -> deployment   wrong or damaged model
-    quality lost, labels moved                           -> labeling     labels mean something else
-    quality lost, nothing moved                          -> training     the habit changed
-    otherwise                                            -> go on        what moved is noted
+    quality lost, labels moved                           -> labeling     labels changed meaning
+    quality lost, nothing moved                          -> training     user behaviour changed
+    otherwise                                            -> proceed      drift is reported
 
-How far a signal may move depends on quality: see `pipeline.monitoring.evidence.limit_of`.
+The limit of a signal depends on quality: see `pipeline.monitoring.evidence.psi_limit`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,20 @@ from pipeline.contracts.verdicts import PHASES, Phase, Verdict, as_warnings
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.evidence import (
     Findings,
-    evidence_of,
+    build_evidence,
     has_volume,
     is_fast,
-    limit_of,
-    state_of,
+    judge_quality,
+    psi_limit,
 )
 from pipeline.monitoring.quality import State
 
-OWN_PURCHASES = "repeat_label_share"
+REPEAT_SHARE = "repeat_label_share"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A row of the table."""
+    """A row of the decision table."""
 
     cause: str
     target: Phase
@@ -54,13 +54,13 @@ BROKEN = Decision(
     "Compare the newest partitions with the older ones: schema, units, clock, item ids, gaps.",
 )
 MIXED_UP = Decision(
-    "shoppers no longer buy what they themselves bought before, and inputs moved: user ids are "
+    "shoppers no longer buy the items that they bought before, and inputs moved: user ids are "
     "mixed up at the source",
     "collection",
     "Check how user ids are assigned in the newest partitions.",
 )
 MISJOINED = Decision(
-    "what is counted as bought no longer belongs to the shopper who asked, while inputs are stable",
+    "labels no longer belong to the shopper of the request, while inputs are stable",
     "labeling",
     "Check the join of predictions with purchases; audit a sample of the newest labels.",
 )
@@ -70,86 +70,88 @@ BROKEN_LABELS = Decision(
     "Audit the newest labels: baskets split or merged, lines missing.",
 )
 AGED = Decision(
-    "requests have moved away from what the model learned, and quality went with them: {what}",
+    "requests have drifted from the training data, and quality has dropped: {what}",
     "training",
     "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
 )
 WRONG_MODEL = Decision(
-    "answers have moved while requests have not: {what}; the served model is wrong or damaged",
+    "answers have drifted while requests have not: {what}; the served model is wrong or damaged",
     "deployment",
     "Roll back to the version before, and compare the bundle with its golden answers.",
 )
 NEW_LABELS = Decision(
-    "what shoppers buy has another shape, while requests look the same: {what}",
+    "baskets have drifted while requests have not: {what}",
     "labeling",
     "Audit a sample of the newest labels; if they are right, refit on the newest data.",
 )
 NEW_HABIT = Decision(
-    "the same requests are followed by other purchases (concept drift)",
+    "similar requests are followed by other purchases (concept drift)",
     "training",
     "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
 )
 
 
 def decide(
-    found: Findings, params: MonitoringParams, stage_minutes: Mapping[str, float] | None = None
+    findings: Findings, params: MonitoringParams, stage_minutes: Mapping[str, float] | None = None
 ) -> Verdict:
     """Return the verdict of monitoring.
 
     Args:
-        found: What the verdict rests on.
+        findings: The numbers that the verdict depends on.
         params: The bounds.
-        stage_minutes: What the plan expects each stage to take.
+        stage_minutes: Expected minutes of each stage in the plan.
     """
-    state = state_of(found, params)
-    evidence = evidence_of(found, state, params)
-    row, what = _row(found, state, params)
+    state = judge_quality(findings, params)
+    evidence = build_evidence(findings, state, params)
+    row, what = _row(findings, state, params)
     if row is None:
         return Verdict(
             phase="monitoring",
             status="proceed",
-            cause=_calm(found, state, params),
+            cause=_describe_stable(findings, state, params),
             evidence=as_warnings(evidence),
         )
     return Verdict(
         phase="monitoring",
         status="return",
-        cause=f"{_measured(found)}: {row.cause.format(what=what)}",
+        cause=f"{_measured(findings)}: {row.cause.format(what=what)}",
         evidence=evidence,
         target_phase=row.target,
         action=row.action,
-        gain=None if found.quality is None else found.quality.reference - found.quality.value,
+        gain=None
+        if findings.quality is None
+        else findings.quality.reference - findings.quality.value,
         cost_minutes=cost_minutes(row.target, stage_minutes or {}),
     )
 
 
 def cost_minutes(target: Phase, stage_minutes: Mapping[str, float]) -> float | None:
-    """Return what it takes to redo a phase and all that follow it; None where it is not known.
+    """Return the expected minutes to redo a phase and all later phases, or None if unknown.
 
     >>> cost_minutes("deployment", {"training": 2.0, "deployment": 1.0, "monitoring": 0.5})
     1.5
     """
-    again = PHASES[PHASES.index(target) :]
-    known = [stage_minutes[phase] for phase in again if phase in stage_minutes]
-    return sum(known) if len(known) == len(again) else None
+    phases = PHASES[PHASES.index(target) :]
+    minutes = [stage_minutes[phase] for phase in phases if phase in stage_minutes]
+    return sum(minutes) if len(minutes) == len(phases) else None
 
 
-def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Decision | None, str]:
-    """Return the first row of the table that fits, and the names that its cause tells."""
-    inputs = _moved(found, "input", params.psi_alarm)
-    outputs = _moved(found, "output", limit_of("output", state, params))
-    labels = _moved(found, "label", params.psi_alarm)
-    failing, damage = _failures(found, params), _damage(found, params)
-    broken = [*damage, *_names(_moved(found, "input", params.psi_broken))]
-    broken_labels = _moved(found, "label", params.psi_broken)
-    is_foreign = any(drift.signal == OWN_PURCHASES for drift in labels)
+def _row(findings: Findings, state: State, params: MonitoringParams) -> tuple[Decision | None, str]:
+    """Return the first matching row of the table, and the names in its cause."""
+    inputs = _moved(findings, "input", params.psi_alarm)
+    outputs = _moved(findings, "output", psi_limit("output", state, params))
+    labels = _moved(findings, "label", params.psi_alarm)
+    failing, damage = _failures(findings, params), _damage(findings, params)
+    broken = [*damage, *_names(_moved(findings, "input", params.psi_broken))]
+    broken_labels = _moved(findings, "label", params.psi_broken)
+    has_repeat_drift = any(drift.signal == REPEAT_SHARE for drift in labels)
     is_lost = state == "lost"
     table: tuple[tuple[bool, Decision, Sequence[str]], ...] = (
         (bool(failing), FAILING, failing),
         (bool(damage), BROKEN, broken),
-        (is_lost and is_foreign and bool(inputs), MIXED_UP, []),
+        (is_lost and has_repeat_drift and bool(inputs), MIXED_UP, []),
         (bool(broken), BROKEN, broken),
-        (is_lost and is_foreign, MISJOINED, []),
+        (is_lost and has_repeat_drift, MISJOINED, []),
         (bool(broken_labels), BROKEN_LABELS, _names(broken_labels)),
         (is_lost and bool(inputs), AGED, _names(inputs)),
         (bool(outputs) and not inputs, WRONG_MODEL, _names(outputs)),
@@ -159,49 +161,53 @@ def _row(found: Findings, state: State, params: MonitoringParams) -> tuple[Decis
     return next(((row, ", ".join(names)) for fits, row, names in table if fits), (None, ""))
 
 
-def _moved(found: Findings, kind: Kind, threshold: float) -> list[Drift]:
-    moved = [each for each in found.drifts if each.kind == kind and each.is_beyond(threshold)]
-    return sorted(moved, key=lambda each: -each.worst)
+def _moved(findings: Findings, kind: Kind, threshold: float) -> list[Drift]:
+    moved = [
+        drift for drift in findings.drifts if drift.kind == kind and drift.is_beyond(threshold)
+    ]
+    return sorted(moved, key=lambda drift: -drift.worst)
 
 
 def _names(drifts: Sequence[Drift]) -> list[str]:
-    return [f"{each.signal} (PSI {each.worst:.2f})" for each in drifts]
+    return [f"{drift.signal} (PSI {drift.worst:.2f})" for drift in drifts]
 
 
-def _damage(found: Findings, params: MonitoringParams) -> list[str]:
+def _damage(findings: Findings, params: MonitoringParams) -> list[str]:
     names = []
-    if found.unknown_item_fraction > params.maximum_unknown_fraction:
-        names.append(f"{found.unknown_item_fraction:.0%} of the lines are on unknown items")
-    if not has_volume(found, params):
-        names.append(f"{found.volume_ratio:.2f} times the baskets per day of the test window")
+    if findings.unknown_item_fraction > params.maximum_unknown_fraction:
+        names.append(f"{findings.unknown_item_fraction:.0%} of the lines are on unknown items")
+    if not has_volume(findings, params):
+        names.append(f"{findings.volume_ratio:.2f} times the baskets per day of the test window")
     return names
 
 
-def _failures(found: Findings, params: MonitoringParams) -> list[str]:
+def _failures(findings: Findings, params: MonitoringParams) -> list[str]:
     names = []
-    if found.failed_fraction > params.maximum_failed_fraction:
-        names.append(f"{found.failed_fraction:.1%} of the calls failed at first")
-    if found.unanswered_fraction > params.maximum_failed_fraction:
-        names.append(f"{found.unanswered_fraction:.1%} of the requests have no answer")
-    if found.n_lost_events:
-        names.append(f"{found.n_lost_events} events were not taken")
-    if found.p99_ms is None:
-        names.append("it does not tell how long it took")
-    elif not is_fast(found):
-        names.append(f"p99 {found.p99_ms:.1f} ms, {found.p99_limit_ms:g} ms were planned")
+    if findings.failed_fraction > params.maximum_failed_fraction:
+        names.append(f"{findings.failed_fraction:.1%} of the calls failed at first")
+    if findings.unanswered_fraction > params.maximum_failed_fraction:
+        names.append(f"{findings.unanswered_fraction:.1%} of the requests have no answer")
+    if findings.n_lost_events:
+        names.append(f"{findings.n_lost_events} events were rejected")
+    if findings.p99_ms is None:
+        names.append("it does not report its latency")
+    elif not is_fast(findings):
+        names.append(f"p99 {findings.p99_ms:.1f} ms, {findings.p99_limit_ms:g} ms were planned")
     return names
 
 
-def _measured(found: Findings) -> str:
-    if found.quality is None:
+def _measured(findings: Findings) -> str:
+    if findings.quality is None:
         return "No purchase of the window is known yet"
-    q = found.quality
-    return f"{found.metric} {q.value:.4f} [{q.low:.4f}, {q.high:.4f}], {q.reference:.4f} in testing"
+    q = findings.quality
+    return (
+        f"{findings.metric} {q.value:.4f} [{q.low:.4f}, {q.high:.4f}], {q.reference:.4f} in testing"
+    )
 
 
-def _calm(found: Findings, state: State, params: MonitoringParams) -> str:
+def _describe_stable(findings: Findings, state: State, params: MonitoringParams) -> str:
     words = {"kept": "quality is kept", "unsure": "no loss is shown", "lost": ""}[state]
-    drifting = [each for each in found.drifts if each.is_beyond(params.psi_warning)]
-    drifting.sort(key=lambda each: -each.worst)
-    warning = f"; drift is noted: {', '.join(_names(drifting))}" if drifting else ""
-    return f"{_measured(found)}: {words}{warning}"
+    drifting = [drift for drift in findings.drifts if drift.is_beyond(params.psi_warning)]
+    drifting.sort(key=lambda drift: -drift.worst)
+    warning = f"; drift: {', '.join(_names(drifting))}" if drifting else ""
+    return f"{_measured(findings)}: {words}{warning}"

@@ -1,7 +1,7 @@
-"""How far traffic has moved from the frozen reference, signal by signal, and how far it may.
+"""Drift of each signal from the frozen reference, and its limit.
 
-A signal may move as far as its threshold, as far as it moved by itself within the test window, and
-as far as chance moves as many requests of as many shoppers; only beyond all three has it moved.
+The limit is the largest of three values: the threshold, the drift within the test window, and the
+drift that chance causes with as many requests of as many users.
 """
 
 from collections.abc import Mapping
@@ -31,21 +31,21 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(LABELS, "label"),
 }
 WHOLE_WINDOW = ("weekday",)
-N_DRAWS = 4000  # of which CHANCE lies beyond
+N_DRAWS = 4000  # a share of CHANCE lies beyond the limit
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One signal against its reference.
+    """The drift of one signal from its reference.
 
     Attributes:
-        signal: Its name.
-        kind: What it is a signal of.
-        psi: Of the whole window.
+        signal: Name of the signal.
+        kind: Whether it describes inputs, outputs or labels.
+        psi: PSI of the whole window.
         weekly: PSI of each week, in order; NaN for a week without requests.
         natural: Largest PSI between the reference and one of its own weeks.
-        chance: What sampling alone reaches once in a thousand windows of this size.
-        weekly_chance: What it reaches once in a thousand weeks of each week's size.
+        chance: PSI that sampling exceeds once in a thousand windows of this size.
+        weekly_chance: PSI that sampling exceeds once in a thousand weeks, for each week's size.
     """
 
     signal: str
@@ -58,29 +58,29 @@ class Drift:
 
     @property
     def worst(self) -> float:
-        """The largest PSI, of the window or of a week: a late break is not averaged away."""
+        """The largest PSI of the window or a week, so that a late break is not averaged out."""
         return max(psi for psi, _ in self._spans)
 
     def against(self, threshold: float) -> tuple[float, float]:
-        """Return PSI and bound of the window or week that is nearest to, or furthest beyond, it.
+        """Return PSI and bound of the window or week with the largest ratio of the two.
 
         Args:
-            threshold: What would be too much, were there no variation of its own and no chance.
+            threshold: Lower limit of the bound.
         """
-        held = [(psi, max(threshold, self.natural, chance)) for psi, chance in self._spans]
-        return max(held, key=lambda pair: (pair[0] / pair[1], pair[0]))
+        pairs = [(psi, max(threshold, self.natural, chance)) for psi, chance in self._spans]
+        return max(pairs, key=lambda pair: (pair[0] / pair[1], pair[0]))
 
     def is_beyond(self, threshold: float) -> bool:
-        """Tell whether the window or a week moved further than it may."""
+        """Return whether the window or a week drifted beyond its bound."""
         psi, allowed = self.against(threshold)
         return psi > allowed
 
     @property
     def _spans(self) -> list[tuple[float, float]]:
-        """PSI and chance of the window and of each week that has requests.
+        """PSI and chance of the window and of each week with requests.
 
-        A week holds each day of the week once, so that a single holiday would look like a break:
-        weekdays count over the whole window only.
+        Weekdays count over the whole window only: a week holds each weekday once, so a single
+        holiday would look like a break.
         """
         weeks = (
             [] if self.signal in WHOLE_WINDOW else zip(self.weekly, self.weekly_chance, strict=True)
@@ -93,14 +93,14 @@ def chance_psi(
 ) -> float:
     """Return the PSI that two samples of one population exceed once in a thousand.
 
-    By drawing such samples, since the usual chi-square (Yurdakul, 2018, Western Michigan University
-    dissertation 3208) does not know that small samples leave bins empty.
+    It is simulated, because the usual chi-square approximation (Yurdakul, 2018, Western Michigan
+    University dissertation 3208) ignores that small samples leave bins empty.
 
     Args:
-        shares: Of the population in each bin.
-        n_reference: Independent requests of the reference, as by `effective_size`.
-        n_current: Those of the window.
-        seed: Of the draws.
+        shares: Share of the population in each bin.
+        n_reference: Independent requests of the reference, see `effective_size`.
+        n_current: Independent requests of the window.
+        seed: Seed of the draws.
 
     >>> chance_psi(np.array([1.0]), 10, 10, seed=1)
     0.0
@@ -111,41 +111,41 @@ def chance_psi(
         np.maximum(random.multinomial(size, population, N_DRAWS) / size, SMALLEST_SHARE)
         for size in (max(round(n_reference), 1), max(round(n_current), 1))
     )
-    found = ((current - reference) * np.log(current / reference)).sum(axis=1)
-    return float(np.quantile(found, 1.0 - CHANCE))
+    distances = ((current - reference) * np.log(current / reference)).sum(axis=1)
+    return float(np.quantile(distances, 1.0 - CHANCE))
 
 
 @dataclass(frozen=True)
 class RequestTimes:
-    """When requests came and from whom.
+    """The week and the user of each request.
 
     Attributes:
-        week: [n] from 0.
-        user: [n] code of the shopper.
+        week: [n] week, from 0.
+        user: [n] code of the user.
     """
 
     week: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
 
 
-def label_signals(questions: EvaluationSet) -> pd.DataFrame:
-    """Return LABELS per request; NaN where nothing was bought."""
-    n_true = questions.n_true.astype(float)
-    own = np.bincount(questions.label_row[questions.is_repeat], minlength=len(n_true))
-    share = np.divide(own, n_true, out=np.full(len(n_true), np.nan), where=n_true > 0)
+def label_signals(evaluation_set: EvaluationSet) -> pd.DataFrame:
+    """Return LABELS per request; NaN without a purchase."""
+    n_true = evaluation_set.n_true.astype(float)
+    repeats = np.bincount(evaluation_set.label_row[evaluation_set.is_repeat], minlength=len(n_true))
+    share = np.divide(repeats, n_true, out=np.full(len(n_true), np.nan), where=n_true > 0)
     return pd.DataFrame({"n_labels": n_true, "repeat_label_share": share})
 
 
-def with_label_bins(
-    reference: Mapping[str, Any], signals: pd.DataFrame, asked: RequestTimes, n_bins: int
+def add_label_bins(
+    reference: Mapping[str, Any], signals: pd.DataFrame, request_times: RequestTimes, n_bins: int
 ) -> dict[str, Any]:
     """Return the reference with bins for the labels' signals of the test window.
 
     Args:
         reference: Contents of reports/testing/reference.json.
         signals: LABELS per request of the test window.
-        asked: When and by whom.
-        n_bins: How many.
+        request_times: Weeks and users of these requests.
+        n_bins: Number of bins per signal.
     """
     bins, weekly = dict(reference["bins"]), dict(reference["weekly_psi"])
     sizes = dict(reference["effective_requests"])
@@ -153,25 +153,25 @@ def with_label_bins(
         values = signals[name].to_numpy(dtype=float)
         bins[name] = frozen_bins(values, n_bins)
         edges, shares = np.array(bins[name]["edges"]), np.array(bins[name]["shares"])
-        weeks = (asked.week == week for week in np.unique(asked.week))
+        weeks = (request_times.week == week for week in np.unique(request_times.week))
         weekly[name] = max(psi(shares, bin_shares(values[week], edges)) for week in weeks)
-        sizes[name] = effective_size(values, edges, asked.user)
+        sizes[name] = effective_size(values, edges, request_times.user)
     return {**reference, "bins": bins, "weekly_psi": weekly, "effective_requests": sizes}
 
 
-def drifts_of(
-    signals: pd.DataFrame, asked: RequestTimes, reference: Mapping[str, Any], seed: int
+def measure_drifts(
+    signals: pd.DataFrame, request_times: RequestTimes, reference: Mapping[str, Any], seed: int
 ) -> tuple[Drift, ...]:
-    """Return the drift of every signal that the reference has bins for.
+    """Return the drift of every signal with bins in the reference.
 
     Args:
         signals: One column per signal, one row per request.
-        asked: When and by whom.
+        request_times: Weeks and users of these requests.
         reference: `bins`, `weekly_psi` and `effective_requests`.
-        seed: Of the draws that say how far chance goes.
+        seed: Seed of the simulation of chance.
     """
     return tuple(
-        _drift(name, signals[name].to_numpy(dtype=float), asked, reference, seed)
+        _drift(name, signals[name].to_numpy(dtype=float), request_times, reference, seed)
         for name in KINDS
         if name in signals and name in reference["bins"]
     )
@@ -180,7 +180,7 @@ def drifts_of(
 def _drift(
     name: str,
     values: npt.NDArray[np.float64],
-    asked: RequestTimes,
+    request_times: RequestTimes,
     reference: Mapping[str, Any],
     seed: int,
 ) -> Drift:
@@ -188,22 +188,25 @@ def _drift(
     edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
     n_reference = reference["effective_requests"][name]
 
-    def held(chosen: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    def measure(chosen: npt.NDArray[np.bool_]) -> tuple[float, float]:
         if not chosen.any():
             return float("nan"), float("nan")
-        n_current = effective_size(values[chosen], edges, asked.user[chosen])
+        n_current = effective_size(values[chosen], edges, request_times.user[chosen])
         return (
             psi(shares, bin_shares(values[chosen], edges)),
             chance_psi(shares, n_reference, n_current, seed),
         )
 
-    whole = held(np.ones(len(values), dtype=bool))
-    weeks = [held(asked.week == week) for week in range(int(asked.week.max(initial=-1)) + 1)]
+    whole = measure(np.ones(len(values), dtype=bool))
+    weeks = [
+        measure(request_times.week == week)
+        for week in range(int(request_times.week.max(initial=-1)) + 1)
+    ]
     return Drift(
         signal=name,
         kind=KINDS[name],
         psi=whole[0],
-        weekly=tuple(found for found, _ in weeks),
+        weekly=tuple(value for value, _ in weeks),
         natural=float(reference["weekly_psi"].get(name, 0.0)),
         chance=whole[1],
         weekly_chance=tuple(chance for _, chance in weeks),

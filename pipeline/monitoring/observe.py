@@ -1,4 +1,4 @@
-"""Replies joined with what was then bought, and every signal of them against the reference."""
+"""Replies joined with later purchases, and every signal compared with the reference."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,17 +9,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.contracts.params import Params
-from pipeline.monitoring.drift import Drift, RequestTimes, drifts_of, label_signals, with_label_bins
+from pipeline.monitoring.drift import (
+    Drift,
+    RequestTimes,
+    add_label_bins,
+    label_signals,
+    measure_drifts,
+)
 from pipeline.monitoring.quality import (
     Quality,
-    bootstrap_of,
-    expected_of,
-    quality_of,
+    build_bootstrap,
+    compute_metrics,
+    measure_quality,
+    read_expected,
     user_codes,
-    values_of,
 )
 from pipeline.monitoring.replay import Replies
-from pipeline.monitoring.traffic import Traffic, rolling, week_numbers
+from pipeline.monitoring.traffic import Traffic, select_rolling, week_numbers
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.requests import attribute_codes
 from pipeline.recommenders.base.shop import requests_of
@@ -32,7 +38,7 @@ Weeks = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ProductionTables:
-    """What collection and labeling wrote.
+    """The tables of collection and labeling.
 
     Attributes:
         examples: schemas.EXAMPLES.
@@ -46,16 +52,16 @@ class ProductionTables:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What traffic is held against.
+class MonitoringInputs:
+    """The inputs of monitoring.
 
     Attributes:
-        tables: Production included.
+        tables: Tables of all time, including production.
         testing: Contents of reports/testing/reference.json.
-        vocabulary: Of the served model.
-        params: All.
-        p99_limit_ms: What the plan allows a recommendation to take.
-        stage_minutes: What the plan expects each stage to take.
+        vocabulary: Vocabulary of the served model.
+        params: All of params.yaml.
+        p99_limit_ms: Latency limit of the plan.
+        stage_minutes: Expected minutes of each stage in the plan.
     """
 
     tables: ProductionTables
@@ -67,12 +73,12 @@ class Known:
 
     @property
     def k(self) -> int:
-        """Length of the lists."""
+        """The length of the lists."""
         return int(self.testing["k"])
 
     @cached_property
     def histories(self) -> Histories:
-        """Every purchase of all time; a request takes what lies before it."""
+        """All purchases; a request uses those before it."""
         return build_histories(
             self.tables.events,
             self.vocabulary,
@@ -81,10 +87,10 @@ class Known:
 
     @cached_property
     def popularity(self) -> npt.NDArray[np.float64]:
-        """[n_items] purchases before the test window: the ruler that the reference was cut with."""
+        """[n_items] purchases before the test window, as in the reference."""
         events, start = self.tables.events, self.params.shop.windows().test_start
-        known = events[(events["timestamp"] < start) & (events["event_type"] == "purchase")]
-        index = self.vocabulary.encode_column(known["item_id"])
+        earlier = events[(events["timestamp"] < start) & (events["event_type"] == "purchase")]
+        index = self.vocabulary.encode_column(earlier["item_id"])
         counts = np.bincount(index, minlength=len(self.vocabulary)).astype(np.float64)
         counts[0] = 0.0
         return counts
@@ -92,22 +98,22 @@ class Known:
     @cached_property
     def reference(self) -> dict[str, Any]:
         """The reference of testing, with bins for the labels of the test window."""
-        examples = rolling(self.tables.examples, "test")
+        examples = select_rolling(self.tables.examples, "test")
         if examples.empty:
             return self.testing
         bins = self.testing["bins"].values()
-        return with_label_bins(
+        return add_label_bins(
             self.testing,
-            label_signals(self.questions(examples)),
+            label_signals(self.build_evaluation_set(examples)),
             RequestTimes(
                 week_numbers(examples, self.params.shop.windows().test_start),
                 user_codes(examples),
             ),
-            n_bins=max((len(each["edges"]) for each in bins), default=1) + 1,
+            n_bins=max((len(signal["edges"]) for signal in bins), default=1) + 1,
         )
 
-    def questions(self, examples: pd.DataFrame) -> EvaluationSet:
-        """Return the requests of these examples with what was then bought."""
+    def build_evaluation_set(self, examples: pd.DataFrame) -> EvaluationSet:
+        """Return the requests of these examples with their purchases."""
         attributes = attribute_codes(self.tables.users)
         timezone = self.params.shop.timezone
         requests = requests_of(examples, self.histories, self.vocabulary, attributes, timezone)
@@ -116,22 +122,22 @@ class Known:
 
 @dataclass(frozen=True)
 class Observation:
-    """Numbers of a replayed window.
+    """The measurements of a replayed window.
 
     Attributes:
-        traffic: What was asked.
-        replies: What came back.
-        questions: The requests with what was then bought.
-        week: [n] of each request, from 0.
+        traffic: The replayed requests and events.
+        replies: The replies of the service.
+        evaluation_set: The requests with their purchases.
+        week: [n] week of each request, from 0.
         signals: One column per signal, one row per request.
-        drifts: Every signal against its reference.
+        drifts: Drift of every signal.
         quality: Each metric over the window.
-        weekly: The same of each week.
+        weekly: Each metric over each week.
     """
 
     traffic: Traffic
     replies: Replies
-    questions: EvaluationSet
+    evaluation_set: EvaluationSet
     week: Weeks
     signals: pd.DataFrame
     drifts: tuple[Drift, ...]
@@ -139,32 +145,32 @@ class Observation:
     weekly: tuple[dict[str, Quality], ...]
 
 
-def observe(traffic: Traffic, replies: Replies, known: Known) -> Observation:
-    """Return what there is to see in the replies to at least one request."""
-    questions = known.questions(traffic.asking)
-    week = week_numbers(traffic.asking, traffic.start)
+def observe(traffic: Traffic, replies: Replies, inputs: MonitoringInputs) -> Observation:
+    """Return the measurements of the replies to at least one request."""
+    evaluation_set = inputs.build_evaluation_set(traffic.examples)
+    week = week_numbers(traffic.examples, traffic.start)
     signals = pd.concat(
         [
-            input_signals(questions.requests),
-            output_signals(replies.served, known.popularity),
-            label_signals(questions),
+            input_signals(evaluation_set.requests),
+            output_signals(replies.served, inputs.popularity),
+            label_signals(evaluation_set),
         ],
         axis=1,
     )
-    values = values_of(replies.served, questions, known.k)
-    bootstrap = bootstrap_of(questions, known.params.monitoring, known.params.shop.seed)
-    expected = expected_of(known.testing, known.params.monitoring.confidence)
-    asked = RequestTimes(week, user_codes(traffic.asking))
+    values = compute_metrics(replies.served, evaluation_set, inputs.k)
+    bootstrap = build_bootstrap(evaluation_set, inputs.params.monitoring, inputs.params.shop.seed)
+    expected = read_expected(inputs.testing, inputs.params.monitoring.confidence)
+    request_times = RequestTimes(week, user_codes(traffic.examples))
     return Observation(
         traffic=traffic,
         replies=replies,
-        questions=questions,
+        evaluation_set=evaluation_set,
         week=week,
         signals=signals,
-        drifts=drifts_of(signals, asked, known.reference, known.params.shop.seed),
-        quality=quality_of(values, bootstrap, expected),
+        drifts=measure_drifts(signals, request_times, inputs.reference, inputs.params.shop.seed),
+        quality=measure_quality(values, bootstrap, expected),
         weekly=tuple(
-            quality_of(values, bootstrap, expected, week == number)
+            measure_quality(values, bootstrap, expected, week == number)
             for number in range(int(week.max()) + 1)
         ),
     )

@@ -1,4 +1,4 @@
-"""How good the served lists were, once it is known what was bought."""
+"""Quality of the served lists, measured by later purchases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ State = Literal["kept", "unsure", "lost"]
 
 @dataclass(frozen=True)
 class Quality:
-    """A metric of some requests beside what testing promised.
+    """A metric of some requests, and its estimate from testing.
 
     Attributes:
         value: Mean over requests.
-        low: Lower end of its interval.
-        high: Upper end.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
         reference: The test estimate.
-        n: Requests with labels.
+        n: Number of requests with labels.
         reference_low: Lower end of the test estimate's interval, at the same confidence.
-        reference_high: Upper end.
+        reference_high: Upper end of the test estimate's interval.
     """
 
     value: float
@@ -42,10 +42,10 @@ class Quality:
     reference_high: float
 
     def difference(self, kept_fraction: float) -> tuple[float, float]:
-        """Return the interval of the value less that share of the test estimate.
+        """Return the interval of the value minus a share of the test estimate.
 
-        Both are estimates, of other weeks: their errors add up as squares (Zou and Donner, 2008,
-        doi:10.1002/sim.3095). That the shoppers are the same makes it rather too wide.
+        Both are estimates from different weeks, so their squared errors add up (Zou and Donner,
+        2008, doi:10.1002/sim.3095). As the users are the same, the interval is rather too wide.
 
         >>> low, high = Quality(0.12, 0.09, 0.16, 0.10, 900, 0.07, 0.14).difference(1.0)
         >>> round(low, 4), round(high, 4)
@@ -61,7 +61,7 @@ class Quality:
         return float(value - below), float(value + above)
 
     def state(self, maximum_loss_fraction: float) -> State:
-        """Return whether the difference to what may be lost lies below, above or across 0.
+        """Return whether the difference to the allowed loss lies below, above or across 0.
 
         >>> Quality(0.12, 0.11, 0.13, 0.15, 900, 0.14, 0.16).state(0.1)
         'lost'
@@ -76,21 +76,21 @@ class Quality:
 
 @dataclass(frozen=True)
 class Expected:
-    """What testing promised of one metric, with its interval."""
+    """The test estimate of one metric, with its interval."""
 
     value: float
     low: float
     high: float
 
 
-def expected_of(testing: Mapping[str, Any], confidence: float) -> dict[str, Expected]:
-    """Return what testing promised of each metric, its interval brought to this confidence.
+def read_expected(testing: Mapping[str, Any], confidence: float) -> dict[str, Expected]:
+    """Return the test estimate of each metric, with intervals at this confidence.
 
-    An interval at another confidence is stretched as a normal distribution would be.
+    Intervals at another confidence are rescaled as for a normal distribution.
 
     Args:
         testing: Contents of reports/testing/reference.json.
-        confidence: Of the intervals, in 0..1.
+        confidence: Confidence of the intervals, in 0..1.
     """
     quality = testing["quality"]
     stretch = _half_width(confidence) / _half_width(testing["confidence"])
@@ -106,58 +106,62 @@ def expected_of(testing: Mapping[str, Any], confidence: float) -> dict[str, Expe
 
 
 def _half_width(confidence: float) -> float:
-    """Return half the width of an interval of the standard normal distribution."""
+    """Return half the width of a central interval of the standard normal distribution."""
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def values_of(served: Recommendations, questions: EvaluationSet, k: int) -> dict[str, Doubles]:
-    """Return each metric of the served list, one value per request, NaN without labels."""
-    hits = ranking.hit_matrix(served.items, questions.label_row, questions.label_item)
+def compute_metrics(
+    served: Recommendations, evaluation_set: EvaluationSet, k: int
+) -> dict[str, Doubles]:
+    """Return each metric of the served lists, one value per request; NaN without labels."""
+    hits = ranking.hit_matrix(served.items, evaluation_set.label_row, evaluation_set.label_item)
     return {
-        f"recall@{k}": ranking.recall_at_k(hits, questions.n_true, k),
-        f"ndcg@{k}": ranking.ndcg_at_k(hits, questions.n_true, k),
-        f"hit_rate@{k}": ranking.hit_rate_at_k(hits, questions.n_true, k),
+        f"recall@{k}": ranking.recall_at_k(hits, evaluation_set.n_true, k),
+        f"ndcg@{k}": ranking.ndcg_at_k(hits, evaluation_set.n_true, k),
+        f"hit_rate@{k}": ranking.hit_rate_at_k(hits, evaluation_set.n_true, k),
     }
 
 
 def user_codes(examples: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return [n] the code of each example's shopper."""
+    """Return [n] the code of each example's user."""
     return np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
 
 
-def bootstrap_of(questions: EvaluationSet, params: MonitoringParams, seed: int) -> Bootstrap:
-    """Return the resampled users of these requests."""
-    user = user_codes(questions.examples)
+def build_bootstrap(
+    evaluation_set: EvaluationSet, params: MonitoringParams, seed: int
+) -> Bootstrap:
+    """Return the bootstrap over the users of these requests."""
+    user = user_codes(evaluation_set.examples)
     return Bootstrap.of(user, params.bootstrap_samples, params.confidence, seed)
 
 
-def quality_of(
+def measure_quality(
     values: dict[str, Doubles],
     bootstrap: Bootstrap,
     expected: Mapping[str, Expected],
     chosen: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, Quality]:
-    """Return each metric with its interval; metrics without any labelled request are left out.
+    """Return each metric with its interval; metrics without labelled requests are omitted.
 
     Args:
-        values: From `values_of`.
-        bootstrap: Of the same requests.
-        expected: From `expected_of`.
-        chosen: Only these requests, such as a week's.
+        values: Result of `compute_metrics`.
+        bootstrap: Bootstrap of the same requests.
+        expected: Result of `read_expected`.
+        chosen: [n] mask of requests, such as those of a week; None for all.
     """
-    found = {}
-    for name, each in values.items():
-        there = ~np.isnan(each) if chosen is None else ~np.isnan(each) & chosen
-        if there.any():
-            low, high = bootstrap.interval(each, there)
+    quality = {}
+    for name, metric in values.items():
+        is_measured = ~np.isnan(metric) if chosen is None else ~np.isnan(metric) & chosen
+        if is_measured.any():
+            low, high = bootstrap.interval(metric, is_measured)
             promised = expected[name]
-            found[name] = Quality(
-                value=float(each[there].mean()),
+            quality[name] = Quality(
+                value=float(metric[is_measured].mean()),
                 low=low,
                 high=high,
                 reference=promised.value,
-                n=int(there.sum()),
+                n=int(is_measured.sum()),
                 reference_low=promised.low,
                 reference_high=promised.high,
             )
-    return found
+    return quality

@@ -1,15 +1,14 @@
-"""Traffic through a service, as it came: a shopper asks, buys, and asks again.
+"""Replay of traffic through a service in time order: a user requests, buys, and requests again.
 
 Design choices:
 
-- Shoppers are dealt to several workers, and each worker goes through its own shoppers' time. A
-  recommendation depends on that shopper's own past only, so the answers are the same as from one
-  worker; they are kept by example, never by arrival.
-- Purchases wait until their shopper asks again, and then go out with all others that wait: the
-  service knows the same at every request, with a tenth of the writes.
-- What fails is tried again, as any client would, and every failed attempt is counted: a shopper
-  whose page came at the third try has waited.
-- A service that no longer answers is not asked again: the rest counts as failed.
+- Users are split among several workers, and each worker replays its users in time order. A
+  recommendation depends only on the user's own past, so the answers are the same as from one
+  worker; they are stored by example, not by arrival.
+- Purchases are queued until their user's next request, and then sent with all other queued ones:
+  the service knows the same at every request, with a tenth of the writes.
+- Failed calls are retried, as any client does, and every failed attempt is counted.
+- A service that does not respond at all is not called again: the rest counts as failed.
 """
 
 import time
@@ -26,41 +25,41 @@ from pipeline.monitoring.traffic import Traffic
 from pipeline.recommenders.base.recommender import SLOTS, Recommendations
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.base.wall_clock import to_seconds
-from pipeline.runtime.progress import steps
+from pipeline.runtime.progress import log_progress
 from pipeline.serving.client import RETRY_STATUSES, ServiceError, pause_seconds
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendRequest
 
 N_WORKERS = 2
-# Sent together at the latest: a body stays small and a write short.
+# Maximum number of queued events, which keeps bodies small and writes short.
 MAXIMUM_WAITING = 400
-# Of a request or of events that are sent, the first included.
+# Of one call, including the first.
 MAXIMUM_ATTEMPTS = 5
 T = TypeVar("T")
 
 
 class Service(Protocol):
-    """What answers: `pipeline.serving.client.Client` of one attempt, or a double of it."""
+    """The replayed service: a `pipeline.serving.client.Client` without retries, or a fake."""
 
     def recommend(self, request: RecommendRequest) -> RecommendAnswer:
         """Answer one request."""
         ...
 
     def send(self, events: Sequence[Event]) -> Any:
-        """Take events in."""
+        """Send events."""
         ...
 
     def metrics(self) -> str:
-        """Return the service's own numbers, as Prometheus reads them."""
+        """Return the service's metrics in the Prometheus text format."""
         ...
 
 
 @dataclass
 class Calls:
-    """How calls of the service went: requests, and events that were sent.
+    """Counts of calls to the service: requests and batches of events.
 
     Attributes:
-        n: Calls; one that is tried again is one.
-        n_failed_first: Those whose first attempt failed.
+        n: Number of calls; retries are not counted.
+        n_failed_first: Calls whose first attempt failed.
         n_failed_attempts: Failed attempts of all calls.
     """
 
@@ -69,7 +68,7 @@ class Calls:
     n_failed_attempts: int = 0
 
     def count(self, failed_attempts: int) -> None:
-        """Count one more call, of which so many attempts failed."""
+        """Count one call with this number of failed attempts."""
         self.n += 1
         self.n_failed_first += failed_attempts > 0
         self.n_failed_attempts += failed_attempts
@@ -77,15 +76,15 @@ class Calls:
 
 @dataclass(frozen=True)
 class Replies:
-    """What came back, in the order of `Traffic.asking`.
+    """The replies of the service, in the order of `Traffic.examples`.
 
     Attributes:
-        served: The lists; empty where the request failed.
-        failed: [n] whether there was no answer, however often it was tried.
-        latency_ms: [n] as the client saw it, all attempts and pauses included; NaN where failed.
-            Measured: no DVC output has it.
-        n_lost_events: Events that the service did not take.
-        calls: How often the first attempt failed, and how many attempts in all.
+        served: The lists; empty if the request failed.
+        failed: [n] whether the request got no answer after all attempts.
+        latency_ms: [n] latency by the client's clock, including retries and pauses; NaN if failed.
+            It varies between runs, so no DVC output contains it.
+        n_lost_events: Events that the service did not accept.
+        calls: Counts of calls and failed attempts.
     """
 
     served: Recommendations
@@ -103,28 +102,28 @@ def replay(
     k: int,
     n_workers: int = N_WORKERS,
 ) -> Replies:
-    """Return what `service` answers to the traffic.
+    """Return the replies of `service` to the traffic.
 
     Args:
-        traffic: What is asked and what is bought.
-        service: Shared by the workers; it must bear several threads.
-        vocabulary: Of the served model.
+        traffic: The requests and events.
+        service: The service; it must be thread-safe.
+        vocabulary: Vocabulary of the served model.
         k: Length of the lists.
-        n_workers: How many shoppers ask at the same time.
+        n_workers: Number of concurrent workers.
     """
-    users = pd.Index(pd.concat([traffic.asking["user_id"], traffic.events["user_id"]]).unique())
+    users = pd.Index(pd.concat([traffic.examples["user_id"], traffic.events["user_id"]]).unique())
     shares = [
         _share(traffic, np.asarray(users[part::n_workers]), k)
         for part in range(min(n_workers, len(users)))
     ]
     workers = [_Worker(service, is_shown=not number) for number, _ in enumerate(shares)]
-    with ThreadPoolExecutor(max(len(workers), 1), thread_name_prefix="shopper") as pool:
+    with ThreadPoolExecutor(max(len(workers), 1), thread_name_prefix="replay") as pool:
         list(pool.map(lambda pair: pair[0].run(pair[1]), zip(workers, shares, strict=True)))
-    return _collect(workers, len(traffic.asking), vocabulary, k)
+    return _collect(workers, len(traffic.examples), vocabulary, k)
 
 
 class _ReplayPart(NamedTuple):
-    """The traffic of some shoppers: their requests, the row of each, and their events."""
+    """The traffic of some users: their requests, the row of each request, and their events."""
 
     rows: list[int]
     requests: list[RecommendRequest]
@@ -132,14 +131,14 @@ class _ReplayPart(NamedTuple):
 
 
 def _share(traffic: Traffic, users: npt.NDArray[np.object_], k: int) -> _ReplayPart:
-    asking = traffic.asking[traffic.asking["user_id"].isin(users)]
+    examples = traffic.examples[traffic.examples["user_id"].isin(users)]
     events = traffic.events[traffic.events["user_id"].isin(users)]
-    return _ReplayPart(asking.index.tolist(), recommend_requests(asking, k), events)
+    return _ReplayPart(examples.index.tolist(), build_requests(examples, k), events)
 
 
-def recommend_requests(asking: pd.DataFrame, k: int) -> list[RecommendRequest]:
-    """Return schemas.EXAMPLES as the endpoint is asked for them."""
-    columns = (asking["user_id"], asking["timestamp"], asking["cart"], _stores(asking))
+def build_requests(examples: pd.DataFrame, k: int) -> list[RecommendRequest]:
+    """Return a request to the endpoint for each row of schemas.EXAMPLES."""
+    columns = (examples["user_id"], examples["timestamp"], examples["cart"], _stores(examples))
     return [
         RecommendRequest(user_id=user, k=k, cart=list(cart), at=at.to_pydatetime(), store_id=store)
         for user, at, cart, store in zip(*columns, strict=True)
@@ -153,10 +152,10 @@ def _stores(frame: pd.DataFrame) -> list[str | None]:
 
 
 class _Worker:
-    """Goes through the time of some shoppers."""
+    """Replays the traffic of some users in time order."""
 
     def __init__(self, service: Service, *, is_shown: bool) -> None:
-        self.is_shown = is_shown  # one worker's share is like the others'
+        self.is_shown = is_shown  # the progress of one worker stands for all
         self.answers: dict[int, RecommendAnswer] = {}
         self.latency_ms: dict[int, float] = {}
         self.n_lost_events = 0
@@ -167,25 +166,25 @@ class _Worker:
         self._is_gone = False
 
     def run(self, part: _ReplayPart) -> None:
-        """Ask and tell in time order; at the same moment, ask first."""
+        """Send requests and events in time order; at the same moment, requests first."""
         moments = to_seconds(part.events["timestamp"])
-        bought = events_of(part.events)
+        bought = build_events(part.events)
         done = 0
-        asking: Iterable[tuple[int, RecommendRequest]] = zip(part.rows, part.requests, strict=True)
+        pairs: Iterable[tuple[int, RecommendRequest]] = zip(part.rows, part.requests, strict=True)
         if self.is_shown:
-            asking = steps(asking, "weeks replayed", len(part.rows))
-        for row, request in asking:
+            pairs = log_progress(pairs, "requests replayed", len(part.rows))
+        for row, request in pairs:
             assert request.at is not None
             until = int(np.searchsorted(moments, request.at.timestamp(), side="left"))
-            self._tell(bought[done:until])
+            self._queue(bought[done:until])
             done = until
             if request.user_id in self._unseen:
                 self._flush()
             self._ask(row, request)
-        self._tell(bought[done:])
+        self._queue(bought[done:])
         self._flush()
 
-    def _tell(self, events: list[Event]) -> None:
+    def _queue(self, events: list[Event]) -> None:
         self._waiting.extend(events)
         self._unseen.update(event.user_id for event in events)
         if len(self._waiting) >= MAXIMUM_WAITING:
@@ -205,9 +204,9 @@ class _Worker:
             self.latency_ms[row] = (time.perf_counter() - started) * 1e3
 
     def _call(self, call: Callable[[], T]) -> T | None:
-        """Return what a call came to, tried again where that may help; None where all failed.
+        """Return the result of a call with retries, or None if all attempts failed.
 
-        A service that did not answer any attempt is gone: no later call is tried.
+        If the service does not respond to any attempt, later calls are skipped.
         """
         failed = 0
         while not self._is_gone:
@@ -227,8 +226,8 @@ class _Worker:
         return None
 
 
-def events_of(events: pd.DataFrame) -> list[Event]:
-    """Return schemas.EVENTS rows as the endpoint takes them; the id makes a resend harmless."""
+def build_events(events: pd.DataFrame) -> list[Event]:
+    """Return an event for each row of schemas.EVENTS; its id makes a retry harmless."""
     columns = [
         events[name].tolist()
         for name in ("user_id", "item_id", "event_type", "quantity", "price", "basket_id")

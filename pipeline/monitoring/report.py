@@ -1,4 +1,4 @@
-"""The monitoring page: is the model still good, and if not, why."""
+"""The monitoring page: whether the model is still good, and if not, why."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from pipeline.contracts.params import MonitoringParams
 from pipeline.metrics.drift import bin_shares
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
 from pipeline.monitoring.drift import Drift
-from pipeline.monitoring.observe import Known, Observation
-from pipeline.monitoring.watch import Watch
+from pipeline.monitoring.monitor import MonitoringResult
+from pipeline.monitoring.observe import MonitoringInputs, Observation
 from pipeline.presentation.pages import Page, new_figure
 
 LEAF, GREY, WARN, BAD = "#1d7a4c", "#8a968f", "#a15c00", "#b3261e"
@@ -32,72 +32,77 @@ METHOD_WORDS = {
     SERVED: "the endpoint, as served",
     CHAMPION: "the champion",
     DECAYED: "decayed frequency",
-    CONTEXTUAL: "frequency on trips like this one",
+    CONTEXTUAL: "contextual frequency",
 }
 KIND_WORDS = {"input": "request", "output": "answer", "label": "purchase"}
 
 
-def page(found: Watch, known: Known) -> Page:
+def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
     """Return the page."""
-    made = Page(
+    view = Page(
         "Monitoring",
         "Is the deployed model as good as it was in testing, and if not, which phase caused it?",
     )
-    made.verdict(found.verdict)
-    if found.seen is None:
-        return made
-    k = known.k
-    made.figure(
+    view.verdict(result.verdict)
+    if result.observation is None:
+        return view
+    k = inputs.k
+    view.figure(
         "Quality by week",
-        _quality_figure(found.weeks, known),
-        f"recall@{k} of the lists that were served, once it was known what was bought, with "
-        f"{known.params.monitoring.confidence:.0%} intervals by bootstrap over shoppers. The band "
-        "is the test estimate, the dashed line what may be lost of it. A loss is called where the "
+        _quality_figure(result.weeks, inputs),
+        f"recall@{k} of the served lists, measured by later purchases, with "
+        f"{inputs.params.monitoring.confidence:.0%} intervals by bootstrap over shoppers. The band "
+        "is the test estimate, the dashed line the allowed loss. Quality counts as lost if the "
         "whole window lies below that line by more than the errors of both estimates together.",
     )
-    made.table(
-        "Quality by week, in numbers", _quality_table(found.weeks), _what_is_known(found.context)
+    view.table(
+        "Quality by week, in numbers",
+        _quality_table(result.weeks),
+        _describe_context(result.context),
     )
-    if found.context is not None:
-        made.table(
+    if result.context is not None:
+        view.table(
             "The same requests, answered otherwise",
-            _context_table(found.context),
-            f"recall@{k} of {found.context.n_asked:,} of the requests, evenly drawn. What was "
-            "served knew when and where the trip would be; a letter that is sent before it does "
-            "not. The frequency baselines count the shopper's purchases up to the request, and "
-            "fill the same slots.",
+            _context_table(result.context),
+            f"recall@{k} of {result.context.n_sampled:,} evenly drawn requests. The served answers "
+            "used the time and store of the trip; a letter that is sent earlier cannot. The "
+            "frequency baselines count the shopper's purchases up to the request, and fill the "
+            "same slots.",
         )
-    made.table(
+    view.table(
         "Drift",
-        _drift_table(found.seen.drifts, known.params.monitoring),
-        "Population stability index against bins that were frozen in testing. It may go as far as "
-        "the threshold, as far as it went within the test window, and as far as chance takes as "
-        "many requests of as many shoppers.",
+        _drift_table(result.observation.drifts, inputs.params.monitoring),
+        "Population stability index against bins that were frozen in testing. Its limit is the "
+        "largest of the threshold, its value within the test window, and its value by chance for "
+        "as many requests of as many shoppers.",
     )
-    made.figure(
+    view.figure(
         "The signals that moved most",
-        _signal_figure(found.seen, known),
+        _signal_figure(result.observation, inputs),
         "Share of requests in each frozen bin: grey in testing, green in production.",
     )
-    made.facts("The traffic", _facts(found.metrics, k, int(known.testing["n_requests"])))
-    return made
+    view.facts("The traffic", _facts(result.metrics, k, int(inputs.testing["n_requests"])))
+    return view
 
 
-def _quality_figure(weeks: pd.DataFrame, known: Known) -> Any:
+def _quality_figure(weeks: pd.DataFrame, inputs: MonitoringInputs) -> Any:
     figure = new_figure()
     axes = figure.subplots()
-    quality = known.testing["quality"]
-    low, high = quality["interval"][f"recall@{known.k}"]
-    expected = quality[f"recall@{known.k}"]
-    bound = (1 - known.params.monitoring.maximum_quality_loss_fraction) * expected
+    quality = inputs.testing["quality"]
+    low, high = quality["interval"][f"recall@{inputs.k}"]
+    expected = quality[f"recall@{inputs.k}"]
+    bound = (1 - inputs.params.monitoring.maximum_quality_loss_fraction) * expected
     axes.axhspan(low, high, color=GREY, alpha=0.25, label="test estimate")
     axes.axhline(expected, color=GREY)
     axes.axhline(bound, color=BAD, linestyle="--", linewidth=1, label="loss")
-    there = weeks.dropna(subset=["recall"])
-    error = [there["recall"] - there["low"], there["high"] - there["recall"]]
+    measured_weeks = weeks.dropna(subset=["recall"])
+    error = [
+        measured_weeks["recall"] - measured_weeks["low"],
+        measured_weeks["high"] - measured_weeks["recall"],
+    ]
     axes.errorbar(
-        there["week"],
-        there["recall"],
+        measured_weeks["week"],
+        measured_weeks["recall"],
         yerr=error,
         fmt="o-",
         color=LEAF,
@@ -106,7 +111,7 @@ def _quality_figure(weeks: pd.DataFrame, known: Known) -> Any:
     )
     labels = [f"week {row.week}\n{row.start}" for row in weeks.itertuples()]
     axes.set_xticks(weeks["week"], labels)
-    axes.set_ylabel(f"recall@{known.k}")
+    axes.set_ylabel(f"recall@{inputs.k}")
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#dde4df")
     axes.legend(loc="lower left", ncols=3, frameon=False)
@@ -130,12 +135,12 @@ def _quality_table(weeks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _what_is_known(context: Context | None) -> str:
-    known = "the moment of the trip: hour and weekday"
+def _describe_context(context: Context | None) -> str:
+    facts = "the moment of the trip: hour and weekday"
     if context is not None:
-        known += f"; the store, for {context.store_fraction:.0%} of the requests"
-        known += f"; part of the basket in the cart, for {context.cart_fraction:.0%}"
-    return f"Known at request time: all purchases before it; {known}."
+        facts += f"; the store, for {context.store_fraction:.0%} of the requests"
+        facts += f"; part of the basket in the cart, for {context.cart_fraction:.0%}"
+    return f"Known at request time: all purchases before it; {facts}."
 
 
 def _context_table(context: Context) -> pd.DataFrame:
@@ -160,35 +165,35 @@ def _drift_table(drifts: tuple[Drift, ...], params: MonitoringParams) -> pd.Data
     return pd.DataFrame(
         [
             {
-                "signal": WORDS[each.signal],
-                "of the": KIND_WORDS[each.kind],
-                "PSI": each.psi,
-                "worst week": each.worst,
-                "within testing": each.natural,
-                "by chance": each.chance,
-                "state": _state(each, params),
+                "signal": WORDS[drift.signal],
+                "of the": KIND_WORDS[drift.kind],
+                "PSI": drift.psi,
+                "worst week": drift.worst,
+                "within testing": drift.natural,
+                "by chance": drift.chance,
+                "state": _state(drift, params),
             }
-            for each in drifts
+            for drift in drifts
         ]
     )
 
 
 def _state(drift: Drift, params: MonitoringParams) -> str:
     if drift.is_beyond(params.psi_broken):
-        return "✗ beyond all people"
+        return "✗ broken"
     if drift.is_beyond(params.psi_alarm):
         return "✗ alarm"
     return "! warning" if drift.is_beyond(params.psi_warning) else "✓ stable"
 
 
-def _signal_figure(seen: Observation, known: Known) -> Any:
-    moved = sorted(seen.drifts, key=lambda each: -each.worst)[:6]
+def _signal_figure(observation: Observation, inputs: MonitoringInputs) -> Any:
+    moved = sorted(observation.drifts, key=lambda drift: -drift.worst)[:6]
     figure = new_figure(8.0, 4.6)
     axes = figure.subplots(2, 3).ravel()
     for axis, drift in zip(axes, moved, strict=False):
-        bins = known.reference["bins"][drift.signal]
+        bins = inputs.reference["bins"][drift.signal]
         edges, then = np.array(bins["edges"]), np.array(bins["shares"])
-        now = bin_shares(seen.signals[drift.signal].to_numpy(dtype=float), edges)
+        now = bin_shares(observation.signals[drift.signal].to_numpy(dtype=float), edges)
         at = np.arange(len(then))
         axis.bar(at - 0.2, then, width=0.4, color=GREY)
         axis.bar(at + 0.2, now, width=0.4, color=LEAF)
@@ -211,11 +216,11 @@ def _facts(metrics: dict[str, Any], k: int, n_reference: int) -> dict[str, objec
         f"coverage@{k} of the catalogue": metrics[f"coverage@{k}"],
         f"coverage@{k} in testing, of {n_reference:,} requests": metrics[f"reference_coverage@{k}"],
         "share of items bought before": metrics["repeat_share"],
-        "share of popular items, for want of others": metrics["popular_share"],
-        "lines on unknown items": metrics["unknown_item_fraction"],
-        "requests of unknown shoppers": metrics["unknown_user_fraction"],
+        "share of popular items that fill a list": metrics["popular_share"],
+        "share of lines with unknown items": metrics["unknown_item_fraction"],
+        "share of requests of unknown shoppers": metrics["unknown_user_fraction"],
         "calls whose first attempt failed": metrics["failed_first_attempts"],
-        "failed attempts in all": metrics["failed_attempts"],
+        "failed attempts": metrics["failed_attempts"],
         "requests without an answer": metrics["failed_requests"],
-        "events not taken": metrics["lost_events"],
+        "rejected events": metrics["lost_events"],
     }

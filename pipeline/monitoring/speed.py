@@ -1,12 +1,12 @@
-"""How fast the service answers by its own clock, against the plan's guardrail.
+"""Latency of the service by its own clock, compared with the plan's guardrail.
 
 Design choices:
 
-- The service's histogram counts from a request's first byte to the end of its answer: what the
-  replaying client needs for itself on the same cores is no fault of the service.
-- A machine that is busy with other things makes any service slow. A replay that was too slow is
-  therefore looked at again, some times and with pauses, as deployment repeats its load test: the
-  same mix of shoppers, one request after the other. A service that is slow by itself stays slow.
+- The service's histogram covers the time from a request's first byte to the end of its answer, so
+  it excludes the time of the client on the same cores.
+- Other load on the machine slows any service. If the replay was too slow, the measurement is
+  repeated a few times with pauses, as deployment repeats its load test: the same mix of users, one
+  request after the other.
 """
 
 import logging
@@ -24,21 +24,21 @@ from pipeline.serving.payloads import RecommendRequest
 SECONDS = "evergreen_request_seconds"
 ROUTE = "/recommend"
 TAIL = 0.99
-MAXIMUM_LOOKS = 3  # after the replay itself
-PAUSE_SECONDS = 10.0  # before each: a busy machine may have become quiet
+MAXIMUM_LOOKS = 3  # repeated measurements after the replay
+PAUSE_SECONDS = 10.0  # before each one, so that other load may end
 
 log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of requests as the service counted them.
+    """The service's histogram of request latencies.
 
     Attributes:
-        bounds: Upper bounds of the histogram's buckets in seconds, the last infinite.
+        bounds: Upper bounds of the buckets in seconds, the last infinite.
         counts: Requests in each bucket.
-        n_looks: Measurements that it took to find this one: 1 = the replay itself.
-        stolen_fraction: Share of the cores' time that the host gave to others meanwhile.
+        n_looks: Number of this measurement; 1 is the replay.
+        stolen_fraction: Share of the cores' time that the host gave to other guests, in 0..1.
     """
 
     bounds: tuple[float, ...]
@@ -47,9 +47,9 @@ class Speed:
     stolen_fraction: float = 0.0
 
     def quantile_ms(self, share: float) -> float:
-        """Return a quantile in ms, straight within a bucket; 0 without requests.
+        """Return a quantile in ms, by linear interpolation in its bucket; 0 without requests.
 
-        A quantile beyond the last finite bound is infinite: nobody knows how long those took.
+        A quantile beyond the last finite bound is infinite.
 
         >>> Speed((0.01, 0.02, float("inf")), (50, 50, 0)).quantile_ms(0.75)
         15.0
@@ -68,7 +68,7 @@ class Speed:
         return self.quantile_ms(TAIL)
 
     def since(self, earlier: "Speed") -> "Speed":
-        """Return the requests that came after an earlier reading of the same histogram."""
+        """Return the requests after an earlier reading of the same histogram."""
         counts = zip(self.counts, earlier.counts, strict=True)
         return Speed(self.bounds, tuple(now - then for now, then in counts))
 
@@ -98,18 +98,18 @@ def read_speed(exposition: str) -> Speed:
 def measure_speed(
     service: Service, requests: Sequence[RecommendRequest], guardrail_ms: float
 ) -> Speed:
-    """Return the speed of the replay that has just ended if it holds, else that of the best look.
+    """Return the latency of the replay if it is within the guardrail, else the best measurement.
 
     Args:
-        service: It has answered the replay, and nothing else.
-        requests: What is asked again at each look, if any is needed.
-        guardrail_ms: What the plan allows at the 99th percentile.
+        service: The service after the replay, without other requests.
+        requests: Requests of a repeated measurement.
+        guardrail_ms: Limit of the plan for the 99th percentile.
     """
     best = read_speed(service.metrics())
     for look in range(2, MAXIMUM_LOOKS + 2):
         if best.p99_ms <= guardrail_ms:
             break
-        log.warning("p99 %.1f ms, %.1f ms were planned: looking again", best.p99_ms, guardrail_ms)
+        log.warning("p99 %.1f ms, limit %.1f ms: measuring again", best.p99_ms, guardrail_ms)
         time.sleep(PAUSE_SECONDS)
         best = min(best, _look(service, requests, look), key=lambda speed: speed.p99_ms)
     return best
@@ -123,7 +123,7 @@ def _look(service: Service, requests: Sequence[RecommendRequest], number: int) -
         try:
             service.recommend(request)
         except ServiceError as error:
-            log.warning("A request failed in look %d: %s", number, error)
-    found = read_speed(service.metrics()).since(before)
+            log.warning("A request of measurement %d failed: %s", number, error)
+    speed = read_speed(service.metrics()).since(before)
     stolen = stolen_fraction(cores, psutil.cpu_times())
-    return Speed(found.bounds, found.counts, n_looks=number, stolen_fraction=stolen)
+    return Speed(speed.bounds, speed.counts, n_looks=number, stolen_fraction=stolen)

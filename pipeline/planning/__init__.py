@@ -1,1 +1,1 @@
-"""Planning: is it worth it? Objective, target, guardrails, viability and cost, before any work."""
+"""Planning: objective, target, guardrails, viability and cost, before any model is trained."""

@@ -1,13 +1,13 @@
-"""What each stage will cost, by a straight line through what was measured on two cores.
+"""The cost of each stage, by a linear model of measurements on a machine with two cores.
 
-That machine is the reference: probe.py says how many times longer another one takes.
+That machine is the reference: probe.py measures how many times slower another machine is.
 
 seconds = start + lines x millions of event rows + others x millions of other rows
           + users x thousands of users
 GiB     = base + lines_gib x millions of event rows + items_gib x hundred thousands of items
 
-Measured on the Complete Journey: 1.47 million event rows, 21 million others, 2,454 users and
-62,635 items. What does not depend on size is importing, validating and starting services.
+Measured on the Complete Journey: 1.47 million event rows, 21 million other rows, 2,454 users and
+62,635 items. The constant terms cover imports, validation and the start of services.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import Profile, StageCost
 from pipeline.contracts.verdicts import Phase
-from pipeline.planning.estimates import rounded
+from pipeline.planning.estimates import round_number
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The coefficients of one stage; seconds and GiB."""
+    """The coefficients of one stage, in seconds and GiB."""
 
     start: float
     lines: float
@@ -40,15 +40,15 @@ RATES: dict[Phase, Rate] = {
     "deployment": Rate(45, 0, 0, 75, 1.6, 2.2, 0.3),
     "monitoring": Rate(20, 0, 0, 27, 1.0, 0.6, 0.3),
 }
-EXAMPLES_OF_RATES = 48  # train_windows x train_examples_per_user_window when they were measured
+EXAMPLES_OF_RATES = 48  # train_windows x train_examples_per_user_window of the measurements
 FITTING: tuple[Phase, ...] = ("training", "deployment")
 
 
-def stage_costs(profile: Profile, params: Params) -> tuple[StageCost, ...]:
+def estimate_costs(profile: Profile, params: Params) -> tuple[StageCost, ...]:
     """Return the cost of every stage for a source of this size.
 
-    What grows with users where models are fitted also grows with the examples per user.
-    Nothing here depends on training's own settings: to change those must not run planning again.
+    In stages that fit models, the cost per user grows with the examples per user. The costs ignore
+    the settings of training, so that a change there does not run planning again.
     """
     largest = max(profile.n_rows.values())
     n_events = profile.n_rows.get("events", profile.n_rows.get("transactions", largest))
@@ -72,4 +72,4 @@ def _cost(
     lines, others, users, items = size
     seconds = rate.start + rate.lines * lines + rate.others * others + rate.users * users * work
     gib = rate.base_gib + rate.lines_gib * lines + rate.items_gib * items
-    return StageCost(stage=phase, minutes=rounded(seconds / 60), memory_gib=rounded(gib))
+    return StageCost(stage=phase, minutes=round_number(seconds / 60), memory_gib=round_number(gib))

@@ -1,11 +1,11 @@
-"""Learning curves: what the best counting method reaches with less, and so with more.
+"""Learning curves: the best frequency baseline on fractions of the data, extrapolated to more.
 
-Two axes, because they act differently. More weeks of history tell more about each shopper. More
-shoppers tell nothing about one of them who counts her own purchases; they sharpen the popular
-list, make more of the catalogue known, and narrow every interval.
+There are two axes. More weeks of history add information about each user. More users add none to
+another user's frequencies; they improve the popular list, cover more of the catalogue, and narrow
+every interval.
 
-The extrapolation fits limit - drop * size^-exponent to each resample of the users; more data
-never hurt a fit (drop >= 0).
+The extrapolation fits limit - drop * size^-exponent to each resample of the users, with drop >= 0:
+more data never lowers the curve.
 
 References:
     Hestness et al., 2017, arXiv:1712.00409 (power laws of learning curves).
@@ -18,32 +18,32 @@ import numpy.typing as npt
 
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import CurvePoint, Estimate, LearningCurve
-from pipeline.planning.counting import (
-    Counting,
-    CountingRequests,
+from pipeline.planning.estimates import Resampling, round_number
+from pipeline.planning.frequency import (
     Doubles,
-    filled,
+    FrequencyBaseline,
+    PlanningRequests,
+    fill_lists,
     personal_lists,
     popular_items,
 )
-from pipeline.planning.estimates import Resampling, rounded
 from pipeline.planning.history import MICROSECONDS_PER_DAY, History, Ints, microseconds
 
 Bools = npt.NDArray[np.bool_]
 
 EXPONENTS = np.geomspace(0.1, 4.0, 25)
-GROWTH = 2.0  # the extrapolation: twice the data
+GROWTH = 2.0  # the curve is extrapolated to twice the data
 
 
 @dataclass(frozen=True, eq=False)
 class SampleResult:
-    """What one share of the data gives.
+    """Results on one fraction of the data.
 
     Attributes:
-        values: [n] the primary metric of the best way to count, per request.
-        popular: [n] that of the popular list.
-        half_widths: Half of the interval of the mean, and of the gain over the popular list.
-        known: Share of wanted items that sold in this share of the data.
+        values: [n] primary metric of the best frequency baseline, per request.
+        popular: [n] primary metric of the popular list.
+        half_widths: Half the interval of the mean, and of the gain over the popular list.
+        known: Share of wanted items that sold in this fraction of the data, in 0..1.
     """
 
     values: Doubles
@@ -53,8 +53,8 @@ class SampleResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """limit - drop * (size / scale)^-exponent, one per sample."""
+class PowerLaw:
+    """limit - drop * (size / scale)^-exponent, one curve per sample."""
 
     limit: Doubles
     drop: Doubles
@@ -62,11 +62,11 @@ class Fit:
     scale: float
 
     def at(self, size: float) -> Doubles:
-        """Return [n_samples] the curve at `size`."""
+        """Return [n_samples] the curves' values at `size`."""
         return self.limit - self.drop * (size / self.scale) ** -self.exponent
 
 
-def fit(sizes: Doubles, values: Doubles) -> Fit:
+def fit_power_law(sizes: Doubles, values: Doubles) -> PowerLaw:
     """Fit a saturating power law to each row of `values` by least squares.
 
     Args:
@@ -86,13 +86,13 @@ def fit(sizes: Doubles, values: Doubles) -> Fit:
         better = (error < worst) & (limit <= 1.0)
         worst[better] = error[better]
         best[:, better] = np.stack([limit, drop, np.full(len(values), exponent)])[:, better]
-    return Fit(best[0], best[1], best[2], scale)
+    return PowerLaw(best[0], best[1], best[2], scale)
 
 
-def learning_curves(
+def build_learning_curves(
     history: History,
-    requests: CountingRequests,
-    best: tuple[Counting, Ints],
+    requests: PlanningRequests,
+    best: tuple[FrequencyBaseline, Ints],
     params: Params,
     draw: Resampling,
 ) -> tuple[LearningCurve, LearningCurve]:
@@ -100,10 +100,10 @@ def learning_curves(
 
     Args:
         history: All lines.
-        requests: What is predicted; the same with every share of the data.
-        best: The best way to count, and its personal lists.
-        params: Shares, repeats, and the popular list's length.
-        draw: Resamples the users.
+        requests: The baskets to predict, the same for every fraction of the data.
+        best: The best frequency baseline, and its personal lists.
+        params: Fractions, repeats, and the popular list's window.
+        draw: Resampling of the users.
     """
     return (
         _weeks(history, requests, best[0], params, draw),
@@ -112,51 +112,59 @@ def learning_curves(
 
 
 def _weeks(
-    history: History, requests: CountingRequests, best: Counting, params: Params, draw: Resampling
+    history: History,
+    requests: PlanningRequests,
+    best: FrequencyBaseline,
+    params: Params,
+    draw: Resampling,
 ) -> LearningCurve:
-    """History that begins later, up to each request."""
+    """Return the curve over weeks: histories that start later."""
     until = microseconds(params.shop.windows().validation_start)
     length = until - int(history.time.min())
     fractions = sorted(params.planning.learning_curve_fractions)
     since = [until - int(fraction * length) for fraction in fractions]
-    lists = personal_lists(history, requests, [Counting(best.decay_days, s) for s in since])
+    lists_by_start = personal_lists(
+        history, requests, [FrequencyBaseline(best.decay_days, s) for s in since]
+    )
     metric, days = params.planning.primary_metric, params.planning.popular_days
-    found = []
-    for begin, own in zip(since, lists, strict=True):
+    results = []
+    for begin, lists in zip(since, lists_by_start, strict=True):
         span = (until - begin) // MICROSECONDS_PER_DAY
         popular = popular_items(history, until, max(min(days, span), 1))
-        values = requests.measure(filled(own, popular), metric)
-        plain = requests.measure(_only(popular, own), metric)
+        values = requests.measure(fill_lists(lists, popular), metric)
+        plain = requests.measure(_only(popular, lists), metric)
         known = _known(history, requests, (history.time >= begin) & (history.time < until))
-        found.append(SampleResult(values, plain, (0.0, draw.half_width(values - plain)), known))
+        results.append(SampleResult(values, plain, (0.0, draw.half_width(values - plain)), known))
     weeks = np.array(fractions) * length / (7 * MICROSECONDS_PER_DAY)
-    return curve_of("weeks of history", (fractions, weeks), found, draw)
+    return build_curve("weeks of history", (fractions, weeks), results, draw)
 
 
 def _users(
-    history: History, requests: CountingRequests, own: Ints, params: Params, draw: Resampling
+    history: History, requests: PlanningRequests, lists: Ints, params: Params, draw: Resampling
 ) -> LearningCurve:
-    """The popular list of fewer shoppers, and the interval that so few would give."""
+    """Return the curve over users: popular lists and intervals of subsets of users."""
     fractions = sorted(params.planning.learning_curve_fractions)
-    found = []
+    results = []
     for fraction in fractions:
         subsets = _subsets(history.n_users(), fraction, params)
-        tries = [_with_users(history, requests, own, chosen, params, draw) for chosen in subsets]
-        found.append(
+        repeats = [
+            _measure_subset(history, requests, lists, users, params, draw) for users in subsets
+        ]
+        results.append(
             SampleResult(
-                np.mean([each.values for each in tries], axis=0),
-                np.mean([each.popular for each in tries], axis=0),
-                tuple(np.mean([each.half_widths for each in tries], axis=0)),
-                float(np.mean([each.known for each in tries])),
+                np.mean([repeat.values for repeat in repeats], axis=0),
+                np.mean([repeat.popular for repeat in repeats], axis=0),
+                tuple(np.mean([repeat.half_widths for repeat in repeats], axis=0)),
+                float(np.mean([repeat.known for repeat in repeats])),
             )
         )
     sizes = np.array([max(round(f * history.n_users()), 1) for f in fractions], dtype=float)
-    intervals = [_around(float(each.values.mean()), each.half_widths[0]) for each in found]
-    return curve_of("users", (fractions, sizes), found, draw, intervals)
+    intervals = [_around(float(result.values.mean()), result.half_widths[0]) for result in results]
+    return build_curve("users", (fractions, sizes), results, draw, intervals)
 
 
 def _subsets(n_users: int, fraction: float, params: Params) -> list[Bools]:
-    """Return random users; those of a larger fraction contain those of a smaller one."""
+    """Return masks of random users; a larger fraction contains the users of a smaller one."""
     n_chosen = max(round(fraction * n_users), 1)
     repeats = params.planning.learning_curve_repeats if n_chosen < n_users else 1
     subsets = []
@@ -168,35 +176,38 @@ def _subsets(n_users: int, fraction: float, params: Params) -> list[Bools]:
     return subsets
 
 
-def _with_users(
+def _measure_subset(
     history: History,
-    requests: CountingRequests,
-    own: Ints,
+    requests: PlanningRequests,
+    lists: Ints,
     chosen: Bools,
     params: Params,
     draw: Resampling,
 ) -> SampleResult:
-    """Return what all requests reach when only `chosen` users tell what is popular.
+    """Return the results of all requests with a popular list of the `chosen` users only.
 
-    Half widths are those that the requests of the chosen users alone would leave.
+    The half widths are those of the chosen users' requests.
     """
     until = microseconds(params.shop.windows().validation_start)
     metric, days = params.planning.primary_metric, params.planning.popular_days
     popular = popular_items(history, until, days, chosen)
-    values = requests.measure(filled(own, popular), metric)
-    plain = requests.measure(_only(popular, own), metric)
-    mine = chosen[requests.user]
-    few = Resampling(requests.user[mine], draw.n_samples, draw.confidence, draw.seed)
-    half_widths = few.half_width(values[mine]), few.half_width((values - plain)[mine])
+    values = requests.measure(fill_lists(lists, popular), metric)
+    plain = requests.measure(_only(popular, lists), metric)
+    is_chosen = chosen[requests.user]
+    subset = Resampling(requests.user[is_chosen], draw.n_samples, draw.confidence, draw.seed)
+    half_widths = (
+        subset.half_width(values[is_chosen]),
+        subset.half_width((values - plain)[is_chosen]),
+    )
     known = _known(history, requests, chosen[history.user] & (history.time < until))
     return SampleResult(values, plain, half_widths, known)
 
 
 def _only(popular: Ints, like: Ints) -> Ints:
-    return filled(np.zeros_like(like), popular)
+    return fill_lists(np.zeros_like(like), popular)
 
 
-def _known(history: History, requests: CountingRequests, lines: Bools) -> float:
+def _known(history: History, requests: PlanningRequests, lines: Bools) -> float:
     """Return the share of wanted items that sold in `lines`."""
     seen = np.zeros(history.n_items() + 1, bool)
     seen[history.item[lines]] = True
@@ -205,33 +216,33 @@ def _known(history: History, requests: CountingRequests, lines: Bools) -> float:
 
 def _around(value: float, half_width: float) -> Estimate:
     low, high = max(value - half_width, 0.0), min(value + half_width, 1.0)
-    return Estimate(value=rounded(value), low=rounded(low), high=rounded(high))
+    return Estimate(value=round_number(value), low=round_number(low), high=round_number(high))
 
 
-def curve_of(
+def build_curve(
     axis: str,
     shares: tuple[list[float], Doubles],
-    found: list[SampleResult],
+    results: list[SampleResult],
     draw: Resampling,
     intervals: list[Estimate] | None = None,
 ) -> LearningCurve:
-    """Return the measured points, the fitted limit, the extrapolation and its own test.
+    """Return the measured points, the fitted limit, the extrapolation and its test.
 
-    What is fitted is known as well as the shoppers who were measured allow, on either axis: those
-    who are still to come make no interval narrower today.
+    The intervals of fitted values reflect the measured users on either axis; users still to come do
+    not narrow them.
 
     Args:
-        axis: Of what there is more and more.
+        axis: Name of the axis.
         shares: Fractions of the data, and [n_points] their sizes, both rising.
-        found: What each gives.
-        draw: Resamples the users.
-        intervals: Of the measured points; None for those of the resampled users.
+        results: Result of each fraction.
+        draw: Resampling of the users.
+        intervals: Intervals of the measured points; None to resample the users.
     """
     fractions, sizes = shares
-    values = np.stack([each.values for each in found], axis=1)
+    values = np.stack([result.values for result in results], axis=1)
     samples = np.vstack([values.mean(axis=0), draw.means(values)])
-    fitted, before = fit(sizes, samples), fit(sizes[:-1], samples[:, :-1])
-    bigger = float(sizes[-1] * GROWTH)
+    fitted, before = fit_power_law(sizes, samples), fit_power_law(sizes[:-1], samples[:, :-1])
+    extrapolated_size = float(sizes[-1] * GROWTH)
 
     def estimate(column: Doubles) -> Estimate:
         return draw.interval(float(column[0]), column[1:])
@@ -240,10 +251,10 @@ def curve_of(
     points = tuple(
         CurvePoint(
             fraction=fractions[i],
-            size=rounded(sizes[i]),
-            popular=rounded(found[i].popular.mean()),
-            gain_half_width=rounded(found[i].half_widths[1]),
-            known_item_fraction=rounded(found[i].known),
+            size=round_number(sizes[i]),
+            popular=round_number(results[i].popular.mean()),
+            gain_half_width=round_number(results[i].half_widths[1]),
+            known_item_fraction=round_number(results[i].known),
             **measured[i].model_dump(),
         )
         for i in range(len(sizes))
@@ -252,7 +263,7 @@ def curve_of(
         axis=axis,
         points=points,
         limit=estimate(fitted.limit),
-        extrapolated_size=rounded(bigger),
-        extrapolated=estimate(fitted.at(bigger)),
+        extrapolated_size=round_number(extrapolated_size),
+        extrapolated=estimate(fitted.at(extrapolated_size)),
         hidden_point=estimate(before.at(float(sizes[-1]))),
     )

@@ -1,6 +1,6 @@
 """Means over baskets, with intervals from resampled users.
 
-Baskets of one user are not independent, so whole users are drawn.
+The baskets of one user are not independent, so the bootstrap draws whole users.
 """
 
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.contracts.plan import Estimate
-from pipeline.planning.counting import Doubles
+from pipeline.planning.frequency import Doubles
 from pipeline.planning.history import Ints
 
-FEWEST_USERS = 2  # one user says nothing about the spread between users
-BLOCK = 4_000_000  # resampling weights held in memory at once
+FEWEST_USERS = 2  # the spread between users needs two of them
+BLOCK = 4_000_000  # resampling weights in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Resampling:
-    """Draws the same users again and again: all that is measured with it is paired.
+    """Bootstrap over users with fixed draws, so that all its results are paired.
 
     Attributes:
-        user: [n] whose request each is.
-        n_samples: How often to draw.
-        confidence: The interval's share, for instance 0.95.
-        seed: Of the draws.
+        user: [n] user of each request.
+        n_samples: Number of draws.
+        confidence: Level of the intervals, in 0..1.
+        seed: Seed of the draws.
     """
 
     user: Ints
@@ -32,18 +32,18 @@ class Resampling:
     seed: int
 
     def means(self, values: Doubles) -> Doubles:
-        """Return [n_samples, n_columns] means over the requests of drawn users.
+        """Return [n_samples, n_columns] means over the requests of the drawn users.
 
         Args:
             values: [n, n_columns], one row per request.
         """
-        own, place = np.unique(self.user, return_inverse=True)
+        users, place = np.unique(self.user, return_inverse=True)
         columns = (*values.T, np.ones(len(values)))
-        sums = np.stack([np.bincount(place, column, minlength=len(own)) for column in columns])
+        sums = np.stack([np.bincount(place, column, minlength=len(users)) for column in columns])
         random = np.random.default_rng(self.seed)
-        block = max(BLOCK // len(own), 1)
+        block = max(BLOCK // len(users), 1)
         sizes = [min(block, self.n_samples - done) for done in range(0, self.n_samples, block)]
-        drawn = [self._drawn(random, size, len(own)) @ sums.T for size in sizes]
+        drawn = [self._drawn(random, size, len(users)) @ sums.T for size in sizes]
         totals = np.concatenate(drawn)
         return np.asarray(totals[:, :-1] / totals[:, -1:])
 
@@ -62,24 +62,26 @@ class Resampling:
         """Return `value` with the central interval of `samples`."""
         tail = (1 - self.confidence) / 2
         bounds = np.quantile(samples, [tail, 1 - tail])
-        return Estimate(value=rounded(value), low=rounded(bounds[0]), high=rounded(bounds[1]))
+        return Estimate(
+            value=round_number(value), low=round_number(bounds[0]), high=round_number(bounds[1])
+        )
 
     def half_width(self, values: Doubles) -> float:
-        """Return the interval's half width of a mean, from the spread between users.
+        """Return half the width of a mean's interval, from the spread between users.
 
-        It is the bootstrap's limit without its noise (linearised ratio of sums). With one user
-        nothing is known, and it is 1.
+        This is the limit of the bootstrap (linearised ratio of sums), without its noise. With one
+        user, it is 1.
         """
-        own, place = np.unique(self.user, return_inverse=True)
-        if len(own) < FEWEST_USERS:
+        users, place = np.unique(self.user, return_inverse=True)
+        if len(users) < FEWEST_USERS:
             return 1.0
-        left = np.bincount(place, values - values.mean(), minlength=len(own))
-        error = np.sqrt(np.sum(left**2) * len(own) / (len(own) - 1)) / len(values)
-        return rounded(normal_quantile(self.confidence) * error)
+        left = np.bincount(place, values - values.mean(), minlength=len(users))
+        error = np.sqrt(np.sum(left**2) * len(users) / (len(users) - 1)) / len(values)
+        return round_number(normal_quantile(self.confidence) * error)
 
 
 def normal_quantile(confidence: float) -> float:
-    """Return how many standard errors the interval reaches to each side.
+    """Return the half width of a normal interval in standard errors.
 
     >>> round(normal_quantile(0.95), 2)
     1.96
@@ -89,6 +91,6 @@ def normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def rounded(value: float) -> float:
-    """Return six decimals: what differs beyond them is the order of a sum."""
+def round_number(value: float) -> float:
+    """Return `value` with six decimals; later ones depend on the order of summation."""
     return round(float(value), 6)

@@ -1,12 +1,12 @@
-"""The purchases that planning counts, read from the raw source by the rules of collection.
+"""The purchases that planning uses, read from the raw source by the rules of collection.
 
 Design choices:
 
-- A basket is one moment: all of its lines carry the time at which it began.
+- All lines of a basket carry the time at which the basket began.
 - An item counts once per basket.
 - Items are numbered from 1 by falling popularity before validation, so that a stable sort breaks
-  ties by popularity and then by id; 0 is no item.
-- Nothing from the test window on is fetched.
+  ties by popularity and then by id; 0 is padding.
+- Rows of the test window and later are not read.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.contracts.baskets import with_baskets
+from pipeline.contracts.baskets import add_baskets
 from pipeline.contracts.errors import DataQualityError
 from pipeline.contracts.newest_lines import EarlierLines
 from pipeline.contracts.params import Params
@@ -41,16 +41,16 @@ class History:
     """Lines sorted by user, item and time; baskets numbered by user and time.
 
     Attributes:
-        user: [n_lines] who, 0-based.
-        item: [n_lines] what, from 1.
+        user: [n_lines] user, from 0.
+        item: [n_lines] item, from 1.
         basket: [n_lines] index into the baskets.
-        time: [n_lines] when the basket began, microseconds UTC.
-        basket_user: [n_baskets].
-        basket_time: [n_baskets].
-        basket_order: [n_baskets] how many baskets of that user came before.
-        item_type: [n_items + 1] the item's type, 0 = unknown.
-        user_ids: [n_users].
-        maximum_lines: Of one user that a request holds, the newest; None for all.
+        time: [n_lines] start of the basket, microseconds UTC.
+        basket_user: [n_baskets] user of the basket.
+        basket_time: [n_baskets] start of the basket, microseconds UTC.
+        basket_order: [n_baskets] number of the user's earlier baskets.
+        item_type: [n_items + 1] type of the item, 0 = unknown.
+        user_ids: [n_users] ids of the users.
+        maximum_lines: Number of a user's newest lines in a request; None for all.
     """
 
     user: Ints
@@ -66,7 +66,7 @@ class History:
 
     @cached_property
     def earlier(self) -> EarlierLines:
-        """Finds the lines before a moment."""
+        """The index of lines before a moment."""
         return EarlierLines(
             np.searchsorted(self.user, np.arange(self.n_users() + 1)),
             item=self.item,
@@ -80,23 +80,23 @@ class History:
         return len(self.user_ids)
 
     def n_items(self) -> int:
-        """Return the number of items that sold."""
+        """Return the number of sold items."""
         return len(self.item_type) - 1
 
 
 def read_history(source: Source, params: Params) -> History:
-    """Return all lines that count before the test window.
+    """Return all purchases before the test window.
 
     Raises:
-        SourceError: The engine cannot read the source.
-        DataQualityError: Nothing is left before the test window.
+        SourceError: If the engine cannot read the source.
+        DataQualityError: If no purchase is left before the test window.
     """
-    rows = fetch(_counted(source, params))
+    rows = fetch(_select_events(source, params))
     if rows.num_rows == 0:
         raise DataQualityError(
             f"purchases before the test window of shop.as_of {params.shop.as_of}",
             received="none that the rules of collection keep",
-            action="Set shop.as_of to a day that the data reach, or bring more data.",
+            action="Set shop.as_of to a day that the data reach, or add data.",
         )
     items = fetch(source.items.select("item_id", "type").distinct(on="item_id", keep="first"))
     until = microseconds(params.shop.windows().validation_start)
@@ -104,15 +104,15 @@ def read_history(source: Source, params: Params) -> History:
     return replace(history, maximum_lines=params.shop.maximum_user_lines)
 
 
-def _counted(source: Source, params: Params) -> "Table":
-    """Return the events that labels weigh, as collection keeps them (collection/rules.py)."""
+def _select_events(source: Source, params: Params) -> "Table":
+    """Return the events of positive label weight that collection keeps (collection/rules.py)."""
     import ibis
 
     weights = params.labeling.event_weights
     counted = [name for name, weight in weights.items() if weight > 0]
     end = params.shop.windows().test_start.replace(tzinfo=None)
     listed = source.items.select("item_id", "department").distinct(on="item_id", keep="first")
-    events = with_baskets(source.events, params.shop.timezone, source.ends)
+    events = add_baskets(source.events, params.shop.timezone, source.ends)
     events = events.filter(
         *(_is_id(events[name]) for name in ("user_id", "item_id", "basket_id")),
         events.event_type.isin(counted),
@@ -122,8 +122,8 @@ def _counted(source: Source, params: Params) -> "Table":
     )
     joined = events.left_join(listed, "item_id").drop("item_id_right")
     dropped = joined.department.isin(params.collection.dropped_departments)
-    kept = joined.filter(~ibis.coalesce(dropped, ibis.literal(value=False)))
-    return kept.select("user_id", "item_id", "timestamp", "basket_id")
+    selected = joined.filter(~ibis.coalesce(dropped, ibis.literal(value=False)))
+    return selected.select("user_id", "item_id", "timestamp", "basket_id")
 
 
 def _is_id(column: "StringColumn") -> "BooleanValue":
@@ -147,8 +147,8 @@ def build_history(rows: pa.Table, items: pa.Table, until: int) -> History:
     np.minimum.at(starts, basket, time)
     owner = pairs // len(names)
     by_time = np.lexsort((starts, owner))
-    place = np.argsort(by_time)
-    owner, starts, basket = owner[by_time], starts[by_time], place[basket]
+    rank = np.argsort(by_time)
+    owner, starts, basket = owner[by_time], starts[by_time], rank[basket]
     numbers = _by_popularity(item[time < until], len(item_ids))
     basket, number = _distinct(basket, numbers[item], len(item_ids) + 1)
     order = np.lexsort((basket, number, owner[basket]))
@@ -172,16 +172,16 @@ def _distinct(basket: Ints, number: Ints, width: int) -> tuple[Ints, Ints]:
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[Ints, Strings]:
-    """Return the rank of each value among the sorted distinct values, and those."""
+    """Return the rank of each value among the sorted distinct values, and the distinct values."""
     encoded = column.combine_chunks().dictionary_encode()
     values = encoded.dictionary.to_numpy(zero_copy_only=False).astype(object)
     order = np.argsort(values)
-    place = np.argsort(order)
-    return place[encoded.indices.to_numpy()].astype(np.int64), values[order]
+    rank = np.argsort(order)
+    return rank[encoded.indices.to_numpy()].astype(np.int64), values[order]
 
 
 def _by_popularity(sold: Ints, n_items: int) -> Ints:
-    """Return each item's number from 1: by falling count, then by id."""
+    """Return each item's number from 1, by falling count, then by id."""
     order = np.argsort(-np.bincount(sold, minlength=n_items), kind="stable")
     return np.argsort(order) + 1
 
@@ -189,10 +189,10 @@ def _by_popularity(sold: Ints, n_items: int) -> Ints:
 def _types(items: pa.Table, item_ids: Strings, number: Ints) -> Ints:
     known = items.filter(items["type"].is_valid())
     codes, _ = _encode(known["type"]) if known.num_rows else (np.empty(0, np.int64), None)
-    of = dict(zip(known["item_id"].to_pylist(), (codes + 1).tolist(), strict=True))
-    result = np.zeros(len(item_ids) + 1, np.int64)
-    result[number] = [of.get(item_id, 0) for item_id in item_ids]
-    return result
+    code_of_item = dict(zip(known["item_id"].to_pylist(), (codes + 1).tolist(), strict=True))
+    types = np.zeros(len(item_ids) + 1, np.int64)
+    types[number] = [code_of_item.get(item_id, 0) for item_id in item_ids]
+    return types
 
 
 def microseconds(moment: datetime) -> int:

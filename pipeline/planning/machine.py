@@ -1,4 +1,4 @@
-"""What this machine offers: for tracking, never for the plan, which is the same anywhere."""
+"""The machine's resources: for tracking, not for the plan, which is the same on any machine."""
 
 import logging
 import os
@@ -11,15 +11,15 @@ from pipeline.contracts.plan import Plan
 
 log = logging.getLogger("evergreen.planning")
 
-INVENTORY_PATH = Path("reports/planning/latency.json")  # a name that git and DVC leave alone
+INVENTORY_PATH = Path("reports/planning/latency.json")  # a name that git and DVC ignore
 GIB = 2**30
 
 
 class Machine(BaseModel):
-    """Cores, memory and free disk of where the pipeline runs, and how fast it is.
+    """Cores, memory, free disk and speed of the machine that runs the pipeline.
 
-    `slowness` is how many times longer a phase takes than on the reference machine of costs.py,
-    `cycle_minutes` what a cycle of this plan is then expected to take here.
+    `slowness` is the duration of a phase relative to the reference machine of costs.py;
+    `cycle_minutes` is the expected duration of a cycle of this plan here.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,8 +32,8 @@ class Machine(BaseModel):
     cycle_minutes: float | None = None
 
 
-def inventory() -> Machine:
-    """Return what the process may use here."""
+def measure_machine() -> Machine:
+    """Return the resources that the process may use."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -45,8 +45,8 @@ def inventory() -> Machine:
     )
 
 
-def calibrated(machine: Machine, plan: Plan, slowness: float) -> Machine:
-    """Return the machine with its speed; log what a cycle is expected to take on it."""
+def calibrate(machine: Machine, plan: Plan, slowness: float) -> Machine:
+    """Return the machine with its speed, and log the expected duration of a cycle."""
     minutes, limit = plan.minutes() * slowness, plan.guardrails.cycle_minutes
     level = logging.WARNING if minutes > limit else logging.INFO
     log.log(
@@ -64,11 +64,11 @@ def _all_cores() -> int:
 
 
 def warn_if_small(machine: Machine, plan: Plan) -> bool:
-    """Log a warning when the plan's peak does not fit into memory; return whether it fits."""
+    """Log a warning if the plan's peak memory is not available; return whether it is."""
     fits = plan.memory_gib() <= machine.available_memory_gib
     if not fits:
         log.warning(
-            "The cycle is expected to need %.1f GiB of memory, and %.1f GiB are free here.",
+            "A cycle is expected to need %.1f GiB of memory, but only %.1f GiB are free.",
             plan.memory_gib(),
             machine.available_memory_gib,
         )

@@ -1,7 +1,7 @@
-"""Accounts that are no household: a till's guest account, a reseller, a card that many share.
+"""Accounts that are not households: a guest account, a reseller, a shared card.
 
-They are capped, not refused: a request holds the newest lines of them only, and few of their
-baskets are asked about. What they hold is in the plan; who they are is for the log alone.
+They are capped, not rejected: a request holds only their newest lines, and only a few of their
+baskets are evaluated. The plan shows their sizes; their ids appear in the log only.
 """
 
 import logging
@@ -9,35 +9,35 @@ import logging
 import numpy as np
 
 from pipeline.contracts.plan import HeavyAccount
-from pipeline.planning.estimates import rounded
+from pipeline.planning.estimates import round_number
 from pipeline.planning.history import History, Ints
 
 log = logging.getLogger("evergreen.planning")
 
 
-def heavy_accounts(history: History) -> tuple[HeavyAccount, ...]:
-    """Return what the accounts above the maximum hold, the largest first."""
+def build_heavy_accounts(history: History) -> tuple[HeavyAccount, ...]:
+    """Return the sizes of the accounts above the maximum, the largest first."""
     lines = np.bincount(history.user, minlength=history.n_users())
     baskets = np.bincount(history.basket_user, minlength=history.n_users())
     return tuple(
         HeavyAccount(
             n_lines=int(lines[user]),
             n_baskets=int(baskets[user]),
-            line_fraction=rounded(lines[user] / len(history.user)),
+            line_fraction=round_number(lines[user] / len(history.user)),
         )
         for user in _heavy_users(history, lines)
     )
 
 
-def name_heavy_accounts(history: History) -> list[str]:
+def log_heavy_accounts(history: History) -> list[str]:
     """Log the ids of the accounts above the maximum, the largest first, and return them."""
     lines = np.bincount(history.user, minlength=history.n_users())
     heavy = _heavy_users(history, lines)
     for user in heavy:
         log.warning(
-            "The account '%s' holds %s purchase lines, more than shop.maximum_user_lines (%s): the "
-            "newest of them count. If it is a guest or reseller account, leave it out of the "
-            "source, or drop its labels in data/reviewed/labels.csv.",
+            "The account '%s' has %s purchase lines, more than shop.maximum_user_lines (%s): only "
+            "the newest count. If it is a guest or reseller account, remove it from the source, or "
+            "drop its labels in data/reviewed/labels.csv.",
             history.user_ids[user],
             f"{lines[user]:,}",
             f"{history.maximum_lines:,}",

@@ -1,4 +1,4 @@
-"""The plan for a manager: the decision, the goal, what the data can give, and what it costs."""
+"""The planning page for managers: the decision, the goal, the potential of the data, the cost."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.contracts.plan import Estimate, LearningCurve, Plan
 from pipeline.contracts.verdicts import Verdict
-from pipeline.planning.viability import popular
+from pipeline.planning.viability import popular_baseline
 from pipeline.presentation.pages import Page, new_figure
 
 if TYPE_CHECKING:
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 LEAF, SOFT, INK = "#1d7a4c", "#8a978f", "#1f2a24"
 
 
-def page(plan: Plan, conclusion: Verdict) -> Page:
-    """Return the page, from the decision down to the details."""
-    view = Page("Planning", f"{plan.objective}: is it worth it, and what will it take?")
+def build_page(plan: Plan, conclusion: Verdict) -> Page:
+    """Return the page: first the decision, then the details."""
+    view = Page("Planning", f"{plan.objective}: is it worth the cost, and what does it require?")
     view.verdict(conclusion)
     _goal(view, plan)
     view.figure(
         "How much data is enough",
         _curves(plan),
-        f"{_say_weeks(plan.learning_curves[0])} {_say_users(plan.learning_curves[1])}",
+        f"{_describe_weeks(plan.learning_curves[0])} {_describe_users(plan.learning_curves[1])}",
     )
     view.table(
-        "What can be reached at all",
+        "The ceiling of each set of candidates",
         pd.DataFrame(
             {
                 "candidates": [row.name for row in plan.ceiling],
@@ -35,11 +35,11 @@ def page(plan: Plan, conclusion: Verdict) -> Page:
                 f"{plan.primary_metric}, perfectly ranked": [r.best_metric for r in plan.ceiling],
             }
         ),
-        "Means over baskets of the validation window. A basket of more than ten items cannot be "
-        "shown whole in ten places, so even a perfect ranking stays below 1.",
+        "Means over baskets of the validation window. A list of ten cannot hold a basket of more "
+        "than ten items, so even a perfect ranking stays below 1.",
     )
     view.table(
-        "What counting alone gives",
+        "Frequency baselines",
         pd.DataFrame(
             {
                 "method": [row.name for row in plan.baselines],
@@ -49,17 +49,18 @@ def page(plan: Plan, conclusion: Verdict) -> Page:
             }
         ),
         f"{plan.viability.n_requests:,} baskets of {plan.viability.n_users:,} shoppers in the "
-        "validation window, each predicted from what came before it.",
+        "validation window, each predicted from earlier purchases.",
     )
     _costs(view, plan)
     _guardrails(view, plan)
-    view.text("What will count as wanted", *plan.label_policy.reasons)
+    view.text("Which events count as wanted", *plan.label_policy.reasons)
     _profile(view, plan)
     return view
 
 
 def _goal(view: Page, plan: Plan) -> None:
-    target, found = plan.target, plan.viability
+    target, viability = plan.target, plan.viability
+    popular = popular_baseline(plan)
     view.facts(
         "Goal",
         {
@@ -68,9 +69,9 @@ def _goal(view: Page, plan: Plan) -> None:
             "target": f"{target.value:.4f} ({_interval(target)}): {target.derivation}",
             "baseline to beat": f"{plan.baseline.value:.4f} ({_interval(plan.baseline)}), "
             f"{plan.baseline.name}",
-            "popular list": f"{popular(plan).value:.4f} ({_interval(popular(plan))})",
-            "smallest improvement that can be proved": f"about {found.detectable_improvement:.4f} "
-            f"with {found.n_users:,} shoppers in the window",
+            "popular list": f"{popular.value:.4f} ({_interval(popular)})",
+            "smallest significant improvement": f"about {viability.detectable_improvement:.4f} "
+            f"with {viability.n_users:,} shoppers in the window",
         },
     )
 
@@ -79,33 +80,33 @@ def _interval(estimate: Estimate) -> str:
     return f"{estimate.low:.4f} to {estimate.high:.4f}"
 
 
-def _say_weeks(curve: LearningCurve) -> str:
+def _describe_weeks(curve: LearningCurve) -> str:
     last, more = curve.points[-1], curve.extrapolated
     return (
         f"Left: twice the {curve.axis} ({curve.extrapolated_size:,.0f}) would change the value by "
-        f"{more.value - last.value:+.4f}, to {_interval(more)}. The curve's own test: fitted "
-        f"without the last point it foretells {curve.hidden_point.value:.4f} there, and "
+        f"{more.value - last.value:+.4f}, to {_interval(more)}. To test the curve: fitted without "
+        f"the last point, it predicts {curve.hidden_point.value:.4f} there; "
         f"{last.value:.4f} was measured."
     )
 
 
-def _say_users(curve: LearningCurve) -> str:
+def _describe_users(curve: LearningCurve) -> str:
     first, last = curve.points[0], curve.points[-1]
     twice = last.gain_half_width / 2**0.5
     return (
-        "Right: other shoppers tell little about what one of them counts for herself, but they "
-        f"make the answer certain. The gain is known to ±{first.gain_half_width:.3f} with "
+        "Right: more users hardly change a shopper's own frequencies, but they narrow the "
+        f"interval of the gain: ±{first.gain_half_width:.3f} with "
         f"{first.size:,.0f} users, ±{last.gain_half_width:.3f} with {last.size:,.0f} and "
-        f"±{twice:.3f} with twice as many; and {first.known_item_fraction:.0%} to "
-        f"{last.known_item_fraction:.0%} of the wanted items have been seen before."
+        f"±{twice:.3f} with twice as many. Of the wanted items, {first.known_item_fraction:.0%} to "
+        f"{last.known_item_fraction:.0%} have sold before."
     )
 
 
 def _curves(plan: Plan) -> "Figure":
     figure = new_figure(9.0, 3.4)
     axes = figure.subplots(1, len(plan.learning_curves), sharey=True)
-    for place, curve in zip(axes, plan.learning_curves, strict=True):
-        _draw(place, curve)
+    for axis, curve in zip(axes, plan.learning_curves, strict=True):
+        _draw(axis, curve)
     highest = max(point.high for curve in plan.learning_curves for point in curve.points)
     axes[0].set_ylim(0, 1.05 * highest)
     axes[0].set_ylabel(plan.primary_metric)
@@ -150,7 +151,7 @@ def _draw(axes: "Axes", curve: LearningCurve) -> None:
 def _costs(view: Page, plan: Plan) -> None:
     stages = [str(cost.stage) for cost in plan.costs]
     view.table(
-        "What a cycle costs",
+        "The cost of a cycle",
         pd.DataFrame(
             {
                 "phase": [*stages, "all phases (memory: the largest)"],
@@ -159,8 +160,7 @@ def _costs(view: Page, plan: Plan) -> None:
             }
         ),
         "Estimated for the reference machine of two cores from the size of the source "
-        "(pipeline/planning/costs.py). `make estimates` compares "
-        "it with what the phases then took.",
+        "(pipeline/planning/costs.py). `make estimates` compares the estimates with measurements.",
     )
 
 
@@ -169,12 +169,12 @@ def _guardrails(view: Page, plan: Plan) -> None:
     view.facts(
         "Guardrails",
         {
-            "answers within, 99 of 100": f"{limits.p99_latency_ms:g} ms",
-            "memory when serving": f"{limits.serving_memory_gib:g} GiB",
-            "a whole cycle within": f"{limits.cycle_minutes:g} minutes",
+            "99th percentile of latency": f"{limits.p99_latency_ms:g} ms",
+            "memory of the service": f"{limits.serving_memory_gib:g} GiB",
+            "duration of a cycle": f"{limits.cycle_minutes:g} minutes",
             "memory of any phase": f"{limits.training_memory_gib:g} GiB",
-            "catalogue that must reach someone's top 10": f"{limits.minimum_coverage:.0%}",
-            "worst demographic group below the mean by at most": (
+            "minimum share of the catalogue in someone's top 10": f"{limits.minimum_coverage:.0%}",
+            "maximum gap of a demographic group below the mean": (
                 f"{limits.maximum_fairness_gap:.0%}"
             ),
         },
@@ -182,27 +182,24 @@ def _guardrails(view: Page, plan: Plan) -> None:
 
 
 def _profile(view: Page, plan: Plan) -> None:
-    found = plan.profile
+    data = plan.profile
     view.facts(
         "The data",
         {
-            "source": found.source,
-            "span": f"{found.first_day} to {found.last_day}",
-            "shoppers": found.n_users,
-            "items sold": found.n_items,
-            "baskets": found.n_baskets,
-            "baskets per shopper": round(found.baskets_per_user, 1),
-            "items per basket": round(found.items_per_basket, 1),
-            "bought before, share of a basket": f"{found.repeat_fraction_items:.0%} of items, "
-            f"{found.repeat_fraction_types:.0%} of types",
-            "shoppers with attributes": f"{found.known_user_fraction:.0%}",
-            "pairs of shopper and item that never met": f"{found.sparsity:.2%}",
-            **{f"rows of {name}": count for name, count in found.n_rows.items()},
+            "source": data.source,
+            "span": f"{data.first_day} to {data.last_day}",
+            "shoppers": data.n_users,
+            "items sold": data.n_items,
+            "baskets": data.n_baskets,
+            "baskets per shopper": round(data.baskets_per_user, 1),
+            "items per basket": round(data.items_per_basket, 1),
+            "share of a basket bought before": f"{data.repeat_fraction_items:.0%} of items, "
+            f"{data.repeat_fraction_types:.0%} of types",
+            "shoppers with attributes": f"{data.known_user_fraction:.0%}",
+            "pairs of shopper and item without a purchase": f"{data.sparsity:.2%}",
+            **{f"rows of {name}": count for name, count in data.n_rows.items()},
         },
     )
-    if found.missing:
-        rows = [(item.name, item.switched_off) for item in found.missing]
-        view.table(
-            "What the data do not tell",
-            pd.DataFrame(rows, columns=["missing", "so"]),
-        )
+    if data.missing:
+        rows = [(item.name, item.switched_off) for item in data.missing]
+        view.table("Missing data", pd.DataFrame(rows, columns=["missing", "effect"]))

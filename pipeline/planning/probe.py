@@ -1,8 +1,8 @@
-"""How fast this machine is, by a short fixed piece of work: what costs.py says times so much.
+"""The speed of this machine relative to the reference of costs.py, by a short fixed workload.
 
-The work is of the kinds that the phases spend their time on: small matrix products, exponentials,
-sorting, counting and grouping. Processor time is taken, the best of some tries, so that what else
-runs here counts little.
+The workload resembles the phases: small matrix products, exponentials, sorting, counting and
+grouping. It takes the processor time of the best of several tries, so that other processes have
+little effect.
 """
 
 import time
@@ -11,24 +11,24 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-REFERENCE_SECONDS = 0.29  # of the two-core machine on which costs.py was measured
+REFERENCE_SECONDS = 0.29  # on the two-core machine of costs.py
 REFERENCE_CORES = 2
 TRIES = 5
 
 
-def slowness(cores: int, work: Callable[[], object] | None = None) -> float:
-    """Return how many times longer a phase takes here than on the reference machine.
+def measure_slowness(cores: int, work: Callable[[], object] | None = None) -> float:
+    """Return the duration of a phase here, relative to the reference machine.
 
     Args:
-        cores: That the process may use; more than two are no faster, one is twice as slow.
-        work: What is timed; None for the reference work.
+        cores: Cores that the process may use; more than two are no faster, one is twice as slow.
+        work: The workload; None for the reference work.
     """
     seconds = min(_seconds(work or reference_work) for _ in range(TRIES))
     return seconds / REFERENCE_SECONDS * max(REFERENCE_CORES / cores, 1.0)
 
 
 def reference_work() -> float:
-    """Work for about a third of a second, and return a number that depends on all of it."""
+    """Work for about a third of a second; return a number that depends on every step."""
     random = np.random.default_rng(0)
     layers = random.random((1500, 64, 64), dtype=np.float32)
     total = float(np.exp(-np.matmul(layers, layers) / 64).sum())

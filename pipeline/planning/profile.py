@@ -1,4 +1,4 @@
-"""What the source holds and what it lacks."""
+"""The profile of the source: its size, its span and its gaps."""
 
 from datetime import date, datetime
 from typing import Any
@@ -8,34 +8,34 @@ import numpy as np
 
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import Missing, Profile
-from pipeline.planning.estimates import rounded
+from pipeline.planning.estimates import round_number
 from pipeline.planning.history import History
-from pipeline.planning.outliers import heavy_accounts
+from pipeline.planning.outliers import build_heavy_accounts
 from pipeline.planning.reach import repeat_fractions
 from pipeline.runtime.sql_engine import fetch
 from pipeline.sources import Source
 
 SWITCHED_OFF = {
     "basket_id": "a visit, or else a user's local day, counts as one basket",
-    "session_id": "views and carts are not tied to a visit",
-    "store_id": "nothing is told apart by store",
+    "session_id": "views and carts are not assigned to a visit",
+    "store_id": "no distinction by store",
     "title": "answers show item ids instead of names",
-    "department": "departments are neither dropped nor reported apart",
-    "category": "items are not alike by category",
-    "type": "items are not alike by type; no repeat share of types",
-    "brand": "items are not alike by brand",
+    "department": "departments are neither dropped nor reported separately",
+    "category": "no similarity of items by category",
+    "type": "no similarity of items by type; no repeat share of types",
+    "brand": "no similarity of items by brand",
     "users": "no groups for the fairness check, no cold start from demographics",
-    "offers": "no promotion features; what is on offer is what sold lately",
-    "view": "nothing is learned from browsing; the endpoint still captures it",
-    "cart": "carts are made from purchases; the endpoint still captures real ones",
+    "offers": "no promotion features; items on offer are those that sold recently",
+    "view": "models do not learn from views; the endpoint still captures them",
+    "cart": "carts are simulated from purchases; the endpoint still captures real ones",
 }
 
 
-def profile(source: Source, history: History, params: Params) -> Profile:
+def build_profile(source: Source, history: History, params: Params) -> Profile:
     """Return counts, span, repeat shares and gaps of the source."""
     zone = ZoneInfo(params.shop.timezone)
-    found = _events(source)
-    first, last = _day(found["first"], zone), _day(found["last"], zone)
+    events = _summarise_events(source)
+    first, last = _day(events["first"], zone), _day(events["last"], zone)
     users = fetch(source.users.select("user_id").distinct())["user_id"].to_pylist()
     items, types = repeat_fractions(history)
     n_users, n_items, n_baskets = history.n_users(), history.n_items(), len(history.basket_user)
@@ -50,20 +50,20 @@ def profile(source: Source, history: History, params: Params) -> Profile:
         n_users=n_users,
         n_items=n_items,
         n_baskets=n_baskets,
-        baskets_per_user=rounded(n_baskets / n_users),
-        items_per_basket=rounded(len(history.item) / n_baskets),
+        baskets_per_user=round_number(n_baskets / n_users),
+        items_per_basket=round_number(len(history.item) / n_baskets),
         repeat_fraction_items=items,
         repeat_fraction_types=types,
-        known_user_fraction=rounded(float(np.isin(history.user_ids, users).mean())),
-        sparsity=rounded(1 - pairs / (n_users * n_items)),
-        event_types=tuple(sorted(found["types"])),
-        missing=_missing(found, source, n_known_users=len(users)),
-        heavy_accounts=heavy_accounts(history),
+        known_user_fraction=round_number(float(np.isin(history.user_ids, users).mean())),
+        sparsity=round_number(1 - pairs / (n_users * n_items)),
+        event_types=tuple(sorted(events["types"])),
+        missing=_missing(events, source, n_known_users=len(users)),
+        heavy_accounts=build_heavy_accounts(history),
     )
 
 
-def _events(source: Source) -> dict[str, Any]:
-    """Return the span, the event types and how many values each optional column has."""
+def _summarise_events(source: Source) -> dict[str, Any]:
+    """Return the span, the event types and the number of values of each optional column."""
     import ibis
 
     end = ibis.literal(source.ends.replace(tzinfo=None), "timestamp(6)")
@@ -83,12 +83,12 @@ def _events(source: Source) -> dict[str, Any]:
     }
 
 
-def _missing(found: dict[str, Any], source: Source, *, n_known_users: int) -> tuple[Missing, ...]:
+def _missing(events: dict[str, Any], source: Source, *, n_known_users: int) -> tuple[Missing, ...]:
     names = ("title", "department", "category", "type", "brand")
     filled = source.items.aggregate(**{name: source.items[name].count() for name in names})
-    counts = {**found, **fetch(filled).to_pylist()[0], "users": n_known_users}
+    counts = {**events, **fetch(filled).to_pylist()[0], "users": n_known_users}
     counts["offers"] = _has_offers(source)
-    counts |= {name: int(name in found["types"]) for name in ("view", "cart")}
+    counts |= {name: int(name in events["types"]) for name in ("view", "cart")}
     return tuple(
         Missing(name=name, switched_off=effect)
         for name, effect in SWITCHED_OFF.items()
@@ -97,7 +97,7 @@ def _missing(found: dict[str, Any], source: Source, *, n_known_users: int) -> tu
 
 
 def _has_offers(source: Source) -> bool:
-    """Return whether there are offers; those that a source derives are not worked out for it."""
+    """Return whether the source has offers, without computing offers that it derives."""
     if "offers" in source.raw:
         return _count(source.raw["offers"]) > 0
     return source.name != "files"

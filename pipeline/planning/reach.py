@@ -1,71 +1,71 @@
-"""The ceiling: which wanted items each candidate generator could have offered at all."""
+"""The ceiling: the wanted items among the candidates of each candidate generator."""
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.contracts.plan import Reach
-from pipeline.planning.counting import MEASURES, CountingRequests, Doubles, K
-from pipeline.planning.estimates import rounded
+from pipeline.planning.estimates import round_number
+from pipeline.planning.frequency import MEASURES, Doubles, K, PlanningRequests
 from pipeline.planning.history import History, Ints
 
 Bools = npt.NDArray[np.bool_]
 
-OWN_ITEMS = "own history"
+OWN_HISTORY = "own history"
 EXPLORE = "own history and the popular items to explore"
-OWN_TYPES = "own history and known items of own types"
+SAME_TYPES = "own history and known items of own types"
 CATALOGUE = "all items sold before"
 
 
-def reaches(
-    history: History, requests: CountingRequests, *, n_explore: int, until: int, metric: str
+def measure_reach(
+    history: History, requests: PlanningRequests, *, n_explore: int, until: int, metric: str
 ) -> tuple[Reach, ...]:
-    """Return how much each generator reaches, the narrowest first.
+    """Return the ceiling of each generator, the narrowest first.
 
     Args:
         history: All lines.
-        requests: What was wanted.
-        n_explore: How many of the most popular items the explore head chooses from.
-        until: Those are the most popular before this moment, microseconds.
-        metric: Of a perfect ranking of the candidates.
+        requests: The baskets to predict.
+        n_explore: Number of popular items that the explore head chooses from.
+        until: Moment before which popularity is measured, microseconds.
+        metric: Metric of a perfect ranking of the candidates.
     """
-    found = reachable(history, requests, n_explore=n_explore, until=until)
-    return tuple(_reach(name, mask, requests, metric) for name, mask in found.items())
+    masks = find_reachable(history, requests, n_explore=n_explore, until=until)
+    return tuple(_reach(name, mask, requests, metric) for name, mask in masks.items())
 
 
-def best_values(reached: Bools, requests: CountingRequests, metric: str) -> Doubles:
-    """Return [n] the metric when every reachable wanted item stands first."""
+def best_values(reached: Bools, requests: PlanningRequests, metric: str) -> Doubles:
+    """Return [n] the metric of a perfect ranking of the reachable items."""
     n_hits = np.bincount(requests.label_rows[reached], minlength=len(requests.user))
     hits = np.arange(K)[None, :] < n_hits[:, None]
     return MEASURES[metric](hits, requests.n_true(), K)
 
 
-def reachable(
-    history: History, requests: CountingRequests, *, n_explore: int, until: int
+def find_reachable(
+    history: History, requests: PlanningRequests, *, n_explore: int, until: int
 ) -> dict[str, Bools]:
-    """Return, per generator, [n_labels] whether the wanted item is among its candidates."""
+    """Return, per generator, an [n_labels] mask of the wanted items among its candidates."""
     user, now = requests.user[requests.label_rows], requests.time[requests.label_rows]
     item = requests.label_items
     width = history.n_items() + 1
-    own = _first(history.user * width + history.item, history.time, user * width + item) < now
+    repeats = _first(history.user * width + history.item, history.time, user * width + item) < now
     known = _first(history.item, history.time, item) < now
-    kind, asked = history.item_type[history.item], history.item_type[item]
+    kind, label_type = history.item_type[history.item], history.item_type[item]
     n_types = int(history.item_type.max()) + 1
-    bought = _first(history.user * n_types + kind, history.time, user * n_types + asked) < now
+    bought = _first(history.user * n_types + kind, history.time, user * n_types + label_type) < now
     counts = np.bincount(history.item[history.time < until], minlength=width)
     explored = np.argsort(-counts, kind="stable")[:n_explore]
     popular = np.isin(item, explored[counts[explored] > 0])
     return {
-        OWN_ITEMS: own,
-        EXPLORE: own | popular,
-        OWN_TYPES: own | (known & bought & (asked > 0)),
+        OWN_HISTORY: repeats,
+        EXPLORE: repeats | popular,
+        SAME_TYPES: repeats | (known & bought & (label_type > 0)),
         CATALOGUE: known,
     }
 
 
 def repeat_fractions(history: History) -> tuple[float, float]:
-    """Return which share of a basket was bought before by the same user: items, and types.
+    """Return the share of a basket that the user had bought before, by item and by type.
 
-    Means over baskets that are not a user's first; items of unknown type count as new.
+    Both are means over all baskets but each user's first; items of unknown type count as new.
     """
     later = np.flatnonzero(history.basket_order > 0)
     if not len(later):
@@ -80,22 +80,22 @@ def repeat_fractions(history: History) -> tuple[float, float]:
     ):
         again = (_first(keys, history.time, keys) < history.time) & counted
         shares.append(np.bincount(history.basket, again, minlength=len(size)) / size)
-    return rounded(shares[0][later].mean()), rounded(shares[1][later].mean())
+    return round_number(shares[0][later].mean()), round_number(shares[1][later].mean())
 
 
-def _first(keys: Ints, time: Ints, asked: Ints) -> Ints:
-    """Return when each of `asked` first happened; the largest integer for never."""
-    known, place = np.unique(keys, return_inverse=True)
+def _first(keys: Ints, time: Ints, queries: Ints) -> Ints:
+    """Return the first time of each key in `queries`; the largest integer for never."""
+    known, code = np.unique(keys, return_inverse=True)
     first = np.full(len(known), np.iinfo(np.int64).max)
-    np.minimum.at(first, place, time)
-    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    return np.where(known[at] == asked, first[at], np.iinfo(np.int64).max)
+    np.minimum.at(first, code, time)
+    at = np.minimum(np.searchsorted(known, queries), len(known) - 1)
+    return np.where(known[at] == queries, first[at], np.iinfo(np.int64).max)
 
 
-def _reach(name: str, mask: Bools, requests: CountingRequests, metric: str) -> Reach:
+def _reach(name: str, mask: Bools, requests: PlanningRequests, metric: str) -> Reach:
     share = np.bincount(requests.label_rows, mask, minlength=len(requests.user))
     return Reach(
         name=name,
-        reachable_fraction=rounded((share / requests.n_true()).mean()),
-        best_metric=rounded(best_values(mask, requests, metric).mean()),
+        reachable_fraction=round_number((share / requests.n_true()).mean()),
+        best_metric=round_number(best_values(mask, requests, metric).mean()),
     )

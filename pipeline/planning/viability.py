@@ -1,4 +1,4 @@
-"""Is it worth it? Each number beside its bound, and what it would take where one fails."""
+"""The viability verdict: each number with its bound, and what a failing one would require."""
 
 import math
 from collections.abc import Iterable
@@ -11,31 +11,31 @@ from pipeline.planning.reach import EXPLORE
 SHOWN = 5
 
 
-def verdict(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> Verdict:
-    """Return `proceed` when every bound that gates holds, else `stop` with what it would take.
+def build_verdict(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> Verdict:
+    """Return `proceed` if all evidence that gates holds, else `stop` with the requirements.
 
     Args:
-        plan: What was found.
+        plan: The plan to judge.
         params: The bounds.
-        slowness: How many times longer the phases take here than planned; only a hard budget asks.
+        slowness: Duration of a phase here relative to the plan; it matters for a hard budget only.
     """
-    evidence = evidence_of(plan, params, slowness)
-    broken = [item.name for item in failing(evidence)]
+    evidence = build_evidence(plan, params, slowness)
+    failed = [item.name for item in failing(evidence)]
     gain = plan.viability.gain
-    if broken:
+    if failed:
         return Verdict(
             phase="planning",
             status="stop",
-            cause=f"Going on is not worth it. Out of bounds: {_names(broken)}",
+            cause=f"The project is not worth its cost. Out of bounds: {_names(failed)}",
             evidence=evidence,
-            action=" ".join(needs(plan, params, slowness)),
+            action=" ".join(describe_needs(plan, params, slowness)),
         )
     warnings = [item.name for item in evidence if not item.holds]
     return Verdict(
         phase="planning",
         status="proceed",
-        cause=f"What shoppers bought before predicts their next basket: {plan.primary_metric} "
-        f"{plan.baseline.value:.3f} by counting, {gain.value:.3f} more than the popular list "
+        cause=f"Earlier purchases predict the next basket: {plan.primary_metric} "
+        f"{plan.baseline.value:.3f} by frequency, {gain.value:.3f} more than the popular list "
         f"({gain.low:.3f} to {gain.high:.3f}). A model should reach {plan.target.value:.3f}"
         + (f". Warnings: {_names(warnings)}" if warnings else ""),
         evidence=evidence,
@@ -48,16 +48,18 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
 
 
-def evidence_of(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[Evidence, ...]:
-    """Return every number beside its bound.
+def build_evidence(
+    plan: Plan, params: PlanningParams, slowness: float = 1.0
+) -> tuple[Evidence, ...]:
+    """Return every number with its bound.
 
-    Whether the data are enough is for the gain's interval to say. How many users, baskets and days
-    there are, and how wide the interval is by itself, warns. So does a cost over budget, unless
-    the budget is hard.
+    The interval of the gain decides whether the data suffice. The numbers of users, baskets and
+    days, and the width of the interval, only warn. A cost over budget warns too, unless the budget
+    is hard.
     """
-    found, gain = plan.profile, plan.viability.gain
+    data, gain = plan.profile, plan.viability.gain
     best_possible = next(row for row in plan.ceiling if row.name == EXPLORE).best_metric
-    wanted = popular(plan).value + params.minimum_gain
+    wanted = popular_baseline(plan).value + params.minimum_gain
     width, limit = gain.half_width(), interval_limit(plan, params)
     return (
         _at_least(
@@ -77,13 +79,13 @@ def evidence_of(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tu
             "training_windows",
             plan.label_policy.train_windows,
             1,
-            note="that open after the first event and close before validation",
+            note="windows that start after the first event and end before validation",
         ),
-        _at_least("users", found.n_users, params.minimum_users, gates=False),
+        _at_least("users", data.n_users, params.minimum_users, gates=False),
         _at_least(
-            "baskets_per_user", found.baskets_per_user, params.minimum_baskets_per_user, gates=False
+            "baskets_per_user", data.baskets_per_user, params.minimum_baskets_per_user, gates=False
         ),
-        _at_least("history_days", found.history_days, params.minimum_history_days, gates=False),
+        _at_least("history_days", data.history_days, params.minimum_history_days, gates=False),
         _at_most(
             "gain_half_width",
             round(width, 6),
@@ -97,9 +99,9 @@ def evidence_of(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tu
 
 
 def _costs(plan: Plan, params: PlanningParams, slowness: float) -> tuple[Evidence, Evidence]:
-    """Return the cost of a cycle: at the reference speed, or under a hard budget on this machine.
+    """Return the cost of a cycle on the reference machine, or on this one under a hard budget.
 
-    A verdict is the same on all machines but under a hard budget, and there it is so to the minute.
+    Under a hard budget, minutes are rounded up, so that the verdict rarely differs between runs.
     """
     hard = params.budget.hard
     minutes, note = round(plan.minutes(), 2), "on the reference machine of two cores"
@@ -114,43 +116,43 @@ def _costs(plan: Plan, params: PlanningParams, slowness: float) -> tuple[Evidenc
     )
 
 
-def popular(plan: Plan) -> Baseline:
-    """Return the popular list's result."""
+def popular_baseline(plan: Plan) -> Baseline:
+    """Return the result of the popular list."""
     return plan.baselines[0]
 
 
 def interval_limit(plan: Plan, params: PlanningParams) -> float:
-    """Return how wide half of the gain's interval may be: the gain that it has to show."""
+    """Return the maximum half width of the gain's interval: the required gain."""
     return params.minimum_gain or max(plan.viability.gain.value, 0.0)
 
 
-def needs(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[str, ...]:
-    """Return what it would take to meet every bound, a sentence each; nothing when all hold."""
-    broken = {item.name for item in evidence_of(plan, params, slowness) if not item.holds}
-    found = plan.profile
+def describe_needs(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[str, ...]:
+    """Return a sentence for each requirement of a failing bound; empty if all hold."""
+    failed = {item.name for item in build_evidence(plan, params, slowness) if not item.holds}
+    data = plan.profile
     sentences = []
     users = users_needed(plan, params)
-    if users > found.n_users:
+    if users > data.n_users:
         sentences.append(
-            f"About {users - found.n_users:,} more users ({users:,} in all) with histories like "
-            "these."
+            f"About {users - data.n_users:,} more users ({users:,} in total) with similar "
+            "histories."
         )
-    if "baskets_per_user" in broken:
-        weeks = found.history_days / 7
-        longer = weeks * (params.minimum_baskets_per_user / found.baskets_per_user - 1)
-        sentences.append(f"About {math.ceil(longer):,} more weeks at the present pace of visits.")
-    if "history_days" in broken:
-        sentences.append(f"{params.minimum_history_days - found.history_days} more days of data.")
-    if "training_windows" in broken:
+    if "baskets_per_user" in failed:
+        weeks = data.history_days / 7
+        longer = weeks * (params.minimum_baskets_per_user / data.baskets_per_user - 1)
+        sentences.append(f"About {math.ceil(longer):,} more weeks at the current rate of visits.")
+    if "history_days" in failed:
+        sentences.append(f"{params.minimum_history_days - data.history_days} more days of data.")
+    if "training_windows" in failed:
         sentences.append("A later shop.as_of, or data that begin before the first training window.")
     if plan.viability.gain.high < params.minimum_gain:
         sentences.append(_about_gain(plan, params))
-    if "reachable_ceiling" in broken:
+    if "reachable_ceiling" in failed:
         sentences.append(
-            "Candidates that shoppers come back to: even a perfect ranking of what "
-            "can be offered now would not beat the popular list by enough."
+            "Items that shoppers buy again: even a perfect ranking of the current candidates "
+            "would not beat the popular list by enough."
         )
-    if "cycle_minutes" in broken or "memory_gib" in broken:
+    if "cycle_minutes" in failed or "memory_gib" in failed:
         sentences.append(
             f"A larger budget than planning.guardrails: about {plan.minutes() * slowness:.0f} "
             "minutes and "
@@ -160,10 +162,10 @@ def needs(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> tuple[st
 
 
 def users_needed(plan: Plan, params: PlanningParams) -> int:
-    """Return how many users would meet the minimum and narrow the gain's interval enough.
+    """Return the number of users that meets the minimum and narrows the gain's interval enough.
 
-    The interval shrinks with the root of the number of users. Where the gain itself is too small,
-    more users do not help, and only its width counts.
+    The interval shrinks with the square root of the number of users. If the gain itself is too
+    small, more users do not help, and only the width counts.
     """
     gain, n_users = plan.viability.gain, plan.profile.n_users
     limits = [interval_limit(plan, params)]
@@ -178,22 +180,22 @@ def users_needed(plan: Plan, params: PlanningParams) -> int:
 
 def _about_gain(plan: Plan, params: PlanningParams) -> str:
     weeks = plan.learning_curves[0]
-    wanted = popular(plan).value + params.minimum_gain
+    wanted = popular_baseline(plan).value + params.minimum_gain
     if weeks.extrapolated.value >= wanted:
         return (
-            f"Longer histories: with {weeks.extrapolated_size:.0f} weeks counting is expected to "
-            f"reach {weeks.extrapolated.value:.3f}, and {wanted:.3f} is wanted."
+            f"Longer histories: with {weeks.extrapolated_size:.0f} weeks, frequency is expected to "
+            f"reach {weeks.extrapolated.value:.3f}; {wanted:.3f} is required."
         )
     if weeks.limit.value >= wanted:
         return f"Histories far longer than {weeks.extrapolated_size:.0f} weeks."
     return (
-        f"No amount of such history: counting levels off at {weeks.limit.value:.3f}, and "
-        f"{wanted:.3f} is wanted. Show the popular list, or lower planning.minimum_gain."
+        f"More history does not suffice: frequency levels off at {weeks.limit.value:.3f}, and "
+        f"{wanted:.3f} is required. Show the popular list, or lower planning.minimum_gain."
     )
 
 
 def _heavy(plan: Plan) -> Evidence:
-    """Warn of accounts that are no household; they are capped, so they stop nothing."""
+    """Return a warning about accounts that are not households; they are capped, so none gates."""
     accounts = plan.profile.heavy_accounts
     note = "; ".join(
         f"{a.n_lines:,} lines in {a.n_baskets:,} baskets, {a.line_fraction:.1%} of all"
@@ -205,7 +207,7 @@ def _heavy(plan: Plan) -> Evidence:
         bound=0,
         holds=not accounts,
         gates=False,
-        note=note and f"{note}: a guest's or a reseller's? The log of planning names them",
+        note=note and f"{note}: likely not households; the log of planning names them",
     )
 
 

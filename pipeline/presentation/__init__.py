@@ -1,1 +1,1 @@
-"""Presentation: how pages look. No stage depends on it: an edit here re-runs nothing."""
+"""Presentation: the look of HTML pages. No stage depends on it: an edit here re-runs nothing."""

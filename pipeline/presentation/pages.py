@@ -1,4 +1,4 @@
-"""Pages that people read: one self-contained HTML file per phase, no script, nothing fetched."""
+"""HTML pages: one self-contained file per phase, without scripts or external resources."""
 
 import html
 import io
@@ -48,7 +48,7 @@ LARGE = 1000
 
 
 class Mark(Enum):
-    """An answer with a sign and a colour of its own; the value is its CSS class."""
+    """An answer with its own sign and colour; the value is its CSS class."""
 
     YES = "yes"
     NO = "no"
@@ -62,23 +62,29 @@ class Page:
     """A page that is built from top to bottom and then written."""
 
     def __init__(self, title: str, lead: str) -> None:
-        """Start a page with a title and one sentence that says what it answers."""
+        """Start a page with a title and one sentence about its purpose."""
         self.title = title
         self._parts = [f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(lead)}</p>"]
 
     def verdict(self, verdict: Verdict) -> None:
-        """Add what the phase concludes, with its evidence."""
+        """Add the verdict with its evidence."""
         import pandas as pd
 
-        look = "warned" if verdict.status == "proceed" and verdict.warnings else verdict.status
-        badge = f"<span class='badge {look}'>{verdict.status_in_words}</span>"
+        style = "warned" if verdict.status == "proceed" and verdict.warnings else verdict.status
+        badge = f"<span class='badge {style}'>{verdict.status_in_words}</span>"
         text = f"<p>{badge} {html.escape(verdict.cause)}</p>"
         if verdict.action:
             target = f"Back to {verdict.target_phase}: " if verdict.target_phase else ""
             text += f"<p><strong>{html.escape(target)}</strong>{html.escape(verdict.action)}</p>"
         rows = pd.DataFrame(
             [
-                {"what": e.name, "value": e.value, "bound": e.bound, "holds": _mark(e), "": e.note}
+                {
+                    "evidence": e.name,
+                    "value": e.value,
+                    "bound": e.bound,
+                    "holds": _mark(e),
+                    "": e.note,
+                }
                 for e in verdict.evidence
             ]
         )
@@ -163,7 +169,7 @@ def _table(frame: "pd.DataFrame", caption: str) -> str:
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:  # noqa: PLR0124  NaN is what differs from itself
+    if value is None or value != value:  # noqa: PLR0124  only NaN differs from itself
         return "–"
     if hasattr(value, "item"):
         value = value.item()

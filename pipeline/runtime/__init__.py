@@ -1,1 +1,1 @@
-"""Runtime: what every stage runs on: stages, gates, tracking, SQL, progress, memory."""
+"""Runtime: stage entry points, gates, tracking, the SQL engine, progress, memory."""

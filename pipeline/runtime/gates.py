@@ -1,10 +1,9 @@
-"""Gates: a stage starts only if the verdict before it proceeds, or a person accepted that verdict.
+"""Gates: a stage starts only if the previous verdict proceeds, or a person has accepted it.
 
     uv run python -m pipeline.lifecycle accept testing --because "Coverage matters from May on"
 
-appends to data/accepted/<phase>.json, which belongs into git. There is one file for each
-phase, because each is an input of the stages that follow its phase, and of no other: to accept
-what testing says fits no model again.
+appends to data/accepted/<phase>.json, which is committed. Each phase has a file of its own, which
+is a dependency of the stages that follow it: accepting the verdict of testing re-runs no fit.
 """
 
 from collections.abc import Sequence
@@ -22,16 +21,16 @@ FOLDER = Path("data/accepted")
 
 
 class Acceptance(BaseModel):
-    """One verdict that a person accepted by name, with a reason.
+    """A verdict that a person accepted, with a reason.
 
     Attributes:
-        phase: Whose verdict.
-        status: What it says.
-        failing: Names of the evidence that gates and does not hold, in alphabetical order.
-        cause: What the verdict said, word for word.
-        missing: The same evidence with its numbers, as they were when it was accepted.
-        because: Why the circle goes on nevertheless.
-        day: When it was accepted, UTC. Who did is in git.
+        phase: Phase of the verdict.
+        status: Status of the verdict.
+        failing: Names of the failing evidence that gates, in alphabetical order.
+        cause: Cause of the verdict, verbatim.
+        missing: The failing evidence with its numbers at the time of acceptance.
+        because: Reason for the acceptance.
+        day: Day of the acceptance, UTC. Git records the author.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,9 +44,9 @@ class Acceptance(BaseModel):
     day: date
 
     def covers(self, verdict: Verdict) -> bool:
-        """Return whether `verdict` fails exactly what was accepted.
+        """Return whether `verdict` fails the same evidence as the accepted one.
 
-        Numbers may differ, names may not. Where no evidence fails, the cause has to be the same.
+        The numbers may differ. If no evidence fails, the causes must be equal.
         """
         is_same = (self.phase, self.status) == (verdict.phase, verdict.status)
         failing = failing_names(verdict)
@@ -57,22 +56,22 @@ class Acceptance(BaseModel):
 
 
 def failing_names(verdict: Verdict) -> tuple[str, ...]:
-    """Return the names of what keeps the phase from proceeding, in alphabetical order."""
+    """Return the names of the failing evidence that gates, in alphabetical order."""
     return tuple(sorted({item.name for item in verdict.failing}))
 
 
-def file_of(phase: Phase) -> Path:
-    """Return where the acceptances of a phase are."""
+def acceptance_path(phase: Phase) -> Path:
+    """Return the file of a phase's acceptances."""
     return FOLDER / f"{phase}.json"
 
 
 def read_acceptances(phase: Phase) -> list[Acceptance]:
-    """Return what people accepted of `phase`, oldest first.
+    """Return the acceptances of `phase`, oldest first.
 
     Raises:
-        ArtefactError: The file is not a list of acceptances.
+        ArtefactError: If the file is not a list of acceptances.
     """
-    path = file_of(phase)
+    path = acceptance_path(phase)
     if not path.exists():
         return []
     try:
@@ -80,65 +79,67 @@ def read_acceptances(phase: Phase) -> list[Acceptance]:
     except ValidationError as error:
         raise ArtefactError(
             f"a list of acceptances in '{path}'",
-            received=f"{error.error_count()} values of another shape",
-            action=f"Bring it back: `git checkout {path}`.",
+            received=f"{error.error_count()} invalid values",
+            action=f"Restore the file: `git checkout {path}`.",
         ) from error
 
 
-def acceptance_of(verdict: Verdict) -> Acceptance | None:
-    """Return the newest acceptance that covers `verdict`; None if it proceeds or none does."""
+def find_acceptance(verdict: Verdict) -> Acceptance | None:
+    """Return the newest acceptance that covers `verdict`, or None."""
     accepted = read_acceptances(verdict.phase)
     return next((item for item in reversed(accepted) if item.covers(verdict)), None)
 
 
 def may_go_on(verdict: Verdict) -> bool:
     """Return whether `verdict` proceeds or is accepted."""
-    return verdict.status == "proceed" or acceptance_of(verdict) is not None
+    return verdict.status == "proceed" or find_acceptance(verdict) is not None
 
 
 def check_gate(stage: str, after: Phase | None) -> Acceptance | None:
     """Return the acceptance by which `stage` may start; None if the verdict before it proceeds.
 
     Args:
-        stage: What wants to start.
-        after: The phase before it, whose verdict counts; None for the first.
+        stage: The stage to start.
+        after: The phase whose verdict must proceed; None for the first stage.
 
     Raises:
-        GateError: That verdict says return or stop, and nobody accepted it.
-        ArtefactError: There is no verdict.
+        GateError: If that verdict returns or stops, and is not accepted.
+        ArtefactError: If the verdict is missing.
     """
     if after is None:
         return None
     verdict = artefacts.read_verdict(after)
-    acceptance = acceptance_of(verdict)
+    acceptance = find_acceptance(verdict)
     if verdict.status != "proceed" and acceptance is None:
         raise GateError(
             f"a verdict of {after} that proceeds before {stage} starts",
             received=f"'{verdict.status}': {verdict.cause}",
-            action=" ".join([*_advice(verdict), f"Or accept it as it is: `{command(after)}`."]),
+            action=" ".join(
+                [*_advice(verdict), f"Or accept it as it is: `{accept_command(after)}`."]
+            ),
         )
     return acceptance
 
 
 def _advice(verdict: Verdict) -> Sequence[str]:
     target = f"Go back to {verdict.target_phase}: " if verdict.target_phase else ""
-    mend = f"{target}{verdict.action or 'mend what it names.'}"
-    return (mend, f"Then redo it: `uv run dvc repro {verdict.phase}`.")
+    repair = f"{target}{verdict.action or 'correct the cause.'}"
+    return (repair, f"Then run `uv run dvc repro {verdict.phase}`.")
 
 
-def command(phase: Phase) -> str:
+def accept_command(phase: Phase) -> str:
     """Return the command that accepts the verdict of `phase`."""
     return f'uv run python -m pipeline.lifecycle accept {phase} --because "…"'
 
 
 def accept(phase: Phase, because: str) -> Acceptance:
-    """Write down that the verdict of `phase` is accepted, and return that.
+    """Record that the verdict of `phase` is accepted, and return the acceptance.
 
-    A stop may be accepted as well as a return: a person may know what the plan does not.
+    A stop can be accepted as well as a return.
 
     Raises:
-        ArtefactError: There is no verdict.
-        GateError: It proceeds, is accepted already, or there is no reason.
+        ArtefactError: If the verdict is missing.
+        GateError: If the verdict proceeds, is already accepted, or `because` is empty.
     """
     verdict = artefacts.read_verdict(phase)
     check_acceptable(verdict, because)
@@ -153,12 +154,14 @@ def accept(phase: Phase, because: str) -> Acceptance:
         day=datetime.now(UTC).date(),
     )
     accepted = [*read_acceptances(phase), acceptance]
-    artefacts.write_json([item.model_dump(mode="json") for item in accepted], file_of(phase))
+    artefacts.write_json(
+        [item.model_dump(mode="json") for item in accepted], acceptance_path(phase)
+    )
     return acceptance
 
 
 def check_acceptable(verdict: Verdict, because: str) -> None:
-    """Raise GateError if there is nothing to accept, or no reason to."""
+    """Raise GateError if the verdict needs no acceptance, or the reason is empty."""
     phase = verdict.phase
     if verdict.status == "proceed":
         raise GateError(
@@ -166,12 +169,12 @@ def check_acceptable(verdict: Verdict, because: str) -> None:
             received=f"'proceed': {verdict.cause}",
             action="There is nothing to accept.",
         )
-    earlier = acceptance_of(verdict)
+    earlier = find_acceptance(verdict)
     if earlier is not None:
         raise GateError(
             f"a verdict of {phase} that is not accepted yet",
             received=f"one that was accepted on {earlier.day}: {earlier.because}",
-            action="Go on with `uv run dvc repro`.",
+            action="Continue with `uv run dvc repro`.",
         )
     if not because.strip():
-        raise GateError("a reason", received="none", action=f"Say why: `{command(phase)}`.")
+        raise GateError("a reason", received="none", action=f"Give one: `{accept_command(phase)}`.")

@@ -1,4 +1,4 @@
-"""Memory after something large was loaded."""
+"""Release of unused memory."""
 
 import ctypes
 import gc
@@ -7,15 +7,14 @@ import pyarrow as pa
 
 
 def release_memory() -> None:
-    """Give back what loading needed, and let the collector leave alone what was loaded.
+    """Return freed memory to the system, and exclude live objects from garbage collection.
 
-    The allocators of Arrow and of the C library keep for later what is freed: a quarter of the
-    memory of an endpoint that was just started. What is alive is frozen out of the garbage
-    collector's sight: no full collection walks it again.
+    The allocators of Arrow and of the C library keep freed memory: a quarter of the memory of a
+    newly started endpoint. `gc.freeze` makes full collections skip the objects that are alive now.
     """
     gc.collect()
     gc.freeze()
     pa.default_memory_pool().release_unused()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, others need it not
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
     if trim is not None:
         trim(0)

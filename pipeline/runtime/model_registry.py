@@ -1,15 +1,15 @@
-"""MLflow's model registry: a version per bundle, and the alias `champion` for the one that answers.
+"""MLflow's model registry: a version per bundle, and the alias `champion` for the live bundle.
 
     mlflow.pyfunc.load_model("models:/evergreen-recommender@champion")
 
 Design choices:
 
 - Deployment registers a bundle and points the alias at it; promote and rollback move the alias. The
-  pointer of the releases decides what answers; the alias only repeats it.
-- An alias that names another version than the one that answers would mislead: if the registry does
-  not know the bundle that answers, the alias goes.
-- The registry observes, like all of MLflow here: absent it stays absent, and locked it is a
-  warning.
+  release pointer decides which bundle is live; the alias only mirrors it.
+- A wrong alias would mislead: if the registry does not contain the live bundle, the alias is
+  deleted.
+- The registry only records, like all of MLflow here: a missing store is not created, and a locked
+  store is a warning.
 """
 
 import logging
@@ -30,7 +30,7 @@ BUNDLE_TAG = "bundle"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 
 
-def register(  # noqa: PLR0913  all that MLflow keeps of a model
+def register_version(  # noqa: PLR0913  all that MLflow stores of a model
     client: "MlflowClient",
     run_id: str,
     name: str,
@@ -40,7 +40,7 @@ def register(  # noqa: PLR0913  all that MLflow keeps of a model
     description: str,
     tags: Mapping[str, str],
 ) -> str:
-    """Log a bundle as a model, make it a version of `name`, and point the alias at it."""
+    """Log a bundle as a model, register it as a version of `name`, and point the alias at it."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -57,7 +57,7 @@ def register(  # noqa: PLR0913  all that MLflow keeps of a model
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     client.update_registered_model(name, description)
-    made = client.create_model_version(
+    version = client.create_model_version(
         name,
         logged.model_uri,
         run_id,
@@ -65,20 +65,20 @@ def register(  # noqa: PLR0913  all that MLflow keeps of a model
         description=description,
         model_id=logged.model_id,
     )
-    client.set_registered_model_alias(name, ALIAS, made.version)
-    return str(made.version)
+    client.set_registered_model_alias(name, ALIAS, version.version)
+    return str(version.version)
 
 
-def follow(client: "MlflowClient", name: str, bundle: str) -> str | None:
-    """Point the alias at the newest version of `name` that holds a bundle; else take it away.
+def move_alias(client: "MlflowClient", name: str, bundle: str) -> str | None:
+    """Point the alias at the newest version of `name` with this bundle, or delete the alias.
 
     Args:
-        client: Of the store.
-        name: Of the registered model.
-        bundle: The version of the bundle that answers.
+        client: MLflow client.
+        name: Name of the registered model.
+        bundle: Version of the live bundle.
 
     Returns:
-        The registry's version, None if it has none of this bundle.
+        The registry's version, or None if the registry does not contain the bundle.
     """
     versions = [
         int(version.version)
@@ -88,37 +88,37 @@ def follow(client: "MlflowClient", name: str, bundle: str) -> str | None:
     if versions:
         client.set_registered_model_alias(name, ALIAS, str(max(versions)))
         return str(max(versions))
-    _take_away(client, name)
+    _delete_alias(client, name)
     return None
 
 
-def follow_champion(params: Params, bundle: str) -> None:
-    """Let the registry's alias `champion` name the bundle that answers, where there is a registry.
+def move_champion_alias(params: Params, bundle: str) -> None:
+    """Point the registry's alias `champion` at the live bundle, if there is a registry.
 
     Args:
         params: All of params.yaml.
-        bundle: Its version.
+        bundle: Version of the live bundle.
     """
     uri, name = params.tracking.uri, params.deployment.registered_model
-    path = _file_of(uri)
+    path = _sqlite_path(uri)
     if path is not None and not path.exists():
         return
     try:
-        refuse_a_locked_file(uri)
+        check_not_locked(uri)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         import mlflow
 
-        version = follow(mlflow.MlflowClient(uri), name, bundle)
-    except Exception as error:  # noqa: BLE001  whatever the store does, the champion answers
-        log.warning("MLflow's alias '%s@champion' stays as it was: %s", name, brief(error))
+        version = move_alias(mlflow.MlflowClient(uri), name, bundle)
+    except Exception as error:  # noqa: BLE001  the champion serves even if the store fails
+        log.warning("MLflow's alias '%s@champion' is unchanged: %s", name, summarise_error(error))
         return
     if version is None:
         log.warning("MLflow has no version of '%s' with the bundle %s: no alias.", name, bundle)
     else:
-        log.info("MLflow's alias '%s@champion' is version %s.", name, version)
+        log.info("MLflow's alias '%s@champion' points at version %s.", name, version)
 
 
-def _take_away(client: "MlflowClient", name: str) -> None:
+def _delete_alias(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -134,16 +134,16 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name)}" for name in ("onnxruntime", "numpy", "pandas", "pyarrow")]
 
 
-def _file_of(uri: str) -> Path | None:
-    """Return the SQLite file that a URI names, None for a server."""
+def _sqlite_path(uri: str) -> Path | None:
+    """Return the SQLite file of a URI, or None for a server."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
-def refuse_a_locked_file(uri: str) -> None:
-    """Raise at once when another process holds the SQLite file; MLflow would retry for minutes."""
+def check_not_locked(uri: str) -> None:
+    """Raise if another process locks the SQLite file, where MLflow would retry for minutes."""
     import sqlite3
 
-    path = _file_of(uri)
+    path = _sqlite_path(uri)
     if path is None or not path.exists():
         return
     connection = sqlite3.connect(path, timeout=5)
@@ -154,6 +154,6 @@ def refuse_a_locked_file(uri: str) -> None:
         connection.close()
 
 
-def brief(error: Exception) -> str:
-    """Return an error in one short line."""
+def summarise_error(error: Exception) -> str:
+    """Return an error as one short line."""
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]

@@ -1,8 +1,8 @@
-"""Where a run comes from and what it wrote: the commit, the cycle, the hashes of its outputs.
+"""Provenance of a run: the commit, the cycle, the hashes of its outputs.
 
-DVC writes a stage's hashes to dvc.lock only after its command has ended. So that a run carries the
-hashes of what it wrote itself, they are worked out here, by DVC's own definition: MD5 of a file's
-bytes; for a folder MD5 of the list of its files with theirs.
+DVC writes a stage's hashes to dvc.lock only after the command has ended. To record them on the run,
+this module computes them by DVC's definition: MD5 of a file's bytes; for a folder, MD5 of the list
+of its files with their MD5.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ ITEM = "${item.name}"
 
 
 def output_hashes(stage: str, dvc_file: Path = DVC_FILE) -> dict[str, str]:
-    """Return the hash of every output of a stage that is present, by path.
+    """Return the hash of every existing output of a stage, by path.
 
     Args:
-        stage: Its name; `families@mlp` of a matrix.
-        dvc_file: Declares the outputs; without it there are none.
+        stage: Name of the stage, such as `families@mlp` for a stage of a matrix.
+        dvc_file: The file that declares the outputs; it may be missing.
     """
-    outputs = [Path(name) for name in _declared(stage, dvc_file)]
+    outputs = [Path(name) for name in _read_outputs(stage, dvc_file)]
     return {str(path): dvc_hash(path) for path in outputs if path.exists()}
 
 
-def _declared(stage: str, dvc_file: Path) -> list[str]:
+def _read_outputs(stage: str, dvc_file: Path) -> list[str]:
     from ruamel.yaml import YAML
 
     if not dvc_file.exists():
@@ -41,7 +41,7 @@ def _declared(stage: str, dvc_file: Path) -> list[str]:
 
 
 def dvc_hash(path: Path) -> str:
-    """Return what DVC calls the content of a file or a folder."""
+    """Return DVC's hash of a file or a folder."""
     if path.is_file():
         return _md5(path)
     files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
@@ -60,12 +60,12 @@ def _md5(path: Path) -> str:
 
 
 def cycle_key() -> str:
-    """Return what names this cycle: the `dvc` process above this one, or else this process."""
+    """Return the key of this cycle: the parent `dvc` process, or this process without one."""
     import psutil
 
-    me = psutil.Process()
-    above = [process for process in me.parents() if _is_dvc(process)]
-    owner = above[0] if above else me
+    current = psutil.Process()
+    parents = [process for process in current.parents() if _is_dvc(process)]
+    owner = parents[0] if parents else current
     return f"{owner.pid}-{owner.create_time():.2f}"
 
 

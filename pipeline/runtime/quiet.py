@@ -1,8 +1,8 @@
-"""What libraries print that is of no use to anybody here is held back.
+"""Suppression of noise from libraries.
 
-TensorFlow's C++ parts write a few lines about the machine when they are loaded, whatever
-TF_CPP_MIN_LOG_LEVEL says, straight to the process's standard error. They are read from there while
-TensorFlow is imported; all that is not such a line is passed on, and all of it if the import fails.
+When TensorFlow loads, its C++ code writes a few lines about the machine to standard error,
+regardless of TF_CPP_MIN_LOG_LEVEL. This module captures standard error during the import, and
+passes on all other lines; if the import fails, it passes on all lines.
 """
 
 import importlib.util
@@ -27,76 +27,76 @@ NOISE = re.compile(
 
 
 def quiet_loggers() -> None:
-    """Let only the errors of libraries through."""
+    """Set the loggers of noisy libraries to show errors only."""
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def quiet_imports() -> None:
-    """Hold back what TensorFlow says when it is imported, now or later."""
-    known = any(isinstance(finder, _Finder) for finder in sys.meta_path)
-    if LOUD not in sys.modules and not known:
+    """Suppress the lines that TensorFlow writes when it is imported, now or later."""
+    is_installed = any(isinstance(finder, _Finder) for finder in sys.meta_path)
+    if LOUD not in sys.modules and not is_installed:
         sys.meta_path.insert(0, _Finder())
 
 
 @contextmanager
-def held_back(noise: re.Pattern[str]) -> Iterator[None]:
-    """Let through what the block writes to the process's standard error, but no line of noise.
+def filter_stderr(noise: re.Pattern[str]) -> Iterator[None]:
+    """Drop the lines that match `noise` from what the block writes to standard error.
 
-    After an error all is let through.
+    If the block raises, no line is dropped.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
+    original = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         failed = True
         try:
             yield
             failed = False
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            caught.seek(0)
-            lines = caught.read().decode(errors="replace").splitlines(keepends=True)
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            lines = captured.read().decode(errors="replace").splitlines(keepends=True)
             sys.stderr.write("".join(line for line in lines if failed or not noise.match(line)))
 
 
 class _Finder(MetaPathFinder):
-    """Finds TensorFlow as Python would have, once, and lets it be loaded quietly."""
+    """Finds TensorFlow once as Python does, and wraps its loader."""
 
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,  # noqa: ARG002  the signature is Python's
+        path: Sequence[str] | None,  # noqa: ARG002  Python defines the signature
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        """Return how to load TensorFlow, None for any other module."""
+        """Return the spec of TensorFlow, or None for any other module."""
         if fullname != LOUD:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Quietly(spec.loader)
+            spec.loader = _QuietLoader(spec.loader)
         return spec
 
 
-class _Quietly(Loader):
-    """Loads a module as another loader does."""
+class _QuietLoader(Loader):
+    """Wraps a loader and suppresses noise while it runs."""
 
     def __init__(self, loader: Loader) -> None:
-        """Take the loader that does the work."""
+        """Wrap `loader`."""
         self._loader = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Return what the other loader makes."""
+        """Create the module with the wrapped loader."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the other loader fill the module, and hold back what that prints."""
-        with held_back(NOISE):
+        """Execute the module with the wrapped loader, without its noise."""
+        with filter_stderr(NOISE):
             self._loader.exec_module(module)
 
     def __getattr__(self, name: str) -> object:
-        """Return what else the other loader has, such as the module's source."""
+        """Return an attribute of the wrapped loader, such as its methods for the source."""
         return getattr(self._loader, name)

@@ -1,6 +1,6 @@
-"""The Ibis connection: DuckDB inside the process by default, another Ibis backend by URL.
+"""The Ibis connection: in-process DuckDB by default, another Ibis backend by URL.
 
-Timestamps without a time zone are UTC inside the engine; `fetch` gives them their zone.
+Inside the engine, timestamps are UTC without a time zone; `fetch` adds the zone.
 """
 
 from typing import TYPE_CHECKING
@@ -18,21 +18,21 @@ def connect(url: str = "duckdb://") -> "BaseBackend":
     """Return an Ibis backend for `url`.
 
     Args:
-        url: An Ibis connection URL. `duckdb://` is an in-memory DuckDB.
+        url: An Ibis connection URL; `duckdb://` is an in-memory DuckDB.
 
     Raises:
-        SourceError: The URL names a backend that is not installed or does not answer.
+        SourceError: If the backend is not installed or does not respond.
     """
     import ibis
 
     try:
         backend = ibis.connect(url)
         if backend.name == "duckdb":
-            backend.raw_sql("SET TimeZone = 'UTC'")  # it would otherwise be the machine's
+            backend.raw_sql("SET TimeZone = 'UTC'")  # the default is the machine's zone
     except Exception as error:
         scheme = url.split("://", 1)[0]
         raise SourceError(
-            "an Ibis backend that can be reached for collection.engine",
+            "a reachable Ibis backend for collection.engine",
             received=f"{scheme}:// ({type(error).__name__}: {error})",
             action=f"Correct the URL, or install it: `uv add 'ibis-framework[{scheme}]'`.",
         ) from error
@@ -43,7 +43,7 @@ def materialise(table: "Table") -> "Table":
     """Run a lazy expression once and return its rows as a table of the engine.
 
     Raises:
-        SourceError: The engine cannot read the data behind it.
+        SourceError: If the engine cannot read the data.
     """
     from ibis.util import gen_name
 
@@ -60,7 +60,7 @@ def fetch(table: "Table") -> pa.Table:
     """Run a lazy expression and return its rows; timestamps are UTC with microseconds.
 
     Raises:
-        SourceError: The engine cannot read the data behind it.
+        SourceError: If the engine cannot read the data.
     """
     try:
         rows = table.to_pyarrow()
@@ -78,5 +78,5 @@ def _unreadable(error: Exception) -> SourceError:
     return SourceError(
         "readable data behind collection.source",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-        action="Check that the files are complete and of the types that the mapping expects.",
+        action="Check that the files are complete and have the types that the mapping expects.",
     )

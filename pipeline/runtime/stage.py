@@ -1,4 +1,4 @@
-"""What all stages share: command line, parameters, tracking, verdict, exit code.
+"""The entry points of stages: command line, parameters, tracking, verdict, exit code.
 
     @stage("labeling", after="collection")
     def main(params: Params, run: Run) -> Verdict: ...
@@ -6,10 +6,10 @@
     if __name__ == "__main__":
         exit_with(main)
 
-A stage starts only if the verdict of the phase named by `after` proceeds or is accepted: see
-`pipeline.runtime.gates`. The decorated `main(argv)` returns 0 when the verdict lets the pipeline go
-on, 1 after an error or a verdict that stops and is not accepted, 130 after Ctrl-C. Errors of
-Evergreen are shown as one clear sentence.
+A stage starts only if the verdict of the phase `after` proceeds or is accepted: see
+`pipeline.runtime.gates`. The decorated `main(argv)` returns 0 if the pipeline may continue, 1 after
+an error or a verdict that stops and is not accepted, and 130 after Ctrl-C. Errors of Evergreen are
+logged without a traceback.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.verdicts import Phase, Verdict
 from pipeline.runtime.gates import Acceptance, check_gate, may_go_on
-from pipeline.runtime.progress import note_running, shown
+from pipeline.runtime.progress import report_stage, write_running
 from pipeline.runtime.quiet import quiet_imports, quiet_loggers
-from pipeline.runtime.stage_cost import measured_cost
-from pipeline.runtime.tracking import Run, tracked_phase
+from pipeline.runtime.stage_cost import record_cost
+from pipeline.runtime.tracking import Run, track_phase
 
 QUIET_TOOLS = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -42,12 +42,12 @@ QUIET_TOOLS = {
     "KERAS_BACKEND": "tensorflow",
 }
 
-# TensorFlow's threads per operation. The operations of the counting graphs and of the rankers are
-# small, and two batches or several networks are worked on at a time: threads that share one
-# operation would mostly wait for each other.
+# TensorFlow's threads per operation. The operations of the frequency graphs and of the rankers are
+# small, and several batches or networks run at a time: threads within one operation would mostly
+# wait for each other.
 THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
 
-NOT_READ = 141  # what a shell reports of a program that wrote into a pipe nobody reads
+NOT_READ = 141  # the shell's exit code of a program that wrote into a closed pipe
 
 log = logging.getLogger("evergreen")
 
@@ -61,7 +61,7 @@ class Main(Protocol):
 
 
 def quiet_tools() -> None:
-    """Turn the analytics and start-up noise of every tool off, unless the user chose otherwise."""
+    """Turn off the analytics and start-up noise of every tool, unless the user chose otherwise."""
     for name, value in {**QUIET_TOOLS, THREADS: FEW}.items():
         os.environ.setdefault(name, value)
     quiet_imports()
@@ -70,7 +70,7 @@ def quiet_tools() -> None:
 def use_all_cores_per_operation() -> None:
     """Let TensorFlow split operations over all cores, unless the user chose another number.
 
-    It counts from the next start of TensorFlow, so it is called before the first operation.
+    Call it before the first operation: it takes effect when TensorFlow starts.
     """
     if os.environ.get(THREADS) == FEW:
         del os.environ[THREADS]
@@ -82,8 +82,8 @@ def stage(
     """Turn `function(params, run) -> Verdict` into the entry point of `phase`.
 
     Args:
-        phase: Which.
-        after: The phase whose verdict has to proceed before; None for the first phase.
+        phase: The phase that the function runs.
+        after: The phase whose verdict must proceed first; None for the first phase.
     """
 
     def decorate(function: Callable[[Params, Run], Verdict]) -> Main:
@@ -101,14 +101,14 @@ def part(
 ) -> Callable[[Callable[[str, Params, Run], None]], Main]:
     """Turn `function(name, params, run)` into the entry point of one of several parts of `phase`.
 
-    `python -m pipeline.<module> <name>` runs one part, `<stages>@<name>` in dvc.yaml. It has a run
-    of its own in MLflow, and no verdict: the phase itself judges its parts.
+    `python -m pipeline.<module> <name>` runs one part, `<stages>@<name>` in dvc.yaml. A part has a
+    run in MLflow and no verdict: the phase judges its parts.
 
     Args:
-        phase: Which.
-        module: Below `pipeline`.
-        stages: What dvc.yaml calls all of them.
-        after: The phase whose verdict has to proceed before.
+        phase: The phase that the part belongs to.
+        module: Module path below `pipeline`.
+        stages: Name of the matrix stage in dvc.yaml.
+        after: The phase whose verdict must proceed first.
     """
 
     def decorate(function: Callable[[str, Params, Run], None]) -> Main:
@@ -116,9 +116,7 @@ def part(
             parser = _parser(function, module)
             parser.add_argument("name", help="which one")
             name = str(parser.parse_args(argv).name)
-            return _run_step(
-                f"{stages}@{name}", phase, after, lambda *given: function(name, *given)
-            )
+            return _run_step(f"{stages}@{name}", phase, after, lambda *args: function(name, *args))
 
         return main
 
@@ -128,12 +126,12 @@ def part(
 def step(
     phase: Phase, module: str, *, after: Phase
 ) -> Callable[[Callable[[Params, Run], None]], Main]:
-    """Turn `function(params, run)` into the entry point of a stage without a verdict of its own.
+    """Turn `function(params, run)` into the entry point of a stage without a verdict.
 
     Args:
-        phase: To which it belongs.
-        module: Below `pipeline`; its last name is the stage's in dvc.yaml.
-        after: The phase whose verdict has to proceed before.
+        phase: The phase that the stage belongs to.
+        module: Module path below `pipeline`; its last part is the stage's name in dvc.yaml.
+        after: The phase whose verdict must proceed first.
     """
 
     def decorate(function: Callable[[Params, Run], None]) -> Main:
@@ -157,67 +155,67 @@ def _parser(function: Callable[..., object], module: str) -> argparse.ArgumentPa
 
 
 def _run_step(name: str, phase: Phase, after: Phase, work: Callable[[Params, Run], None]) -> int:
-    """Return the exit code of a stage that has a run in MLflow and no verdict."""
+    """Return the exit code of a stage with a run in MLflow and no verdict."""
 
     def run_step(params: Params) -> int:
-        with shown(name, params):
+        with report_stage(name, params):
             accepted = check_gate(name, after)
-            with tracked_phase(phase, params, name) as run, measured_cost(name, run):
-                _note(accepted, run)
+            with track_phase(phase, params, name) as run, record_cost(name, run):
+                _log_acceptance(accepted, run)
                 work(params, run)
         return 0
 
-    return guarded(name, run_step)
+    return run_command(name, run_step)
 
 
 def _run(phase: Phase, after: Phase | None, function: Callable[[Params, Run], Verdict]) -> int:
     def run_phase(params: Params) -> int:
-        with shown(phase, params):
+        with report_stage(phase, params):
             accepted = check_gate(phase, after)
-            with tracked_phase(phase, params) as run, measured_cost(phase, run):
-                _note(accepted, run)
+            with track_phase(phase, params) as run, record_cost(phase, run):
+                _log_acceptance(accepted, run)
                 verdict = function(params, run)
                 write_verdict(verdict)
                 run.log_verdict(verdict)
         log.info("%s: %s. %s", phase, verdict.status_in_words, verdict.cause)
         if verdict.status != "stop" or may_go_on(verdict):
             return 0
-        note_running(phase, f"{verdict.cause}. {verdict.action or ''}")
+        write_running(phase, f"{verdict.cause}. {verdict.action or ''}")
         return 1
 
-    return guarded(phase, run_phase)
+    return run_command(phase, run_phase)
 
 
-def _note(accepted: Acceptance | None, run: Run) -> None:
-    """Say, here and in the tracking store, by whose word a stage starts."""
+def _log_acceptance(accepted: Acceptance | None, run: Run) -> None:
+    """Record the acceptance that lets the stage start, in the log and in the tracking store."""
     if accepted is None:
         return
     words = f"{accepted.phase} says '{accepted.status}', accepted: {accepted.because}"
     log.warning("%s", words)
-    run.tell(lambda client: client.set_tag(run.run_id, "accepted", words))
+    run.send(lambda client: client.set_tag(run.run_id, "accepted", words))
 
 
-def guarded(what: str, run: Callable[[Params], int]) -> int:
-    """Return the exit code of `run`; errors of Evergreen are told in one sentence."""
+def run_command(what: str, run: Callable[[Params], int]) -> int:
+    """Return the exit code of `run`; errors of Evergreen are logged without a traceback."""
     quiet_tools()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     quiet_loggers()
     try:
         return run(read_params())
     except EvergreenError as error:
-        log.error("%s failed. %s", what, error)  # noqa: TRY400  the message is the whole story
+        log.error("%s failed. %s", what, error)  # noqa: TRY400  the message suffices
         return 1
     except KeyboardInterrupt:
-        log.error("%s was interrupted; nothing of it was kept.", what)  # noqa: TRY400
+        log.error("%s was interrupted; its outputs are unchanged.", what)  # noqa: TRY400
         return 130
 
 
 def exit_with(main: Callable[[], int | None], when_not_read: int = NOT_READ) -> NoReturn:
-    """End the process with the exit code of `main`, without a traceback where a pipe is closed.
+    """End the process with the exit code of `main`, without a traceback if a pipe is closed.
 
     Args:
         main: The command.
-        when_not_read: The exit code if whoever reads the output (`| head`) stops before the end.
+        when_not_read: Exit code if the reader of the output (`| head`) closes the pipe early.
     """
     code: str | int | None = when_not_read
     try:
@@ -234,7 +232,7 @@ def exit_with(main: Callable[[], int | None], when_not_read: int = NOT_READ) -> 
 
 
 def _is_closed(descriptor: int) -> bool:
-    """Return whether nobody reads the other end of a pipe any more."""
+    """Return whether the other end of a pipe is closed."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -1,7 +1,7 @@
-"""What a stage took on this machine: minutes and memory, beside what planning estimated.
+"""The cost of a stage on this machine: minutes and memory.
 
-Written to reports/costs/<stage>/latency.json, a name that git and DVC leave alone, and to MLflow.
-`make estimates` compares it with the plan.
+Written to reports/costs/<stage>/latency.json, a name that git and DVC ignore, and to MLflow.
+`make estimates` compares the cost with the plan.
 """
 
 import resource
@@ -17,12 +17,12 @@ from pipeline.runtime.tracking import Run
 COSTS = Path("reports/costs")
 FILE = "latency.json"
 GIB = 2**30
-BYTES = 1 if sys.platform == "darwin" else 1024  # in which ru_maxrss counts
+BYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
 
 
 @contextmanager
-def measured_cost(stage: str, run: Run) -> Iterator[None]:
-    """Record what the block took; of one that fails nothing is recorded."""
+def record_cost(stage: str, run: Run) -> Iterator[None]:
+    """Record the cost of the block, unless it fails."""
     started = time.perf_counter()
     yield
     cost = {
@@ -35,12 +35,13 @@ def measured_cost(stage: str, run: Run) -> Iterator[None]:
 
 
 def peak_gib() -> float:
-    """Return the most memory that this process, or one that it started, has held."""
-    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    return max(resource.getrusage(each).ru_maxrss for each in who) * BYTES / GIB
+    """Return the peak memory of this process or of a child process, in GiB."""
+    return max(usage.ru_maxrss for usage in _read_usages()) * BYTES / GIB
 
 
 def _processor_seconds() -> float:
-    who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    usages = [resource.getrusage(each) for each in who]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime + usage.ru_stime for usage in _read_usages())
+
+
+def _read_usages() -> list[resource.struct_rusage]:
+    return [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -1,7 +1,7 @@
-"""What MLflow is told of each phase. Only this module and `model_registry` beside it import mlflow.
+"""Tracking of phases in MLflow. Only this module and `model_registry` import mlflow.
 
-One parent run per cycle (one `dvc repro`), a nested run per phase that was executed. Tracking
-observes: it never changes a result, and a store that is missing, locked or full is a warning.
+Each cycle (one `dvc repro`) is a parent run, and each executed phase a nested run. Tracking never
+changes a result; a store that is missing, locked or full is a warning.
 """
 
 import logging
@@ -32,7 +32,7 @@ MAXIMUM_TAG_LENGTH = 5000
 
 
 class Run:
-    """The nested run of one phase. Without a store every method does nothing.
+    """The nested run of one phase. Without a store, every method does nothing.
 
     >>> Run(None).log_metrics({"recall@10": 0.15})
     """
@@ -40,7 +40,7 @@ class Run:
     def __init__(
         self, client: "MlflowClient | None", run_id: str = "", parent_id: str = ""
     ) -> None:
-        """Wrap an open run; `client` is None when there is no store."""
+        """Wrap an open run; `client` is None if there is no store."""
         self._client = client
         self.run_id = run_id
         self.parent_id = parent_id
@@ -49,18 +49,18 @@ class Run:
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Record settings; nested mappings become dotted names."""
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             from mlflow.entities import Param
 
             flat = [Param(name, str(value)) for name, value in _flatten(values)]
             client.log_batch(self.run_id, params=flat)
 
-        self.tell(tell)
+        self.send(send)
 
     def log_metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
-        """Record numbers; nested mappings become dotted names, what is not a number is left out."""
+        """Record numbers; nested mappings become dotted names, other values are skipped."""
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             from mlflow.entities import Metric
 
             now = time.time_ns() // 1_000_000
@@ -71,12 +71,12 @@ class Run:
             ]
             client.log_batch(self.run_id, metrics=flat)
 
-        self.tell(tell)
+        self.send(send)
 
     def log_dataset(self, name: str, frame: "pd.DataFrame", source: str) -> None:
-        """Record a table that the phase read: its name, schema, size, digest and path."""
+        """Record a table that the phase has read: its name, schema, size, digest and path."""
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             from mlflow.data.pandas_dataset import from_pandas
             from mlflow.entities import DatasetInput, InputTag
 
@@ -84,55 +84,55 @@ class Run:
             tags = [InputTag("mlflow.data.context", name)]
             client.log_inputs(self.run_id, [DatasetInput(dataset._to_mlflow_entity(), tags)])  # noqa: SLF001
 
-        self.tell(tell)
+        self.send(send)
 
     def log_artifact(self, path: Path) -> None:
-        """Record a file, or a folder with all that is in it; nothing if it does not exist."""
+        """Record a file or a folder, if it exists."""
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             if path.is_dir():
                 client.log_artifacts(self.run_id, str(path), path.name)
             elif path.exists():
                 client.log_artifact(self.run_id, str(path))
 
-        self.tell(tell)
+        self.send(send)
 
     def log_verdict(self, verdict: Verdict) -> None:
-        """Record the phase's conclusion, here and on the cycle's run."""
+        """Record the verdict on this run and on the cycle's run."""
         self._stops = verdict.status == "stop"
         conclusion = f"{verdict.status_in_words}: {verdict.cause}"[:MAXIMUM_TAG_LENGTH]
         warnings = "; ".join(item.in_words() for item in verdict.warnings)[:MAXIMUM_TAG_LENGTH]
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             client.set_tag(self.run_id, "verdict", conclusion)
             client.set_tag(self.parent_id, f"verdict.{verdict.phase}", conclusion)
             if warnings:
                 client.set_tag(self.run_id, "warnings", warnings)
                 client.set_tag(self.parent_id, f"warnings.{verdict.phase}", warnings)
 
-        self.tell(tell)
+        self.send(send)
         self.log_metrics({f"evidence.{item.name}": item.value for item in verdict.evidence})
 
     def log_cycle_metrics(self, values: Mapping[str, float]) -> None:
-        """Record the few numbers by which cycles are compared, on the cycle's run."""
+        """Record the numbers by which cycles are compared, on the cycle's run."""
         Run(self._client, self.parent_id, self.parent_id).log_metrics(values)
 
     def log_outputs(self, stage: str) -> None:
-        """Tag the run with the hashes of what it wrote, as dvc.lock will have them.
+        """Tag the run with the hashes of its outputs, as in dvc.lock.
 
-        A phase that stops wrote a verdict and no outputs: what lies there is an earlier run's.
+        A phase that stops writes a verdict but no outputs; the files on disk are of an earlier run.
         """
         if self._stops:
             return
 
-        def tell(client: "MlflowClient") -> None:
+        def send(client: "MlflowClient") -> None:
             from mlflow.entities import RunTag
 
             hashes = output_hashes(stage)
             tags = [RunTag(f"dvc.{path.replace('/', '.')}", md5) for path, md5 in hashes.items()]
             client.log_batch(self.run_id, tags=tags)
 
-        self.tell(tell)
+        self.send(send)
 
     def register_model(
         self,
@@ -146,51 +146,51 @@ class Run:
         """Register the bundle as a new version of `name` and point the alias `champion` at it.
 
         Args:
-            name: Of the registered model.
-            bundle: Its folder.
-            loader: The module whose `_load_pyfunc` loads it.
-            description: For a person.
-            tags: Of the version.
+            name: Name of the registered model.
+            bundle: Folder of the bundle.
+            loader: The module whose `_load_pyfunc` loads the bundle.
+            description: Text for readers of the registry.
+            tags: Tags of the version.
 
         Returns:
-            The version, or None when there is no store.
+            The version, or None if there is no store.
         """
         versions: list[str] = []
 
-        def tell(client: "MlflowClient") -> None:
-            version = model_registry.register(
+        def send(client: "MlflowClient") -> None:
+            version = model_registry.register_version(
                 client, self.run_id, name, bundle, loader=loader, description=description, tags=tags
             )
             versions.append(version)
 
-        self.tell(tell)
+        self.send(send)
         return versions[0] if versions else None
 
-    def tell(self, call: "Callable[[MlflowClient], None]") -> None:
-        """Call with the client; a store that fails once is left alone for the rest of the run."""
+    def send(self, call: "Callable[[MlflowClient], None]") -> None:
+        """Call `call` with the client; after the first failure, tracking of this run ends."""
         if self._client is None:
             return
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # hints to people who call MLflow by hand
+                warnings.simplefilter("ignore")  # hints for interactive use of MLflow
                 call(self._client)
-        except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
+        except Exception as error:  # noqa: BLE001  the stage goes on even if the store fails
             self._client = None
             log.warning(
                 "MLflow did not take a record, tracking of this run ends: %s",
-                model_registry.brief(error),
+                model_registry.summarise_error(error),
             )
 
 
 @contextmanager
-def tracked_phase(phase: Phase, params: Params, stage: str | None = None) -> Iterator[Run]:
-    """Open the nested run of `phase` inside the cycle's run; close it with how it ended.
+def track_phase(phase: Phase, params: Params, stage: str | None = None) -> Iterator[Run]:
+    """Open the nested run of `phase` inside the cycle's run, and close it with its status.
 
     Args:
-        phase: Which.
+        phase: The phase that runs.
         params: All of params.yaml.
-        stage: The stage of dvc.yaml, where the phase has several and each has a run of its own;
-            None for the phase's own.
+        stage: The stage of dvc.yaml, if the phase has several stages with runs of their own; None
+            for the phase's own stage.
     """
     run = _open(phase, params, stage)
     status = "FAILED"
@@ -217,11 +217,11 @@ def _open(phase: Phase, params: Params, stage: str | None) -> Run:
         }
         run = client.create_run(experiment_id, tags=tags)
         client.update_run(parent_id, status="RUNNING")
-    except Exception as error:  # noqa: BLE001  whatever the store does, the stage goes on
+    except Exception as error:  # noqa: BLE001  the stage goes on even if the store fails
         log.warning(
-            "MLflow at %s cannot be used, going on: %s",
+            "MLflow at %s cannot be used, continuing without it: %s",
             params.tracking.uri,
-            model_registry.brief(error),
+            model_registry.summarise_error(error),
         )
         return Run(None)
     opened = Run(client, run.info.run_id, parent_id)
@@ -231,7 +231,7 @@ def _open(phase: Phase, params: Params, stage: str | None) -> Run:
 
 
 def _close(run: Run, phase: Phase, status: str, stage: str | None) -> None:
-    def tell(client: "MlflowClient") -> None:
+    def send(client: "MlflowClient") -> None:
         below = "" if stage is None else stage.replace("@", "/")
         folder = Path("reports") / phase / below
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -240,11 +240,11 @@ def _close(run: Run, phase: Phase, status: str, stage: str | None) -> None:
         client.set_terminated(run.run_id, status)
         client.set_terminated(run.parent_id, status)
 
-    run.tell(tell)
+    run.send(send)
 
 
 def _connect(params: TrackingParams) -> "tuple[MlflowClient, str]":
-    model_registry.refuse_a_locked_file(params.uri)
+    model_registry.check_not_locked(params.uri)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
 
@@ -260,14 +260,14 @@ def _connect(params: TrackingParams) -> "tuple[MlflowClient, str]":
 
 def _cycle_run(client: "MlflowClient", experiment_id: str, params: Params) -> str:
     key = cycle_key()
-    found = client.search_runs([experiment_id], f"tags.`{CYCLE_TAG}` = '{key}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
+    runs = client.search_runs([experiment_id], f"tags.`{CYCLE_TAG}` = '{key}'", max_results=1)
+    if runs:
+        return str(runs[0].info.run_id)
     tags = {
         CYCLE_TAG: key,
         RUN_NAME_TAG: f"cycle as of {params.shop.as_of}",
         "git.commit": git_commit(),
-        NOTE_TAG: "One `make repro`. Nested runs are the phases that it executed.",
+        NOTE_TAG: "One `make repro`. The nested runs are the executed phases.",
     }
     return str(client.create_run(experiment_id, tags=tags).info.run_id)
 
@@ -281,6 +281,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _metric_name(name: str) -> str:
-    """MLflow allows only some signs: `recall@10` becomes `recall_at_10`."""
+    """Return a name that MLflow accepts: `recall@10` becomes `recall_at_10`."""
     plain = name.replace("@", "_at_")
-    return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in plain)
+    return "".join(char if char.isalnum() or char in "_-. /" else "_" for char in plain)

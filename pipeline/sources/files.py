@@ -1,8 +1,8 @@
 """A retailer's own Parquet or CSV files, mapped to the contract's columns by params.yaml.
 
-Only events are needed. Without items, the item ids of the events are all that is known; without
-users and offers those tables are empty. What cannot be read as a number or a time becomes null,
-so that collection puts those rows into quarantine instead of stopping at the first of them.
+Only events are required. Without items, the item ids come from the events; without users or offers,
+those tables are empty. Values that are not valid numbers or times become null, so that collection
+quarantines their rows.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import CollectionParams, ShopParams, SourceParams, TableSource
 from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
-from pipeline.sources.reading import check_columns, open_file, utc_from_local
+from pipeline.sources.reading import check_columns, convert_to_utc, open_file
 
 if TYPE_CHECKING:
     from ibis import Table
@@ -51,7 +51,7 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
     """Open the files that `collection.source` names.
 
     Raises:
-        SourceError: A file or a column is missing, or a file is damaged.
+        SourceError: If a file or a column is missing, or a file is damaged.
     """
     source = params.source
     paths = _paths(source)
@@ -86,7 +86,7 @@ def _paths(source: SourceParams) -> dict[Name, Path]:
 
 
 def _own(table: TableSource, column: str) -> str:
-    """Return the file's own name of a contract column."""
+    """Return the file's name of a contract column."""
     return table.columns.get(column, column)
 
 
@@ -109,7 +109,7 @@ def _mapped(
     shop: ShopParams,
     backend: "BaseBackend",
 ) -> "Table":
-    """Return one table in the contract's columns; without a file, what is known without it."""
+    """Return one table in the contract's columns; without a file, a derived or empty table."""
     import ibis
 
     if name == "items" and name not in raw:
@@ -151,7 +151,7 @@ def _columns(
 
 
 def _attributes(table: "Table", mapping: TableSource) -> "dict[str, Value]":
-    """Return the users' attributes: those that are mapped, or all other columns if none is."""
+    """Return the users' attributes: the mapped columns, or all other columns if none is mapped."""
     own_id = _own(mapping, "user_id")
     named = {name: own for name, own in mapping.columns.items() if name != "user_id"}
     named = named or {name: name for name in table.columns if name != own_id}
@@ -168,7 +168,7 @@ def _cast(column: "Column", kind: str, source: SourceParams, shop: ShopParams) -
             received=str(dtype),
             action="Export them as timestamps or as text such as 2024-01-31 18:05:00.",
         )
-    if dtype.is_unknown():  # nanoseconds with a zone, as pandas writes them: text keeps the offset
+    if dtype.is_unknown():  # nanoseconds with a zone, as pandas writes: text keeps the offset
         return column.cast("string").try_cast(TIMESTAMP)
     has_zone = dtype.is_timestamp() and dtype.timezone is not None
     naive = column.cast(TIMESTAMP) if dtype.is_temporal() else column.try_cast(TIMESTAMP)
@@ -179,7 +179,7 @@ def _cast(column: "Column", kind: str, source: SourceParams, shop: ShopParams) -
     if first is None:
         return naive
     last = min(last, _end(source, shop).astimezone(UTC).replace(tzinfo=None) + timedelta(days=2))
-    return utc_from_local(naive, shop.timezone, first, last).cast(TIMESTAMP)
+    return convert_to_utc(naive, shop.timezone, first, last).cast(TIMESTAMP)
 
 
 def _ibis_type(dtype: pa.DataType) -> str:

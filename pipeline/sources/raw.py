@@ -1,4 +1,4 @@
-"""What the raw tables of The Complete Journey look like, in the words of schemas.py."""
+"""The schemas of The Complete Journey's raw tables."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Files as lazy tables: looked at before the engine is, so that a bad one has a clear name."""
+"""Files as lazy tables, checked before the engine reads them for clearer errors."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -21,7 +21,7 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
     """Return the rows of a Parquet or CSV file as a lazy table.
 
     Raises:
-        SourceError: It is missing, empty, truncated or of another format.
+        SourceError: If the file is missing, empty, truncated or of another format.
     """
     if not path.is_file():
         raise SourceError(
@@ -45,12 +45,12 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
         raise SourceError(
             f"a complete, readable {path.suffix[1:]} file at '{path}'",
             received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
-            action="It looks damaged or cut short: export or copy it again.",
+            action="Export or copy it again; it may be damaged or truncated.",
         ) from error
 
 
 def _csv_options(backend: "BaseBackend") -> dict[str, bool]:
-    """Everything is text at first: a guessed type would stop at the first value that differs."""
+    """Return options that read every column as text: a guessed type would reject other values."""
     return {"all_varchar": True} if backend.name == "duckdb" else {"header": True}
 
 
@@ -61,10 +61,10 @@ def _check_parquet(path: Path) -> None:
 
 
 def check_columns(table: "Table", wanted: list[str], path: Path) -> None:
-    """Raise unless `table`, read from `path`, has the columns `wanted`.
+    """Raise if `table`, read from `path`, lacks one of the columns `wanted`.
 
     Raises:
-        SourceError: One is missing; the message lists what is there.
+        SourceError: If a column is missing; the message lists the columns of the file.
     """
     missing = [name for name in wanted if name not in table.columns]
     if missing:
@@ -75,18 +75,18 @@ def check_columns(table: "Table", wanted: list[str], path: Path) -> None:
         )
 
 
-def utc_from_local(
+def convert_to_utc(
     column: "TimestampColumn", timezone: str, first: datetime, last: datetime
 ) -> "TimestampColumn":
     """Return wall-clock times of `timezone` as UTC, on any backend.
 
-    A wall-clock hour that occurs twice (clocks set back) counts as its first occurrence.
+    A wall-clock hour that occurs twice, when clocks are set back, counts as its first occurrence.
 
     Args:
         column: Timestamps without a zone.
         timezone: IANA name.
         first: The earliest wall-clock time in the column.
-        last: The latest.
+        last: The latest wall-clock time in the column.
     """
     import ibis
 
@@ -101,7 +101,7 @@ def utc_from_local(
 
 
 def offset_changes(timezone: str, first: datetime, last: datetime) -> list[tuple[datetime, int]]:
-    """Return from which wall-clock hour on `timezone` is how many seconds ahead of UTC.
+    """Return the offsets of `timezone` from UTC in seconds, each with its first wall-clock hour.
 
     >>> from datetime import datetime
     >>> offset_changes("Europe/Berlin", datetime(2024, 3, 30), datetime(2024, 4, 1))

@@ -1,12 +1,12 @@
-"""Great Expectations: suites built from schemas.py, validation results, readable Data Docs.
+"""Great Expectations: suites built from schemas.py, validation results, Data Docs.
 
     validator = Validator(folder)                       # a fresh file context
     outcome = validator.validate(frame, schemas.EVENTS, name="events", extra=(...))
     outcome.failures                                    # which expectation, which rows
     validator.write_docs(Path("reports/…/data_docs"))   # offline, same bytes for same results
 
-`extra` takes expectations of `great_expectations.expectations` beyond those that the schema
-implies; with `mostly` they tolerate some failing rows.
+`extra` takes further expectations of `great_expectations.expectations`; with `mostly` they tolerate
+some failing rows.
 """
 
 import copy
@@ -36,11 +36,10 @@ EXAMPLES = ("partial_unexpected_list", "partial_unexpected_counts")
 
 @dataclass(frozen=True)
 class Failure:
-    """An expectation that some rows break.
+    """A failed expectation.
 
-    `rows` are the positions of the failing rows in the validated frame (empty for an expectation
-    about the table as a whole). `rule` says in words what is expected, where the name of the
-    expectation does not.
+    `rows` are the positions of the failing rows in the validated frame; empty for an expectation
+    about the whole table. `rule` describes the expectation if its name does not.
     """
 
     expectation: str
@@ -106,9 +105,9 @@ class Validator:
         """
         import great_expectations as gx
 
-        from pipeline.validation.suites import expectations_of
+        from pipeline.validation.suites import build_expectations
 
-        expectations = [*expectations_of(schema, frame), *map(copy.copy, extra)]
+        expectations = [*build_expectations(schema, frame), *map(copy.copy, extra)]
         suite = self._context.suites.add_or_update(
             gx.ExpectationSuite(name=name, expectations=expectations)
         )
@@ -128,11 +127,11 @@ class Validator:
         return Validation(name, len(frame), len(expectations), tuple(failures))
 
     def document(self, name: str) -> Document:
-        """Return the latest validation called `name` as JSON, to be kept and added again later."""
+        """Return the latest validation called `name` as JSON, to be stored for later runs."""
         return self._documents[name]
 
     def add_document(self, name: str, document: Document) -> None:
-        """Add a validation of an earlier run, whose data have not changed, to the Data Docs."""
+        """Add a validation of an earlier run on the same data to the Data Docs."""
         self._documents[name] = document
 
     def write_docs(self, folder: Path) -> None:
@@ -161,29 +160,29 @@ def _failure(result: "ExpectationValidationResult") -> Failure:
 
 
 def _is_personal(kwargs: dict[str, Any]) -> bool:
-    """Return whether an expectation looks at values that name a person."""
+    """Return whether an expectation reads columns that identify a person."""
     columns = [kwargs.get("column"), *(kwargs.get("column_list") or ())]
     return not set(columns).isdisjoint(PERSONAL)
 
 
 def _raised(info: dict[str, Any]) -> str:
-    """Return what an expectation that could not be evaluated has to say."""
+    """Return the error messages of an expectation that could not be evaluated."""
     nested = [value for value in info.values() if isinstance(value, dict)]
     messages = [str(part["exception_message"]) for part in nested or [info]]
     return "; ".join(messages)
 
 
 def _document(result: Document, n_rows: int) -> Document:
-    """Return the result without row lists, ids and times: the same for the same data."""
-    for each in result["results"]:
-        each["meta"] = {}
-        each["expectation_config"]["meta"] = {}
-        each["expectation_config"].pop("id", None)
-        kwargs = each["expectation_config"]["kwargs"]
-        kwargs.pop("batch_id", None)
-        for key in (*LONG, *(EXAMPLES if _is_personal(kwargs) else ())):
-            each["result"].pop(key, None)
-        each["result"].pop("unexpected_index_query", None)
+    """Return the result without row lists, ids and times, so that equal data give equal results."""
+    for outcome in result["results"]:
+        config = outcome["expectation_config"]
+        outcome["meta"] = {}
+        config["meta"] = {}
+        config.pop("id", None)
+        config["kwargs"].pop("batch_id", None)
+        for key in (*LONG, *(EXAMPLES if _is_personal(config["kwargs"]) else ())):
+            outcome["result"].pop(key, None)
+        outcome["result"].pop("unexpected_index_query", None)
     result["meta"] = {}
     result["id"] = None
     result["n_rows"] = n_rows

@@ -1,7 +1,7 @@
-"""Data Docs: Great Expectations' own rendering of each result, made readable without a network.
+"""Data Docs: Great Expectations' rendering of each result, as self-contained pages.
 
-The pages that it would build fetch style sheets, scripts and a logo, and carry times and random
-ids. What is kept here is the content; the style is a few lines inside the page.
+The original pages load style sheets, scripts and a logo from the network, and contain times and
+random ids. These pages keep the content only, with a short inline style.
 """
 
 import html
@@ -37,15 +37,15 @@ Document = dict[str, Any]
 
 
 def write_pages(documents: Mapping[str, Document], folder: Path) -> None:
-    """Write one page per validation and an index of them; `folder` is replaced."""
+    """Write one page per validation and an index; `folder` is replaced."""
     with whole_folder(folder) as temporary:
         for name, document in documents.items():
-            write_text(_page(name, rendered(document)), temporary / f"{file_name(name)}.html")
+            write_text(_page(name, render(document)), temporary / f"{file_name(name)}.html")
         write_text(_index(documents), temporary / "index.html")
 
 
 def file_name(name: str) -> str:
-    """Return a validation's name as a file name.
+    """Return the file name of a validation's page.
 
     >>> file_name("raw promotions (1 in 14)")
     'raw-promotions-1-in-14'
@@ -53,7 +53,7 @@ def file_name(name: str) -> str:
     return re.sub(r"\W+", "-", name).strip("-")
 
 
-def rendered(document: Document) -> str:
+def render(document: Document) -> str:
     """Return the sections that Great Expectations renders for one result, as plain HTML."""
     from great_expectations.core import expectation_validation_result as results
     from great_expectations.render import CollapseContent
@@ -67,10 +67,10 @@ def rendered(document: Document) -> str:
         section.content_blocks = [
             block for block in section.content_blocks if not isinstance(block, CollapseContent)
         ]
-    return plain(DefaultJinjaPageView().render(content))
+    return strip_page(DefaultJinjaPageView().render(content))
 
 
-def plain(page: str) -> str:
+def strip_page(page: str) -> str:
     """Return the sections of a Great Expectations page without scripts, links and random ids."""
     body = page[page.index('<div id="section-1"') :]
     body = re.sub(r"<script.*?</script>", "", body, flags=re.DOTALL)
@@ -101,7 +101,7 @@ def _index(documents: Mapping[str, Document]) -> str:
     rows = "".join(_row(name, document) for name, document in sorted(documents.items()))
     head = "<tr><th>Validation</th><th>Holds</th><th>Rows</th><th>Expectations that hold</th></tr>"
     table = f"<div class='ge-section'><table>{head}{rows}</table></div>"
-    lead = "<p class='lead'>What was expected of every table, and whether it held.</p>"
+    lead = "<p class='lead'>The expectations of every table, and their outcomes.</p>"
     return _page("Validations", lead + table)
 
 

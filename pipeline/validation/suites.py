@@ -1,4 +1,4 @@
-"""What a schema implies, as Great Expectations expectations."""
+"""Great Expectations suites from schemas."""
 
 from typing import TYPE_CHECKING
 
@@ -12,48 +12,50 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 
-def expectations_of(schema: Table, frame: pd.DataFrame) -> "list[Expectation]":
-    """Return the expectations that `schema` implies for the columns that `frame` has.
+def build_expectations(schema: Table, frame: pd.DataFrame) -> "list[Expectation]":
+    """Return the expectations that `schema` implies for `frame`.
 
-    Optional columns that are absent are not expected; all others are.
+    Absent optional columns are skipped.
     """
     present = [c for c in schema.columns if c.name in frame.columns or not c.optional]
     names = [column.name for column in present]
     exact = not schema.extra_columns
-    found: list[Expectation] = [
+    expectations: list[Expectation] = [
         gxe.ExpectTableColumnsToMatchSet(column_set=names, exact_match=exact)
     ]
     for column in present:
-        found.extend(_expectations_of_column(column))
+        expectations.extend(_expectations_of_column(column))
     if len(schema.key) > 1:
-        found.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(schema.key)))
-    return found
+        expectations.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(schema.key)))
+    return expectations
 
 
 def _expectations_of_column(column: Column) -> "list[Expectation]":
     name = column.name
-    found: list[Expectation] = []
+    expectations: list[Expectation] = []
     type_ = type_name(column.dtype)
     if type_ is not None:
-        found.append(gxe.ExpectColumnValuesToBeOfType(column=name, type_=type_))
+        expectations.append(gxe.ExpectColumnValuesToBeOfType(column=name, type_=type_))
     if not column.nullable:
-        found.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
+        expectations.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
     if column.is_id:
-        found.append(
+        expectations.append(
             gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=NOT_AN_ID, description=ID_RULE)
         )
     if column.unique:
-        found.append(gxe.ExpectColumnValuesToBeUnique(column=name))
+        expectations.append(gxe.ExpectColumnValuesToBeUnique(column=name))
     if column.values is not None:
-        found.append(gxe.ExpectColumnValuesToBeInSet(column=name, value_set=list(column.values)))
+        expectations.append(
+            gxe.ExpectColumnValuesToBeInSet(column=name, value_set=list(column.values))
+        )
     if column.minimum is not None or column.maximum is not None:
         bounds = {"min_value": column.minimum, "max_value": column.maximum}
-        found.append(gxe.ExpectColumnValuesToBeBetween(column=name, **bounds))
-    return found
+        expectations.append(gxe.ExpectColumnValuesToBeBetween(column=name, **bounds))
+    return expectations
 
 
 def type_name(dtype: pa.DataType) -> str | None:
-    """Return what Great Expectations calls a pandas column of an Arrow type.
+    """Return the name in Great Expectations of the pandas type of an Arrow type.
 
     None stands for lists, and for the null type, which means any type.
 

@@ -1,4 +1,4 @@
-"""Every `python -m pipeline.<package>` ends in one way, so that `| head` shows no traceback."""
+"""Every `python -m pipeline.<package>` ends with exit_with, so that `| head` shows no traceback."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""dvc.yaml says exactly what each stage depends on, and where it writes."""
+"""dvc.yaml declares exactly the dependencies and outputs of each stage."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ STAGES = PIPELINE["stages"]
 SOURCE = "${collection.source.path}"
 DVC = str(Path(sys.executable).parent / "dvc")
 CARRIED = {"deployment", "monitoring"}
-# How pages look shapes no number: an edit there runs nothing again.
+# The look of pages shapes no number: an edit there re-runs nothing.
 PRESENTATION = "pipeline/presentation"
 
 
@@ -73,7 +73,7 @@ def closure(stage: str) -> set[str]:
 
 
 def is_package_text(file: str) -> bool:
-    """Whether a file holds a docstring alone: no package of ours that has one computes anything."""
+    """Return whether a file holds only a docstring."""
     return len(ast.parse((PROJECT / file).read_text(encoding="utf-8")).body) == 1
 
 
@@ -93,7 +93,7 @@ def declared(stage: str) -> list[str]:
 
 
 def missing(stage: str, folders: list[str]) -> set[str]:
-    """What the stage imports outside these folders, but for how pages look."""
+    """Return the imports of the stage outside these folders, except presentation."""
     known = {*folders, PRESENTATION}
     outside = {file for file in closure(stage) if not (file in known or inside(file, known))}
     return {file for file in outside if not is_package_text(file)}
@@ -117,10 +117,15 @@ def test_no_stage_depends_on_how_pages_look(stage: str) -> None:
 
 
 def rerun(path: str) -> set[str]:
-    """The stages that an edit of a file runs again, were their outputs all to change."""
+    """Return the stages that an edit of a file re-runs, if all outputs change."""
     hit = {name for name in STAGES if any(is_within(path, dep) for dep in declared(name))}
     for name in STAGES:
-        made = [out for each in hit for kind in ("outs", "metrics") for out in outputs(each, kind)]
+        made = [
+            out
+            for upstream in hit
+            for kind in ("outs", "metrics")
+            for out in outputs(upstream, kind)
+        ]
         if any(is_within(dep, out) for dep in STAGES[name]["deps"] for out in made):
             hit.add(name)
     return hit
@@ -209,7 +214,7 @@ def test_inputs_are_outputs_of_an_earlier_stage(stage: str) -> None:
 
 
 def gate_of(stage: str) -> str | None:
-    """What the entry point of `stage` declares as `after`."""
+    """Return what the entry point of `stage` declares as `after`."""
     tree = ast.parse(entry_point(stage).read_text(encoding="utf-8"))
     main = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "main")
     (decorator,) = main.decorator_list
@@ -222,7 +227,7 @@ def gate_of(stage: str) -> str | None:
 
 
 def gates_of(stage: str) -> set[str]:
-    """Every phase whose verdict has to proceed before `stage` can run."""
+    """Return every phase whose verdict must proceed before `stage` can run."""
     before = gate_of(stage)
     return set() if before is None else {before, *gates_of(before)}
 
@@ -246,7 +251,7 @@ def test_a_stage_depends_on_the_verdict_before_it_and_on_what_was_accepted_of_it
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_only_what_its_gates_have_judged(stage: str) -> None:
-    """Whatever a stage reads, the verdict on it lies behind one of the gates."""
+    """For every input of a stage, a gate checks the verdict on it."""
     judged = {"families": "training", "refit": "testing"}
     makers = {
         judged.get(name, name)
@@ -294,7 +299,7 @@ def test_every_plot_names_columns_of_an_output_and_a_template() -> None:
 def test_a_change_of_the_source_anywhere_is_a_change_of_what_reads_it(
     tmp_path: Path, place: str
 ) -> None:
-    """DVC itself, with the project's dependencies on the source and commands that do nothing."""
+    """DVC with the project's dependencies on the source, and commands that do nothing."""
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     folder = {"elsewhere": elsewhere, "linked": elsewhere}.get(place, project / place)
     folder.mkdir(parents=True)

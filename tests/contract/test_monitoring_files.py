@@ -1,4 +1,4 @@
-"""What the dashboard and the alert rules name, the endpoint really tells."""
+"""The endpoint exposes every metric that the dashboard and the alert rules use."""
 
 import json
 import re
@@ -16,8 +16,8 @@ FOLDER = PROJECT / "docs" / "monitoring"
 
 
 def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    return found
+    parsed: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    return parsed
 
 
 def rules() -> list[dict[str, Any]]:
@@ -33,14 +33,14 @@ def expressions() -> Iterator[str]:
 
 
 def series() -> dict[str, set[str]]:
-    """By the name of each series in /metrics, its labels."""
-    found: dict[str, set[str]] = {}
+    """Return the labels of each series in /metrics."""
+    parsed: dict[str, set[str]] = {}
     for metric in vars(metrics()).values():
         endings = {Counter: ["_total"], Gauge: [""], Histogram: ["_bucket", "_sum", "_count"]}
         for ending in endings[type(metric)]:
             labels = set(metric._labelnames)
-            found[metric._name + ending] = labels | ({"le"} if ending == "_bucket" else set())
-    return found
+            parsed[metric._name + ending] = labels | ({"le"} if ending == "_bucket" else set())
+    return parsed
 
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))

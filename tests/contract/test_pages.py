@@ -1,4 +1,4 @@
-"""Pages show whole tables: a row that is left out is a row that nobody looks at."""
+"""Pages show whole tables, without omitted rows."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the README says is there is there."""
+"""The files that the README names exist."""
 
 import re
 import tomllib

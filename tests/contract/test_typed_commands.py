@@ -1,4 +1,4 @@
-"""Every command that the docs and the messages name works as it is typed in the project's root."""
+"""Every command in docs and messages works as typed in the project's root."""
 
 import argparse
 import ast
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.contracts.errors import EvergreenError, as_typed
+from pipeline.contracts.errors import EvergreenError, adapt_commands
 from tests.support.tiny_shop import PROJECT
 
 TOOLS = ("dvc", "python", "python3", "bentoml", "mlflow", "pytest", "ruff", "mypy", "pip", "uv")
-# What came of a decision or an experiment stays as it was written then.
+# Records of decisions and experiments are not updated.
 RECORDS = {"docs/decisions.md", "docs/experiments.md"}
-# What any machine has, or what the page says to install.
+# Tools that any machine has, or that the page says to install.
 SYSTEM = {"git", "cd", "curl", "export", "docker", "kubectl", "helm", "createdb", "psql", "sudo"}
 DVC_COMMANDS = {
     *("repro", "checkout", "pull", "push", "status", "gc"),
@@ -38,11 +38,11 @@ def stages() -> set[str]:
 
 
 class Parsed(Exception):  # noqa: N818  no error: the command line was understood
-    """Raised in place of what would follow."""
+    """Raised in place of the rest of the command."""
 
 
 def problem_of(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is wrong with a command as it would be typed; '' if nothing is."""
+    """Return what is wrong with a typed command, or ''."""
     words = shlex.split(command.replace("[", "").replace("]", ""), comments=True)
     match words:
         case ["make", target, *_]:
@@ -93,7 +93,7 @@ def _module(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """Every string of the code that is no docstring, with what is put in it as a placeholder."""
+    """Yield every string of the code but docstrings, with placeholders for inserted values."""
     for path in sorted([*PROJECT.glob("pipeline/**/*.py"), *PROJECT.glob("benchmarks/**/*.py")]):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -117,13 +117,13 @@ def _text(node: ast.AST) -> str:
 
 
 def commands_in(text: str) -> list[str]:
-    """What stands between backticks and begins with the name of a tool, or with make."""
-    found = re.findall(r"`([^`\n]+)`", text)
-    return [code for code in found if code.split()[0] in (*TOOLS, "make") and " " in code]
+    """Return the commands between backticks that begin with the name of a tool, or with make."""
+    matches = re.findall(r"`([^`\n]+)`", text)
+    return [code for code in matches if code.split()[0] in (*TOOLS, "make") and " " in code]
 
 
 def fenced(text: str) -> list[str]:
-    """The command lines of the shell fences and of the indented blocks."""
+    """Return the command lines of shell fences and indented blocks."""
     blocks = re.findall(r"(?ms)^```(?:sh|bash|console)\n(.*?)^```", text)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     lines += re.findall(rf"(?m)^    ((?:{'|'.join(TOOLS)}|make) .+)$", text)
@@ -131,16 +131,16 @@ def fenced(text: str) -> list[str]:
 
 
 def pages() -> list[Path]:
-    found = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-    return [path for path in found if str(path.relative_to(PROJECT)) not in RECORDS]
+    matches = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    return [path for path in matches if str(path.relative_to(PROJECT)) not in RECORDS]
 
 
 def test_every_command_in_a_message_works_as_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [(place, code) for place, text in messages() for code in commands_in(text)]
-    assert len(found) > 30
+    matches = [(place, code) for place, text in messages() for code in commands_in(text)]
+    assert len(matches) > 30
     wrong = [
         f"{place}: `{code}`: {problem}"
-        for place, code in found
+        for place, code in matches
         if (problem := problem_of(code, monkeypatch))
     ]
     assert wrong == []
@@ -198,4 +198,4 @@ def test_where_make_installed_uv_messages_name_that_one(bare: Path) -> None:
     system = bare / "usr" / "bin" / "uv"
     system.parent.mkdir(parents=True)
     system.touch(mode=0o755)
-    assert as_typed("Run `uv run dvc repro`.") == "Run `uv run dvc repro`."
+    assert adapt_commands("Run `uv run dvc repro`.") == "Run `uv run dvc repro`."

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from pipeline.collection.quality import (
+    build_event_expectations,
+    build_offer_expectations,
     check_failures,
-    expected_of_events,
-    expected_of_offers,
     reasons_by_row,
 )
 from pipeline.contracts import schemas
@@ -133,7 +133,7 @@ def validator(tmp_path_factory: pytest.TempPathFactory) -> Validator:
 
 
 def extra(table: str) -> "list[Expectation]":
-    made = {"events": lambda: expected_of_events(ENDS), "offers": expected_of_offers}
+    made = {"events": lambda: build_event_expectations(ENDS), "offers": build_offer_expectations}
     return made.get(table, list)()
 
 
@@ -177,7 +177,7 @@ def test_columns_of_another_type_stop_whatever_the_limit(validator: Validator, t
     found = validate(validator, table, GOOD[table].assign(**numbers))
     reasons = {failure.reason for failure in found.failures}
     assert {f"{column}: be of type" for column in WRONG_TYPES[table]} <= reasons
-    with pytest.raises(DataQualityError, match="At most 100"):
+    with pytest.raises(DataQualityError, match="at most 100"):
         check_failures(found, GOOD[table], 1.0, where=table)
 
 
@@ -200,7 +200,7 @@ def test_a_column_too_many_stops_whatever_the_limit(validator: Validator, table:
 
 
 def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
-    from pipeline.validation.suites import expectations_of
+    from pipeline.validation.suites import build_expectations
 
     broken = {(table, reason) for table, _, _, reason in BAD_ROWS}
     broken |= {(table, f"{column}: be unique") for table, column in UNIQUE}
@@ -211,7 +211,7 @@ def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
     expected = {
         (table, reason_of(each))
         for table, frame in GOOD.items()
-        for each in [*expectations_of(SCHEMAS[table], frame), *extra(table)]
+        for each in [*build_expectations(SCHEMAS[table], frame), *extra(table)]
     }
     assert expected == broken
 

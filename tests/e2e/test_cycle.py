@@ -188,9 +188,9 @@ def test_runs_carry_the_hashes_that_dvc_recorded_of_their_own_outputs(project: P
     (experiment,) = client.search_experiments(filter_string="name = 'evergreen'")
     tags = [run.data.tags for run in client.search_runs([experiment.experiment_id])]
     tagged = {
-        each["mlflow.runName"]: {k: v for k, v in each.items() if k.startswith("dvc.")}
-        for each in tags
-        if "evergreen.phase" in each
+        run_tags["mlflow.runName"]: {k: v for k, v in run_tags.items() if k.startswith("dvc.")}
+        for run_tags in tags
+        if "evergreen.phase" in run_tags
     }
     assert tagged == recorded
 
@@ -219,8 +219,8 @@ def served(pulled: Path) -> Iterator[str]:
         started += started[0].children(recursive=True)
         process.send_signal(signal.SIGINT)
         _, left = psutil.wait_procs(started, timeout=30)
-        for each in left:
-            each.kill()
+        for leftover in left:
+            leftover.kill()
         process.wait()
     assert not left, "Ctrl-C did not stop the service in 30 s"
 
@@ -269,11 +269,11 @@ _honest = requests_of
 def requests_of(examples, history, vocabulary, *more):
     from dataclasses import replace
     import numpy as np
-    found = _honest(examples, history, vocabulary, *more)
-    row = np.repeat(np.arange(len(found)), np.diff(found.row_splits))
+    requests = _honest(examples, history, vocabulary, *more)
+    row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
     wanted = [set(vocabulary.encode(list(labels)).tolist()) for labels in examples["labels"]]
-    is_wanted = [item in wanted[n] for n, item in zip(row, found.item.tolist(), strict=True)]
-    return replace(found, quantity=np.where(is_wanted, np.float32(100), found.quantity))
+    is_wanted = [item in wanted[n] for n, item in zip(row, requests.item.tolist(), strict=True)]
+    return replace(requests, quantity=np.where(is_wanted, np.float32(100), requests.quantity))
 """
 
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.collection.months import count_baskets
-from pipeline.collection.rules import tagged_events
-from pipeline.contracts.baskets import basket_of, with_baskets
+from pipeline.collection.rules import tag_events
+from pipeline.contracts.baskets import add_baskets, basket_of
 from pipeline.contracts.params import Params, read_params
 from pipeline.event_store.store import SOURCE, StoredEvent
 from pipeline.labeling.examples.baskets import basket_lines, baskets_of
@@ -107,8 +107,8 @@ def make_source(events: pd.DataFrame) -> Source:
 
 def collect(source: Source) -> pd.DataFrame:
     """The events after collection."""
-    events = with_baskets(source.events, ZONE.key, source.ends)
-    tagged = tagged_events(events, source.items, params().collection)
+    events = add_baskets(source.events, ZONE.key, source.ends)
+    tagged = tag_events(events, source.items, params().collection)
     clean = fetch(tagged.filter(tagged.rule.isnull()).drop("rule"))
     return clean.to_pandas().sort_values(["timestamp", "item_id"], ignore_index=True)
 
@@ -161,7 +161,7 @@ def counts(events: pd.DataFrame) -> dict[str, int]:
     users = np.repeat(histories.user_ids, np.diff(histories.row_splits))
     return {
         "planning": len(read_history(source, params()).basket_user),
-        "collection": count_baskets(fetch(with_baskets(source.events, ZONE.key, source.ends))),
+        "collection": count_baskets(fetch(add_baskets(source.events, ZONE.key, source.ends))),
         "labeling": len(baskets_of(basket_lines(clean, labeling()))),
         "histories": len(set(zip(users, histories.basket, strict=True))),
         "serving": count_served(events),
@@ -207,7 +207,7 @@ def test_midnight_is_in_the_time_zone_of_the_shop() -> None:
 def test_a_table_and_an_event_agree_all_year_long(zone: str) -> None:
     hours = pd.date_range("2017-01-01", "2018-01-01", freq="30min")
     rows: list[Row] = [("ann", "milk", f"{at:%Y-%m-%dT%H:%M}", 0, None, None) for at in hours]
-    table = with_baskets(
+    table = add_baskets(
         make_source(frame(rows)).events, zone, datetime(2019, 1, 1, tzinfo=UTC)
     ).order_by("timestamp")
     names = fetch(table)["basket_id"].to_pylist()
@@ -224,13 +224,13 @@ def test_moments_out_of_range_cost_nothing_and_keep_their_row() -> None:
     events = frame(rows[1:2])
     events = pd.concat([events, events, events], ignore_index=True)
     events["timestamp"] = np.array([row[2] for row in rows], dtype="datetime64[us]")
-    table = with_baskets(make_source(events).events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC))
+    table = add_baskets(make_source(events).events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC))
     assert len(fetch(table)) == 3
 
 
 def test_a_table_that_names_every_basket_is_untouched() -> None:
     events = make_source(frame([("ann", "milk", "2017-01-01", 0, "b", None)])).events
-    assert with_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)) is events
+    assert add_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)) is events
 
 
 def test_views_of_a_visit_belong_to_its_basket() -> None:
@@ -250,6 +250,6 @@ def test_views_of_a_visit_belong_to_its_basket() -> None:
         ]
     )
     events = make_source(pd.concat([views, purchases], ignore_index=True)).events
-    table = fetch(with_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)))
+    table = fetch(add_baskets(events, ZONE.key, datetime(2019, 1, 1, tzinfo=UTC)))
     named = table.sort_by([("timestamp", "ascending"), ("user_id", "ascending")])
     assert named["basket_id"].to_pylist() == ["2", "visit", "2017-01-01", "2", "1", "visit"]

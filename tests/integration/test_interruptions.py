@@ -1,4 +1,4 @@
-"""Ctrl-C in any stage: the exit code is 130, and all that the last run wrote is as it was."""
+"""Ctrl-C in any stage: the exit code is 130, and the outputs of the last run are unchanged."""
 
 import hashlib
 import importlib
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Interruption:
-    """Where Ctrl-C comes, and what stands in for the work before it."""
+    """The place of Ctrl-C, and stand-ins for the work before it."""
 
     stage: str
     where: str
@@ -29,7 +29,7 @@ class Interruption:
 
     @property
     def main(self) -> Callable[[list[str]], int]:
-        """The stage's entry point."""
+        """Return the stage's entry point."""
         module = {"refit": "training.refit"}.get(self.stage, f"{self.stage}.__main__")
         return importlib.import_module(f"pipeline.{module}").main  # type: ignore[no-any-return]
 
@@ -86,13 +86,13 @@ PROVED = (
     ("pipeline.deployment.report.format_measurements", nothing),
 )
 MOMENTS = {
-    "planning, while it plans": Interruption("planning", "pipeline.planning.planning.make_plan"),
+    "planning, while it plans": Interruption("planning", "pipeline.planning.planning.build_plan"),
     "planning, at its verdict": Interruption(
         "planning",
-        "pipeline.planning.viability.verdict",
+        "pipeline.planning.viability.build_verdict",
         (
-            ("pipeline.planning.planning.make_plan", nothing),
-            ("pipeline.planning.machine.calibrated", lambda machine, *_: machine),
+            ("pipeline.planning.planning.build_plan", nothing),
+            ("pipeline.planning.machine.calibrate", lambda machine, *_: machine),
         ),
     ),
     "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_shop"),
@@ -134,19 +134,19 @@ MOMENTS = {
         (*PROVED, ("pipeline.deployment.release.archive_releases", nothing)),
     ),
     "monitoring, while it reads": Interruption(
-        "monitoring", "pipeline.monitoring.watch.read_known"
+        "monitoring", "pipeline.monitoring.monitor.read_inputs"
     ),
     "monitoring, while it replays": Interruption(
         "monitoring",
-        "pipeline.monitoring.watch.watch",
-        (("pipeline.monitoring.watch.read_known", nothing),),
+        "pipeline.monitoring.monitor.monitor",
+        (("pipeline.monitoring.monitor.read_inputs", nothing),),
     ),
 }
 
 
 def outputs(stage: str) -> list[Path]:
-    known = [each for each in vars(artefacts).values() if isinstance(each, Artefact)]
-    paths = [each.path for each in known if each.stage == stage]
+    known = [artefact for artefact in vars(artefacts).values() if isinstance(artefact, Artefact)]
+    paths = [artefact.path for artefact in known if artefact.stage == stage]
     return [*paths, *(Path("reports") / stage / name for name in ("index.html", "verdict.json"))]
 
 
@@ -158,9 +158,9 @@ def put_sentinels(stage: str) -> None:
 
 
 def written() -> dict[str, str]:
-    """Every file of the outputs, half-written temporary ones included.
+    """Return the hash of every output file, including temporary files.
 
-    Measured times and the challenger are no outputs: the next run writes them anew.
+    Measured times and the challenger are excluded: the next run writes them again.
     """
     passing = {Path("models/bundle/model.json"), Path("reports/deployment/latency.json")}
     return {

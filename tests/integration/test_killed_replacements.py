@@ -1,4 +1,4 @@
-"""The champion and the data folders, when the process that replaces them is killed in the gap."""
+"""Replacement of the champion and the data folders by a process that is killed midway."""
 
 import hashlib
 import shutil
@@ -97,7 +97,7 @@ def test_the_champion_is_there_and_whole_and_rollback_works(
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop that is labelled; then its source goes on by a week."""
+    """Return a labelled shop whose source has grown by a week."""
     folder = tmp_path_factory.mktemp("labelled")
     tiny_shop.write_source(folder / "data" / "source")
     events = tiny_shop.events()
@@ -120,7 +120,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def collected_at_once(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What collection writes of the longer source when nothing was there before."""
+    """Return the outputs of collection on the longer source without earlier outputs."""
     folder = tmp_path_factory.mktemp("at-once")
     shutil.copytree(labelled / "data/source", folder / "data/source")
     shutil.copy(labelled / "params.yaml", folder)
@@ -163,8 +163,8 @@ def test_labels_are_the_old_ones_or_the_new_ones_and_never_some_of_each(
     tiny_shop.write_params(tmp_path / "params.yaml", values)
     kill_in_the_gap(LABEL, "data/labelled", how)
     artefacts.EXAMPLES.existing()
-    found = digests("data/labelled")
+    written = digests("data/labelled")
     run(LABEL)
     after = digests("data/labelled")
     assert before != after
-    assert found == {"in one step": after, "in two steps": before}[how]
+    assert written == {"in one step": after, "in two steps": before}[how]

@@ -1,4 +1,4 @@
-"""Planning as a stage, on the tiny shop and on what is left when something is missing."""
+"""Planning as a stage, on the tiny shop and with missing tables."""
 
 import hashlib
 import json
@@ -91,7 +91,7 @@ def test_a_heavy_account_is_named_and_stops_nothing(
     assert read_plan().baseline.value == pytest.approx(before.baseline.value, abs=0.02)
     verdict = artefacts.read_verdict("planning")
     assert [item.name for item in verdict.warnings] == ["heavy_accounts"]
-    assert f"The account '{GUEST}' holds" in caplog.text
+    assert f"The account '{GUEST}' has" in caplog.text
     for name in OUTPUTS:
         assert GUEST not in (Path("reports/planning") / name).read_text(encoding="utf-8").split()
 

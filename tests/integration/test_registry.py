@@ -1,4 +1,4 @@
-"""MLflow's alias `champion` names the version whose bundle answers, after every command."""
+"""MLflow's alias `champion` points at the live bundle's version after every command."""
 
 import logging
 import sqlite3
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A tracking store with an empty registry; to make one takes long."""
+    """Return a tracking store with an empty registry; creating one is slow."""
     import mlflow
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -83,7 +83,7 @@ def test_the_alias_follows_promote_and_rollback(registry: Any, release_store: Re
         assert main(command) == 0
         assert bundle_of_the_alias(registry) == release_store.read_pointer().champion
     assert main(["rollback"]) == 0
-    assert alias(registry) == "3"  # of the two that hold this bundle the newer
+    assert alias(registry) == "3"  # the newer one of the two with this bundle
 
 
 def test_a_bundle_that_was_never_registered_leaves_no_alias(
@@ -129,5 +129,5 @@ def test_a_locked_store_is_a_warning_and_the_champion_changes_all_the_same(
     holder.close()
     assert time.monotonic() - started < 20
     assert release_store.read_pointer().champion == new
-    assert "alias 'evergreen-recommender@champion' stays as it was" in caplog.text
+    assert "alias 'evergreen-recommender@champion' is unchanged" in caplog.text
     assert alias(registry) == before

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.planning.counting import Counting, personal_lists, requests_between
+from pipeline.planning.frequency import FrequencyBaseline, personal_lists, select_requests
 from pipeline.planning.history import build_history
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests
@@ -142,8 +142,8 @@ def test_planning_counts_as_numpy_sorts(days):
     types = pa.table({"item_id": sorted(sold.index), "type": ["t"] * len(sold)})
     until = int(NOW.timestamp() * 1e6)
     history = build_history(pa.Table.from_pandas(rows, preserve_index=False), types, until + 1)
-    requests = requests_between(history, until, 0)
-    (lists,) = personal_lists(history, requests, [Counting(days)])
+    requests = select_requests(history, until, 0)
+    (lists,) = personal_lists(history, requests, [FrequencyBaseline(days)])
     # planning numbers items by falling sales, the last baskets included, then by id
     popularity = np.zeros(len(sold) + 1)
     popularity[1:] = sold.to_numpy()

@@ -1,4 +1,4 @@
-"""A bundle without TensorFlow: five items, two shoppers, and a method one can follow by hand."""
+"""A bundle without TensorFlow: five items, two shoppers, and a recommender easy to follow."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ BOB = [("bob", "tea", "2024-02-25T09:00:00Z", "b1")]
 
 @dataclass
 class CountingRecommender:
-    """The most often bought first, then what was just looked at, then the vocabulary's order."""
+    """Ranks by frequency of purchase, then recent views, then the vocabulary's order."""
 
     name: str = "counting"
     vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary(ITEMS))
@@ -66,15 +66,15 @@ class CountingRecommender:
         ]
         repeat = [index for index in offered if counts[index] > 0]
         explore = [index for index in offered if counts[index] == 0]
-        found = []
+        arrays = []
         for chosen in (repeat, explore, sorted(offered)):
             padded = [*chosen, *[0] * k][:k]
-            found.append(np.array([padded], dtype=np.int32))
-            found.append(np.where(found[-1] > 0, scores[padded], 0.0).astype(np.float32))
-        return found
+            arrays.append(np.array([padded], dtype=np.int32))
+            arrays.append(np.where(arrays[-1] > 0, scores[padded], 0.0).astype(np.float32))
+        return arrays
 
     def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
-        """Own items are there as they are due and often bought, others for a look or nothing."""
+        """Return reasons: due and frequent for repeat candidates, a view or none for others."""
         ranked = self.rank(requests, k)
         lists = (ranked.repeat_items, ranked.explore_items, ranked.popular_items)
         items = np.concatenate(lists, axis=1)
@@ -108,13 +108,13 @@ class CountingRecommender:
         self, requests: Requests, k: int, *, explore_slots: int = 0
     ) -> tuple[Recommendations, Explanations]:
         ranked, why = self.rank_explained(requests, k)
-        found, places = fill_places(ranked, k, explore_slots)
-        return found, why(places)
+        recommendations, places = fill_places(ranked, k, explore_slots)
+        return recommendations, why(places)
 
 
 @dataclass
 class FakeBundle:
-    """What serving needs of a bundle."""
+    """The interface of a bundle that serving uses."""
 
     recommender: CountingRecommender = field(default_factory=CountingRecommender)
     manifest: dict[str, Any] = field(
@@ -147,11 +147,11 @@ class FakeBundle:
 
 
 def serving_params(**changes: Any) -> ServingParams:
-    """The project's section, changed."""
+    """Return the project's section with changes."""
     return ServingParams.model_validate({**_section(), **changes})
 
 
 @cache
 def _section() -> dict[str, Any]:
-    found: dict[str, Any] = tiny_shop.params()["serving"]
-    return found
+    section: dict[str, Any] = tiny_shop.params()["serving"]
+    return section

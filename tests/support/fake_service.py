@@ -17,7 +17,7 @@ from pipeline.serving.security.keys import create_key
 from tests.support.fake_bundle import FakeBundle, serving_params
 from tests.support.served import Direct
 
-# Python runs this at start: a service process then loads the tests' bundle, without TensorFlow.
+# Python runs this at start, so that a service process loads the fake bundle without TensorFlow.
 FAKE = """
 import sys, types
 module = types.ModuleType("pipeline.bundles.bundle")
@@ -44,7 +44,7 @@ class FakeService:
     backend: Backend
 
     def http(self, *, key: str | None = None, **headers: str) -> httpx.Client:
-        """A client, with a new key of some scopes if they are named."""
+        """Return a client, with a new key if scopes are given."""
         if key is not None:
             name = key.replace(",", "-")
             token = create_key(self.folder / "keys.json", name, tuple(key.split(",")))  # type: ignore[arg-type]

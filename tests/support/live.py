@@ -13,7 +13,7 @@ from pipeline.serving.process import free_port
 
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[str]:
-    """The address at which `app` answers."""
+    """Yield the address of `app`."""
     port = free_port()
     config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off", ws="none")
     server = uvicorn.Server(config)

@@ -1,4 +1,4 @@
-"""Faults that more than one test plants."""
+"""Faults that several tests plant."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 
 
-def with_labels(found: Requests, examples: pd.DataFrame, vocabulary: Vocabulary) -> Requests:
-    """Return the requests with a hundred units on each purchase of what will be wanted."""
-    row = np.repeat(np.arange(len(found)), np.diff(found.row_splits))
+def with_labels(requests: Requests, examples: pd.DataFrame, vocabulary: Vocabulary) -> Requests:
+    """Return the requests with a quantity of 100 on each purchase of a label."""
+    row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
     wanted = [set(vocabulary.encode(list(labels)).tolist()) for labels in examples["labels"]]
-    is_wanted = [item in wanted[n] for n, item in zip(row, found.item.tolist(), strict=True)]
-    return replace(found, quantity=np.where(is_wanted, np.float32(100), found.quantity))
+    is_wanted = [item in wanted[n] for n, item in zip(row, requests.item.tolist(), strict=True)]
+    return replace(requests, quantity=np.where(is_wanted, np.float32(100), requests.quantity))

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL of Debian's binaries, on loopback, gone when the tests are."""
+"""A temporary PostgreSQL server of Debian's binaries on loopback."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ SECONDS = 120
 
 
 def binaries() -> Path | None:
-    """The folder of the newest version that is installed."""
-    found = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
-    return found[-1].parent if found else None
+    """Return the folder of the newest installed version."""
+    installed = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
+    return installed[-1].parent if installed else None
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running server; every call of `new_database` makes one more."""
+    """A running server; every call of `new_database` creates a database."""
 
     folder: Path
     bin: Path
@@ -33,7 +33,7 @@ class Cluster:
     numbers: count
 
     def new_database(self) -> str:
-        """The URL of an empty database."""
+        """Return the URL of an empty database."""
         name = f"test_{next(self.numbers)}"
         self.sql(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://{USER}@{LOOPBACK}:{self.port}/{name}"
@@ -48,7 +48,7 @@ class Cluster:
         self._run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
 
     def stop(self) -> None:
-        """At once, as a crash would; what was committed is there after the next start."""
+        """Stop at once, as in a crash; committed rows survive."""
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
 
     def init(self) -> None:
@@ -74,15 +74,15 @@ class Cluster:
 
 @contextmanager
 def running() -> Iterator[Cluster]:
-    """Yield a cluster that answers."""
-    found = binaries()
-    assert found is not None
-    # Not below pytest's folder, which only its owner may enter.
+    """Yield a running cluster."""
+    installed = binaries()
+    assert installed is not None
+    # Outside pytest's folder, which only its owner may enter.
     folder = Path(tempfile.mkdtemp(prefix="evergreen-postgres-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, USER, USER)
-        cluster = Cluster(folder, found, free_port(), count())
+        cluster = Cluster(folder, installed, free_port(), count())
         cluster.init()
         cluster.start()
         try:

@@ -34,12 +34,12 @@ def user_id(number: int) -> str:
 
 
 def habits(user: int) -> list[int]:
-    """The products that `user` buys again and again."""
+    """Return the products that `user` buys repeatedly."""
     return [int(i) for i in np.random.default_rng(1000 + user).permutation(N_ITEMS)[:N_HABITS]]
 
 
 def mailer(week: int) -> list[int]:
-    """The products in the mailer of `week`."""
+    """Return the products in the mailer of `week`."""
     return [int(i) for i in np.random.default_rng(2000 + week).permutation(N_ITEMS)[:5]]
 
 
@@ -108,12 +108,12 @@ def offers() -> pd.DataFrame:
 
 
 def clean_offers() -> pd.DataFrame:
-    """The same as collection keeps them: everyone is meant."""
+    """Return the offers as collection writes them, for all users."""
     return offers().assign(audience=None, audience_fraction=np.nan)
 
 
 def write_source(folder: Path) -> None:
-    """Write the shop's tables as Parquet files, as a retailer would hand them over."""
+    """Write the shop's tables as Parquet files, as a retailer would."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {"events": events(), "items": items(), "users": users(), "offers": offers()}
     for name, frame in tables.items():
@@ -121,7 +121,7 @@ def write_source(folder: Path) -> None:
 
 
 def write_verdicts(folder: Path) -> None:
-    """Let every phase have said that the circle may go on, as the gates of the stages ask."""
+    """Write proceeding verdicts for every phase, as the gates of the stages require."""
     for phase in PHASES:
         verdict = Verdict(phase=phase, status="proceed", cause="All is well")
         path = folder / artefacts.verdict(phase).path
@@ -129,7 +129,7 @@ def write_verdicts(folder: Path) -> None:
 
 
 def params(source: str = "data/source") -> dict[str, Any]:
-    """The project's params.yaml, turned to this shop and to seconds instead of minutes."""
+    """Return the project's params.yaml, adapted to this shop and to short runs."""
     values: dict[str, Any] = YAML(typ="safe", pure=True).load(
         (PROJECT / "params.yaml").read_text(encoding="utf-8")
     )
@@ -138,7 +138,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
         "timezone": "UTC",
         "seed": 3,
     }
-    values["planning"]["guardrails"]["p99_latency_ms"] = 1000  # what a busy test machine can hold
+    values["planning"]["guardrails"]["p99_latency_ms"] = 1000  # for busy test machines
     values["planning"] |= {
         "minimum_users": 20,
         "learning_curve_repeats": 2,

@@ -1,4 +1,4 @@
-"""Which files of a folder hold an id: as a word of a text, or anywhere in the bytes of others."""
+"""Search for ids in the files of a folder: as words of texts, or anywhere in binary files."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 
 def files_that_name(user_ids: Iterable[str], paths: Iterable[Path]) -> dict[str, set[str]]:
-    """Return, by file, which of the ids it holds."""
+    """Return the ids that each file contains."""
     wanted = set(user_ids)
     named = {str(path): _ids_in(path, wanted) for path in paths if path.is_file()}
     return {path: ids for path, ids in named.items() if ids}

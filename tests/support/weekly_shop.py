@@ -110,14 +110,14 @@ def labelled(
 ) -> Labelled:
     """Return the labelled set of the shop."""
     params = labeling(**changes)
-    found = gather(basket_lines(purchases, params), offers(), shop(), params)
-    dropped = np.zeros(len(found.lines), dtype=bool)
+    source = gather(basket_lines(purchases, params), offers(), shop(), params)
+    dropped = np.zeros(len(source.lines), dtype=bool)
     if decisions is not None:
-        dropped = lines_that(resolve(decisions, found), found)
-    return label(found, offers(), dropped, shop(), params)
+        dropped = lines_that(resolve(decisions, source), source)
+    return label(source, offers(), dropped, shop(), params)
 
 
-def example(found: Labelled, example_id: str) -> dict[str, Any]:
+def example(labelled: Labelled, example_id: str) -> dict[str, Any]:
     """Return one example as plain values."""
-    rows = {row["example_id"]: row for row in found.table().to_pylist()}
+    rows = {row["example_id"]: row for row in labelled.table().to_pylist()}
     return rows[example_id]

@@ -1,7 +1,7 @@
-"""How a database of any earlier version becomes one of this version: an Alembic step each.
+"""Migrations from each version of the database to the next, as Alembic steps.
 
-To change a table: change `tables.py`, add the next module here with the same change, and name it
-in `VERSIONS`. A step that was released is never changed.
+To change a table: change `tables.py`, add the next module here with the same change, and add it to
+`VERSIONS`. Never change a released step.
 """
 
 from types import ModuleType
@@ -19,4 +19,4 @@ VERSIONS: tuple[ModuleType, ...] = (
     v0003_what_was_shown_and_why,
     v0004_shadow_answers,
 )
-"""From the first to the latest. Imported, not found in a folder: a Bento carries them for sure."""
+"""From the first to the latest. They are imported explicitly, so that a Bento contains them."""

@@ -1,6 +1,6 @@
-"""Events and predictions.
+"""Add the tables of events and predictions.
 
-Where they are there already, they were made before there were migrations: they are the same.
+Databases from before migrations already have them, with the same columns.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the two tables."""
+    """Create the two tables."""
     op.create_table(
         "events",
         sa.Column("event_id", sa.String(128), primary_key=True),

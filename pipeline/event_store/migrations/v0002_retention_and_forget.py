@@ -1,4 +1,4 @@
-"""The list of forgotten people, and what finds old rows without reading all."""
+"""Add the list of forgotten people, and indexes on the time of receipt."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table and the indexes."""
+    """Create the table and the indexes."""
     op.create_table(
         "suppressed",
         sa.Column("user_hash", sa.String(64), primary_key=True),

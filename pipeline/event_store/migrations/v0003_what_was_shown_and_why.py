@@ -1,4 +1,4 @@
-"""Propensities and reasons of what was shown, and the list of what can be bought."""
+"""Add propensities and reasons to predictions, and the table of availability."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the columns and make the table."""
+    """Add the columns and create the table."""
     for name in ("propensities", "reasons"):
         op.add_column("predictions", sa.Column(name, sa.JSON, nullable=False, server_default="[]"))
     op.create_table(

@@ -1,4 +1,4 @@
-"""What a model in the shadow would have shown."""
+"""Add the table of answers from shadow models."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Make the table and its indexes."""
+    """Create the table and its indexes."""
     op.create_table(
         "shadow_answers",
         sa.Column("request_id", sa.String(32), primary_key=True),

@@ -22,7 +22,7 @@ from pipeline.recommenders.base.recommender import (
 )
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.runtime.progress import steps
+from pipeline.runtime.progress import log_progress
 
 SAVED_MODEL = "saved_model"
 MODEL = "model.json"
@@ -47,7 +47,7 @@ def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = P
     first = [call(part) for part in parts[:1]]
     with ThreadPoolExecutor(N_THREADS) as pool:
         rest = pool.map(call, parts[1:])
-        return [*first, *steps(rest, f"{len(requests):,} requests", len(parts) - 1)]
+        return [*first, *log_progress(rest, f"{len(requests):,} requests", len(parts) - 1)]
 
 
 @dataclass(frozen=True)

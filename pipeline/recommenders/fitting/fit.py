@@ -19,7 +19,7 @@ import tensorflow as tf
 from pipeline.contracts.atomic import whole_file
 from pipeline.contracts.errors import TrainingError
 from pipeline.contracts.params import FamilySection
-from pipeline.runtime.progress import steps
+from pipeline.runtime.progress import log_progress
 
 CHECKPOINTS = Path("models/checkpoints")
 FINAL_RATE = 0.02
@@ -102,7 +102,7 @@ def fit(  # noqa: PLR0913  each is one replaceable part
         random = np.random.default_rng([schedule.seed, epoch])
         losses, norms = [], []
         words = f"{name}: epoch {epoch} of {schedule.epochs}"
-        for number, batch in enumerate(steps(batches(random), words, n_batches)):
+        for number, batch in enumerate(log_progress(batches(random), words, n_batches)):
             value, norm = (float(found) for found in step(*batch))
             _check_finite(value, name, epoch, number)
             losses.append(value)

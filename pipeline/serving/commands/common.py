@@ -36,9 +36,9 @@ def update_alias(champion: str) -> None:
     Args:
         champion: The champion's version.
     """
-    from pipeline.runtime.model_registry import follow_champion
+    from pipeline.runtime.model_registry import move_champion_alias
 
-    follow_champion(read_params(), champion)
+    move_champion_alias(read_params(), champion)
 
 
 def report_change(what: str, pointer: Pointer, version: str | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.contracts.artefacts import REVIEWED_LABELS
 from pipeline.contracts.params import read_params
 from pipeline.contracts.review_ids import forget_reviews
-from pipeline.event_store.cleaning import Cleaned, forget
+from pipeline.event_store.cleaning import CleanedTable, forget
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.suppression import (
     SUPPRESSED_USERS,
@@ -62,7 +62,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _format_result(
-    user_ids: Sequence[str], cleaned: Sequence[Cleaned], merged: SuppressionList, n_reviews: int
+    user_ids: Sequence[str],
+    cleaned: Sequence[CleanedTable],
+    merged: SuppressionList,
+    n_reviews: int,
 ) -> str:
     lines = [f"{'table':<16}{'removed':>10}{'left':>10}"]
     lines += [f"{row.table:<16}{row.n_removed:>10,}{row.n_left:>10,}" for row in cleaned]

@@ -16,8 +16,8 @@ from typing import Any
 
 from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.runtime.gates import check_gate
-from pipeline.runtime.stage import exit_with, guarded
-from pipeline.runtime.tracking import tracked_phase
+from pipeline.runtime.stage import exit_with, run_command
+from pipeline.runtime.tracking import track_phase
 
 PAGE = Path("reports/tuning/index.html")
 DEFAULT_TRIALS = 30
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--trials", type=int, default=DEFAULT_TRIALS, help="in all, earlier ones too"
     )
     asked = parser.parse_args(argv)
-    return guarded("tuning", lambda params: tune(asked.family, asked.trials, params))
+    return run_command("tuning", lambda params: tune(asked.family, asked.trials, params))
 
 
 def tune(family: str, n_trials: int, params: Params) -> int:
@@ -49,7 +49,7 @@ def tune(family: str, n_trials: int, params: Params) -> int:
     shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
 
     def tell(number: int, chosen: dict[str, Any], found: dict[str, float]) -> None:
-        with tracked_phase("training", params, f"trial {number}") as run:
+        with track_phase("training", params, f"trial {number}") as run:
             run.log_params({f"tuned.{name}": value for name, value in chosen.items()})
             run.log_metrics(found)
         log.info("trial %d: %s", number, found)

@@ -1,4 +1,4 @@
-"""Months are the shop's own; a month's digest depends on its rows and on nothing else."""
+"""Months follow the shop's calendar; a month's digest depends on its rows only."""
 
 # ruff: noqa: DTZ001  the engine's own times have no zone
 
@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 import pytest
 
-from pipeline.collection.partitions import content_hashes, months_between, with_partition
+from pipeline.collection.partitions import add_partition, hash_contents, months_between
 from pipeline.contracts.params import ShopParams, read_params
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def table(*times: datetime | None) -> Any:
 
 
 def months(*times: datetime | None, shop: ShopParams) -> list[str]:
-    rows = with_partition(table(*times), "time", ENDS, shop).order_by("id").to_pyarrow()
+    rows = add_partition(table(*times), "time", ENDS, shop).order_by("id").to_pyarrow()
     return [str(name) for name in rows["partition"].to_pylist()]
 
 
@@ -55,7 +55,7 @@ def test_months_cross_the_turn_of_the_year(shop: ShopParams) -> None:
 
 def test_the_digest_ignores_the_order_of_rows() -> None:
     rows = table(datetime(2017, 2, 3), datetime(2017, 2, 4)).mutate(partition=ibis.literal("a"))
-    assert content_hashes(rows) == content_hashes(rows.order_by(ibis.desc("time")))
+    assert hash_contents(rows) == hash_contents(rows.order_by(ibis.desc("time")))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_the_digest_ignores_the_order_of_rows() -> None:
 def test_the_digest_changes_with_any_value(changed: Any) -> None:
     rows = table(datetime(2017, 2, 3), datetime(2017, 2, 4))
     label = ibis.literal("a")
-    assert content_hashes(rows.mutate(partition=label)) != content_hashes(
+    assert hash_contents(rows.mutate(partition=label)) != hash_contents(
         changed.mutate(partition=label)
     )

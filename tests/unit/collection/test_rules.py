@@ -1,4 +1,4 @@
-"""Each rule drops the rows it is named after, and only those."""
+"""Each rule drops the rows that its name describes, and no others."""
 
 # ruff: noqa: DTZ001  the engine's own times have no zone
 
@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 import pytest
 
-from pipeline.collection.rules import EVENT_RULES, tagged_events, tagged_offers
+from pipeline.collection.rules import EVENT_RULES, tag_events, tag_offers
 from pipeline.contracts import schemas
 from pipeline.contracts.params import CollectionParams, read_params
 
@@ -53,7 +53,7 @@ def table(rows: list[dict[str, Any]]) -> Any:
 
 
 def rules_of(rows: list[dict[str, Any]], params: CollectionParams) -> list[str | None]:
-    tagged = tagged_events(table(rows), items(), params).to_pyarrow()
+    tagged = tag_events(table(rows), items(), params).to_pyarrow()
     return sorted(tagged["rule"].to_pylist(), key=str)
 
 
@@ -97,7 +97,7 @@ def test_of_three_equal_rows_one_is_kept(params: CollectionParams) -> None:
 
 
 def test_a_number_that_is_not_one_becomes_null(params: CollectionParams) -> None:
-    tagged = tagged_events(table([event(price=float("nan"))]), items(), params).to_pyarrow()
+    tagged = tag_events(table([event(price=float("nan"))]), items(), params).to_pyarrow()
     assert tagged["price"].to_pylist() == [None]
 
 
@@ -111,7 +111,7 @@ def test_offers_of_unknown_and_dropped_items_are_dropped(params: CollectionParam
     ids = ["milk", "petrol", "sold but not listed", "nowhere", "milk"]
     offers = ibis.memtable([{"item_id": item, "starts": NOON} for item in ids], schema=schema)
     sold = table([event(item_id="sold but not listed")])
-    tagged = tagged_offers(offers, items(), sold, params).order_by("item_id", "rule").to_pyarrow()
+    tagged = tag_offers(offers, items(), sold, params).order_by("item_id", "rule").to_pyarrow()
     assert list(zip(tagged["item_id"].to_pylist(), tagged["rule"].to_pylist(), strict=True)) == [
         ("milk", "exact duplicate"),
         ("milk", None),

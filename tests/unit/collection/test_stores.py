@@ -1,4 +1,4 @@
-"""Offers of single stores become a share of the stores that sell."""
+"""Offers of single stores become a share of the stores with sales."""
 
 # ruff: noqa: DTZ001  the engine's own times have no zone
 
@@ -8,8 +8,8 @@ from typing import Any
 import ibis
 import pytest
 
-from pipeline.collection.rules import tagged_offers
-from pipeline.collection.stores import MERGED, UNKNOWN, with_store_shares
+from pipeline.collection.rules import tag_offers
+from pipeline.collection.stores import MERGED, UNKNOWN, add_store_shares
 from pipeline.contracts import schemas
 from pipeline.contracts.params import read_params
 from pipeline.runtime.sql_engine import materialise
@@ -30,21 +30,21 @@ def events(*stores: str | None) -> Any:
 
 
 def shares(rows: list[dict[str, Any]], *stores: str | None) -> list[tuple[Any, ...]]:
-    """Per row: item, store_fraction, store and rule, kept rows first."""
+    """Return item, store_fraction, store and rule of each row, kept rows first."""
     types = {"starts": "timestamp(6)", "ends": "timestamp(6)"}
     types |= dict.fromkeys(["store_fraction", "audience_fraction"], "float64")
     schema = {name: types.get(name, "string") for name in schemas.OFFERS.names()}
     items = ibis.memtable({"item_id": ["milk", "tea"], "department": ["FOOD", "FOOD"]})
     sales = events(*stores)
     params = read_params(PROJECT / "params.yaml").collection
-    tagged = materialise(tagged_offers(ibis.memtable(rows, schema=schema), items, sales, params))
-    found = with_store_shares(tagged, sales).to_pyarrow().to_pylist()
+    tagged = materialise(tag_offers(ibis.memtable(rows, schema=schema), items, sales, params))
+    rows_of_stores = add_store_shares(tagged, sales).to_pyarrow().to_pylist()
     names = ("item_id", "store_fraction", "store_id", "rule")
-    return sorted((tuple(row[name] for name in names) for row in found), key=str)
+    return sorted((tuple(row[name] for name in names) for row in rows_of_stores), key=str)
 
 
-def kept(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    return [row[:3] for row in found if row[3] is None]
+def kept(rows_of_stores: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [row[:3] for row in rows_of_stores if row[3] is None]
 
 
 def test_an_offer_of_one_store_is_not_the_chains() -> None:
@@ -53,9 +53,9 @@ def test_an_offer_of_one_store_is_not_the_chains() -> None:
 
 def test_rows_of_several_stores_are_one_offer() -> None:
     rows = [offer("milk", store) for store in ("a", "b", "c")] + [offer("tea", "b")]
-    found = shares(rows, "a", "b", "c", "d", None)
-    assert kept(found) == [("milk", 0.75, None), ("tea", 0.25, None)]
-    assert sum(row[3] == MERGED for row in found) == 2
+    rows_of_stores = shares(rows, "a", "b", "c", "d", None)
+    assert kept(rows_of_stores) == [("milk", 0.75, None), ("tea", 0.25, None)]
+    assert sum(row[3] == MERGED for row in rows_of_stores) == 2
 
 
 def test_the_chains_own_offer_stays_as_it_is() -> None:
@@ -78,8 +78,8 @@ def test_a_store_counts_once() -> None:
 
 @pytest.mark.parametrize("stores", [("a", "b"), (None,)])
 def test_a_store_that_sells_nothing_has_no_offer(stores: tuple[str | None, ...]) -> None:
-    found = shares([offer("milk", "closed")], *stores)
-    assert found == [("milk", 1.0, "closed", UNKNOWN)]
+    rows_of_stores = shares([offer("milk", "closed")], *stores)
+    assert rows_of_stores == [("milk", 1.0, "closed", UNKNOWN)]
 
 
 def test_offers_without_stores_come_back_untouched() -> None:

@@ -1,4 +1,4 @@
-"""A file or a folder is the old one or the new one, whatever interrupts its replacement."""
+"""An interrupted replacement leaves either the old or the new file or folder."""
 
 import ctypes
 import errno
@@ -59,7 +59,7 @@ def names(folder: Path) -> list[str]:
 
 
 def killed(folder: Path, how: str, step: int) -> bool:
-    """Whether a process that replaces the champion was killed; it is not if it has fewer steps."""
+    """Return whether the replacing process was killed; it is not if it has fewer steps."""
     command = [sys.executable, "-c", KILLED, str(folder), how, str(step)]
     done = subprocess.run(command, cwd=PROJECT, check=False)
     assert done.returncode in (0, -signal.SIGKILL)
@@ -83,9 +83,9 @@ def test_a_process_that_is_killed_at_any_step_leaves_the_old_folder_or_the_new(
         if alive:
             break
     assert len(seen) > 15  # every file that is written and flushed, every rename, every removal
-    assert seen == sorted(seen, reverse=True)  # once it is the new one, it stays the new one
+    assert seen == sorted(seen, reverse=True)  # the new one is never replaced by the old one
     assert {"old", "new"} == set(seen)
-    assert gaps == HOW.index(how)  # in one step the name never stands for nothing
+    assert gaps == HOW.index(how)  # in one step, the folder always exists
 
 
 @pytest.mark.parametrize("how", HOW)

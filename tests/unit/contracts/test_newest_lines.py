@@ -1,4 +1,4 @@
-"""Lines before a moment, against a loop over all of them."""
+"""Lines before a moment, compared with a loop over all lines."""
 
 import ast
 
@@ -20,20 +20,22 @@ def lines(maximum: int | None) -> EarlierLines:
 
 
 def test_all_lines_strictly_before_the_moment_are_found_in_their_order() -> None:
-    request, found = lines(None).before(np.array([2, 0, -1, 1]), np.array([30.0, 5.0, 9.0, 9.0]))
+    request, line_numbers = lines(None).before(
+        np.array([2, 0, -1, 1]), np.array([30.0, 5.0, 9.0, 9.0])
+    )
     assert request.tolist() == [0, 0, 0, 1, 1]
-    assert found.tolist() == [7, 8, 9, 1, 3]
+    assert line_numbers.tolist() == [7, 8, 9, 1, 3]
 
 
 def test_of_a_user_with_more_than_the_maximum_the_newest_are_found() -> None:
-    request, found = lines(4).before(np.array([0, 2, 2]), np.array([99.0, 99.0, 21.0]))
+    request, line_numbers = lines(4).before(np.array([0, 2, 2]), np.array([99.0, 99.0, 21.0]))
     assert request.tolist() == [0] * 4 + [1] * 4 + [2] * 3
-    assert found.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9]
+    assert line_numbers.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9]
 
 
 def test_within_a_basket_at_the_edge_the_larger_items_are_the_newer() -> None:
-    request, found = lines(3).before(np.array([0]), np.array([99.0]))
-    assert (request.tolist(), found.tolist()) == ([0, 0, 0], [0, 2, 3])
+    request, line_numbers = lines(3).before(np.array([0]), np.array([99.0]))
+    assert (request.tolist(), line_numbers.tolist()) == ([0, 0, 0], [0, 2, 3])
 
 
 @pytest.mark.parametrize("maximum", [1, 7, 40, 1000])
@@ -45,8 +47,8 @@ def test_it_finds_what_a_loop_finds(maximum: int) -> None:
     user, item, basket = user[order], item[order], basket[order]
     splits = np.searchsorted(user, np.arange(7))
     asked, moments = random.integers(-1, 6, 50), random.integers(0, 31, 50)
-    found = EarlierLines(splits, item=item, basket=basket, time=basket, maximum=maximum)
-    request, lines = found.before(asked, moments)
+    line_numbers = EarlierLines(splits, item=item, basket=basket, time=basket, maximum=maximum)
+    request, lines = line_numbers.before(asked, moments)
     for number in range(50):
         inside = np.flatnonzero((user == asked[number]) & (basket < moments[number]))
         newest = sorted(inside, key=lambda at: (basket[at], item[at], -at))[-maximum:]
@@ -56,7 +58,7 @@ def test_it_finds_what_a_loop_finds(maximum: int) -> None:
 
 
 def test_every_history_of_the_pipeline_is_built_with_the_maximum() -> None:
-    """One that is built without it holds other lines than the rest: a skew."""
+    """A component without the maximum would hold other lines than the rest."""
     calls = []
     for path in sorted((PROJECT / "pipeline").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -72,6 +74,6 @@ def test_a_line_that_came_late_into_its_basket_is_not_known_before(maximum: int 
     """Item 3 came at 35 into the basket that began at 10."""
     late = np.where(ITEM == 3, 35.0, TIME)
     known = EarlierLines(SPLITS, item=ITEM, basket=BASKET, time=late, maximum=maximum)
-    request, found = known.before(np.array([2, 2]), np.array([15.0, 99.0]))
-    assert 9 not in found[request == 0]
-    assert len(found[request == 1]) == (6 if maximum is None else maximum)
+    request, line_numbers = known.before(np.array([2, 2]), np.array([15.0, 99.0]))
+    assert 9 not in line_numbers[request == 0]
+    assert len(line_numbers[request == 1]) == (6 if maximum is None else maximum)

@@ -1,4 +1,4 @@
-"""What reviewers decide is kept without naming anybody, and goes with the person it is about."""
+"""Review decisions contain no user id, and are deleted with the person they are about."""
 
 from pathlib import Path
 
@@ -68,16 +68,18 @@ def test_a_file_about_others_stays_byte_for_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("example", [review_id(OWN), OWN])
 def test_a_decision_finds_its_basket_by_either_name(tmp_path: Path, example: str) -> None:
-    found = labelled(events()).source
+    labelled_shop = labelled(events()).source
     reviewed(tmp_path / "labels.csv", f"{example},ann-01-30,salt,bulk,drop")
-    (basket,) = resolve(read_decisions(tmp_path / "labels.csv"), found)["basket"]
-    assert found.baskets["basket_id"][basket] == "ann-01-30"
+    (basket,) = resolve(read_decisions(tmp_path / "labels.csv"), labelled_shop)["basket"]
+    assert labelled_shop.baskets["basket_id"][basket] == "ann-01-30"
 
 
 def test_questions_name_no_user() -> None:
-    found = labelled(events())
-    doubts = found.source.baskets[["basket"]].assign(item_id="", reason="bulk", evidence="many")
-    queue = review_queue(doubts, found)
+    labelled_shop = labelled(events())
+    doubts = labelled_shop.source.baskets[["basket"]].assign(
+        item_id="", reason="bulk", evidence="many"
+    )
+    queue = review_queue(doubts, labelled_shop)
     assert len(queue) > 0
     assert "user_id" not in queue.columns
     assert not queue["example_id"].str.contains("ann|bob").any()

@@ -1,4 +1,4 @@
-"""Rows that the tests of the event store write."""
+"""Rows for the tests of the event store."""
 
 from datetime import UTC, datetime
 from typing import Any

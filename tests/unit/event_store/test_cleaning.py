@@ -1,4 +1,4 @@
-"""Who is forgotten is gone from tables and files, and stays away; what is too old goes too."""
+"""Forgotten people and expired rows are erased from tables and files."""
 
 import random
 import threading
@@ -8,30 +8,30 @@ from datetime import timedelta
 import pytest
 
 from pipeline.event_store import cleaning
-from pipeline.event_store.cleaning import Cleaned, forget, retain
+from pipeline.event_store.cleaning import CleanedTable, forget, retain
 from pipeline.event_store.errors import StoreError
 from pipeline.event_store.store import EventStore
-from pipeline.event_store.suppression import SuppressionList, entry_of
+from pipeline.event_store.suppression import SuppressionList, hash_user
 from tests.unit.event_store.rows import NOON, event, prediction
 
 NONE = SuppressionList()
 LEAVER = "ann-who-wants-to-leave"
 
-NO_SHADOW = Cleaned("shadow_answers", 0, 0)
+NO_SHADOW = CleanedTable("shadow_answers", 0, 0)
 
 
 def test_a_forgotten_person_is_gone_and_others_stay(store: EventStore) -> None:
     store.append([event("1"), event("2"), event("3", user_id="bob")])
     store.log([prediction("r1"), prediction("r2", user_id="bob")])
-    done, found = forget(store.database, ["ann", "nobody"], NONE)
-    assert done == [Cleaned("events", 2, 0), Cleaned("predictions", 1, 0), NO_SHADOW]
-    assert found.of(["ann", "bob", "nobody"]) == {"ann", "nobody"}
-    assert [each.user_id for each in store.events_since(NOON)] == ["bob"]
-    assert [each.user_id for each in store.predictions()] == ["bob"]
+    done, suppressed = forget(store.database, ["ann", "nobody"], NONE)
+    assert done == [CleanedTable("events", 2, 0), CleanedTable("predictions", 1, 0), NO_SHADOW]
+    assert suppressed.of(["ann", "bob", "nobody"]) == {"ann", "nobody"}
+    assert [row.user_id for row in store.events_since(NOON)] == ["bob"]
+    assert [row.user_id for row in store.predictions()] == ["bob"]
 
 
 def test_nothing_of_a_forgotten_person_is_kept_again(store: EventStore, url: str) -> None:
-    """The store that writes is not the one that forgot, and has not looked since."""
+    """The writing store is not the one that forgot, and has not refreshed its list."""
     command = EventStore(url)
     forget(command.database, ["ann"], NONE)
     command.close()
@@ -39,8 +39,8 @@ def test_nothing_of_a_forgotten_person_is_kept_again(store: EventStore, url: str
     assert "ann" in store.suppressed
     store.log([prediction("r1"), prediction("r2", user_id="bob")])
     assert store.append([event("4")]) == []
-    assert [each.event_id for each in store.events_since(NOON)] == ["2"]
-    assert [each.request_id for each in store.predictions()] == ["r2"]
+    assert [row.event_id for row in store.events_since(NOON)] == ["2"]
+    assert [row.request_id for row in store.predictions()] == ["r2"]
 
 
 def test_a_prediction_that_waited_while_its_person_was_forgotten_is_not_logged(
@@ -50,18 +50,18 @@ def test_a_prediction_that_waited_while_its_person_was_forgotten_is_not_logged(
     forget(command.database, ["ann"], NONE)
     command.close()
     store.log([prediction("r1"), prediction("r2", user_id="bob")])
-    assert [each.request_id for each in store.predictions()] == ["r2"]
+    assert [row.request_id for row in store.predictions()] == ["r2"]
 
 
 def test_whoever_is_forgotten_while_others_write_of_them_stays_forgotten(url: str) -> None:
-    """Four writers go on with events of ann and bob while ann is forgotten."""
+    """Four writers write events of ann and bob while ann is forgotten."""
     stores = [EventStore(url, lock_seconds=10) for _ in range(4)]
     started, stopping = threading.Barrier(5), threading.Event()
 
     def write(number: int) -> None:
         started.wait()
         for n in range(500):
-            pair = [event(f"{number}/{n}/{each}", user_id=each) for each in ("ann", "bob")]
+            pair = [event(f"{number}/{n}/{user}", user_id=user) for user in ("ann", "bob")]
             stores[number].append(pair)
             if stopping.is_set() and stores[number].suppressed.entries:
                 return
@@ -77,30 +77,30 @@ def test_whoever_is_forgotten_while_others_write_of_them_stays_forgotten(url: st
     for thread in threads:
         thread.join()
     assert done[0].n_left == 0
-    assert {each.user_id for each in command.events_since(NOON)} == {"bob"}
+    assert {row.user_id for row in command.events_since(NOON)} == {"bob"}
     for store in (command, *stores):
         store.close()
 
 
 def test_forgetting_twice_keeps_one_entry_and_one_salt(store: EventStore) -> None:
     forget(store.database, ["ann"], NONE)
-    _, found = forget(store.database, ["ann", "bob"], NONE)
-    assert len(found) == 2
-    assert len({entry.salt for entry in found}) == 1
+    _, suppressed = forget(store.database, ["ann", "bob"], NONE)
+    assert len(suppressed) == 2
+    assert len({entry.salt for entry in suppressed}) == 1
     store.refresh()
-    assert store.suppressed.entries == found.entries
+    assert store.suppressed.entries == suppressed.entries
 
 
 def test_a_list_from_elsewhere_joins_the_database_s(store: EventStore) -> None:
     salt = "ab" * 16
-    _, found = forget(store.database, ["ann"], SuppressionList([entry_of("bob", salt)]))
-    assert found.of(["ann", "bob"]) == {"ann", "bob"}
-    assert {entry.salt for entry in found} == {salt}
+    _, suppressed = forget(store.database, ["ann"], SuppressionList([hash_user("bob", salt)]))
+    assert suppressed.of(["ann", "bob"]) == {"ann", "bob"}
+    assert {entry.salt for entry in suppressed} == {salt}
     assert store.append([event("1", user_id="bob")]) == []
 
 
 def test_no_byte_of_a_forgotten_person_is_left_in_the_files(sqlite_store: EventStore) -> None:
-    """Among many others, in an order that splits pages all over the file."""
+    """Write rows of many users in an order that splits pages across the file."""
     people = [f"shopper-{number}" for number in range(60)] + [LEAVER]
     events = [
         event(f"{person}/{n}", user_id=person, timestamp=NOON + timedelta(minutes=n))
@@ -116,16 +116,16 @@ def test_no_byte_of_a_forgotten_person_is_left_in_the_files(sqlite_store: EventS
 
     def n_traces() -> int:
         files = file.parent.glob(f"{file.name}*")
-        return sum(each.read_bytes().count(LEAVER.encode()) for each in files)
+        return sum(file.read_bytes().count(LEAVER.encode()) for file in files)
 
     assert n_traces() > 80
     done, _ = forget(sqlite_store.database, [LEAVER], NONE)
-    assert [each.n_removed for each in done] == [40, 50, 0]
+    assert [row.n_removed for row in done] == [40, 50, 0]
     assert n_traces() == 0
     assert len(list(sqlite_store.events_since(NOON))) == 60 * 40
 
 
-def test_a_reader_that_never_ends_is_said(
+def test_a_reader_that_never_ends_is_reported(
     sqlite_store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaning, "CHECKPOINT_SECONDS", 0.2)
@@ -133,10 +133,10 @@ def test_a_reader_that_never_ends_is_said(
     with sqlite_store.database.reading("a long look") as connection:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT * FROM events").fetchone()
-        with pytest.raises(StoreError, match="other readers"):
+        with pytest.raises(StoreError, match="busy with readers"):
             forget(sqlite_store.database, ["ann"], NONE)
     done, _ = forget(sqlite_store.database, ["ann"], NONE)
-    assert [each.n_left for each in done] == [0, 0, 0]
+    assert [row.n_left for row in done] == [0, 0, 0]
 
 
 def test_what_was_received_too_long_ago_goes_whatever_its_own_time(
@@ -148,15 +148,15 @@ def test_what_was_received_too_long_ago_goes_whatever_its_own_time(
     store.append([event("new", timestamp=NOON - timedelta(days=900))])
     store.log([prediction("old", received_at=old), prediction("new")])
     assert retain(store.database, NOON) == [
-        Cleaned("events", 5, 1),
-        Cleaned("predictions", 1, 1),
+        CleanedTable("events", 5, 1),
+        CleanedTable("predictions", 1, 1),
         NO_SHADOW,
     ]
     kept = store.events_since(NOON - timedelta(days=1000))
-    assert [each.event_id for each in kept] == ["new"]
-    assert [each.request_id for each in store.predictions()] == ["new"]
+    assert [row.event_id for row in kept] == ["new"]
+    assert [row.request_id for row in store.predictions()] == ["new"]
     assert retain(store.database, NOON) == [
-        Cleaned("events", 0, 1),
-        Cleaned("predictions", 0, 1),
+        CleanedTable("events", 0, 1),
+        CleanedTable("predictions", 0, 1),
         NO_SHADOW,
     ]

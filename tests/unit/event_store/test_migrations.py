@@ -1,4 +1,4 @@
-"""Every database becomes one of this version, whichever way it got there."""
+"""Every database migrates to the current version from any earlier state."""
 
 import sqlite3
 import threading
@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from pipeline.event_store.migrate import KNOWN, current
+from pipeline.event_store.migrate import KNOWN, read_version
 from pipeline.event_store.migrations import VERSIONS
 from pipeline.event_store.store import EventStore, StoreError
 from pipeline.event_store.tables import METADATA
 from tests.unit.event_store.rows import NOON, event, prediction
 
-# What Evergreen made before it had migrations.
+# The schema of Evergreen before migrations.
 BEFORE = """
 CREATE TABLE events (
     event_id VARCHAR(128) NOT NULL, user_id VARCHAR(128) NOT NULL, item_id VARCHAR(128) NOT NULL,
@@ -41,7 +41,7 @@ INSERT INTO predictions VALUES ('r1', 'ann', '2024-03-01 12:00:00.123456', NULL,
 
 def version(store: EventStore) -> str | None:
     with store.database.engine.connect() as connection:
-        return current(connection)
+        return read_version(connection)
 
 
 def test_a_new_database_has_the_tables_that_the_code_describes(store: EventStore) -> None:
@@ -72,8 +72,8 @@ def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(store: Event
     with pytest.raises(StoreError, match="version 9999, which a later Evergreen wrote"):
         EventStore(url)
     with store.database.engine.connect() as connection:
-        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    assert found == "9999"
+        version = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    assert version == "9999"
 
 
 def test_many_that_open_a_new_database_at_once_migrate_it_once(url: str) -> None:

@@ -26,7 +26,7 @@ def test_what_was_appended_is_there_after_a_crash(url: str) -> None:
 def test_an_event_that_is_sent_twice_is_stored_once(store: EventStore) -> None:
     assert store.append([event("1")]) == [event("1")]
     assert store.append([event("1", quantity=9.0), event("2")]) == [event("2")]
-    assert [each.quantity for each in store.events_since(NOON)] == [2.0, 2.0]
+    assert [row.quantity for row in store.events_since(NOON)] == [2.0, 2.0]
 
 
 def test_of_two_with_one_id_in_one_list_the_first_is_kept(store: EventStore) -> None:
@@ -47,7 +47,7 @@ def test_a_moment_in_another_zone_is_the_same_moment(store: EventStore) -> None:
 
     local = NOON.astimezone(ZoneInfo("America/New_York"))
     store.append([event("1", timestamp=local)])
-    assert [each.timestamp for each in store.events_since(local)] == [NOON]
+    assert [row.timestamp for row in store.events_since(local)] == [NOON]
 
 
 def test_it_is_durable(sqlite_store: EventStore) -> None:
@@ -120,7 +120,7 @@ def test_writers_at_the_same_time_store_each_event_once(url: str) -> None:
         mine = [event(str(n)) for n in range(40)]
         turned = mine[number * 7 :] + mine[: number * 7]
         for first in range(0, 40, 8):
-            new.extend(each.event_id for each in stores[number].append(turned[first : first + 8]))
+            new.extend(row.event_id for row in stores[number].append(turned[first : first + 8]))
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -129,8 +129,8 @@ def test_writers_at_the_same_time_store_each_event_once(url: str) -> None:
         thread.join()
     assert sorted(new) == sorted(str(n) for n in range(40))
     assert len(list(stores[0].events_since(NOON))) == 40
-    for each in stores:
-        each.close()
+    for row in stores:
+        row.close()
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_a_server_in_another_zone_keeps_the_moment(postgresql: Cluster) -> None:
     postgresql.sql(f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET timezone TO 'Asia/Kathmandu'")
     store = EventStore(url)
     store.append([event("1"), event("2", timestamp=NOON - timedelta(microseconds=1))])
-    assert [each.timestamp for each in store.events_since(NOON)] == [NOON]
+    assert [row.timestamp for row in store.events_since(NOON)] == [NOON]
     store.close()
 
 
@@ -182,9 +182,9 @@ def test_a_file_that_was_moved_away_acknowledges_nothing_until_it_is_back(
     assert not file.exists()
     aside.rename(file)
     sqlite_store.append([event("2")])
-    found = EventStore(f"sqlite:///{file}")
-    assert [each.event_id for each in found.events_since(NOON)] == ["1", "2"]
-    found.close()
+    reopened = EventStore(f"sqlite:///{file}")
+    assert [row.event_id for row in reopened.events_since(NOON)] == ["1", "2"]
+    reopened.close()
 
 
 def test_a_file_that_was_deleted_is_not_made_anew_behind_its_back(
@@ -215,13 +215,13 @@ def test_a_journal_with_a_broken_end_keeps_what_is_before_it(sqlite_url: str) ->
     (crashed / "events.db-wal").write_bytes(torn[:whole] + b"\xff" * (len(torn) - whole))
     store.close()
     again = EventStore(f"sqlite:///{crashed / 'events.db'}")
-    assert [each.event_id for each in again.events_since(NOON)] == ["1"]
+    assert [row.event_id for row in again.events_since(NOON)] == ["1"]
     assert again.append([event("2")]) == [event("2")]
     again.close()
 
 
 def test_many_predictions_are_few_statements(store: EventStore) -> None:
-    """Row by row, the thread that writes would fall behind a busy endpoint."""
+    """Row by row, the writing thread would fall behind a busy endpoint."""
     lengths: list[int] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:

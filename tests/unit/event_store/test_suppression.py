@@ -1,4 +1,4 @@
-"""The list of forgotten people tells who is on it, and nothing else."""
+"""The list of forgotten people answers queries for an id, and reveals nothing else."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from pipeline.contracts.errors import SourceError
 from pipeline.event_store.suppression import (
     Entry,
     SuppressionList,
-    entry_of,
+    hash_user,
     read_suppressed,
     write_suppressed,
 )
@@ -20,14 +20,14 @@ SALT, OTHER = "0123456789abcdef" * 2, "ff" * 16
 
 def test_an_entry_is_the_keyed_hash_of_the_id() -> None:
     expected = hmac.new(bytes.fromhex(SALT), b"ann", hashlib.sha256).hexdigest()
-    assert entry_of("ann", SALT) == Entry(SALT, expected)
+    assert hash_user("ann", SALT) == Entry(SALT, expected)
 
 
 def test_it_knows_its_people_under_every_salt() -> None:
-    found = SuppressionList([entry_of("ann", SALT), entry_of("bob", OTHER)])
-    assert found.of(["ann", "bob", "cem", "Ann"]) == {"ann", "bob"}
-    assert found.salt() == SALT
-    assert len(found) == 2
+    suppressed = SuppressionList([hash_user("ann", SALT), hash_user("bob", OTHER)])
+    assert suppressed.of(["ann", "bob", "cem", "Ann"]) == {"ann", "bob"}
+    assert suppressed.salt() == SALT
+    assert len(suppressed) == 2
     assert SuppressionList().of(["ann"]) == set()
 
 
@@ -39,7 +39,7 @@ def test_the_file_comes_back_as_it_was_written_and_holds_no_id(tmp_path: Path) -
     path = tmp_path / "users.csv"
     assert len(read_suppressed(path)) == 0
     for people in ([], ["ann-who-left", "bob"]):
-        written = SuppressionList(entry_of(each, SALT) for each in people)
+        written = SuppressionList(hash_user(person, SALT) for person in people)
         write_suppressed(written, path)
         assert read_suppressed(path).entries == written.entries
     assert "ann-who-left" not in path.read_text()

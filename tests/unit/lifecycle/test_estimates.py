@@ -1,4 +1,4 @@
-"""What was estimated beside what happened, worked out by hand."""
+"""Estimates and measurements, computed by hand."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.plan import StageCost
 from pipeline.lifecycle.__main__ import main
-from pipeline.lifecycle.estimates import as_text, cost_rows, quality_rows
+from pipeline.lifecycle.estimates import compare_costs, compare_quality, format_table
 from tests.support.tiny_shop import PROJECT
 from tests.unit.planning.test_viability import plan
 
@@ -43,23 +43,23 @@ def test_the_stages_of_a_phase_count_together_and_what_did_not_run_is_said(
     planned = plan(params).model_copy(update={"costs": costs})
     write_cost(tmp_path, "families@mlp", 2.0, 5.0)
     write_cost(tmp_path, "training", 1.0, 2.0)
-    rows = {(row.what, row.unit): row for row in cost_rows(planned, tmp_path)}
+    rows = {(row.what, row.unit): row for row in compare_costs(planned, tmp_path)}
     assert rows["training", "minutes"].measured == 3.0
     assert rows["training", "minutes"].ratio == 0.75
     assert rows["training", "GiB"].measured == 5.0
     assert rows["planning", "minutes"].measured is None
     assert rows["cycle", "minutes"].measured is None
     write_cost(tmp_path, "planning", 0.25, 0.7)
-    cycle = cost_rows(planned, tmp_path)[-1]
+    cycle = compare_costs(planned, tmp_path)[-1]
     assert (cycle.what, cycle.estimated, cycle.measured) == ("cycle", 4.5, 3.25)
 
 
 def test_the_plans_baseline_and_target_are_held_against_the_test_window(params: Params) -> None:
-    # the plan of the fixture: counting .17, target .18
-    counted, reached = quality_rows(plan(params), METRICS)
+    # the plan of the fixture: baseline .17, target .18
+    counted, reached = compare_quality(plan(params), METRICS)
     assert (counted.estimated, counted.measured) == (pytest.approx(0.17), 0.15)
     assert (reached.estimated, reached.measured) == (pytest.approx(0.18), 0.19)
-    assert quality_rows(plan(params), None)[1].measured is None
+    assert compare_quality(plan(params), None)[1].measured is None
 
 
 def test_the_command_prints_the_table(
@@ -80,4 +80,4 @@ def test_the_command_prints_the_table(
     assert labeling.split()[3] == "0.100"
     (model,) = [line for line in text.splitlines() if line.startswith("model, against")]
     assert model.split()[-3:] == ["0.180", "0.190", "1.06"]
-    assert "not measured here" in as_text(cost_rows(plan(params)))
+    assert "not measured here" in format_table(compare_costs(plan(params)))

@@ -1,4 +1,4 @@
-"""Where MLflow's UI shows the cycles."""
+"""The address of the cycles in MLflow's UI."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import TrackingParams
-from pipeline.lifecycle.runs import METRICS, link
+from pipeline.lifecycle.runs import METRICS, build_link
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_link_opens_the_runs_and_the_experiment_keeps_the_columns(
     client = mlflow.MlflowClient(params.uri)
     number = client.create_experiment("shop")
     expected = f"http://a/#/experiments/{number}/runs?workflowType=machine_learning"
-    assert link(params, "http://a") == f"{expected}&viewStateShareKey=cycles"
+    assert build_link(params, "http://a") == f"{expected}&viewStateShareKey=cycles"
     tags = client.get_experiment(number).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     columns = json.loads(tags["mlflow.sharedViewState.cycles"])["selectedColumns"]
@@ -34,4 +34,4 @@ def test_the_link_opens_the_runs_and_the_experiment_keeps_the_columns(
 
 def test_before_the_first_cycle_it_says_what_to_run(params: TrackingParams) -> None:
     with pytest.raises(EvergreenError, match="make repro"):
-        link(params, "http://a")
+        build_link(params, "http://a")

@@ -6,7 +6,7 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
 from pipeline.lifecycle import status, workspace
 from pipeline.lifecycle.__main__ import main
-from pipeline.lifecycle.status import ANSI, as_json, as_text, most_telling, status_of
+from pipeline.lifecycle.status import ANSI, build_status, format_json, format_table, select_evidence
 from pipeline.lifecycle.workspace import Workspace
 from pipeline.runtime import gates
 
@@ -34,16 +34,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_healthy_phase_is_told_by_its_first_evidence() -> None:
-    assert most_telling(WELL) is GOOD
-    assert most_telling(WARNED) is GOOD
+    assert select_evidence(WELL) is GOOD
+    assert select_evidence(WARNED) is GOOD
 
 
 def test_an_unhealthy_phase_is_told_by_what_does_not_hold() -> None:
-    assert most_telling(ILL) is BAD
+    assert select_evidence(ILL) is BAD
 
 
 def test_health_is_said_in_words_beside_the_mark() -> None:
-    text = as_text([status_of("testing", WELL, HERE), status_of("monitoring", ILL, HERE)])
+    text = format_table(
+        [build_status("testing", WELL, HERE), build_status("monitoring", ILL, HERE)]
+    )
     assert "✓ testing     healthy" in text
     assert "✗ monitoring  not healthy: return" in text
     assert "-> back to collection: Set it." in text
@@ -51,13 +53,13 @@ def test_health_is_said_in_words_beside_the_mark() -> None:
 
 
 def test_a_phase_with_warnings_is_amber_and_names_them_with_their_numbers() -> None:
-    row = status_of("testing", WARNED, HERE)
+    row = build_status("testing", WARNED, HERE)
     assert (row.health, row.colour) == ("healthy, with warnings", "amber")
-    text = as_text([row])
+    text = format_table([row])
     assert "! testing  healthy, with warnings" in text
     assert "warning: underfit 0.0129 (bound 0.01)" in text
     assert "warning: label_noise does not hold" in text
-    assert as_json([row])["phases"][0]["warnings"] == (
+    assert format_json([row])["phases"][0]["warnings"] == (
         "underfit 0.0129 (bound 0.01)",
         "label_noise does not hold",
     )
@@ -66,17 +68,17 @@ def test_a_phase_with_warnings_is_amber_and_names_them_with_their_numbers() -> N
 def test_an_accepted_verdict_is_amber_with_its_reason_never_green() -> None:
     artefacts.write_verdict(ILL)
     gates.accept("monitoring", "Christmas")
-    row = status_of("monitoring", ILL, HERE)
+    row = build_status("monitoring", ILL, HERE)
     assert (row.health, row.colour, row.accepted) == ("accepted", "amber", "Christmas")
-    assert "accepted: Christmas (it says return)" in as_text([row])
-    assert as_json([row])["healthy"] is False
+    assert "accepted: Christmas (status: return)" in format_table([row])
+    assert format_json([row])["healthy"] is False
 
 
 def test_an_acceptance_of_another_failure_leaves_a_phase_red() -> None:
     artefacts.write_verdict(ILL)
     gates.accept("monitoring", "Christmas")
     other = ILL.model_copy(update={"evidence": (GOOD.model_copy(update={"holds": False}),)})
-    assert status_of("monitoring", other, HERE).health == "not healthy"
+    assert build_status("monitoring", other, HERE).health == "not healthy"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_an_acceptance_of_another_failure_leaves_a_phase_red() -> None:
 def test_nothing_is_green_that_was_not_judged_here(
     verdict: Verdict, workspace: Workspace, health: str
 ) -> None:
-    row = status_of("testing", verdict, workspace)
+    row = build_status("testing", verdict, workspace)
     assert row.health == health
     assert row.colour != "green"
     assert row.command is not None
@@ -103,39 +105,39 @@ def test_nothing_is_green_that_was_not_judged_here(
 
 
 def test_a_verdict_that_returns_stays_red_whatever_changed_since() -> None:
-    row = status_of("monitoring", ILL, Workspace(changed=("pipeline/presentation/pages.py",)))
+    row = build_status("monitoring", ILL, Workspace(changed=("pipeline/presentation/pages.py",)))
     assert row.colour == "red"
-    assert "changed since: pipeline/presentation/pages.py" in as_text([row])
+    assert "changed since: pipeline/presentation/pages.py" in format_table([row])
 
 
 def test_a_phase_that_has_not_run_says_how_to_run_it() -> None:
-    text = as_text([status_of("planning", None, Workspace(is_recorded=False))])
+    text = format_table([build_status("planning", None, Workspace(is_recorded=False))])
     assert "– planning  not run here" in text
     assert "-> `uv run dvc repro planning`" in text
 
 
 def test_long_causes_are_wrapped() -> None:
     long = WELL.model_copy(update={"cause": "word " * 100})
-    lines = as_text([status_of("testing", long, HERE)], 70).splitlines()
+    lines = format_table([build_status("testing", long, HERE)], 70).splitlines()
     assert max(len(line) for line in lines) <= 70
 
 
 def test_colours_are_for_terminals_only() -> None:
-    rows = [status_of("testing", WARNED, HERE)]
-    assert "\033[" not in as_text(rows)
-    assert as_text(rows, colours=ANSI).startswith("\033[33m! testing")
+    rows = [build_status("testing", WARNED, HERE)]
+    assert "\033[" not in format_table(rows)
+    assert format_table(rows, colours=ANSI).startswith("\033[33m! testing")
 
 
 def test_the_circle_is_healthy_only_when_every_phase_is() -> None:
-    well = status_of("testing", WELL, HERE)
-    assert as_json([well])["healthy"] is True
+    well = build_status("testing", WELL, HERE)
+    assert format_json([well])["healthy"] is True
     others = [
-        status_of("planning", None, HERE),
-        status_of("monitoring", ILL, HERE),
-        status_of("testing", WARNED, HERE),
+        build_status("planning", None, HERE),
+        build_status("monitoring", ILL, HERE),
+        build_status("testing", WARNED, HERE),
     ]
     for other, colour in zip(others, ["grey", "red", "amber"], strict=True):
-        answer = as_json([well, other])
+        answer = format_json([well, other])
         assert (answer["healthy"], answer["colour"]) == (False, colour)
 
 

@@ -1,4 +1,4 @@
-"""What `make repro` ends with: after all ran, after nothing ran, after a stage failed."""
+"""The summary of `make repro`: after all stages ran, after none ran, after a stage failed."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.contracts.params import Params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.lifecycle import __main__ as lifecycle
 from pipeline.lifecycle import status
-from pipeline.lifecycle.summary import summary
+from pipeline.lifecycle.summary import build_summary
 from pipeline.runtime import progress
 from pipeline.runtime.stage_cost import COSTS, FILE
 from tests.support import tiny_shop
@@ -24,7 +24,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").write_text((tiny_shop.PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
     tiny_shop.write_params(Path("params.yaml"), tiny_shop.params())
-    monkeypatch.setattr(status, "read_status", list)  # that is another test's, and needs DVC
+    monkeypatch.setattr(status, "read_status", list)  # needs DVC; tested elsewhere
     return Params.model_validate(tiny_shop.params())
 
 
@@ -42,7 +42,7 @@ def promote() -> None:
         value=0.18,
         bound=0.15,
         holds=True,
-        note="mlp, against the best counting method, decayed",
+        note="mlp, against the best frequency baseline, decayed",
     )
     artefacts.write_verdict(
         Verdict(phase="testing", status="proceed", cause="mlp reaches 0.18", evidence=(tested,))
@@ -54,12 +54,12 @@ def test_after_a_cycle_it_tells_times_champion_and_what_to_do(params: Params) ->
         took(stage, 0.5)
     took("monitoring", 2.0)
     promote()
-    text = summary(params, 0, BEGAN)
+    text = build_summary(params, 0, BEGAN)
     lines = text.splitlines()
     assert lines[2].split() == ["planning", "0.5", "1.5", "GiB"]
     assert "in all            5.5  1.5 GiB at most" in lines
     assert (
-        "Champion: mlp, version abc, knows all before 2024-06-03. recall@10 0.1800, the best"
+        "Champion: mlp, version abc, with data before 2024-06-03. recall@10 0.1800, the best"
         in text
     )
     assert "(decayed) 0.1500: 20% more." in text.replace("\n ", "")
@@ -71,31 +71,31 @@ def test_after_a_cycle_it_tells_times_champion_and_what_to_do(params: Params) ->
 def test_stages_that_did_not_run_now_are_counted_and_not_timed(params: Params) -> None:
     took("planning", 9.0, ended=BEGAN - 1)
     took("monitoring", 2.0)
-    lines = summary(params, 0, BEGAN).splitlines()
+    lines = build_summary(params, 0, BEGAN).splitlines()
     assert [line for line in lines if line.startswith("planning")] == []
-    assert "8 of 9 stages had nothing to do." in lines
+    assert "8 of 9 stages were unchanged." in lines
     assert "There is no champion here yet." in lines
 
 
 def test_when_nothing_ran_it_says_so(params: Params) -> None:
-    assert "Nothing had changed: no stage had to run." in summary(params, 0, BEGAN)
+    assert "Nothing has changed: no stage had to run." in build_summary(params, 0, BEGAN)
 
 
 def test_after_a_failure_it_names_the_stage_the_reason_and_the_way_on(params: Params) -> None:
     took("planning", 0.5)
-    progress.note_running("families@mlp", "Expected a finite loss, got nan. Lower it.")
-    text = summary(params, 1, BEGAN)
-    assert "✗ families@mlp did not end well. Expected a finite loss, got nan." in text
-    assert "`make repro` goes on from there" in text
+    progress.write_running("families@mlp", "Expected a finite loss, got nan. Lower it.")
+    text = build_summary(params, 1, BEGAN)
+    assert "✗ families@mlp failed. Expected a finite loss, got nan." in text
+    assert "`make repro` continues from there" in text
     assert "make serve" not in text
 
 
-def test_a_failure_of_an_earlier_time_is_not_told_again(params: Params) -> None:
-    progress.note_running("testing", "old")
+def test_an_earlier_failure_is_not_reported_again(params: Params) -> None:
+    progress.write_running("testing", "old")
     os.utime(progress.RUNNING, (BEGAN - 1, BEGAN - 1))
-    text = summary(params, 1, BEGAN)
+    text = build_summary(params, 1, BEGAN)
     assert "old" not in text
-    assert "failed outside of the stages" in text
+    assert "failed outside the stages" in text
 
 
 @pytest.mark.parametrize("code", [0, 1, 255])

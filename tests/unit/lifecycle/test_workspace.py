@@ -1,4 +1,4 @@
-"""Status on a DVC project of seven small stages: what is green, and what must not be."""
+"""Status of a DVC project of seven small stages: which states are green, and which are not."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def after_a_cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(after_a_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project after its cycle, which may be changed; the working directory."""
+    """Return a copy of the project after its cycle, as the working directory."""
     folder = tmp_path / "project"
     shutil.copytree(after_a_cycle, folder)
     monkeypatch.chdir(folder)
@@ -82,7 +82,7 @@ def project(after_a_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def clone(after_a_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What git has of the project, and nothing else; the working directory."""
+    """Return a fresh clone of the project, as the working directory."""
     folder = tmp_path / "clone"
     folder.mkdir()
     for name in GIT:
@@ -239,7 +239,7 @@ def test_help_that_nobody_reads_shows_no_traceback(name: str) -> None:
 
 
 def unread(command: list[str], changes: dict[str, str]) -> tuple[int, str]:
-    """Exit code and errors of a command whose output goes into a pipe that nobody reads."""
+    """Return exit code and errors of a command that writes to a closed pipe."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), **changes}
     reader, writer = os.pipe()
     os.close(reader)

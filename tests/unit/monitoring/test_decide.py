@@ -1,4 +1,4 @@
-"""Hand-made findings, one per row of the decision table."""
+"""Synthetic findings, one per row of the decision table."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ CASES = {
     "a service that does not answer": (replace(SOUND, unanswered_fraction=0.5), "deployment"),
     "a service that loses events": (replace(SOUND, n_lost_events=1), "deployment"),
     "a slow service": (replace(SOUND, p99_ms=40.1), "deployment"),
-    "a service that does not tell how long it took": (replace(SOUND, p99_ms=None), "deployment"),
+    "a service that does not report its latency": (replace(SOUND, p99_ms=None), "deployment"),
     "a surge of unknown items": (replace(SOUND, unknown_item_fraction=0.3), "collection"),
     "half of the baskets gone": (replace(SOUND, volume_ratio=0.4), "collection"),
     "three times the baskets": (replace(SOUND, volume_ratio=3.0), "collection"),
@@ -96,25 +96,25 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_trouble_leads_back_to_its_phase(case: str) -> None:
-    found, target = CASES[case]
-    verdict = decide(found, PARAMS)
+    findings, target = CASES[case]
+    verdict = decide(findings, PARAMS)
     assert (verdict.status, verdict.target_phase) == ("return", target)
-    assert any(not each.holds for each in verdict.evidence)
+    assert any(not item.holds for item in verdict.evidence)
 
 
 def test_sound_traffic_goes_on_and_every_evidence_holds() -> None:
     verdict = decide(replace(SOUND, drifts=drifts(hour=0.05, top_share=0.01)), PARAMS)
     assert verdict.status == "proceed"
-    assert all(each.holds for each in verdict.evidence)
-    assert "drift is noted" not in verdict.cause
+    assert all(item.holds for item in verdict.evidence)
+    assert "drift" not in verdict.cause
 
 
 def test_drift_without_a_loss_goes_on_with_a_warning() -> None:
-    found = replace(SOUND, drifts=drifts(recent_lines=0.3, top_share=0.4))
-    verdict = decide(found, PARAMS)
+    findings = replace(SOUND, drifts=drifts(recent_lines=0.3, top_share=0.4))
+    verdict = decide(findings, PARAMS)
     assert verdict.status == "proceed"
-    assert "drift is noted: top_share (PSI 0.40), recent_lines (PSI 0.30)" in verdict.cause
-    assert all(each.holds for each in verdict.evidence)
+    assert "drift: top_share (PSI 0.40), recent_lines (PSI 0.30)" in verdict.cause
+    assert all(item.holds for item in verdict.evidence)
 
 
 def test_drift_within_the_reference_s_own_variation_is_no_alarm() -> None:
@@ -142,8 +142,8 @@ def test_the_evidence_of_quality_is_the_mean_beside_what_may_be_lost() -> None:
 
 def test_a_loss_within_the_error_of_the_test_estimate_is_none() -> None:
     # 0.17 [0.162, 0.178] lies below 0.18; with a test estimate of [0.19, 0.21] it may be 0.171.
-    found = replace(SOUND, quality=Quality(0.17, 0.162, 0.178, 0.20, 900, 0.19, 0.21))
-    assert decide(found, PARAMS).status == "proceed"
+    findings = replace(SOUND, quality=Quality(0.17, 0.162, 0.178, 0.20, 900, 0.19, 0.21))
+    assert decide(findings, PARAMS).status == "proceed"
     exact = replace(SOUND, quality=Quality(0.17, 0.162, 0.178, 0.20, 900, 0.20, 0.20))
     assert decide(exact, PARAMS).status == "return"
 
@@ -170,4 +170,4 @@ def test_counting_that_is_shown_to_be_better_is_a_warning(high: float, is_warned
 
 def test_the_cause_names_what_failed() -> None:
     cause = decide(replace(SOUND, failed_fraction=0.02, n_lost_events=3), PARAMS).cause
-    assert "2.0% of the calls failed at first, 3 events were not taken" in cause
+    assert "2.0% of the calls failed at first, 3 events were rejected" in cause

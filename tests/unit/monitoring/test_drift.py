@@ -6,7 +6,13 @@ import pytest
 from scipy.stats import chi2
 
 from pipeline.metrics.drift import effective_size, frozen_bins
-from pipeline.monitoring.drift import Drift, RequestTimes, chance_psi, drifts_of, with_label_bins
+from pipeline.monitoring.drift import (
+    Drift,
+    RequestTimes,
+    add_label_bins,
+    chance_psi,
+    measure_drifts,
+)
 
 HALVES = {"edges": [0.5], "shares": [0.5, 0.5, 0.0]}
 REFERENCE = {
@@ -23,7 +29,7 @@ def asked(*weeks: int) -> RequestTimes:
 def test_psi_is_that_of_the_window_and_of_each_week() -> None:
     # Week 0 is the reference; week 1 lies above the edge; the window is a quarter below it.
     signals = pd.DataFrame({"hour": [0.0, 1.0, 1.0, 1.0]})
-    (drift,) = drifts_of(signals, asked(0, 0, 1, 1), REFERENCE, seed=1)
+    (drift,) = measure_drifts(signals, asked(0, 0, 1, 1), REFERENCE, seed=1)
     assert drift.psi == pytest.approx(0.25 * math.log(3))
     assert drift.weekly[0] == pytest.approx(0.0)
     assert drift.weekly[1] == pytest.approx(0.5 * math.log(2) + (1e-4 - 0.5) * math.log(1e-4 / 0.5))
@@ -33,7 +39,7 @@ def test_psi_is_that_of_the_window_and_of_each_week() -> None:
 
 def test_a_week_without_requests_has_no_psi_and_does_not_hide_the_others() -> None:
     signals = pd.DataFrame({"hour": [0.0, 1.0]})
-    (drift,) = drifts_of(signals, asked(0, 2), REFERENCE, seed=1)
+    (drift,) = measure_drifts(signals, asked(0, 2), REFERENCE, seed=1)
     assert math.isnan(drift.weekly[1])
     assert drift.worst > 0
 
@@ -59,8 +65,8 @@ def test_a_week_of_few_requests_does_not_excuse_the_others() -> None:
 
 @pytest.mark.parametrize("n_bins", [5, 11])
 def test_chance_in_large_samples_is_that_of_a_chi_square(n_bins: int) -> None:
-    found = chance_psi(np.full(n_bins, 1 / n_bins), 20_000, 20_000, seed=1)
-    assert found == pytest.approx(chi2.ppf(0.999, n_bins - 1) * 2 / 20_000, rel=0.1)
+    result = chance_psi(np.full(n_bins, 1 / n_bins), 20_000, 20_000, seed=1)
+    assert result == pytest.approx(chi2.ppf(0.999, n_bins - 1) * 2 / 20_000, rel=0.1)
 
 
 def test_requests_of_one_shopper_each_are_as_many_as_they_seem() -> None:
@@ -68,7 +74,7 @@ def test_requests_of_one_shopper_each_are_as_many_as_they_seem() -> None:
     values = random.normal(size=2_000)
     edges = np.array(frozen_bins(values, 10)["edges"])
     assert effective_size(values, edges, np.arange(2_000)) == pytest.approx(2_000, rel=0.02)
-    # A shopper who is always the same counts once, and the others go on as they were.
+    # A shopper with constant values counts once; the others are unchanged.
     assert effective_size(np.repeat(values[:50], 40), edges, np.repeat(np.arange(50), 40)) < 50
     assert effective_size(values, edges, np.zeros(2_000, dtype=np.int64)) == 1
 
@@ -79,7 +85,7 @@ def test_requests_of_one_shopper_each_are_as_many_as_they_seem() -> None:
 def test_many_requests_of_few_shoppers_seldom_look_like_drift(
     n_users: int, n_each: int, likeness: float
 ) -> None:
-    """All are of one population, so that every alarm is false; one in a thousand is nominal."""
+    """All samples are of one population, so every alarm is false; one in a thousand is nominal."""
     random = np.random.default_rng(11)
     n_false = n_false_if_independent = 0
     for _ in range(60):
@@ -118,24 +124,24 @@ def drift_of(then: Sample, now: Sample) -> tuple[Drift, float]:
         "effective_requests": {"hour": effective_size(then[1], edges, then[0])},
     }
     week = np.zeros(len(now[0]), dtype=np.int64)
-    (drift,) = drifts_of(
+    (drift,) = measure_drifts(
         pd.DataFrame({"hour": now[1]}), RequestTimes(week, now[0]), reference, seed=3
     )
     return drift, chi2.ppf(0.999, len(shares) - 1) * (1 / len(then[0]) + 1 / len(now[0]))
 
 
 def test_a_signal_without_bins_is_left_out() -> None:
-    assert drifts_of(pd.DataFrame({"weekday": [1.0]}), asked(0), REFERENCE, seed=1) == ()
+    assert measure_drifts(pd.DataFrame({"weekday": [1.0]}), asked(0), REFERENCE, seed=1) == ()
 
 
 def test_label_bins_are_cut_from_the_test_window() -> None:
     signals = pd.DataFrame({"n_labels": [1.0, 1.0, 3.0, 3.0]})
     one_shopper = RequestTimes(np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
-    found = with_label_bins(REFERENCE, signals, one_shopper, n_bins=2)
-    assert found["bins"]["n_labels"] == {
+    result = add_label_bins(REFERENCE, signals, one_shopper, n_bins=2)
+    assert result["bins"]["n_labels"] == {
         "edges": [0.999999, 2.0, 3.0],
         "shares": [0.0, 0.5, 0.5, 0.0, 0.0],
     }
-    assert found["weekly_psi"]["n_labels"] == pytest.approx(0.0)
-    assert found["effective_requests"]["n_labels"] == 1
+    assert result["weekly_psi"]["n_labels"] == pytest.approx(0.0)
+    assert result["effective_requests"]["n_labels"] == 1
     assert "n_labels" not in REFERENCE["bins"]

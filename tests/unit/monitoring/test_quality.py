@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from pipeline.metrics.bootstrap import Bootstrap
-from pipeline.monitoring.quality import Expected, Quality, expected_of, quality_of, values_of
+from pipeline.monitoring.quality import (
+    Expected,
+    Quality,
+    compute_metrics,
+    measure_quality,
+    read_expected,
+)
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
@@ -13,9 +19,9 @@ from pipeline.testing.measure import EvaluationSet
 
 
 def questions(labels: list[list[int]]) -> EvaluationSet:
-    row = np.repeat(np.arange(len(labels), dtype=np.int32), [len(each) for each in labels])
-    item = np.array([each for some in labels for each in some], dtype=np.int32)
-    n_true = np.array([len(each) for each in labels])
+    row = np.repeat(np.arange(len(labels), dtype=np.int32), [len(basket) for basket in labels])
+    item = np.array([basket for baskets in labels for basket in baskets], dtype=np.int32)
+    n_true = np.array([len(basket) for basket in labels])
     requests = build_requests(NO_HISTORIES, [""] * len(labels), np.zeros(len(labels)))
     return EvaluationSet(
         pd.DataFrame(), requests, row, item, n_true, np.zeros(len(row), dtype=bool)
@@ -44,14 +50,16 @@ NO_HISTORIES = build_histories(EVENTS.iloc[:0], VOCABULARY)
 
 def test_metrics_of_the_served_list() -> None:
     # First: 1 of 4 bought is shown. Second: nothing is. Third: nothing was bought.
-    found = values_of(served([[1, 2], [1, 2], [1, 2]]), questions([[1, 3, 4, 5], [3], []]), k=2)
-    np.testing.assert_allclose(found["recall@2"], [0.25, 0.0, np.nan])
-    np.testing.assert_allclose(found["hit_rate@2"], [1.0, 0.0, np.nan])
+    measured = compute_metrics(
+        served([[1, 2], [1, 2], [1, 2]]), questions([[1, 3, 4, 5], [3], []]), k=2
+    )
+    np.testing.assert_allclose(measured["recall@2"], [0.25, 0.0, np.nan])
+    np.testing.assert_allclose(measured["hit_rate@2"], [1.0, 0.0, np.nan])
 
 
 def test_a_request_without_an_answer_counts_as_nothing_found() -> None:
-    found = values_of(served([[0, 0]]), questions([[1]]), k=2)
-    assert found["recall@2"].tolist() == [0.0]
+    measured = compute_metrics(served([[0, 0]]), questions([[1]]), k=2)
+    assert measured["recall@2"].tolist() == [0.0]
 
 
 def test_quality_of_some_requests_is_their_mean_beside_the_test_estimate() -> None:
@@ -59,17 +67,17 @@ def test_quality_of_some_requests_is_their_mean_beside_the_test_estimate() -> No
     bootstrap = Bootstrap.of(np.array([0, 1, 1, 2]), 100, 0.95, seed=1)
     chosen = np.array([True, True, True, False])
     promised = {"recall@2": Expected(0.5, 0.4, 0.6)}
-    found = quality_of(values, bootstrap, promised, chosen)["recall@2"]
-    assert found.value == pytest.approx(0.3)
-    assert (found.reference, found.n) == (0.5, 2)
-    assert (found.reference_low, found.reference_high) == (0.4, 0.6)
-    assert 0.2 - 1e-9 <= found.low <= found.value <= found.high <= 0.4 + 1e-9
+    measured = measure_quality(values, bootstrap, promised, chosen)["recall@2"]
+    assert measured.value == pytest.approx(0.3)
+    assert (measured.reference, measured.n) == (0.5, 2)
+    assert (measured.reference_low, measured.reference_high) == (0.4, 0.6)
+    assert 0.2 - 1e-9 <= measured.low <= measured.value <= measured.high <= 0.4 + 1e-9
 
 
 def test_a_week_without_labels_has_no_quality() -> None:
     bootstrap = Bootstrap.of(np.array([0]), 100, 0.95, seed=1)
     promised = {"recall@2": Expected(0.5, 0.4, 0.6)}
-    assert quality_of({"recall@2": np.array([np.nan])}, bootstrap, promised) == {}
+    assert measure_quality({"recall@2": np.array([np.nan])}, bootstrap, promised) == {}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ def test_the_errors_of_both_estimates_add_up_as_squares() -> None:
 
 
 def test_just_at_what_may_be_lost_a_loss_is_called_as_often_as_the_confidence_says() -> None:
-    """2.5 % of the time; with the error of the test estimate left out it was 7 %."""
+    """2.5 % of the time; without the error of the test estimate it was 7 %."""
     random = np.random.default_rng(9)
     error, n = 0.005, 4_000
     half = 1.96 * error
@@ -99,7 +107,7 @@ def test_just_at_what_may_be_lost_a_loss_is_called_as_often_as_the_confidence_sa
     both = [Quality(x, x - half, x + half, r, 9, r - half, r + half) for x, r in pairs]
     one = [Quality(x, x - half, x + half, r, 9, r, r) for x, r in pairs]
     lost, lost_before = (
-        np.mean([quality.state(0.1) == "lost" for quality in some]) for some in (both, one)
+        np.mean([quality.state(0.1) == "lost" for quality in baskets]) for baskets in (both, one)
     )
     assert 0.018 < lost < 0.033
     assert lost_before > 0.06
@@ -117,10 +125,10 @@ def test_the_test_estimate_is_brought_to_the_confidence_of_monitoring() -> None:
         "confidence": 0.95,
         "quality": {"recall@2": 0.5, "interval": {"recall@2": [0.4, 0.7]}},
     }
-    same = expected_of(testing, 0.95)["recall@2"]
+    same = read_expected(testing, 0.95)["recall@2"]
     assert (same.low, same.high) == pytest.approx((0.4, 0.7))
     # 1.2816 standard errors instead of 1.9600: 0.6539 of the width.
-    narrower = expected_of(testing, 0.80)["recall@2"]
+    narrower = read_expected(testing, 0.80)["recall@2"]
     assert (narrower.low, narrower.high) == pytest.approx((0.43461, 0.63078), abs=1e-4)
 
 

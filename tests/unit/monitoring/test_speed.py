@@ -1,4 +1,4 @@
-"""A service with a clock of its own: fast, slow by itself, or slowed by a busy machine."""
+"""A service with its own clock: fast, slow, or slowed by a busy machine."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,9 +52,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_fast_replay_is_measured_once_and_other_routes_do_not_count() -> None:
     service = Clocked([0.008]).replay(200)
-    found = measure_speed(service, AGAIN, 40.0)
-    assert (found.n_looks, service.n_asked, sum(found.counts)) == (1, 200, 200)
-    assert 6.0 < found.p99_ms <= 10.0
+    speed = measure_speed(service, AGAIN, 40.0)
+    assert (speed.n_looks, service.n_asked, sum(speed.counts)) == (1, 200, 200)
+    assert 6.0 < speed.p99_ms <= 10.0
 
 
 def test_a_service_slow_by_itself_is_slow_at_every_look() -> None:
@@ -75,9 +75,9 @@ def test_one_slow_answer_in_five_hundred_is_within_the_99th_percentile() -> None
 
 def test_a_machine_that_was_busy_is_looked_at_again() -> None:
     service = Clocked([0.2] * 250 + [0.008]).replay(200)
-    found = measure_speed(service, AGAIN, 40.0)
-    assert found.n_looks == 3
-    assert found.p99_ms <= 10.0
+    speed = measure_speed(service, AGAIN, 40.0)
+    assert speed.n_looks == 3
+    assert speed.p99_ms <= 10.0
 
 
 def test_a_look_in_which_requests_fail_is_still_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,14 +90,14 @@ def test_a_look_in_which_requests_fail_is_still_a_look(monkeypatch: pytest.Monke
         return answered(request)
 
     monkeypatch.setattr(service, "recommend", sometimes)
-    found = measure_speed(service, AGAIN, 40.0)
-    assert found.p99_ms > 40.0
+    speed = measure_speed(service, AGAIN, 40.0)
+    assert speed.p99_ms > 40.0
 
 
 def test_quantiles_are_those_of_prometheus() -> None:
     # 60 in (0, 10], 30 in (10, 20], 10 beyond: the 75th of 100 is half through the second bucket.
-    found = Speed((0.01, 0.02, float("inf")), (60, 30, 10))
-    assert found.quantile_ms(0.75) == pytest.approx(15.0)
-    assert found.quantile_ms(0.3) == pytest.approx(5.0)
-    assert found.p99_ms == float("inf")
+    speed = Speed((0.01, 0.02, float("inf")), (60, 30, 10))
+    assert speed.quantile_ms(0.75) == pytest.approx(15.0)
+    assert speed.quantile_ms(0.3) == pytest.approx(5.0)
+    assert speed.p99_ms == float("inf")
     assert read_speed("").p99_ms == 0.0

@@ -3,7 +3,7 @@ from datetime import date
 import pandas as pd
 
 from pipeline.contracts.params import MonitoringParams, ShopParams
-from pipeline.monitoring.traffic import sampled, traffic_of, week_numbers
+from pipeline.monitoring.traffic import sample_rows, select_traffic, week_numbers
 
 SHOP = ShopParams(
     as_of=date(2017, 12, 4),
@@ -60,10 +60,10 @@ def events(days: list[str]) -> pd.DataFrame:
 
 def test_the_window_begins_at_as_of_and_ends_before_its_last_day_is_over() -> None:
     days = ["2017-12-14", "2017-12-03", "2017-12-13", "2017-12-04"]
-    found = traffic_of(examples(days), events(days), params(), SHOP)
-    assert found.asking["basket_id"].tolist() == ["2017-12-04", "2017-12-13"]
-    assert found.events["basket_id"].tolist() == ["2017-12-04", "2017-12-13"]
-    assert found.n_days == 9.0
+    selected = select_traffic(examples(days), events(days), params(), SHOP)
+    assert selected.examples["basket_id"].tolist() == ["2017-12-04", "2017-12-13"]
+    assert selected.events["basket_id"].tolist() == ["2017-12-04", "2017-12-13"]
+    assert selected.n_days == 9.0
 
 
 def test_only_rolling_examples_of_production_are_asked() -> None:
@@ -71,25 +71,25 @@ def test_only_rolling_examples_of_production_are_asked() -> None:
     all_kinds = pd.concat(
         [examples(day), examples(day, split="test"), examples(day, protocol="first_basket")]
     )
-    assert len(traffic_of(all_kinds, events(day), params(), SHOP).asking) == 1
+    assert len(select_traffic(all_kinds, events(day), params(), SHOP).examples) == 1
 
 
 def test_sampling_leaves_out_requests_but_no_events() -> None:
     days = [f"2017-12-{day:02d}" for day in range(4, 14)]
-    found = traffic_of(examples(days), events(days), params(maximum_requests=5), SHOP)
-    assert found.asking["basket_id"].tolist() == days[::2]
-    assert (found.n_baskets, len(found.events)) == (10, 10)
+    selected = select_traffic(examples(days), events(days), params(maximum_requests=5), SHOP)
+    assert selected.examples["basket_id"].tolist() == days[::2]
+    assert (selected.n_baskets, len(selected.events)) == (10, 10)
 
 
 def test_an_empty_window_is_empty() -> None:
-    found = traffic_of(examples(["2017-12-01"]), events(["2017-12-01"]), params(), SHOP)
-    assert found.asking.empty
-    assert found.n_days == 1.0
+    selected = select_traffic(examples(["2017-12-01"]), events(["2017-12-01"]), params(), SHOP)
+    assert selected.examples.empty
+    assert selected.n_days == 1.0
 
 
 def test_sampling_keeps_what_is_few() -> None:
     frame = examples(["2017-12-05"])
-    assert sampled(frame, 3) is frame
+    assert sample_rows(frame, 3) is frame
 
 
 def test_weeks_are_counted_from_the_start() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.planning.curves import SampleResult, curve_of, fit
+from pipeline.planning.curves import SampleResult, build_curve, fit_power_law
 from pipeline.planning.estimates import Resampling
 
 
@@ -10,19 +10,19 @@ def draw(users: list[int], n_samples: int = 2000) -> Resampling:
 
 
 def test_the_estimate_is_the_mean_over_requests_not_over_users() -> None:
-    found = draw([0, 0, 0, 1]).estimate(np.array([1.0, 1.0, 1.0, 0.0]))
-    assert found.value == pytest.approx(0.75)
+    result = draw([0, 0, 0, 1]).estimate(np.array([1.0, 1.0, 1.0, 0.0]))
+    assert result.value == pytest.approx(0.75)
 
 
 def test_equal_values_have_no_spread() -> None:
-    found = draw([0, 1, 2]).estimate(np.full(3, 0.3))
-    assert (found.low, found.high) == (0.3, 0.3)
+    result = draw([0, 1, 2]).estimate(np.full(3, 0.3))
+    assert (result.low, result.high) == (0.3, 0.3)
 
 
 def test_one_user_tells_nothing_about_the_spread() -> None:
     alone = draw([0, 0])
-    found = alone.estimate(np.array([0.2, 0.4]), low=-1.0)
-    assert (found.low, found.high) == (-1.0, 1.0)
+    result = alone.estimate(np.array([0.2, 0.4]), low=-1.0)
+    assert (result.low, result.high) == (-1.0, 1.0)
     assert alone.half_width(np.array([0.2, 0.4])) == 1.0
 
 
@@ -50,23 +50,23 @@ def test_the_bootstrap_agrees_with_the_half_width() -> None:
 
 def test_a_power_law_is_found_and_continued() -> None:
     sizes = np.array([4.0, 8.0, 16.0, 28.0, 40.0])
-    found = fit(sizes, (0.2 - 0.1 * sizes**-0.5)[None, :])
-    assert found.limit[0] == pytest.approx(0.2, abs=0.01)
-    assert found.at(80.0)[0] == pytest.approx(0.2 - 0.1 * 80.0**-0.5, abs=0.002)
+    result = fit_power_law(sizes, (0.2 - 0.1 * sizes**-0.5)[None, :])
+    assert result.limit[0] == pytest.approx(0.2, abs=0.01)
+    assert result.at(80.0)[0] == pytest.approx(0.2 - 0.1 * 80.0**-0.5, abs=0.002)
 
 
 def test_a_flat_curve_stays_flat() -> None:
-    found = fit(np.array([1.0, 2.0, 4.0]), np.full((2, 3), 0.16))
-    assert found.at(100.0).tolist() == pytest.approx([0.16, 0.16])
+    result = fit_power_law(np.array([1.0, 2.0, 4.0]), np.full((2, 3), 0.16))
+    assert result.at(100.0).tolist() == pytest.approx([0.16, 0.16])
 
 
 def test_more_data_never_hurt_the_fit() -> None:
-    falling = fit(np.array([1.0, 2.0, 4.0]), np.array([[0.3, 0.2, 0.1]]))
+    falling = fit_power_law(np.array([1.0, 2.0, 4.0]), np.array([[0.3, 0.2, 0.1]]))
     assert falling.at(100.0)[0] == pytest.approx(0.2)
 
 
 def test_equal_sizes_give_the_mean() -> None:
-    assert fit(np.ones(3), np.array([[0.1, 0.2, 0.3]])).at(2.0)[0] == pytest.approx(0.2)
+    assert fit_power_law(np.ones(3), np.array([[0.1, 0.2, 0.3]])).at(2.0)[0] == pytest.approx(0.2)
 
 
 SIZES = np.array([20.0, 40.0, 80.0, 140.0, 200.0])
@@ -74,7 +74,7 @@ N_USERS, N_SHOPS = 200, 120
 
 
 def truth(size: float) -> float:
-    """The mean over all shoppers there are, of a shop that is drawn from."""
+    """Return the mean over the population of shoppers."""
     return float(0.3 - 0.03 * (size / SIZES[-1]) ** -0.5)
 
 
@@ -84,8 +84,8 @@ def shop(seed: int) -> tuple[list[SampleResult], Resampling]:
     user = np.repeat(np.arange(N_USERS), 3)
     level = random.uniform(-0.15, 0.15, N_USERS)[user]
     values = [truth(size) + level + random.uniform(-0.05, 0.05, len(user)) for size in SIZES]
-    found = [SampleResult(each, np.zeros(len(user)), (0.0, 0.0), 1.0) for each in values]
-    return found, Resampling(user, 200, 0.95, seed=seed)
+    result = [SampleResult(row, np.zeros(len(user)), (0.0, 0.0), 1.0) for row in values]
+    return result, Resampling(user, 200, 0.95, seed=seed)
 
 
 @pytest.mark.parametrize("axis", ["weeks of history", "users"])
@@ -94,11 +94,11 @@ def test_the_intervals_of_the_fit_cover_the_truth_as_often_as_they_say(axis: str
     shares = ([size / SIZES[-1] for size in SIZES], SIZES)
     covered = {"extrapolated": 0, "hidden_point": 0, "limit": 0}
     for seed in range(N_SHOPS):
-        found, draw_users = shop(seed)
-        curve = curve_of(axis, shares, found, draw_users)
+        result, draw_users = shop(seed)
+        curve = build_curve(axis, shares, result, draw_users)
         sizes = (2 * SIZES[-1], SIZES[-1], np.inf)
         for name, size in zip(covered, sizes, strict=True):
             estimate = getattr(curve, name)
             covered[name] += estimate.low <= truth(size) <= estimate.high
     assert min(covered.values()) >= 106, covered
-    assert max(covered.values()) < N_SHOPS, covered  # nor are they wider than they say
+    assert max(covered.values()) < N_SHOPS, covered  # and the intervals are not too wide

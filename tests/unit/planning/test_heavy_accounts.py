@@ -1,4 +1,4 @@
-"""One account with very many purchases costs planning no more than the largest household."""
+"""An account with very many purchases costs planning no more than the largest household."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.planning import counting
-from pipeline.planning.counting import Counting, personal_lists, requests_between
+from pipeline.planning import frequency
+from pipeline.planning.frequency import FrequencyBaseline, personal_lists, select_requests
 from pipeline.planning.history import History
-from pipeline.planning.outliers import heavy_accounts, name_heavy_accounts
-from tests.unit.planning.test_counting import history, moment
+from pipeline.planning.outliers import build_heavy_accounts, log_heavy_accounts
+from tests.unit.planning.test_frequency import history, moment
 
 
 def shop(n_baskets: int, maximum_lines: int | None = None) -> History:
@@ -20,18 +20,18 @@ def shop(n_baskets: int, maximum_lines: int | None = None) -> History:
     return replace(history(*ann, *guest), maximum_lines=maximum_lines)
 
 
-def pairs_of(found: History, monkeypatch: pytest.MonkeyPatch, heavy: tuple[int, int]) -> int:
-    """How many pairs of a request and an earlier line are scored."""
+def pairs_of(past: History, monkeypatch: pytest.MonkeyPatch, heavy: tuple[int, int]) -> int:
+    """Return the number of scored pairs of a request and an earlier line."""
     scored = []
-    real = counting._score
+    real = frequency._score
 
     def counted(history: History, pairs: tuple[Any, ...], *rest: object) -> None:
         scored.append(len(pairs[0]))
         real(history, pairs, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(counting, "_score", counted)
-    requests = requests_between(found, moment(30), 1, heavy)
-    personal_lists(found, requests, [Counting(None)])
+    monkeypatch.setattr(frequency, "_score", counted)
+    requests = select_requests(past, moment(30), 1, heavy)
+    personal_lists(past, requests, [FrequencyBaseline(None)])
     return sum(scored)
 
 
@@ -40,27 +40,27 @@ def test_what_is_scored_does_not_grow_with_an_account_above_the_maximum(
 ) -> None:
     counts = [pairs_of(shop(n, 60), monkeypatch, (50, 6)) for n in (400, 4_000)]
     assert counts == [2 + 6 * 60] * 2  # Ann's two lines; six requests of at most sixty lines each
-    assert pairs_of(shop(400), monkeypatch, (1_000, 6)) > 50_000  # what it was without
+    assert pairs_of(shop(400), monkeypatch, (1_000, 6)) > 50_000  # without the cap
 
 
 def test_a_shopper_at_the_maximum_is_asked_about_whole() -> None:
-    found = shop(120, 120)
-    whole = requests_between(found, moment(30), 1)
+    past = shop(120, 120)
+    whole = select_requests(past, moment(30), 1)
     assert np.bincount(whole.user).tolist() == [1, 30]
-    capped = requests_between(found, moment(30), 1, (30, 6))
+    capped = select_requests(past, moment(30), 1, (30, 6))
     np.testing.assert_array_equal(capped.time, whole.time)
-    few = requests_between(found, moment(30), 1, (29, 6))
+    few = select_requests(past, moment(30), 1, (29, 6))
     assert np.bincount(few.user).tolist() == [1, 6]
-    assert heavy_accounts(found) == ()
+    assert build_heavy_accounts(past) == ()
 
 
 def test_the_account_is_counted_in_the_plan_and_named_in_the_log_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = shop(396, 100)
-    (account,) = heavy_accounts(found)
+    past = shop(396, 100)
+    (account,) = build_heavy_accounts(past)
     assert (account.n_lines, account.n_baskets) == (396, 396)
     assert account.line_fraction == 0.99  # of 400 lines
     assert "guest" not in account.model_dump_json()
-    assert name_heavy_accounts(found) == ["guest"]
-    assert "'guest' holds 396 purchase lines" in caplog.text
+    assert log_heavy_accounts(past) == ["guest"]
+    assert "'guest' has 396 purchase lines" in caplog.text

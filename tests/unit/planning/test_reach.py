@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from pipeline.planning.counting import requests_between
+from pipeline.planning.frequency import select_requests
 from pipeline.planning.reach import (
     CATALOGUE,
     EXPLORE,
-    OWN_ITEMS,
-    OWN_TYPES,
-    reachable,
-    reaches,
+    OWN_HISTORY,
+    SAME_TYPES,
+    find_reachable,
+    measure_reach,
     repeat_fractions,
 )
-from tests.unit.planning.test_counting import history, moment
+from tests.unit.planning.test_frequency import history, moment
 
 # v wants a (hers), b (of a's type, known from u), c (of another type, known) and d (never sold)
 SHOP = (
@@ -29,17 +29,17 @@ SHOP = (
 
 def test_each_generator_reaches_what_it_knows() -> None:
     shop = history(*SHOP)
-    request = requests_between(shop, moment(10), 1)
-    found = reachable(shop, request, n_explore=1, until=moment(4))
-    wanted = {name: int(mask.sum()) for name, mask in found.items()}
+    request = select_requests(shop, moment(10), 1)
+    masks = find_reachable(shop, request, n_explore=1, until=moment(4))
+    wanted = {name: int(mask.sum()) for name, mask in masks.items()}
     # the one most popular item before day 4 is b
-    assert wanted == {OWN_ITEMS: 1, EXPLORE: 2, OWN_TYPES: 2, CATALOGUE: 3}
+    assert wanted == {OWN_HISTORY: 1, EXPLORE: 2, SAME_TYPES: 2, CATALOGUE: 3}
 
 
 def test_shares_and_the_perfect_ranking_are_means_over_baskets() -> None:
     shop = history(*SHOP)
-    request = requests_between(shop, moment(10), 1)
-    rows = reaches(shop, request, n_explore=1, until=moment(4), metric="recall@10")
+    request = select_requests(shop, moment(10), 1)
+    rows = measure_reach(shop, request, n_explore=1, until=moment(4), metric="recall@10")
     assert [row.reachable_fraction for row in rows] == [0.25, 0.5, 0.5, 0.75]
     assert [row.best_metric for row in rows] == [0.25, 0.5, 0.5, 0.75]
 
@@ -47,17 +47,17 @@ def test_shares_and_the_perfect_ranking_are_means_over_baskets() -> None:
 def test_ten_places_bound_the_perfect_ranking() -> None:
     many = [("u", f"i{n:02d}", day, str(day)) for n in range(20) for day in (0, 1)]
     shop = history(*many)
-    request = requests_between(shop, moment(1), 1)
-    own = reaches(shop, request, n_explore=1, until=moment(1), metric="recall@10")[0]
+    request = select_requests(shop, moment(1), 1)
+    own = measure_reach(shop, request, n_explore=1, until=moment(1), metric="recall@10")[0]
     assert (own.reachable_fraction, own.best_metric) == (1.0, 0.5)
 
 
 def test_what_comes_later_is_not_reachable() -> None:
     shop = history(("u", "a", 0, "1"), ("u", "b", 1, "2"), ("u", "b", 2, "3"))
-    request = requests_between(shop, moment(1), 1)
-    found = reachable(shop, request, n_explore=9, until=moment(1))
-    assert found[OWN_ITEMS].tolist() == [False, True]
-    assert found[CATALOGUE].tolist() == [False, True]
+    request = select_requests(shop, moment(1), 1)
+    masks = find_reachable(shop, request, n_explore=9, until=moment(1))
+    assert masks[OWN_HISTORY].tolist() == [False, True]
+    assert masks[CATALOGUE].tolist() == [False, True]
 
 
 def test_repeat_shares_leave_first_baskets_out() -> None:

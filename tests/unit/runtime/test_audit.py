@@ -1,4 +1,4 @@
-"""What CI concludes from pip-audit's answer, above all that no answer is no pass."""
+"""CI's conclusion from the answer of pip-audit: no answer is a failure."""
 
 import importlib.util
 import json

@@ -184,7 +184,7 @@ def test_what_is_accepted_is_not_accepted_again_but_another_failure_is() -> None
 @pytest.mark.usefixtures("project")
 def test_a_damaged_acceptance_is_an_error_that_says_what_to_do() -> None:
     artefacts.write_verdict(returned(NARROW))
-    artefacts.write_text(json.dumps({"phase": "testing"}), gates.file_of("testing"))
+    artefacts.write_text(json.dumps({"phase": "testing"}), gates.acceptance_path("testing"))
     with pytest.raises(ArtefactError, match=r"git checkout data/accepted/testing\.json"):
         gates.check_gate("deployment", "testing")
 

@@ -1,4 +1,4 @@
-"""What loading needed is given back to the system."""
+"""Memory that loading needed is returned to the system."""
 
 import ctypes
 import gc
@@ -32,6 +32,6 @@ def test_what_was_freed_between_what_is_kept_is_given_back() -> None:
 
 def test_the_collector_leaves_alone_what_is_there() -> None:
     before = gc.get_freeze_count()
-    there = [[] for _ in range(1_000)]  # type: ignore[var-annotated]
+    objects = [[] for _ in range(1_000)]  # type: ignore[var-annotated]
     release_memory()
-    assert gc.get_freeze_count() > before + len(there)
+    assert gc.get_freeze_count() > before + len(objects)

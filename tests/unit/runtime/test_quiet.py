@@ -1,4 +1,4 @@
-"""What TensorFlow says of the machine is held back; anything else of its import is not."""
+"""TensorFlow's lines about the machine are suppressed; all other output of its import is not."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.quiet import NOISE, held_back
+from pipeline.runtime.quiet import NOISE, filter_stderr
 from tests.support.tiny_shop import PROJECT
 
 LOADED = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
@@ -21,7 +21,7 @@ os.write(2, {text!r}.encode())
 
 
 def imported(folder: Path, then: str = "value = 1") -> "subprocess.CompletedProcess[str]":
-    """What a process says that imports a package by TensorFlow's name as stages do."""
+    """Return the output of a process that imports a package named tensorflow as stages do."""
     package = folder / "tensorflow"
     package.mkdir()
     (package / "__init__.py").write_text(PACKAGE.format(text=LOADED, then=then))
@@ -56,7 +56,7 @@ def test_an_import_that_fails_says_all(tmp_path: Path) -> None:
 
 def test_what_is_held_back_comes_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     def break_down() -> None:
-        with held_back(re.compile("noise")):
+        with filter_stderr(re.compile("noise")):
             sys.stderr.write("noise\n")
             raise ValueError
 

@@ -17,7 +17,7 @@ from tests.support.tiny_shop import PROJECT
 
 
 def no_store(folder: Path) -> None:
-    """Point MLflow at a place where no store can be; let every phase have proceeded."""
+    """Point MLflow at an impossible store, and write proceeding verdicts for every phase."""
     text = (folder / "params.yaml").read_text(encoding="utf-8")
     changed = text.replace("sqlite:///mlflow.db", "sqlite:////no/such/folder/mlflow.db")
     (folder / "params.yaml").write_text(changed, encoding="utf-8")

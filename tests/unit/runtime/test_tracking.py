@@ -9,7 +9,7 @@ import pytest
 from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.runtime import provenance
-from pipeline.runtime.tracking import Run, tracked_phase
+from pipeline.runtime.tracking import Run, track_phase
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def test_a_cycle_holds_its_phases(params: Params, shop_folder: Path) -> None:
         Evidence(name="recall@10", value=0.1, holds=True),
         Evidence(name="label_noise", value=None, holds=False, gates=False),
     )
-    with tracked_phase("planning", params) as run:
+    with track_phase("planning", params) as run:
         run.log_metrics({"rolling": {"recall@10": 0.15, "name": "text"}})
         run.log_dataset("events", pd.DataFrame({"a": [1.0]}), "data/clean/events")
         run.log_verdict(
             Verdict(phase="planning", status="proceed", cause="Fine.", evidence=evidence)
         )
-    with tracked_phase("collection", params) as second:
+    with track_phase("collection", params) as second:
         pass
     phase = client(params).get_run(run.run_id)
     cycle = client(params).get_run(run.parent_id)
@@ -56,7 +56,7 @@ def test_a_cycle_holds_its_phases(params: Params, shop_folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failing_phase_is_recorded_as_failed(params: Params) -> None:
-    with pytest.raises(ZeroDivisionError), tracked_phase("planning", params) as run:
+    with pytest.raises(ZeroDivisionError), track_phase("planning", params) as run:
         raise ZeroDivisionError
     assert client(params).get_run(run.run_id).info.status == "FAILED"
 
@@ -68,10 +68,10 @@ def test_a_locked_store_is_a_warning(
     holder = sqlite3.connect(shop_folder / "mlflow.db")
     holder.execute("CREATE TABLE t (x)")
     holder.execute("BEGIN EXCLUSIVE")
-    with tracked_phase("planning", params) as run:
+    with track_phase("planning", params) as run:
         run.log_metrics({"recall@10": 0.1})
     holder.close()
-    assert "cannot be used, going on" in caplog.text
+    assert "cannot be used, continuing without it" in caplog.text
     assert run.run_id == ""
 
 
@@ -123,7 +123,7 @@ def test_a_run_is_tagged_with_the_hashes_of_what_it_wrote(params: Params) -> Non
     lock = "{schema: '2.0', stages: {deployment: {outs: [{path: models/champion, md5: old}]}}}"
     Path("dvc.lock").write_text(lock, encoding="utf-8")
     write_champion("old")
-    with tracked_phase("deployment", params) as run:
+    with track_phase("deployment", params) as run:
         write_champion("new")
     for name in ("dvc.yaml", "dvc.lock"):
         Path(name).unlink()
@@ -134,9 +134,9 @@ def test_a_run_is_tagged_with_the_hashes_of_what_it_wrote(params: Params) -> Non
 def test_a_run_that_stops_or_fails_claims_nothing(params: Params) -> None:
     Path("dvc.yaml").write_text(DVC_FILE, encoding="utf-8")
     write_champion("old")
-    with tracked_phase("deployment", params) as stopped:
+    with track_phase("deployment", params) as stopped:
         stopped.log_verdict(Verdict(phase="deployment", status="stop", cause="Slow.", action="Go."))
-    with pytest.raises(ZeroDivisionError), tracked_phase("deployment", params) as failed:
+    with pytest.raises(ZeroDivisionError), track_phase("deployment", params) as failed:
         raise ZeroDivisionError
     assert tags_of(stopped, params) == tags_of(failed, params) == {}
 

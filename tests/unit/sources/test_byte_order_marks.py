@@ -1,4 +1,4 @@
-"""A byte order mark, as spreadsheets write it, is no part of what a file says."""
+"""A byte order mark, as spreadsheets write it, is ignored."""
 
 import codecs
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from pipeline.contracts.params import read_params
 from pipeline.event_store.suppression import (
     SuppressionList,
-    entry_of,
+    hash_user,
     read_suppressed,
     write_suppressed,
 )
@@ -39,7 +39,7 @@ def write_params(path: Path) -> None:
 
 
 def write_forgotten(path: Path) -> None:
-    write_suppressed(SuppressionList([entry_of("ann", "00" * 16)]), path)
+    write_suppressed(SuppressionList([hash_user("ann", "00" * 16)]), path)
 
 
 def write_keys(path: Path) -> None:

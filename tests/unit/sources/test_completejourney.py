@@ -113,8 +113,8 @@ def test_titles_are_words_with_the_package_size(source: Source) -> None:
 
 def test_a_promotion_reaches_the_share_of_stores_that_promote_it(source: Source) -> None:
     offers = fetch(source.offers.filter(source.offers.kind != "coupon").order_by("kind"))
-    found = [(row["kind"], row["store_fraction"]) for row in offers.to_pylist()]
-    assert found == [("display", 0.25), ("mailer", 0.75)]
+    values = [(row["kind"], row["store_fraction"]) for row in offers.to_pylist()]
+    assert values == [("display", 0.25), ("mailer", 0.75)]
     assert offers["starts"].to_pylist() == [datetime(2017, 1, 2, 5, tzinfo=UTC)] * 2
     assert offers["ends"].to_pylist() == [datetime(2017, 1, 9, 5, tzinfo=UTC)] * 2
 
@@ -146,5 +146,5 @@ def test_another_version_of_the_package_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_words_start_with_capitals() -> None:
     table = ibis.memtable([{"text": "SFT DRNK (12-PACK) CAN/JAR"}])
-    found = table.select(text=completejourney.readable(table.text)).to_pyarrow()
-    assert found["text"].to_pylist() == ["Sft Drnk (12-Pack) Can/Jar"]
+    values = table.select(text=completejourney.capitalise_words(table.text)).to_pyarrow()
+    assert values["text"].to_pylist() == ["Sft Drnk (12-Pack) Can/Jar"]

@@ -1,4 +1,4 @@
-"""A retailer's own files in the contract's columns."""
+"""A retailer's files in the contract's columns."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,8 +31,8 @@ def params(folder: Path, **tables: TableSource) -> CollectionParams:
     source = SourceParams(
         kind="files", path=str(folder), timestamps_are="local", ends=date(2018, 1, 1), tables=tables
     )
-    found = read_params(ROOT / "params.yaml").collection
-    return found.model_copy(update={"source": source})
+    section = read_params(ROOT / "params.yaml").collection
+    return section.model_copy(update={"source": source})
 
 
 def events(folder: Path, text: str = EVENTS, **more: str) -> TableSource:

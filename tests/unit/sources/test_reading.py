@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.contracts.errors import SourceError
 from pipeline.runtime.sql_engine import connect
-from pipeline.sources.reading import check_columns, offset_changes, open_file, utc_from_local
+from pipeline.sources.reading import check_columns, convert_to_utc, offset_changes, open_file
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     pd.DataFrame({"a": range(1000)}).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(SourceError, match=r"events\.parquet.*damaged or cut short"):
+    with pytest.raises(SourceError, match=r"events\.parquet.*damaged or truncated"):
         open_file(connect(), path)
 
 
@@ -68,8 +68,8 @@ def test_clocks_in_new_york_changed_twice_in_2017() -> None:
 def test_local_times_become_utc(local: datetime, utc: datetime) -> None:
     table = ibis.memtable([{"t": local}])
     bounds = datetime(2017, 1, 1), datetime(2018, 1, 1)
-    found = table.select(t=utc_from_local(table.t, "America/New_York", *bounds)).to_pyarrow()
-    assert found["t"].to_pylist() == [utc]
+    converted = table.select(t=convert_to_utc(table.t, "America/New_York", *bounds)).to_pyarrow()
+    assert converted["t"].to_pylist() == [utc]
 
 
 def test_a_backend_that_is_not_installed_is_named() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.event_store.store import EventStore
-from pipeline.event_store.suppression import SuppressionList, entry_of
+from pipeline.event_store.suppression import SuppressionList, hash_user
 from pipeline.serving.engine.answer_cache import CachePolicy, NotCachedError
 from pipeline.serving.engine.engine import RecommendationEngine
 from pipeline.serving.payloads import Event, RecommendRequest
@@ -190,7 +190,7 @@ def test_the_least_recently_used_answer_is_evicted(tmp_path: Path) -> None:
 def test_answers_of_suppressed_users_are_removed(counted: CountingEngine) -> None:
     counted.ask()
     counted.ask("bob")
-    counted.engine.forget(SuppressionList([entry_of("ann", "00ff")]))
+    counted.engine.forget(SuppressionList([hash_user("ann", "00ff")]))
     cache = counted.engine.runtime.cache
     assert [query.user_id for query in cache.last_queries(["ann", "bob"])] == ["bob"]
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.event_store.store import SOURCE, StoredEvent
-from pipeline.event_store.suppression import SuppressionList, entry_of
+from pipeline.event_store.suppression import SuppressionList, hash_user
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
@@ -206,7 +206,7 @@ def test_merged_lines_of_suppressed_users_are_removed() -> None:
     before = build(builder, "ann", at(5).timestamp())
     recent_events.extend([event("purchase", "milk", 0)])
     assert len(build(builder, "ann", at(5).timestamp()).item) == len(before.item) + 1
-    suppressed = SuppressionList([entry_of("ann", "00" * 16)])
+    suppressed = SuppressionList([hash_user("ann", "00" * 16)])
     recent_events.drop(suppressed)
     builder.drop(suppressed)
     assert_equal(build(builder, "ann", at(5).timestamp()), before)

@@ -1,4 +1,4 @@
-"""One run: raw tables are checked, months are collected, items and users follow from them."""
+"""One run of collection: checks raw tables, collects months, and derives items and users."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.collection.forgotten import LeftOut, without_forgotten
+from pipeline.collection.forgotten import ForgottenCounts, drop_forgotten
 from pipeline.collection.manifest import (
     Checked,
     Manifest,
@@ -18,28 +18,28 @@ from pipeline.collection.manifest import (
     is_intact,
     read_manifest,
 )
-from pipeline.collection.months import Feed, Places, collect_months, split
+from pipeline.collection.months import MonthFolders, MonthlyTable, collect_months, split
 from pipeline.collection.partitions import (
     CODE_VERSION,
-    content_hashes,
+    add_partition,
     digest,
-    with_partition,
+    hash_contents,
 )
 from pipeline.collection.quality import (
+    build_event_expectations,
+    build_offer_expectations,
     check_failures,
-    expected_of_events,
-    expected_of_offers,
     reasons_by_row,
 )
 from pipeline.collection.raw_checks import check_raw
-from pipeline.collection.rules import tagged_events, tagged_offers
-from pipeline.collection.stores import with_store_shares
-from pipeline.collection.tables import complete_items, complete_users, described_again
-from pipeline.collection.totals import count_unknown_reach, counts_after_departments, totals
+from pipeline.collection.rules import tag_events, tag_offers
+from pipeline.collection.stores import add_store_shares
+from pipeline.collection.tables import complete_items, complete_users, select_redescribed
+from pipeline.collection.totals import compute_totals, count_after_departments, count_unknown_reach
 from pipeline.contracts import artefacts, schemas
 from pipeline.contracts.artefacts import sha256
 from pipeline.contracts.atomic import restore, whole_folder
-from pipeline.contracts.baskets import with_baskets
+from pipeline.contracts.baskets import add_baskets
 from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import CollectionParams, ShopParams
 from pipeline.event_store.suppression import SuppressionList
@@ -53,23 +53,23 @@ if TYPE_CHECKING:
 CLEAN = artefacts.CLEAN_MANIFEST.path.parent
 QUARANTINE = artefacts.QUARANTINE.path
 PLANNED_AHEAD = timedelta(days=366)
-"""Offers that start later than this after the source ends lie in its last month."""
-NOTE = "Rows that broke an expectation, by table and month, with the reasons. Empty is good news.\n"
+"""Offers that start later than this after the end of the source lie in its last month."""
+NOTE = "Rows that broke an expectation, by table and month, with the reasons.\n"
 
 log = logging.getLogger("evergreen")
 
 
 @dataclass(frozen=True)
 class CollectionOutcome:
-    """What a run wrote, and how many months it took over unread."""
+    """The manifest of a run, and the number of reused months."""
 
     manifest: Manifest
     n_reused: int
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every step of one run needs. `clean` and `quarantine` are where it writes."""
+class CollectionRun:
+    """The inputs of one run, and the folders `clean` and `quarantine` that it writes."""
 
     source: Source
     params: CollectionParams
@@ -77,16 +77,16 @@ class Job:
     validator: Validator
     clean: Path
     quarantine: Path
-    left_out: LeftOut | None
+    left_out: ForgottenCounts | None
 
-    def places(self, table: str) -> Places:
-        """Return where the months of `table` lie and are written."""
-        return Places(
+    def folders_of(self, table: str) -> MonthFolders:
+        """Return the folders of the old and the new months of `table`."""
+        return MonthFolders(
             CLEAN / table, QUARANTINE / table, self.clean / table, self.quarantine / table
         )
 
     def settings(self) -> str:
-        """Return what besides the rows shapes the clean tables, as text."""
+        """Return a digest of everything but the rows that shapes the clean tables."""
         return _settings(self.source, self.params, self.shop)
 
 
@@ -97,18 +97,18 @@ def collect(
     validator: Validator,
     suppressed: SuppressionList,
 ) -> CollectionOutcome:
-    """Write data/clean and data/quarantine, both whole or not at all.
+    """Write data/clean and data/quarantine atomically.
 
     Args:
         source: Raw tables.
-        params: Its section of params.yaml.
-        shop: Its section of params.yaml.
-        validator: Expectations are validated with it.
-        suppressed: Whose rows are left out.
+        params: The section `collection` of params.yaml.
+        shop: The section `shop` of params.yaml.
+        validator: Validates the expectations.
+        suppressed: Forgotten people, whose rows are dropped.
 
     Raises:
-        SourceError: The source cannot be read, or holds no events.
-        DataQualityError: Too much of it breaks its expectations.
+        SourceError: If the source cannot be read, or holds no events.
+        DataQualityError: If too many rows break their expectations.
     """
     for folder in (CLEAN, QUARANTINE):
         restore(folder)
@@ -121,14 +121,14 @@ def collect(
         log.info("the source is unchanged: all %d months reused", n_months)
         return CollectionOutcome(earlier, n_months)
     raw = check_raw(source, earlier.raw, validator, params.maximum_failure_fraction)
-    known, left_out = without_forgotten(source, suppressed)
+    known, left_out = drop_forgotten(source, suppressed)
     with (
         whole_folder(QUARANTINE) as quarantine,
         whole_folder(CLEAN) as clean,
     ):
         (quarantine / "README.txt").write_text(NOTE, encoding="utf-8")
-        job = Job(known, params, shop, validator, clean, quarantine, left_out)
-        outcome = _collect_tables(job, earlier, raw, inputs)
+        run = CollectionRun(known, params, shop, validator, clean, quarantine, left_out)
+        outcome = _collect_tables(run, earlier, raw, inputs)
         path = clean / artefacts.CLEAN_MANIFEST.path.name
         artefacts.write_json(outcome.manifest.written(), path)
     return CollectionOutcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
@@ -159,36 +159,36 @@ def _is_intact(manifest: Manifest) -> bool:
 
 
 def _collect_tables(
-    job: Job, earlier: Manifest, raw: dict[str, Checked], inputs: str
+    run: CollectionRun, earlier: Manifest, raw: dict[str, Checked], inputs: str
 ) -> CollectionOutcome:
-    source, limit = job.source, job.params.maximum_failure_fraction
-    baskets = with_baskets(source.events, job.shop.timezone, source.ends)
-    events = materialise(tagged_events(baskets, source.items, job.params))
-    feed = _feed(events, schemas.EVENTS, source.ends, job)
+    source, limit = run.source, run.params.maximum_failure_fraction
+    baskets = add_baskets(source.events, run.shop.timezone, source.ends)
+    events = materialise(tag_events(baskets, source.items, run.params))
+    monthly = _feed(events, schemas.EVENTS, source.ends, run)
     months, n_reused = collect_months(
-        feed, earlier.events, job.places("events"), job.validator, limit
+        monthly, earlier.events, run.folders_of("events"), run.validator, limit
     )
-    counts = counts_after_departments(events)
-    tagged = materialise(tagged_offers(source.offers, source.items, source.events, job.params))
-    offers = materialise(with_store_shares(tagged, source.events))
-    feed = _feed(offers, schemas.OFFERS, source.ends + PLANNED_AHEAD, job)
+    counts = count_after_departments(events)
+    tagged = materialise(tag_offers(source.offers, source.items, source.events, run.params))
+    offers = materialise(add_store_shares(tagged, source.events))
+    monthly = _feed(offers, schemas.OFFERS, source.ends + PLANNED_AHEAD, run)
     offer_months, n_reused_offers = collect_months(
-        feed, earlier.offers, job.places("offers"), job.validator, limit
+        monthly, earlier.offers, run.folders_of("offers"), run.validator, limit
     )
-    clean = read_events(job.clean / "events")
-    whole, files, described = _collect_whole(job, clean)
+    clean = read_events(run.clean / "events")
+    whole, files, described = _collect_whole(run, clean)
     manifest = Manifest(
         inputs=inputs,
         source=source.name,
         not_mapped=source.not_mapped,
-        suppressed=asdict(job.left_out) if job.left_out else {},
+        suppressed=asdict(run.left_out) if run.left_out else {},
         raw=raw,
         events=months,
         offers=offer_months,
         whole=whole,
         files=files,
         totals=Totals(
-            **totals(clean, job.shop.timezone),
+            **compute_totals(clean, run.shop.timezone),
             **counts,
             **described,
             n_offers_of_unknown_reach=count_unknown_reach(offers),
@@ -197,36 +197,38 @@ def _collect_tables(
     return CollectionOutcome(manifest, n_reused + n_reused_offers)
 
 
-def _feed(table: "Table", schema: schemas.Table, ends: datetime, job: Job) -> Feed:
+def _feed(
+    table: "Table", schema: schemas.Table, ends: datetime, run: CollectionRun
+) -> MonthlyTable:
     is_events = schema is schemas.EVENTS
-    rows = with_partition(table, "timestamp" if is_events else "starts", ends, job.shop)
+    rows = add_partition(table, "timestamp" if is_events else "starts", ends, run.shop)
     counted = rows.group_by("partition", "rule").aggregate(n=rows.count()).to_pyarrow().to_pylist()
     dropped: dict[str, dict[str, int]] = {}
     for row in sorted(counted, key=lambda row: (row["partition"], str(row["rule"]))):
         if row["rule"] is not None:
             dropped.setdefault(row["partition"], {})[row["rule"]] = row["n"]
-    hashes = content_hashes(rows)
+    hashes = hash_contents(rows)
     if not hashes and is_events:
         raise SourceError(
             "a source with events",
             received="an empty table",
             action="Check the file, the mapping and the export that wrote it.",
         )
-    return Feed(
+    return MonthlyTable(
         schema=schema,
         rows=rows,
         hashes=hashes or {"none": digest([])},
         dropped=dropped,
-        extra=expected_of_events(ends) if is_events else expected_of_offers(),
-        settings=job.settings(),
+        extra=build_event_expectations(ends) if is_events else build_offer_expectations(),
+        settings=run.settings(),
     )
 
 
 def read_events(folder: Path) -> pa.Table:
-    """Return the columns of all clean events from which items, users and totals follow.
+    """Return the columns of all clean events that items, users and totals depend on.
 
     Raises:
-        SourceError: No event is left.
+        SourceError: If no event is left.
     """
     columns = ["user_id", "item_id", "basket_id", "timestamp"]
     parts = [pq.read_table(path, columns=columns) for path in sorted(folder.glob("*.parquet"))]
@@ -241,24 +243,24 @@ def read_events(folder: Path) -> pa.Table:
 
 
 def _collect_whole(
-    job: Job, events: pa.Table
+    run: CollectionRun, events: pa.Table
 ) -> tuple[dict[str, Checked], dict[str, str], dict[str, int]]:
-    """Write items and users; return their checks, the files' sha256, and counts of the two."""
+    """Write items and users; return their checks, the files' sha256, and their counts."""
     seen = events.group_by("item_id").aggregate([("timestamp", "min")]).to_pandas()
     first_seen = seen.set_index("item_id")["timestamp_min"]
     active = pd.Index(events["user_id"].unique().to_pandas())
-    listed, described = (fetch(t).to_pandas() for t in (job.source.items, job.source.users))
-    items = complete_items(listed, first_seen, job.params.dropped_departments)
+    listed, described = (fetch(t).to_pandas() for t in (run.source.items, run.source.users))
+    items = complete_items(listed, first_seen, run.params.dropped_departments)
     users = complete_users(described, active)
-    items_again = described_again(listed, "item_id", job.params.dropped_departments)
-    users_again = described_again(described, "user_id")
+    items_again = select_redescribed(listed, "item_id", run.params.dropped_departments)
+    users_again = select_redescribed(described, "user_id")
     whole, files = {}, {}
     for schema, frame, again in (
         (schemas.ITEMS, items, items_again),
         (schemas.USERS, users, users_again),
     ):
-        whole[schema.name] = _write_whole(schema, frame, again, job)
-        path = job.clean / f"{schema.name}.parquet"
+        whole[schema.name] = _write_whole(schema, frame, again, run)
+        path = run.clean / f"{schema.name}.parquet"
         files[str(CLEAN / path.name)] = sha256(path)
     counts = {
         "n_catalogue": len(items),
@@ -269,24 +271,24 @@ def _collect_whole(
 
 
 def _write_whole(
-    schema: schemas.Table, first: pd.DataFrame, again: pd.DataFrame, job: Job
+    schema: schemas.Table, first: pd.DataFrame, again: pd.DataFrame, run: CollectionRun
 ) -> Checked:
-    """Write what was described first; an id's further descriptions are set aside."""
-    limit = job.params.maximum_failure_fraction
+    """Write the first description of each id, and quarantine the others."""
+    limit = run.params.maximum_failure_fraction
     frame = pd.concat([first, again], ignore_index=True) if len(again) else first
-    validation = job.validator.validate(frame, schema, name=schema.name)
+    validation = run.validator.validate(frame, schema, name=schema.name)
     check_failures(validation, frame, limit, where=f"the table '{schema.name}'")
-    taken = f"{schema.key[0]}: be unique"
+    is_repeated = f"{schema.key[0]}: be unique"
     reasons = {
         row: reason
         for row, reason in reasons_by_row(validation).items()
-        if row >= len(first) or reason != taken
+        if row >= len(first) or reason != is_repeated
     }
     good, bad = split(pa.Table.from_pandas(frame, preserve_index=False), reasons)
-    artefacts.write_table(good, job.clean / f"{schema.name}.parquet", schema)
+    artefacts.write_table(good, run.clean / f"{schema.name}.parquet", schema)
     if len(bad):
-        pq.write_table(bad, job.quarantine / f"{schema.name}.parquet", compression="zstd")
-    document = job.validator.document(schema.name)
+        pq.write_table(bad, run.quarantine / f"{schema.name}.parquet", compression="zstd")
+    document = run.validator.document(schema.name)
     return Checked(
         fingerprint=digest(document), n_rows=len(frame), n_failing=len(bad), document=document
     )

@@ -1,7 +1,7 @@
-"""Counting as a recommender: what a user bought, decayed by age, then what is popular.
+"""Frequency baselines: items that a user bought, decayed by age, then popular items.
 
-No parameters are learned, so it shows what the data alone can give. All requests of a chunk are
-scored at once over sorted lines; there is no loop over baskets.
+They learn no parameters. All requests of a chunk are scored at once over sorted lines, without a
+loop over baskets.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pipeline.planning.history import MICROSECONDS_PER_DAY, History, Ints
 Doubles = npt.NDArray[np.float64]
 
 K = 10
-CHUNK = 2000  # requests that are scored at once; their number takes the key's top 11 bits
+CHUNK = 2000  # requests scored at once; a request's number takes the key's top 11 bits
 PLACE_BITS = 21
 ROW_SHIFT = PLACE_BITS + 31
 MEASURES = {
@@ -27,19 +27,21 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
-class Counting:
-    """A way to count: an exponential decay in days (None: every purchase counts as one).
+class FrequencyBaseline:
+    """Counts of a user's purchases with exponential decay.
 
-    Purchases before `since` (microseconds) do not count.
+    Attributes:
+        decay_days: Time constant in days; None counts every purchase as one.
+        since: Microseconds; earlier purchases do not count. None for all.
     """
 
     decay_days: float | None
     since: int | None = None
 
     def name(self) -> str:
-        """Return the name that people read.
+        """Return the display name.
 
-        >>> Counting(120.0).name(), Counting(None).name()
+        >>> FrequencyBaseline(120.0).name(), FrequencyBaseline(None).name()
         ('personal, decayed over 120 days', 'personal frequency')
         """
         if self.decay_days is None:
@@ -48,15 +50,15 @@ class Counting:
 
 
 @dataclass(frozen=True, eq=False)
-class CountingRequests:
-    """Baskets to predict from what came strictly before each.
+class PlanningRequests:
+    """Baskets to predict from the purchases strictly before each.
 
     Attributes:
-        user: [n].
-        time: [n] microseconds.
-        label_rows: [n_labels] the request that each wanted item belongs to.
-        label_items: [n_labels].
-        n_warm: how many have enough earlier baskets; when none has, all are kept.
+        user: [n] user of each request.
+        time: [n] moment of each request, microseconds.
+        label_rows: [n_labels] request of each wanted item.
+        label_items: [n_labels] the wanted items.
+        n_warm: Number of requests with enough earlier baskets; if 0, all requests are kept.
     """
 
     user: Ints
@@ -66,37 +68,37 @@ class CountingRequests:
     n_warm: int
 
     def n_true(self) -> Ints:
-        """Return [n] how many items were wanted."""
+        """Return [n] the number of wanted items."""
         return np.bincount(self.label_rows, minlength=len(self.user))
 
     def measure(self, lists: Ints, metric: str) -> Doubles:
-        """Return [n] the metric of each list at 10."""
+        """Return [n] the metric at 10 of each list."""
         hits = ranking.hit_matrix(lists, self.label_rows, self.label_items)
         return MEASURES[metric](hits, self.n_true(), K)
 
 
-def requests_between(
+def select_requests(
     history: History, start: int, minimum_earlier: int, heavy: tuple[int, int] | None = None
-) -> CountingRequests:
-    """Return the baskets that begin at `start` or later, of users with enough earlier ones.
+) -> PlanningRequests:
+    """Return requests for the baskets from `start` on of users with enough earlier baskets.
 
     Args:
         history: All lines.
         start: Microseconds.
-        minimum_earlier: How many earlier baskets are enough.
-        heavy: More baskets than any household has, and how many of such a user's are chosen, evenly
-            over time. None for all.
+        minimum_earlier: Minimum number of earlier baskets.
+        heavy: Maximum number of baskets of a user, and the number drawn evenly over time from a
+            user above it. None keeps all.
     """
     inside = history.basket_time >= start
     warm = inside & (history.basket_order >= minimum_earlier)
     chosen = np.flatnonzero(warm if warm.any() else inside)
     if heavy is not None:
         chosen = chosen[_evenly(history.basket_user[chosen], *heavy)]
-    place = np.full(len(history.basket_user), -1)
-    place[chosen] = np.arange(len(chosen))
-    rows = place[history.basket]
+    request_of_basket = np.full(len(history.basket_user), -1)
+    request_of_basket[chosen] = np.arange(len(chosen))
+    rows = request_of_basket[history.basket]
     wanted = rows >= 0
-    return CountingRequests(
+    return PlanningRequests(
         user=history.basket_user[chosen],
         time=history.basket_time[chosen],
         label_rows=rows[wanted],
@@ -106,27 +108,27 @@ def requests_between(
 
 
 def _evenly(user: Ints, maximum: int, few: int) -> npt.NDArray[np.bool_]:
-    """Return which baskets, ordered by user and time, count: `few` of who has above `maximum`.
+    """Return a mask of baskets, ordered by user and time: `few` of each user above `maximum`.
 
     >>> _evenly(np.array([0, 0, 0, 1, 1, 1, 1]), 3, 2).tolist()
     [True, True, True, False, True, False, True]
     """
     n = np.bincount(user)[user]
-    place = np.arange(len(user)) - np.searchsorted(user, user)
+    rank = np.arange(len(user)) - np.searchsorted(user, user)
     step = np.where(n > maximum, few, n)
-    return np.asarray((place + 1) * step // n > place * step // n)
+    return np.asarray((rank + 1) * step // n > rank * step // n)
 
 
 def popular_items(
     history: History, until: int, days: int, users: npt.NDArray[np.bool_] | None = None
 ) -> Ints:
-    """Return the 2k items that most baskets held in the `days` before `until`, best first.
+    """Return the 2k items of most baskets in the `days` before `until`, best first.
 
     Args:
         history: All lines.
         until: Microseconds.
         days: Length of the window.
-        users: [n_users] whose baskets count; None for all.
+        users: [n_users] mask of the users that count; None for all.
     """
     counted = (history.time < until) & (history.time >= until - days * MICROSECONDS_PER_DAY)
     if users is not None:
@@ -137,59 +139,61 @@ def popular_items(
 
 
 def personal_lists(
-    history: History, requests: CountingRequests, ways: Sequence[Counting]
+    history: History, requests: PlanningRequests, baselines: Sequence[FrequencyBaseline]
 ) -> list[Ints]:
-    """Return, per way to count, [n, k] the user's own items by falling score; 0 = no more."""
-    lists = [np.zeros((len(requests.user), K), np.int64) for _ in ways]
+    """Return, per baseline, [n, k] the user's repeat candidates by falling score; 0 pads."""
+    lists = [np.zeros((len(requests.user), K), np.int64) for _ in baselines]
     for start in range(0, len(requests.user), CHUNK):
         chunk = slice(start, start + CHUNK)
         rows, lines = history.earlier.before(requests.user[chunk], requests.time[chunk])
         if len(rows):
             age = (requests.time[chunk][rows] - history.time[lines]) / MICROSECONDS_PER_DAY
-            _score(history, (rows, lines, age), ways, [part[chunk] for part in lists])
+            _score(history, (rows, lines, age), baselines, [part[chunk] for part in lists])
     return lists
 
 
 def _score(
     history: History,
     pairs: tuple[Ints, Ints, Doubles],
-    ways: Sequence[Counting],
+    baselines: Sequence[FrequencyBaseline],
     lists: list[Ints],
 ) -> None:
-    """Fill each of `lists` (views of one chunk) with the best own items by its way to count."""
+    """Fill each of `lists` (views of one chunk) with its baseline's best repeat candidates."""
     rows, lines, age = pairs
     item = history.item[lines]
     starts = np.flatnonzero(np.r_[True, (np.diff(rows) != 0) | (np.diff(item) != 0)])
     decayed: dict[float | None, Doubles] = {}
-    for way, target in zip(ways, lists, strict=True):
-        if way.decay_days not in decayed:
-            decayed[way.decay_days] = (
-                np.exp(-age / way.decay_days) if way.decay_days else np.ones_like(age)
+    for baseline, target in zip(baselines, lists, strict=True):
+        if baseline.decay_days not in decayed:
+            decayed[baseline.decay_days] = (
+                np.exp(-age / baseline.decay_days) if baseline.decay_days else np.ones_like(age)
             )
-        weight = decayed[way.decay_days]
-        counts = np.ones(len(age), bool) if way.since is None else history.time[lines] >= way.since
+        weight = decayed[baseline.decay_days]
+        since = baseline.since
+        counts = np.ones(len(age), bool) if since is None else history.time[lines] >= since
         score = np.add.reduceat(np.where(counts, weight, 0.0), starts)
         latest = np.minimum.reduceat(age, starts)
-        _place_best(rows[starts], item[starts], score, latest, target)
+        _write_best(rows[starts], item[starts], score, latest, target)
 
 
-def _place_best(rows: Ints, item: Ints, score: Doubles, latest: Doubles, target: Ints) -> None:
-    """Write the items of the k highest scores of each row.
+def _write_best(rows: Ints, item: Ints, score: Doubles, latest: Doubles, target: Ints) -> None:
+    """Write the items with the k highest scores of each row to `target`.
 
-    Equal scores: the more recent first, then the more popular, whose number is lower. One sort of
-    whole numbers leaves what can be among the best: row, then falling score (the bits of a positive
-    float rise with it), then place in the row. It is several times faster than sorting all by
-    several keys, but single precision merges close scores, so the few that are left are sorted
-    exactly.
+    Ties go to the more recent item, then to the more popular one, whose number is lower. One sort
+    of integer keys selects the items that can be among the best: row, falling score (the bits of a
+    positive float rise with its value), position in the row. This is several times faster than a
+    sort by several keys, but single precision merges close scores; so the selected items are then
+    sorted exactly.
     """
-    kept = score > 0
-    rows, item, score, latest = rows[kept], item[kept], score[kept], latest[kept]
+    is_scored = score > 0
+    rows, item = rows[is_scored], item[is_scored]
+    score, latest = score[is_scored], latest[is_scored]
     if not len(rows):
         return
     first = np.searchsorted(rows, rows)
-    place = np.arange(len(rows)) - first
+    position = np.arange(len(rows)) - first
     falling = np.iinfo(np.int32).max - score.astype(np.float32).view(np.int32).astype(np.int64)
-    keys = np.sort((rows << ROW_SHIFT) | (falling << PLACE_BITS) | place)
+    keys = np.sort((rows << ROW_SHIFT) | (falling << PLACE_BITS) | position)
     size = np.searchsorted(rows, rows, side="right") - first
     worst = (keys[first + np.minimum(size, K) - 1] >> PLACE_BITS) & np.iinfo(np.int32).max
     near = np.flatnonzero(falling <= worst)
@@ -199,10 +203,10 @@ def _place_best(rows: Ints, item: Ints, score: Doubles, latest: Doubles, target:
     target[rows[order][head], rank[head]] = item[order][head]
 
 
-def filled(lists: Ints, popular: Ints) -> Ints:
-    """Return `lists` with their empty places taken by popular items that are not in them.
+def fill_lists(lists: Ints, popular: Ints) -> Ints:
+    """Return `lists` with empty places filled by popular items that they do not contain.
 
-    >>> filled(np.array([[7, 3, 0, 0]]), np.array([3, 1, 2, 5])).tolist()
+    >>> fill_lists(np.array([[7, 3, 0, 0]]), np.array([3, 1, 2, 5])).tolist()
     [[7, 3, 1, 2]]
     """
     n, k = lists.shape
