@@ -85,7 +85,7 @@ def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield what is timed, in the order of the cycle, in the current folder."""
     from pipeline.contracts.artefacts import REVIEWED_LABELS
     from pipeline.labeling.audit.reviews import read_decisions
-    from pipeline.labeling.outcome import examine, read_shop, write
+    from pipeline.labeling.outcome import label_and_audit, read_tables, write_outcome
     from pipeline.planning.planning import build_plan
     from pipeline.sources import open_source
 
@@ -93,8 +93,10 @@ def phases(params: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "collection", lambda: _collect(params)
     yield (
         "labeling",
-        lambda: write(
-            examine(read_shop(), read_decisions(REVIEWED_LABELS), params.labeling, params.shop)
+        lambda: write_outcome(
+            label_and_audit(
+                read_tables(), read_decisions(REVIEWED_LABELS), params.labeling, params.shop
+            )
         ),
     )
     yield "features", lambda: _features(params)
@@ -114,16 +116,16 @@ def _collect(params: Any) -> None:
 
 def _features(params: Any) -> None:
     from pipeline.recommenders.base.tables import read_training_data
-    from pipeline.recommenders.ranker.examples import Labels, extractor, repeat_pairs
-    from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
+    from pipeline.recommenders.ranker.examples import Labels, build_extractor, build_repeat_pairs
+    from pipeline.recommenders.ranker.graph import RankerGraph, build_item_tables, code_counts
 
     shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
-    tables = tables_of(shop, shop.cutoff, params.families.popular_days)
+    tables = build_item_tables(shop, shop.cutoff, params.families.popular_days)
     ranker = params.families.ranker
     graph = RankerGraph(tables, ranker, code_counts(shop), seed=0)
-    extract = extractor(graph, ranker.n_ages)
+    extract = build_extractor(graph, ranker.n_ages)
     for asked in (shop.rolling, *(window for _, window in shop.windows)):
-        repeat_pairs(asked.requests, Labels.of(asked.examples, shop), extract)
+        build_repeat_pairs(asked.requests, Labels.of(asked.examples, shop), extract)
 
 
 def serving(n_lines: int) -> dict[str, Any]:

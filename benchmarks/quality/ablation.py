@@ -34,13 +34,13 @@ from pipeline.recommenders.ranker.repeat_fit import (
     K,
     Lists,
     best_hits,
+    build_fresh_network,
+    build_scorer,
     fit_network,
-    network_for,
-    scorer,
 )
 from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
-from pipeline.training.search.search import Bench, bench_of
+from pipeline.training.search.search import Bench, build_bench
 
 PAGE = Path("docs/ablation.md")
 CODE = (
@@ -95,7 +95,7 @@ def measured(bench: Bench, group: str | None, kept: Path) -> tuple[Doubles, Doub
 def measure(bench: Bench, key: str) -> tuple[Doubles, Doubles]:
     """Return recall@10 and NDCG@10 of each validation request, of a network fitted anew."""
     keras.utils.set_random_seed(bench.seed)
-    network = network_for(bench.train, bench.n_kinds, bench.params, bench.family)
+    network = build_fresh_network(bench.train, bench.n_kinds, bench.params, bench.family)
     fit_network(
         "ablation",
         network,
@@ -108,7 +108,7 @@ def measure(bench: Bench, key: str) -> tuple[Doubles, Doubles]:
     )
     clear_checkpoints()
     asked = bench.validation
-    hits = best_hits(scorer(network)(asked.pairs), asked.pairs)
+    hits = best_hits(build_scorer(network)(asked.pairs), asked.pairs)
     return (
         ranking.recall_at_k(hits, asked.n_true, K),
         ranking.ndcg_at_k(hits, asked.n_true, K),
@@ -145,12 +145,12 @@ def table(found: dict[str, Any]) -> str:
     everything = found["everything"]
     head = (
         "# Ablation\n\n"
-        f"The family {found['family']} fitted without one group of features at a time, on rolling "
-        f"validation ({found['n_requests']:,} baskets from {found['opens']}). {KNOWN[ROLLING]} "
-        "Differences to "
-        "everything, on the same requests, with 95 % intervals by bootstrap over shoppers. One "
-        "fit each: fits of one setting with two seeds differ by up to .0015 (docs/experiments.md), "
-        "so smaller differences say nothing about a group. Written by "
+        f"The family {found['family']} without one group of features at a time, evaluated on "
+        f"rolling validation ({found['n_requests']:,} baskets from {found['opens']}). "
+        f"{KNOWN[ROLLING]} "
+        "Differences are paired with the full model, with 95 % intervals by bootstrap over "
+        "shoppers. Each row is one fit; two seeds of the same setting differ by up to .0015 "
+        "(docs/experiments.md), so smaller differences are not significant. Written by "
         f"`uv run python -m benchmarks.quality.ablation` at commit {found['commit']}.\n\n"
         f"| features | n | recall@{K} | difference | NDCG@{K} | difference |\n"
         "|---|---|---|---|---|---|\n"
@@ -186,7 +186,7 @@ def main() -> None:
     windows = params.shop.windows()
     shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
     family = params.training.families[0]
-    bench = bench_of(family, shop, params)
+    bench = build_bench(family, shop, params)
     settings = family + params.shop.model_dump_json() + params.families.model_dump_json()
     found = ablate(bench, params, scratch / digest_of(CODE, settings)) | {
         "family": family,

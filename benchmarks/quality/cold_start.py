@@ -25,8 +25,8 @@ from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import load_recommender
-from pipeline.recommenders.base.shop import TrainingData, labels_of
 from pipeline.recommenders.base.tables import read_examples, read_training_data
+from pipeline.recommenders.base.training_data import TrainingData, encode_labels
 from pipeline.recommenders.base.wall_clock import DAY
 from pipeline.runtime.stage import quiet_tools
 from pipeline.testing.protocols import KNOWN, ROLLING
@@ -119,8 +119,8 @@ class Asked:
 
     def __init__(self, examples: pd.DataFrame, shop: TrainingData, params: Params) -> None:
         """Keep the labels and draw users for the intervals."""
-        self.requests = shop.requests(examples)
-        self.row, self.item = labels_of(examples, shop.vocabulary)
+        self.requests = shop.build_requests(examples)
+        self.row, self.item = encode_labels(examples, shop.vocabulary)
         self.n_true = examples["labels"].map(len).to_numpy()
         user = np.unique(examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
         testing = params.testing
@@ -182,8 +182,9 @@ def table(found: dict[str, Any]) -> str:
     """Return docs/cold-start.md."""
     head = (
         "# New shoppers and new products\n\n"
-        "Every basket of shoppers with demographics in the test window, their history cut to its "
-        f"latest baskets. {KNOWN[ROLLING]} recall@{K}, 95 % intervals over shoppers. Written by "
+        "All baskets of shoppers with demographics in the test window, with their history cut to "
+        f"its latest baskets. {KNOWN[ROLLING]} recall@{K} with 95 % intervals over shoppers. "
+        "Written by "
         "`uv run python -m benchmarks.quality.cold_start`.\n\n"
     )
     methods = list(next(iter(found["new_shoppers"].values())))
@@ -200,9 +201,9 @@ def table(found: dict[str, Any]) -> str:
     products = found["new_products"]
     told = (
         f"Products first sold in the {NEW_DAYS} days before the cut-off are "
-        f"{products['share_of_labels_new']:.1%} of what was bought; products that were never sold "
-        f"before it, {products['share_of_labels_unknown']:.1%}: no model can name those before it "
-        "is fitted again. Of the former, in the explore list:"
+        f"{products['share_of_labels_new']:.1%} of purchases. Products never sold before it are "
+        f"{products['share_of_labels_unknown']:.1%}; no model can recommend them before a refit. "
+        "New products of the first kind in the explore list:"
     )
     lines += [
         "",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pipeline.recommenders.base.items import STATE
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.ranker.explain import TOLD_APART
+from pipeline.recommenders.ranker.explain import FINER_GROUPS
 from pipeline.serving.explanations.catalogue import Catalogue
 
 LINES = ("item", "age_days", "baskets_ago", "quantity", "price", "store", "hour_of_week")
@@ -119,7 +119,7 @@ def model_without(module: Any, request: Requests, item: int, kind: str) -> Itera
     else:
         is_own = (request.item == item).any()
         others = np.unique(request.item) if is_own else np.arange(1, len(before))
-        at = [STATE.index(name) for name in TOLD_APART[kind]]
+        at = [STATE.index(name) for name in FINER_GROUPS[kind]]
         changed[item, at] = before[others][:, at].mean(axis=0)
     table.assign(changed)
     try:

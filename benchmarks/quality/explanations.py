@@ -62,7 +62,7 @@ def measure(recommender: GraphRecommender, params: Params, n: int) -> dict[str, 
     catalogue = build_catalogue(
         shop.items, shop.histories, as_of=pd.Timestamp(windows.test_start).to_pydatetime()
     )
-    requests = shop.requests(examples)
+    requests = shop.build_requests(examples)
     rows = []
     for at in range(len(requests)):
         one = requests.part(at, at + 1)

@@ -64,13 +64,13 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
     from pipeline.recommenders.base.saved import GraphRecommender
     from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.baselines.frequency import build_baseline
-    from pipeline.recommenders.fitting.family import validation_opens
-    from pipeline.recommenders.registry import family_of
-    from pipeline.testing.measure import EvaluationSet, answers_of, values_of
+    from pipeline.recommenders.fitting.family import validation_start
+    from pipeline.recommenders.registry import get_family
+    from pipeline.testing.measure import EvaluationSet, compute_metrics, predict
     from pipeline.training.fit.candidates import fit_family
 
     shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
-    opens = validation_opens(shop)
+    opens = validation_start(shop)
     families = params.families.without_learning_curve()
     began = time.perf_counter()
     cost: dict[str, Any] = {}
@@ -78,19 +78,19 @@ def measure(name: str, params: Params) -> tuple[dict[str, Doubles], dict[str, An
         graph = build_baseline(name, shop, params.training.baselines, opens)
     else:
         fitted, _ = fit_family(name, shop, families, seed=params.shop.seed)
-        graph = family_of(name).at(opens, fitted.graph, shop, families)
+        graph = get_family(name).at(opens, fitted.graph, shop, families)
         cost["epochs"] = {part: fit.epochs for part, fit in fitted.fits.items()}
     cost["fit_seconds"] = round(time.perf_counter() - began, 1)
     recommender = GraphRecommender({"name": name}, shop.vocabulary, graph)
     values: dict[str, Doubles] = {}
     for protocol, metrics in METRICS.items():
         of_protocol = shop.validation["protocol"] == protocol
-        asked = shop.asked(shop.validation[of_protocol])
+        asked = shop.build_batch(shop.validation[of_protocol])
         questions = EvaluationSet.of(asked.examples, asked.requests, shop.vocabulary)
         began = time.perf_counter()
-        answers = answers_of(recommender, questions, k=K, served_k=K, explore_slots=0)
+        answers = predict(recommender, questions, k=K, served_k=K, explore_slots=0)
         cost[f"{protocol}_seconds"] = round(time.perf_counter() - began, 2)
-        found = values_of(answers, questions, (K,))
+        found = compute_metrics(answers, questions, (K,))
         values |= {f"{protocol}/{metric}": found[metric] for metric in metrics}
         users = asked.examples["user_id"].to_numpy(dtype=object)
         values[f"{protocol}/user"] = np.unique(users, return_inverse=True)[1].astype(np.float64)
@@ -137,13 +137,13 @@ def page(found: dict[str, Any]) -> str:
     default, families = found["default"], found["families"]
     head = (
         "# Families\n\n"
-        "Each family fitted as `make repro` fits it, on the same data, judged on the validation "
+        "All families, fitted as in `make repro` on the same data and evaluated on the validation "
         f"window. `{default}` is the default: {_standing(default, families)}. {KNOWN[ROLLING]} "
-        "Of a first basket neither hour nor store is known. "
-        "Brackets: 95 % interval by bootstrap over shoppers. The lead is that of the default over "
-        "the family, paired on the same requests. Seconds are of the whole fit, features and "
-        f"explore head included (cores: {found['machine']['cores']}); scoring is of all rolling "
-        "requests. Written by `uv run python -m benchmarks.quality.families` at commit "
+        "The hour and the store of a first basket are unknown. "
+        "Brackets: 95 % intervals by bootstrap over shoppers. Lead: default minus family, paired "
+        "on the same requests. Fit seconds include features and explore head (cores: "
+        f"{found['machine']['cores']}); score seconds cover all rolling requests. "
+        "Written by `uv run python -m benchmarks.quality.families` at commit "
         f"{found['commit']}.\n\n"
     )
     columns = (
@@ -165,7 +165,7 @@ def page(found: dict[str, Any]) -> str:
         rolling, cost = cells["rolling"], cells["cost"]
         lead = rolling[f"ndcg@{K}"]["default_leads"]
         led = "–" if name == default else f"{_signed(lead['difference'])} {_ends(lead)}"
-        idea = IDEAS.get(name, "counting")
+        idea = IDEAS.get(name, "frequency baseline")
         lines.append(
             f"| {name} | {idea} | {_cell(rolling[f'recall@{K}'])} | {_cell(rolling[f'ndcg@{K}'])} "
             f"| {led} | {_cell(cells['first_basket'][f'ndcg@{K}'])} "

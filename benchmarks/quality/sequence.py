@@ -51,7 +51,7 @@ from pipeline.contracts.params import FamiliesParams, read_params
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Ranked
-from pipeline.recommenders.base.shop import labels_of, requests_of
+from pipeline.recommenders.base.training_data import build_example_requests, encode_labels
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.recommenders.names import FAMILIES, HISTORY_ENCODERS
@@ -163,7 +163,7 @@ def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
     quiet_tools()
     configure_threads(family)
     from benchmarks.quality.sequence_profile import profile
-    from pipeline.recommenders.base.items import item_state
+    from pipeline.recommenders.base.items import compute_item_state
     from pipeline.recommenders.base.saved import GraphRecommender
     from pipeline.recommenders.baselines.frequency import PopularGraph
     from pipeline.training.fit.candidates import fit_family
@@ -174,7 +174,7 @@ def measure(family: str, split: Split, settings: Settings) -> dict[str, Any]:
         began = time.perf_counter()
         if family == "popular":
             n_items = len(shop.vocabulary)
-            state = item_state(shop.histories, n_items, shop.cutoff, popular_days=FOR_EVER)
+            state = compute_item_state(shop.histories, n_items, shop.cutoff, popular_days=FOR_EVER)
             graph = PopularGraph(state.popularity, n_items)
             recommender = GraphRecommender({"name": family}, shop.vocabulary, graph)
         else:
@@ -197,10 +197,12 @@ def quality(recommender: Any, split: Split, seen: str) -> dict[str, float]:
     """Return the metrics over the test examples."""
     shop = split.shop
     histories = build_histories(split.events, shop.vocabulary)
-    requests = requests_of(split.test, histories, shop.vocabulary, shop.attributes, "UTC")
+    requests = build_example_requests(
+        split.test, histories, shop.vocabulary, shop.attributes, "UTC"
+    )
     ranked = recommender.rank(requests, max(CUTOFFS))
     items = ranked.explore_items if seen == "remove" else merged(ranked)
-    rows, wanted = labels_of(split.test, shop.vocabulary)
+    rows, wanted = encode_labels(split.test, shop.vocabulary)
     hits, n_true = ranking.hit_matrix(items, rows, wanted), np.ones(len(requests), dtype=int)
     found = {}
     for k in CUTOFFS:

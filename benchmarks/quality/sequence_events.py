@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.contracts.errors import SourceError
-from pipeline.recommenders.base.shop import TrainingData, build_training_data
+from pipeline.recommenders.base.training_data import TrainingData, build_training_data
 
 COLUMNS = ("user_id", "item_id", "timestamp")
 LAST_DAY = pd.Timestamp("2020-01-01", tz="UTC")

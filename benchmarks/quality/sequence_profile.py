@@ -9,10 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import SasrecParams
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.recommenders.fitting.family import validation_opens
-from pipeline.recommenders.sequence.sasrec import Negatives, build_network, loss_of, with_negatives
-from pipeline.recommenders.sequence.sequences import WindowBatches, item_codes, sequences_of
+from pipeline.recommenders.base.training_data import TrainingData
+from pipeline.recommenders.fitting.family import validation_start
+from pipeline.recommenders.sequence.sasrec import (
+    Negatives,
+    add_negatives,
+    build_loss,
+    build_network,
+)
+from pipeline.recommenders.sequence.sequences import WindowBatches, assign_codes, build_sequences
 
 N_STEPS = 8
 
@@ -24,20 +29,20 @@ def profile(shop: TrainingData, params: SasrecParams) -> dict[str, Any]:
     `epoch_seconds` is the input of an epoch plus all its steps, without validation.
     `without_xla` and `with_xla` are the same step, the loss compiled or not.
     """
-    opens = validation_opens(shop)
-    codes = item_codes(shop.histories, len(shop.vocabulary), opens, params.maximum_items)
-    sequences = sequences_of(shop.histories, codes, opens, params.max_length)
+    opens = validation_start(shop)
+    codes = assign_codes(shop.histories, len(shop.vocabulary), opens, params.maximum_items)
+    sequences = build_sequences(shop.histories, codes, opens, params.max_length)
     windows = WindowBatches(sequences, params.max_length, params.batch_size)
     negatives = Negatives(sequences, params)
     began = time.perf_counter()
-    batches = list(with_negatives(windows, negatives, np.random.default_rng(0)))
+    batches = list(add_negatives(windows, negatives, np.random.default_rng(0)))
     input_seconds = time.perf_counter() - began
     widest = max(batch[0].shape[1] for batch in batches)
     few = [batch for batch in batches if batch[0].shape[1] == widest][:N_STEPS]
 
     def seconds(settings: SasrecParams, *, xla: bool = False) -> float:
         network = build_network(int(codes.max()) + 1, settings)
-        loss = loss_of(network, negatives, settings)
+        loss = build_loss(network, negatives, settings)
         compiled = tf.function(loss, jit_compile=True) if xla else loss
         return median_seconds(step_of(compiled, list(network.trainable_variables)), few)
 

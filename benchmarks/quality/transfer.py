@@ -35,7 +35,7 @@ from pipeline.contracts.params import FamiliesParams, Params, RankerParams, read
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.runtime.stage import quiet_tools
 
 WAYS: tuple[str, ...] = get_args(RankerParams.model_fields["item_vectors"].annotation)
@@ -71,22 +71,22 @@ class Exam:
     def of(cls, shop: TrainingData) -> "Exam":
         """Take the rolling validation examples that `fit_explore` does not look at."""
         from pipeline.recommenders.ranker.examples import Labels
-        from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION, new_counts
+        from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION, count_new
 
         rolling = shop.validation[shop.validation["protocol"] == "rolling"]
         step = max(2, len(rolling) // EXPLORE_VALIDATION)
         examples = rolling[np.arange(len(rolling)) % step > 0].reset_index(drop=True)
         rows, items = Labels.of(examples, shop).pairs.T
-        requests = shop.requests(examples)
+        requests = shop.build_requests(examples)
         user = pd.factorize(examples["user_id"])[0]
-        n_new = new_counts(requests, rows, items, len(shop.vocabulary))
+        n_new = count_new(requests, rows, items, len(shop.vocabulary))
         return cls(requests, user, rows, items, n_new)
 
     def recalls(self, graph: Any) -> Array:
         """Return [n] explore recall@10 of a graph; NaN where nothing new was bought."""
         import tensorflow as tf
 
-        from pipeline.recommenders.base.graph import SIGNATURE, read_batch, tensors_of
+        from pipeline.recommenders.base.batch import SIGNATURE, read_batch, to_tensors
 
         @tf.function(input_signature=tuple(SIGNATURE.values()))  # type: ignore[untyped-decorator]
         def top(*inputs: tf.Tensor) -> tf.Tensor:
@@ -95,7 +95,7 @@ class Exam:
 
         starts = range(0, len(self.requests), PART)
         parts = [self.requests.part(s, min(s + PART, len(self.requests))) for s in starts]
-        found = np.concatenate([top(*tensors_of(part).values()).numpy() for part in parts])
+        found = np.concatenate([top(*to_tensors(part).values()).numpy() for part in parts])
         return ranking.recall_at_k(ranking.hit_matrix(found, self.rows, self.items), self.n_new, K)
 
 
@@ -124,11 +124,11 @@ def fit_head(
     shop: TrainingData, params: FamiliesParams, vectors: Array, seed: int
 ) -> tuple[Any, int]:
     """Return a graph whose explore head is fitted on the slice, and the epochs it took."""
-    from pipeline.recommenders.fitting.family import validation_opens
+    from pipeline.recommenders.fitting.family import validation_start
     from pipeline.recommenders.ranker.explore_fit import fit_explore
-    from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
+    from pipeline.recommenders.ranker.graph import RankerGraph, build_item_tables, code_counts
 
-    tables = tables_of(shop, validation_opens(shop), params.popular_days)
+    tables = build_item_tables(shop, validation_start(shop), params.popular_days)
     graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         fitted = fit_explore(graph, shop, params, seed=seed, epochs=None, vectors=vectors)
@@ -139,11 +139,11 @@ def compare(
     shop: TrainingData, params: Params, fractions: Sequence[float], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Return the explore recall of every way on every slice, with intervals."""
-    from pipeline.recommenders.ranker.transfer import vectors_of
+    from pipeline.recommenders.ranker.transfer import fit_vectors
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        vectors = vectors_of(shop, params.families, seed=params.shop.seed)
+        vectors = fit_vectors(shop, params.families, seed=params.shop.seed)
     seconds = {"item2vec": round(time.perf_counter() - began, 1)}
     exam = Exam.of(shop)
     settings = params.testing

@@ -60,10 +60,10 @@ def with_more(tables: Any, n_items: int) -> Any:
 
 def milliseconds(session: Any, requests: Sequence[Any]) -> dict[str, float]:
     """Return percentiles over all requests and rounds."""
-    from pipeline.recommenders.onnx.graph import feed_of, types_of
+    from pipeline.recommenders.onnx.graph import build_feed, input_types
 
-    types = types_of(session)
-    feeds = [feed_of(types, request, K) for request in requests]
+    types = input_types(session)
+    feeds = [build_feed(types, request, K) for request in requests]
     for feed in feeds:
         session.run(None, feed)
     taken = []
@@ -87,14 +87,14 @@ def main() -> None:
     asked = parser.parse_args()
     quiet_tools()
     from pipeline.recommenders.base.tables import read_training_data
-    from pipeline.recommenders.ranker.graph import code_counts, tables_of
+    from pipeline.recommenders.ranker.graph import build_item_tables, code_counts
 
     params = read_params()
     shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     everything = shop.rolling.requests
     chosen = np.random.default_rng(0).choice(len(everything), N_REQUESTS, replace=False)
     requests = [everything.part(at, at + 1) for at in chosen.tolist()]
-    tables = tables_of(shop, shop.cutoff, params.families.popular_days)
+    tables = build_item_tables(shop, shop.cutoff, params.families.popular_days)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, each in {"own": tables, "many": with_more(tables, asked.items)}.items():

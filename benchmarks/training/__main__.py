@@ -20,14 +20,14 @@ import tensorflow as tf
 
 from benchmarks.support.machine import write_result
 from pipeline.contracts.params import Params, read_params
-from pipeline.recommenders.base.shop import TrainingData
 from pipeline.recommenders.base.tables import read_training_data
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.fitting.fit import set_seed
 from pipeline.recommenders.ranker.features import NAMES
-from pipeline.recommenders.ranker.repeat_fit import Lists, list_loss, network_for
+from pipeline.recommenders.ranker.repeat_fit import Lists, build_fresh_network, list_loss
 from pipeline.runtime.stage import quiet_tools
 from pipeline.training.fit.candidates import fit_family
-from pipeline.training.search.search import Bench, bench_of
+from pipeline.training.search.search import Bench, build_bench
 
 N_STEPS = 40
 WARM_UP = 4
@@ -79,7 +79,7 @@ def steps(bench: Bench) -> dict[str, Any]:
 
 
 def _step(bench: Bench, *, xla: bool = False, learn: bool = True) -> Step:
-    network = network_for(bench.train, bench.n_kinds, bench.params, bench.family)
+    network = build_fresh_network(bench.train, bench.n_kinds, bench.params, bench.family)
     learned = network.trainable_variables
     optimizer = keras.optimizers.AdamW(bench.params.learning_rate)
     optimizer.build(learned)
@@ -103,7 +103,7 @@ def _step(bench: Bench, *, xla: bool = False, learn: bool = True) -> Step:
 
 def keras_fit(bench: Bench, batch_size: int) -> float:
     """Return the seconds of a batch in plain Keras `fit`, the first epoch left out."""
-    several = network_for(bench.train, bench.n_kinds, bench.params, bench.family)
+    several = build_fresh_network(bench.train, bench.n_kinds, bench.params, bench.family)
     network = keras.Model(several.inputs, keras.ops.mean(several.output, axis=1))
     network.compile(
         optimizer=keras.optimizers.AdamW(bench.params.learning_rate),
@@ -135,7 +135,7 @@ def whole_fits(bench: Bench, shop: TrainingData, params: Params) -> dict[str, An
         fitted, recommender = fit_family(bench.family, shop, params.families, seed=params.shop.seed)
     family = time.perf_counter() - began
     last = shop.validation.drop_duplicates("user_id", keep="last").reset_index(drop=True)
-    requests = shop.requests(last)
+    requests = shop.build_requests(last)
     recommender.recommend(requests.part(0, 256), K)
     began = time.perf_counter()
     recommender.recommend(requests, K)
@@ -158,7 +158,7 @@ def main() -> None:
     shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     family = params.training.families[0]
     began = time.perf_counter()
-    bench = bench_of(family, shop, params)
+    bench = build_bench(family, shop, params)
     found: dict[str, Any] = {
         "family": family,
         "n_pairs": len(bench.train.item),

@@ -1,7 +1,7 @@
-"""Labeling: events become examples of what was wanted, audited and validated.
+"""Labeling: turn events into labelled examples, audit and validate them.
 
 Reads:  data/clean/{events,offers}/YYYY-MM.parquet, items.parquet;
-        data/reviewed/labels.csv: what people decided about doubtful labels
+        data/reviewed/labels.csv: decisions of reviewers about doubtful labels
 Writes: data/labelled/{examples.parquet,review_queue.csv,review_tasks.json};
         reports/labeling/{audit.json,index.html,data_docs,verdict.json}
 """
@@ -18,28 +18,34 @@ from pipeline.runtime.tracking import Run
 
 @stage("labeling", after="collection")
 def main(params: Params, run: Run) -> Verdict:
-    """Label, audit, validate and judge."""
+    """Label the events, audit and validate the examples, and report."""
     from pipeline.labeling import outcome, report
     from pipeline.labeling.audit import checks
     from pipeline.labeling.audit.reviews import read_decisions
     from pipeline.validation import Validator
 
     decisions = read_decisions(artefacts.REVIEWED_LABELS)
-    shop = outcome.read_shop()
-    found = outcome.examine(shop, decisions, params.labeling, params.shop)
+    tables = outcome.read_tables()
+    result = outcome.label_and_audit(tables, decisions, params.labeling, params.shop)
     with tempfile.TemporaryDirectory() as scratch:
         validator = Validator(Path(scratch))
         validations = checks.validate(
-            found.table, found.balances, found.labelled.source.windows, params.labeling, validator
+            result.table,
+            result.balances,
+            result.labelled.source.windows,
+            params.labeling,
+            validator,
         )
         checks.check_usable(validations)
         validator.write_docs(artefacts.LABELING_DOCS.path)
-    conclusion = report.verdict(found.audit, found.balances, validations, params.labeling)
-    outcome.write(found)
+    conclusion = report.build_verdict(result.audit, result.balances, validations, params.labeling)
+    outcome.write_outcome(result)
     settings = (params.labeling, params.shop)
-    view = report.page(found.labelled, found.audit, conclusion, shop.items, settings)
-    view.write(artefacts.page("labeling").path)
-    outcome.log(found, run)
+    labeling_page = report.build_page(
+        result.labelled, result.audit, conclusion, tables.items, settings
+    )
+    labeling_page.write(artefacts.page("labeling").path)
+    outcome.log_outcome(result, run)
     return conclusion
 
 

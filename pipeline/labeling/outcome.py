@@ -1,4 +1,4 @@
-"""All that labeling reads, finds and writes."""
+"""Inputs and outputs of labeling."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,20 +8,20 @@ import pandas as pd
 from pipeline.contracts import artefacts, schemas
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import LabelingParams, ShopParams
-from pipeline.labeling.audit.balance import balance
-from pipeline.labeling.audit.label_audit import Audit, audit, review_counts
+from pipeline.labeling.audit.balance import compute_balance
+from pipeline.labeling.audit.label_audit import Audit, audit_labels, count_reviews
 from pipeline.labeling.audit.label_issues import find_label_issues
 from pipeline.labeling.audit.reviews import (
-    lines_that,
-    resolve,
-    review_queue,
-    review_tasks,
-    undecided,
-    warn_of,
-    without_effect,
+    build_review_queue,
+    build_review_tasks,
+    lines_matching,
+    match_decisions,
+    select_undecided,
+    select_without_effect,
+    warn_about_ignored,
 )
-from pipeline.labeling.examples.baskets import LINE_COLUMNS, basket_lines
-from pipeline.labeling.examples.labelling import Labelled, gather, label
+from pipeline.labeling.examples.baskets import LINE_COLUMNS, build_basket_lines
+from pipeline.labeling.examples.labelling import Labelled, gather_baskets, label_baskets
 from pipeline.runtime.tracking import Run
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelingTables:
-    """What labeling reads of the clean tables."""
+    """The clean tables that labeling reads."""
 
     events: pd.DataFrame
     items: pd.DataFrame
@@ -39,14 +39,14 @@ class LabelingTables:
 
 @dataclass(frozen=True)
 class LabelingOutcome:
-    """The labelled set and what was found out about it.
+    """The labelled set and its audit.
 
     Attributes:
         labelled: The examples.
-        table: The same as schemas.EXAMPLES.
+        table: The examples as schemas.EXAMPLES.
         balances: One row per split and protocol.
-        audit: All counts.
-        queue: Questions to reviewers.
+        audit: Counts of the audit.
+        queue: Review queue.
     """
 
     labelled: Labelled
@@ -56,12 +56,12 @@ class LabelingOutcome:
     queue: pd.DataFrame
 
 
-def read_shop() -> LabelingTables:
+def read_tables() -> LabelingTables:
     """Read the clean tables.
 
     Raises:
-        ArtefactError: One is missing or damaged.
-        SchemaError: One does not have its columns.
+        ArtefactError: A table is missing or damaged.
+        SchemaError: A table lacks columns.
     """
     return LabelingTables(
         events=artefacts.read_table(artefacts.EVENTS, columns=LINE_COLUMNS),
@@ -70,7 +70,7 @@ def read_shop() -> LabelingTables:
     )
 
 
-def examine(
+def label_and_audit(
     tables: LabelingTables, decisions: pd.DataFrame, params: LabelingParams, shop: ShopParams
 ) -> LabelingOutcome:
     """Return the labelled set with its audit.
@@ -78,24 +78,26 @@ def examine(
     Args:
         tables: The clean tables.
         decisions: From `read_decisions`.
-        params: What an example is, and where doubt begins.
-        shop: The windows, the time zone and the seed.
+        params: Parameters of examples and label issues.
+        shop: Windows, time zone and seed.
 
     Raises:
-        DataQualityError: The windows reach beyond the data, or one holds no basket.
+        DataQualityError: The windows reach beyond the data, or a window has no basket.
     """
-    lines = basket_lines(tables.events, params)
-    found = gather(lines, tables.offers, shop, params)
-    decided = resolve(decisions, found)
-    warn_of(without_effect(decided))
-    dropped = lines_that(decided[decided["decision"] == "drop"], found)
-    labelled = label(found, tables.offers, dropped, shop, params)
-    doubts = find_label_issues(found, tables.events, params, shop.timezone, shop.maximum_user_lines)
-    waiting = undecided(doubts, decided)
-    balances = balance(labelled, tables.items, params.minimum_earlier_baskets)
-    counts = audit(labelled, doubts, waiting, tables.items, params.bulk_quantile)
-    queue = review_queue(waiting, labelled)
-    counts |= {"reviews": review_counts(decided, dropped), "n_questions": len(queue)}
+    lines = build_basket_lines(tables.events, params)
+    baskets = gather_baskets(lines, tables.offers, shop, params)
+    decided = match_decisions(decisions, baskets)
+    warn_about_ignored(select_without_effect(decided))
+    dropped = lines_matching(decided[decided["decision"] == "drop"], baskets)
+    labelled = label_baskets(baskets, tables.offers, dropped, shop, params)
+    issues = find_label_issues(
+        baskets, tables.events, params, shop.timezone, shop.maximum_user_lines
+    )
+    open_issues = select_undecided(issues, decided)
+    balances = compute_balance(labelled, tables.items, params.minimum_earlier_baskets)
+    counts = audit_labels(labelled, issues, open_issues, tables.items, params.bulk_quantile)
+    queue = build_review_queue(open_issues, labelled)
+    counts |= {"reviews": count_reviews(decided, dropped), "n_questions": len(queue)}
     return LabelingOutcome(labelled, labelled.table(), balances, counts | _splits(balances), queue)
 
 
@@ -107,23 +109,23 @@ def _splits(balances: pd.DataFrame) -> Audit:
     return {"splits": nested}
 
 
-def write(found: LabelingOutcome) -> None:
-    """Write data/labelled with the examples and the questions, whole or not at all; the audit."""
+def write_outcome(outcome: LabelingOutcome) -> None:
+    """Write data/labelled (examples and review queue) atomically, then the audit."""
     with whole_folder(artefacts.EXAMPLES.path.parent) as folder:
         examples, queue, tasks = (
             folder / artefact.path.name
             for artefact in (artefacts.EXAMPLES, artefacts.REVIEW_QUEUE, artefacts.REVIEW_TASKS)
         )
-        artefacts.write_table(found.table, examples, schemas.EXAMPLES)
-        artefacts.write_text(found.queue.to_csv(index=False, lineterminator="\n"), queue)
-        artefacts.write_json(review_tasks(found.queue), tasks)
-    artefacts.write_json(found.audit, artefacts.LABEL_AUDIT.path)
+        artefacts.write_table(outcome.table, examples, schemas.EXAMPLES)
+        artefacts.write_text(outcome.queue.to_csv(index=False, lineterminator="\n"), queue)
+        artefacts.write_json(build_review_tasks(outcome.queue), tasks)
+    artefacts.write_json(outcome.audit, artefacts.LABEL_AUDIT.path)
 
 
-def log(found: LabelingOutcome, run: Run) -> None:
-    """Record the labelled set's numbers and its identity."""
-    run.log_metrics({"labels": found.audit["labels"], "splits": found.audit["splits"]})
-    rows = found.labelled.rows[["example_id", "cutoff", "timestamp", "n_earlier_baskets"]]
-    counts = {"n_labels": found.labelled.labels, "n_negatives": found.labelled.negatives}
+def log_outcome(outcome: LabelingOutcome, run: Run) -> None:
+    """Log the numbers and the identity of the labelled set."""
+    run.log_metrics({"labels": outcome.audit["labels"], "splits": outcome.audit["splits"]})
+    rows = outcome.labelled.rows[["example_id", "cutoff", "timestamp", "n_earlier_baskets"]]
+    counts = {"n_labels": outcome.labelled.labels, "n_negatives": outcome.labelled.negatives}
     sizes = {name: lists.lengths() for name, lists in counts.items()}
     run.log_dataset("examples", rows.assign(**sizes), str(artefacts.EXAMPLES.path))

@@ -1,4 +1,4 @@
-"""The verdict on the labelled set and the page that explains it to people."""
+"""Verdict and page of the labeling stage."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,10 @@ COLOURS = {
 N_SHOWN = 8
 
 
-def verdict(
+def build_verdict(
     audit: Audit, balances: pd.DataFrame, validations: Sequence[Validation], params: LabelingParams
 ) -> Verdict:
-    """Return whether the labels can be learnt from; a doubt too many returns to collection."""
+    """Return the verdict; too many doubtful labels return to collection."""
     labels = audit["labels"]
     doubtful = Evidence(
         name="doubtful_fraction",
@@ -56,10 +56,10 @@ def verdict(
         n_examples, n_labels = int(balances["n_examples"].sum()), labels["n_labels"]
         cause = f"{n_examples:,} examples with {n_labels:,} labels hold every expectation"
         return Verdict(phase="labeling", status="proceed", cause=cause, evidence=evidence)
-    action = "Collect what the failing expectations miss; the Data Docs name them."
+    action = "Collect the data that the failing expectations in the Data Docs require."
     if not doubtful.holds:
-        action = "Clean the source of what data/labelled/review_queue.csv lists, or decide on it "
-        action += "in data/reviewed/labels.csv."
+        action = "Clean the source of the issues in data/labelled/review_queue.csv, or decide on "
+        action += "them in data/reviewed/labels.csv."
     return Verdict(
         phase="labeling",
         status="return",
@@ -76,7 +76,7 @@ def _size(balances: pd.DataFrame) -> Evidence:
 
 
 def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
-    """Return what is not settled: doubts about held-out labels, and decisions without effect."""
+    """Return warnings about held-out label issues and decisions without effect."""
     labels, reviews = audit["labels"], audit["reviews"]
     n_ignored = reviews["n_without_effect"] + reviews["n_unmatched"]
     return (
@@ -87,7 +87,7 @@ def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
             holds=labels["held_out_doubtful_fraction"] <= params.maximum_doubtful_fraction,
             gates=False,
             note=f"{labels['n_held_out_doubtful']:,} of {labels['n_held_out']:,} labels of test "
-            "and production, which are not reviewed: only a cleaner source changes them",
+            "and production, which are not reviewed; clean their source",
         ),
         Evidence(
             name="decisions_without_effect",
@@ -101,54 +101,55 @@ def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
     )
 
 
-def page(
+def build_page(
     labelled: Labelled,
     audit: Audit,
     conclusion: Verdict,
     items: pd.DataFrame,
     settings: tuple[LabelingParams, ShopParams],
 ) -> Page:
-    """Return the page: what an example is, how many, how balanced, how trustworthy."""
+    """Return the page: definition, number, balance and audit of the examples."""
     params, shop = settings
-    view = Page(
-        "Labeling", "What the model learns from: what was wanted, when, and how sure it is."
+    page = Page(
+        "Labeling", "Examples for training and testing, their balance, and the label audit."
     )
-    view.verdict(conclusion)
-    view.text(
+    page.verdict(conclusion)
+    page.text(
         "What an example is",
-        "A shopper, a moment, and the products that the shopper then wanted. Everything strictly "
-        "before the moment may be known; the labels lie at or after it, inside one window of "
-        f"time. Beside them stand up to {params.n_negatives} products that were sold or promoted "
+        "A shopper, a moment, and the products that the shopper then bought. A model may use "
+        "everything strictly before the moment; the labels lie at or after it, inside one label "
+        f"window. The negatives are up to {params.n_negatives} products that were sold or promoted "
         f"in the {params.on_offer_days} days before the window and are not in the basket.",
-        "rolling: asked at the start of a basket. first_basket: asked when the window opens, for "
-        f"the first basket of the next {params.horizon_days} days. A shopper needs "
-        f"{params.minimum_earlier_baskets} earlier baskets. On {params.cart_fraction:.0%} of the "
-        "training examples whose basket has two products or more, a part of it is in the cart "
-        "already; the rest are the labels.",
+        "rolling: requested at the start of a basket. first_basket: requested when the window "
+        f"opens, for the first basket of the next {params.horizon_days} days. A shopper needs "
+        f"{params.minimum_earlier_baskets} earlier baskets. For {params.cart_fraction:.0%} of the "
+        "training examples whose basket has two products or more, the first part of the basket is "
+        "in the cart; the rest are the labels.",
     )
-    view.facts("One of them", worked_example(labelled, items, shop.timezone))
-    view.table("Counts, class balance and coverage", _balances(audit))
-    view.figure(
+    page.facts("An example", build_worked_example(labelled, items, shop.timezone))
+    page.table("Counts, class balance and coverage", _balances(audit))
+    page.figure(
         "Baskets by week",
-        weeks_figure(labelled, shop.timezone),
-        "Baskets per week (of the shop's own days); shaded are the windows whose baskets are "
-        "labels.",
+        draw_weeks(labelled, shop.timezone),
+        "Baskets per week in the shop's time zone; the label windows are shaded.",
     )
-    view.table(
+    page.table(
         "Label audit",
-        doubts_frame(audit),
-        "Nothing is removed because of a doubt: only labels of training and validation that a "
-        "person marked drop in data/reviewed/labels.csv are. Those of test and production measure "
-        "the model, so nobody picks them. The questions are in data/labelled/review_queue.csv, and "
-        "as Label Studio tasks in data/labelled/review_tasks.json.",
+        build_issue_table(audit),
+        "A label issue removes nothing. A reviewer removes a label of training or validation with "
+        "drop in data/reviewed/labels.csv; labels of test and production measure the model and are "
+        "not reviewed. The open issues are in data/labelled/review_queue.csv, and as Label Studio "
+        "tasks in data/labelled/review_tasks.json.",
     )
-    view.facts("More of the audit", _facts(audit))
-    view.text("Where to look further", "Every expectation: reports/labeling/data_docs/index.html.")
-    return view
+    page.facts("More of the audit", _facts(audit))
+    page.text("Where to look further", "Every expectation: reports/labeling/data_docs/index.html.")
+    return page
 
 
-def worked_example(labelled: Labelled, items: pd.DataFrame, timezone: str) -> dict[str, object]:
-    """Return the first training example with a cart, or else the first example, in words."""
+def build_worked_example(
+    labelled: Labelled, items: pd.DataFrame, timezone: str
+) -> dict[str, object]:
+    """Return the first training example with a cart, or else the first example, as text."""
     small = labelled.labels.lengths() <= N_SHOWN
     carts = ((labelled.cart.lengths() > 0) & small).nonzero()[0]
     number = int(carts[0]) if len(carts) else 0
@@ -190,17 +191,17 @@ def _balances(audit: Audit) -> pd.DataFrame:
     return frame.rename(columns=lambda name: name.removeprefix("n_").replace("_", " "))
 
 
-def doubts_frame(audit: Audit) -> pd.DataFrame:
-    """Return the audit as a table: what was found, and what of it is a label in use."""
-    waiting = audit["labels"]["n_doubtful_by_reason"]
+def build_issue_table(audit: Audit) -> pd.DataFrame:
+    """Return the audit as a table of issues, with those that concern labels in use."""
+    open_by_reason = audit["labels"]["n_doubtful_by_reason"]
     return pd.DataFrame(
         [
             {
-                "doubt": reason,
-                "what it means": meaning,
+                "issue": reason,
+                "meaning": meaning,
                 "shoppers": audit["doubts"][reason]["n_users"],
                 "baskets": audit["doubts"][reason]["n_baskets"],
-                "labels waiting for a reviewer": waiting[reason],
+                "labels waiting for a reviewer": open_by_reason[reason],
                 "suggested": suggested,
             }
             for reason, (suggested, meaning) in REASONS.items()
@@ -218,15 +219,15 @@ def _facts(audit: Audit) -> dict[str, object]:
         "labels": labels["n_labels"],
         "share that is doubtful in training and validation": labels["doubtful_fraction"],
         "share that is doubtful in test and production": labels["held_out_doubtful_fraction"],
-        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop; of them "
-        f"{reviews['n_unmatched']} match no basket and {reviews['n_without_effect']} are without "
-        "effect, on baskets of test or production",
-        "basket lines dropped by them": reviews["n_lines_dropped"],
+        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop; "
+        f"{reviews['n_unmatched']} match no basket and {reviews['n_without_effect']} have no "
+        "effect, because they are about baskets of test or production",
+        "basket lines dropped by reviewers": reviews["n_lines_dropped"],
     }
 
 
-def weeks_figure(labelled: Labelled, timezone: str) -> "Figure":
-    """Return baskets per local week with the label windows shaded."""
+def draw_weeks(labelled: Labelled, timezone: str) -> "Figure":
+    """Return a plot of baskets per local week with the label windows shaded."""
     from matplotlib.dates import date2num
 
     starts = labelled.source.baskets["timestamp"].dt.tz_convert(timezone).dt.tz_localize(None)

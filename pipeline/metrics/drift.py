@@ -1,10 +1,11 @@
-"""Drift statistics: values counted into frozen bins, and how far two such counts lie apart.
+"""Drift statistics: shares of values in frozen bins, and the distance of two sets of shares.
 
-Bins are cut once, from the test window, and kept as an artefact. A window of traffic is later
-counted into the same bins, so that a shift cannot hide in moving edges.
+The bins come from the test window and are stored as an artefact. Traffic is counted into the same
+bins, so that moving edges cannot hide a shift.
 
-Requests of one user are alike: a thousand requests of twenty users carry hardly more information
-than twenty requests would. `effective_size` returns how many independent requests carry as much.
+Requests of one user are correlated: a thousand requests of twenty users carry little more
+information than twenty requests. `effective_size` returns the equivalent number of independent
+requests.
 """
 
 from typing import Any
@@ -14,14 +15,14 @@ import numpy.typing as npt
 
 SMALLEST_SHARE = 1e-4
 BELOW = 1e-6
-CHANCE = 1e-3  # how seldom chance alone may look like drift
+CHANCE = 1e-3  # probability that chance alone looks like drift
 
 
 def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
     """Return inner edges at the quantiles of `values`, and the share of values in each bin.
 
-    The first bin lies below all values and the one before last above them: what was never seen.
-    The last share is that of missing values. Equal edges are merged.
+    The first bin lies below all values and the last but one above them, for unseen values. The
+    last share is that of missing values. Equal edges are merged.
 
     >>> frozen_bins(np.array([1.0, 1.0, 2.0, np.nan]), 2)
     {'edges': [0.999999, 1.0, 2.0], 'shares': [0.0, 0.5, 0.25, 0.0, 0.25]}
@@ -40,18 +41,18 @@ def effective_size(
     edges: npt.NDArray[np.float64],
     user: npt.NDArray[np.int64],
 ) -> float:
-    """Return how many independent requests move the bins' shares as far by chance as these do.
+    """Return the number of independent requests whose shares vary as much as these by chance.
 
-    Shoppers are the units. The covariance of the shares over them makes the PSI a weighted sum of
-    chi-squares (Rao and Scott, 1981, doi:10.1080/01621459.1981.10477633), which exceeds with the
-    probability CHANCE what a scaled chi-square of the same mean and variance does (Satterthwaite,
-    1946, doi:10.2307/3002019). So many independent requests would exceed it as often. Between 1
-    and n; where all values are in one bin, the number of shoppers.
+    The sampling units are users. The covariance of their shares makes the PSI a weighted sum of
+    chi-squares (Rao and Scott, 1981, doi:10.1080/01621459.1981.10477633). A scaled chi-square of
+    the same mean and variance approximates its tail at the probability CHANCE (Satterthwaite,
+    1946, doi:10.2307/3002019). The result is the number of independent requests with the same
+    tail, between 1 and n; it is the number of users if all values lie in one bin.
 
     Args:
-        values: [n] of a signal.
-        edges: Of the frozen bins.
-        user: [n] code of the shopper of each request.
+        values: [n] values of a signal.
+        edges: Inner edges of the frozen bins.
+        user: [n] user code of each request.
 
     >>> values, edges, request = np.repeat([0.0, 1.0], 50), np.array([0.5]), np.arange(100)
     >>> [round(effective_size(values, edges, request // n)) for n in (1, 5)]
@@ -75,7 +76,7 @@ def effective_size(
 def _bin_counts(
     values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], user: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return [n_users, n_bins] how many requests of each shopper are in each bin."""
+    """Return [n_users, n_bins] the number of requests of each user in each bin."""
     place = np.searchsorted(edges, values, side="left")
     place[np.isnan(values)] = len(edges) + 1
     code = np.unique(user, return_inverse=True)[1]
@@ -85,7 +86,7 @@ def _bin_counts(
 
 
 def _chi_square_tail(degrees: float) -> float:
-    """Return what a chi-square exceeds with the probability CHANCE."""
+    """Return the value that a chi-square exceeds with the probability CHANCE."""
     from scipy.special import gammaincinv
 
     return 2.0 * float(gammaincinv(degrees / 2.0, 1.0 - CHANCE))
@@ -94,7 +95,7 @@ def _chi_square_tail(degrees: float) -> float:
 def bin_shares(
     values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the share of values in each bin (edge included below it), then of missing ones."""
+    """Return the share of values in each bin (upper edge included), then of missing values."""
     missing = np.isnan(values)
     place = np.searchsorted(edges, values[~missing], side="left")
     counts = np.bincount(place, minlength=len(edges) + 1)
@@ -104,7 +105,7 @@ def bin_shares(
 def psi(reference: npt.NDArray[np.float64], current: npt.NDArray[np.float64]) -> float:
     """Return the population stability index of two sets of shares over the same bins.
 
-    sum((c - r) * ln(c / r)), at least 0; empty bins count as SMALLEST_SHARE.
+    The formula is sum((c - r) * ln(c / r)), at least 0; empty bins count as SMALLEST_SHARE.
 
     >>> round(psi(np.array([0.5, 0.5]), np.array([0.25, 0.75])), 4)
     0.2747

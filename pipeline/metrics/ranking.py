@@ -1,4 +1,4 @@
-"""How good a ranked list is: recall, NDCG and hit rate at k, one value per request."""
+"""Ranking metrics: recall, NDCG, hit rate and MRR at k, one value per request."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +9,12 @@ Whole = npt.NDArray[np.integer]
 
 
 def hit_matrix(recommended: Whole, truth_rows: Whole, truth_items: Whole) -> Bools:
-    """Return which recommended items were wanted.
+    """Return [n, k] whether each recommended item is a label of its request.
 
     Args:
-        recommended: [n, k] item index, 0 = nothing.
-        truth_rows: [n_labels] the request that each label belongs to.
-        truth_items: [n_labels] item index of each label, 0 = not known to the model.
-
-    Returns:
-        [n, k].
+        recommended: [n, k] item index, 0 = padding.
+        truth_rows: [n_labels] request of each label.
+        truth_items: [n_labels] item index of each label, 0 = outside the vocabulary.
 
     >>> hit_matrix(np.array([[3, 1, 0]]), np.array([0, 0]), np.array([1, 0])).tolist()
     [[False, True, False]]
@@ -25,12 +22,12 @@ def hit_matrix(recommended: Whole, truth_rows: Whole, truth_items: Whole) -> Boo
     width = int(max(recommended.max(initial=0), truth_items.max(initial=0))) + 1
     rows = np.arange(len(recommended), dtype=np.int64)[:, None]
     wanted = np.unique(truth_rows.astype(np.int64) * width + truth_items)
-    found = np.isin(rows * width + recommended, wanted)
-    return np.asarray(found & (recommended > 0))
+    is_hit = np.isin(rows * width + recommended, wanted)
+    return np.asarray(is_hit & (recommended > 0))
 
 
 def recall_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
-    """Return hits in the first k over the number of wanted items, in 0..1; NaN without any.
+    """Return hits in the first k over the number of labels, 0..1; NaN without labels.
 
     >>> recall_at_k(np.array([[True, False, True]]), np.array([4]), 2).tolist()
     [0.25]
@@ -39,9 +36,9 @@ def recall_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
 
 
 def ndcg_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
-    """Return the discounted gain over that of the best possible list of min(k, n_true) items.
+    """Return the discounted gain over that of the ideal list of min(k, n_true) items.
 
-    Gain 1 per hit, discount 1 / log2(rank + 1), in 0..1; NaN without wanted items.
+    The gain is 1 per hit, the discount 1 / log2(rank + 1), the result 0..1; NaN without labels.
 
     References:
         Järvelin and Kekäläinen, 2002, doi:10.1145/582415.582418.
@@ -56,12 +53,12 @@ def ndcg_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
 
 
 def hit_rate_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
-    """Return 1 if anything in the first k was wanted, else 0; NaN without wanted items."""
+    """Return 1 if a label is in the first k, else 0; NaN without labels."""
     return np.where(n_true > 0, hits[:, :k].any(axis=1).astype(float), np.nan)
 
 
 def mrr_at_k(hits: Bools, n_true: Whole, k: int) -> Doubles:
-    """Return 1 / rank of the first hit in the first k, 0 if none; NaN without wanted items."""
+    """Return 1 / rank of the first hit in the first k, 0 without a hit; NaN without labels."""
     head = hits[:, :k]
     first = np.where(head.any(axis=1), 1.0 / (head.argmax(axis=1) + 1.0), 0.0)
     return np.where(n_true > 0, first, np.nan)

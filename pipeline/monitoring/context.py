@@ -75,7 +75,7 @@ def read_methods(
         inputs: Histories and vocabulary; popularity is that of `as_of`.
         baselines: Settings of the baselines, as in training.
     """
-    from pipeline.recommenders.base.items import item_state
+    from pipeline.recommenders.base.items import compute_item_state
     from pipeline.recommenders.base.saved import GraphRecommender
     from pipeline.recommenders.baselines.frequency import (
         EXPLORE_CATALOGUE,
@@ -85,7 +85,9 @@ def read_methods(
     from pipeline.recommenders.onnx.graph import load_onnx
 
     as_of, n_items = inputs.params.shop.windows().as_of.timestamp(), len(inputs.vocabulary)
-    state = item_state(inputs.histories, n_items, as_of, popular_days=baselines.popular_days)
+    state = compute_item_state(
+        inputs.histories, n_items, as_of, popular_days=baselines.popular_days
+    )
     graphs = {
         DECAYED: DecayGraph(state.popularity, EXPLORE_CATALOGUE, baselines.decay_days),
         CONTEXTUAL: ContextualGraph(state.popularity, EXPLORE_CATALOGUE, baselines),

@@ -27,8 +27,8 @@ from pipeline.monitoring.quality import (
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, select_rolling, week_numbers
 from pipeline.recommenders.base.histories import Histories, build_histories
-from pipeline.recommenders.base.requests import attribute_codes
-from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.requests import encode_attributes
+from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import EvaluationSet
 from pipeline.testing.signals import input_signals, output_signals
@@ -114,9 +114,11 @@ class MonitoringInputs:
 
     def build_evaluation_set(self, examples: pd.DataFrame) -> EvaluationSet:
         """Return the requests of these examples with their purchases."""
-        attributes = attribute_codes(self.tables.users)
+        attributes = encode_attributes(self.tables.users)
         timezone = self.params.shop.timezone
-        requests = requests_of(examples, self.histories, self.vocabulary, attributes, timezone)
+        requests = build_example_requests(
+            examples, self.histories, self.vocabulary, attributes, timezone
+        )
         return EvaluationSet.of(examples, requests, self.vocabulary)
 
 

@@ -1,1 +1,1 @@
-"""What a recommender is: raw requests in, ranked items out, whatever the method."""
+"""Recommenders: every method maps raw requests to ranked items."""

@@ -1,6 +1,6 @@
-"""The families by name: `training.families` of params.yaml names those that are fitted.
+"""Look up a family by its name; `training.families` of params.yaml names those to fit.
 
-A family is imported when it is asked for: TensorFlow takes seconds.
+The import is deferred because TensorFlow takes seconds to load.
 """
 
 from pipeline.contracts.errors import TrainingError
@@ -8,11 +8,11 @@ from pipeline.recommenders.fitting.family import Family
 from pipeline.recommenders.names import BAGS, FAMILIES, HISTORY_ENCODERS
 
 
-def family_of(name: str) -> Family:
-    """Return the family of that name.
+def get_family(name: str) -> Family:
+    """Return the family called `name`.
 
     Raises:
-        TrainingError: There is none.
+        TrainingError: No family has this name.
     """
     if name in HISTORY_ENCODERS:
         from pipeline.recommenders.ranker.fitting import RankerFamily
@@ -25,10 +25,10 @@ def family_of(name: str) -> Family:
     if name in BAGS:
         from pipeline.recommenders.vectors import irgan, item2vec, lightgcn, multvae
 
-        of_name: dict[str, Family] = {
+        by_name: dict[str, Family] = {
             module.NAME: module.FAMILY for module in (multvae, lightgcn, item2vec, irgan)
         }
-        return of_name[name]
+        return by_name[name]
     raise TrainingError(
         f"a family among {', '.join(FAMILIES)}",
         received=f"'{name}'",

@@ -1,4 +1,4 @@
-"""Testing: every candidate on unseen weeks; the best one becomes the champion-to-be.
+"""Testing: evaluate every candidate on unseen weeks and choose the champion.
 
 Reads:  data/clean; data/labelled/examples.parquet; models/candidates; reports/planning/plan.json;
         reports/training
@@ -15,26 +15,30 @@ from pipeline.runtime.tracking import Run
 
 @stage("testing", after="training")
 def main(params: Params, run: Run) -> Verdict:
-    """Measure, choose, report."""
+    """Evaluate the candidates, choose the champion, and report."""
     from pipeline.contracts.plan import read_plan
     from pipeline.testing import report
+    from pipeline.testing.comparison import build_comparison
     from pipeline.testing.diagnosis import page
-    from pipeline.testing.evaluate import comparison
+    from pipeline.testing.evaluation import Evaluation
     from pipeline.testing.protocols import TITLES
-    from pipeline.testing.trial import Evaluation
 
     plan = read_plan()
-    trial = Evaluation.run(params, plan)
-    metrics, conclusion = trial.metrics, trial.verdict
+    evaluation = Evaluation.run(params, plan)
+    metrics, conclusion = evaluation.metrics, evaluation.verdict
     artefacts.write_json(metrics, artefacts.TEST_METRICS.path)
-    artefacts.write_json(trial.reference, artefacts.REFERENCE.path)
-    artefacts.write_text(comparison(metrics).to_csv(index=False), artefacts.TEST_COMPARISON.path)
-    artefacts.write_text(report.model_card(metrics, trial.slices, plan), artefacts.MODEL_CARD.path)
-    suspicious = trial.examination.suspicious.to_csv(index=False)
+    artefacts.write_json(evaluation.reference, artefacts.REFERENCE.path)
+    artefacts.write_text(
+        build_comparison(metrics).to_csv(index=False), artefacts.TEST_COMPARISON.path
+    )
+    artefacts.write_text(
+        report.build_model_card(metrics, evaluation.slices, plan), artefacts.MODEL_CARD.path
+    )
+    suspicious = evaluation.examination.suspicious.to_csv(index=False)
     artefacts.write_text(suspicious, artefacts.SUSPICIOUS_LABELS.path)
-    made = report.page(metrics, trial.slices, conclusion, plan)
-    page.add(made, trial.examination)
-    made.write(artefacts.page("testing").path)
+    testing_page = report.build_page(metrics, evaluation.slices, conclusion, plan)
+    page.add_diagnosis(testing_page, evaluation.examination)
+    testing_page.write(artefacts.page("testing").path)
     run.log_metrics({name: metrics[name] for name in (*TITLES, "served")})
     run.log_cycle_metrics(
         {name: metrics["rolling"][name] for name in ("recall@10", "ndcg@10", "hit_rate@10")}

@@ -1,4 +1,4 @@
-"""The diagnosis of the deep candidate: inputs gathered, findings, and what people review."""
+"""Diagnose the deep candidate: inputs, findings, and labels to review."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,20 +15,24 @@ from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.names import HISTORY_ENCODERS
+from pipeline.testing.comparison import Protocol
 from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
 from pipeline.testing.diagnosis.finding import Finding
-from pipeline.testing.diagnosis.label_noise import Judged, noise_by_group, suspicious
-from pipeline.testing.evaluate import Protocol
-from pipeline.testing.foresight import foresee
-from pipeline.testing.gather import (
+from pipeline.testing.diagnosis.label_noise import (
+    ScoredCandidates,
+    estimate_noise_by_group,
+    find_suspicious,
+)
+from pipeline.testing.evaluation_inputs import (
     METRIC,
     EvaluationTables,
     as_of,
-    judge,
-    rolling_of,
-    sampled,
-    seen,
+    draw_sample,
+    measure_gap,
+    score_candidates,
+    select_rolling,
 )
+from pipeline.testing.lookahead import check_look_ahead
 from pipeline.testing.measure import EvaluationSet
 
 HISTORY = {0: "0 to 9", 10: "10 to 29", 30: "30 to 99", 100: "100 or more"}
@@ -47,7 +51,7 @@ REVIEW_COLUMNS = [
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, and what people want to see of it."""
+    """Findings of the diagnosis, with their inputs and the tables for people."""
 
     findings: tuple[Finding, ...]
     inputs: Inputs
@@ -69,46 +73,46 @@ def examine(
     """Return the diagnosis of the deep candidate.
 
     Args:
-        family: Its name.
-        candidates: All that were measured, by name.
-        rolling: What they are worth on the test window.
-        tables: What requests are built from.
+        family: Name of the deep candidate.
+        candidates: All candidates by name.
+        rolling: Their results on the test window.
+        tables: Tables that requests are built from.
         params: Sample sizes and bounds.
     """
-    model, asked = candidates[family], rolling.questions.examples
+    model, examples = candidates[family], rolling.evaluation_set.examples
     histories = build_histories(
         tables.events, model.vocabulary, maximum_lines=tables.shop.maximum_user_lines
     )
-    counting = best_counting(family, rolling)
-    part = sampled(asked, params.n_requests, tables.shop.seed)
-    unseen = tables.questions(part, histories, model.vocabulary)
-    judged = judge(model, unseen)
-    pair = {name: candidates[name] for name in (family, counting)}
+    baseline = choose_baseline(family, rolling)
+    part = draw_sample(examples, params.n_requests, tables.shop.seed)
+    unseen = tables.build_evaluation_set(part, histories, model.vocabulary)
+    scored = score_candidates(model, unseen)
+    pair = {name: candidates[name] for name in (family, baseline)}
     inputs = Inputs(
         probe=_main_probe(artefacts.read_json(artefacts.family_metrics(family))),
         curve=_main_curve(pd.read_csv(artefacts.family_curve(family).existing())),
         groups=_groups(family),
-        seen=seen(pair, rolling, tables, histories, params.n_requests),
-        judged=judged,
-        foresight=foresee(model, tables, histories, asked),
+        gap=measure_gap(pair, rolling, tables, histories, params.n_requests),
+        scored=scored,
+        look_ahead=check_look_ahead(model, tables, histories, examples),
     )
-    groups = _pair_groups(judged, unseen, tables.items, model.vocabulary)
+    groups = _pair_groups(scored, unseen, tables.items, model.vocabulary)
     return Examination(
         findings=diagnose(inputs, params),
         inputs=inputs,
-        suspicious=suspects(model, tables, histories, params),
-        noise=noise_by_group(judged, groups, params.surest_fraction),
+        suspicious=find_suspects(model, tables, histories, params),
+        noise=estimate_noise_by_group(scored, groups, params.surest_fraction),
     )
 
 
-def best_counting(family: str, rolling: Protocol) -> str:
+def choose_baseline(family: str, rolling: Protocol) -> str:
     """Return the best of the other candidates."""
     others = [name for name in rolling.values if name != family]
     return max(others, key=lambda name: float(np.nanmean(rolling.values[name][METRIC])))
 
 
 def _main_probe(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the debugging numbers of the family's main part; {} where it has none."""
+    """Return the debugging numbers of the family's main part, {} without any."""
     probe = metrics.get("probe", {})
     main = "network" if "network" in probe else next(iter(sorted(probe)), "")
     return dict(probe.get(main, {}))
@@ -136,63 +140,72 @@ def _groups(family: str) -> Mapping[str, tuple[str, ...]]:
     return GROUPS
 
 
-def suspects(
+def find_suspects(
     model: GraphRecommender, tables: EvaluationTables, histories: Histories, params: DiagnosisParams
 ) -> pd.DataFrame:
     """Return the least likely labels of validation and of the last training window.
 
-    Never of the test window: a model that picks the labels it is measured on picks its quality. A
-    label that was learned from is doubted less than it deserves, so most are of validation.
+    The test window is excluded: a model must not select the labels that it is measured on. The
+    model underrates errors in its training labels, so most suspects come from validation.
 
     Args:
-        model: The judge.
-        tables: What requests are built from.
+        model: Model that scores the labels.
+        tables: Tables that requests are built from.
         histories: All purchases up to the end of the test window.
-        params: How many requests are looked at in each window, and how many labels are returned.
+        params: Number of requests per window, and number of labels to return.
 
     Returns:
-        REVIEW_COLUMNS, which are those of labeling's review queue and some more.
+        REVIEW_COLUMNS: the columns of the review queue of labeling, and some more.
     """
-    train, validation = rolling_of(tables.train), rolling_of(tables.validation)
+    train, validation = select_rolling(tables.train), select_rolling(tables.validation)
     last = train[train["cutoff"] == train["cutoff"].max()]
     parts = []
     for examples in (validation, last):
-        part = sampled(examples, params.n_requests, tables.shop.seed)
-        asked = tables.questions(part, histories, model.vocabulary)
+        part = draw_sample(examples, params.n_requests, tables.shop.seed)
+        evaluation_set = tables.build_evaluation_set(part, histories, model.vocabulary)
         with as_of(model, histories, part["cutoff"].iloc[0].timestamp()):
-            parts.append(_doubted(judge(model, asked), asked, model.vocabulary))
+            parts.append(
+                _list_labels(
+                    score_candidates(model, evaluation_set), evaluation_set, model.vocabulary
+                )
+            )
     order = ["against_chance", "example_id", "item_id"]
-    found = pd.concat(parts).sort_values(order, ignore_index=True)
-    return found.head(params.n_suspicious_labels)
+    suspects = pd.concat(parts).sort_values(order, ignore_index=True)
+    return suspects.head(params.n_suspicious_labels)
 
 
-def _doubted(judged: Judged, questions: EvaluationSet, vocabulary: Vocabulary) -> pd.DataFrame:
-    """Return every label of the requests with what the model thinks of it."""
-    at = suspicious(judged, len(judged.item))
-    rows = questions.examples.iloc[judged.row[at]]
-    size = np.bincount(judged.row, minlength=judged.n)[judged.row[at]]
-    found = pd.DataFrame(
+def _list_labels(
+    scored: ScoredCandidates, evaluation_set: EvaluationSet, vocabulary: Vocabulary
+) -> pd.DataFrame:
+    """Return every label of the requests with its probability."""
+    at = find_suspicious(scored, len(scored.item))
+    rows = evaluation_set.examples.iloc[scored.row[at]]
+    size = np.bincount(scored.row, minlength=scored.n)[scored.row[at]]
+    labels = pd.DataFrame(
         {
             "example_id": rows["example_id"].map(review_id).to_numpy(),
             "basket_id": rows["basket_id"].to_numpy(),
-            "item_id": vocabulary.decode(judged.item[at].astype(np.int32)),
+            "item_id": vocabulary.decode(scored.item[at].astype(np.int32)),
             "reason": REASON,
             "decision": "",
             "split": rows["split"].to_numpy(),
-            "probability": judged.probability[at].round(8),
-            "against_chance": (judged.probability[at] * size).round(8),
+            "probability": scored.probability[at].round(8),
+            "against_chance": (scored.probability[at] * size).round(8),
         }
     )
-    return found[REVIEW_COLUMNS]
+    return labels[REVIEW_COLUMNS]
 
 
 def _pair_groups(
-    judged: Judged, questions: EvaluationSet, items: pd.DataFrame, vocabulary: Vocabulary
+    scored: ScoredCandidates,
+    evaluation_set: EvaluationSet,
+    items: pd.DataFrame,
+    vocabulary: Vocabulary,
 ) -> dict[str, npt.NDArray[np.object_]]:
-    """Return the groups by which noise is told apart: department, and length of the history."""
+    """Return the groups of the noise estimate: department and length of the history."""
     department = items.set_index("item_id")["department"].reindex(list(vocabulary.ids))
     names = np.array(["", *department.fillna("unknown")], dtype=object)
-    earlier = questions.examples["n_earlier_baskets"].to_numpy()[judged.row]
+    earlier = evaluation_set.examples["n_earlier_baskets"].to_numpy()[scored.row]
     place = np.searchsorted(list(HISTORY), earlier, side="right") - 1
     lengths = np.array(list(HISTORY.values()), dtype=object)
-    return {"department": names[judged.item], "earlier baskets": lengths[place]}
+    return {"department": names[scored.item], "earlier baskets": lengths[place]}

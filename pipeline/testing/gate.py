@@ -1,4 +1,4 @@
-"""Which candidate becomes the champion, and whether it meets the plan."""
+"""Choose the champion and check it against the plan."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ LEAK = "leak"
 def choose_champion(
     family: str, values: dict[str, float], paired: dict[str, dict[str, float]]
 ) -> str:
-    """Return the family if it is ahead of every baseline beyond chance, else the best baseline.
+    """Return the family if it is significantly ahead of every baseline, else the best baseline.
 
     Args:
-        family: The deep candidate.
+        family: Name of the deep candidate.
         values: Primary metric of each candidate.
-        paired: Per baseline, the family's paired difference to it with `low`.
+        paired: Paired difference of the family to each baseline, with `low`.
     """
     if all(difference["low"] > 0 for difference in paired.values()):
         return family
@@ -35,17 +35,16 @@ def gate(
 ) -> Verdict:
     """Return the verdict of the testing phase.
 
-    What is suspected of the fit says where to go back to when quality misses its bound. It does
-    not stop a champion that meets its bounds, for a symptom without harm is no disease; but a leak
-    always goes back, since with one no measured quality can be believed. What is suspected without
-    harm, and what could not be told, is evidence that warns.
+    If quality misses its bound, the first suspected failure mode determines the target phase. A
+    suspected failure mode does not stop a champion that meets its bounds, except a leak, which
+    invalidates the measured quality. Other suspected and unknown findings become warnings.
 
     Args:
-        champion: Which candidate was chosen.
+        champion: Name of the chosen candidate.
         metrics: Contents of reports/testing/metrics.json.
-        paired: Per baseline, the deep candidate's paired difference to it in the primary metric.
-        plan: What was promised.
-        findings: Of the deep candidate's fit, the one to treat first before the others.
+        paired: Paired difference of the deep candidate to each baseline in the primary metric.
+        plan: Plan with target and guardrails.
+        findings: Findings about the deep candidate's fit, in the order of treatment.
     """
     evidence = _evidence(champion, metrics, paired, plan)
     rolling = metrics["rolling"]
@@ -57,7 +56,7 @@ def gate(
     leak = next((finding for finding in suspected if finding.name == LEAK), None)
     if leak is not None:
         evidence += _of_diagnosis(findings, leak)
-        return _back(f"{reached}, which is not to be believed. {leak.cause}", evidence, leak)
+        return _back(f"{reached}, which is not reliable. {leak.cause}", evidence, leak)
     if not broken:
         text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
         evidence += _of_diagnosis(findings)
@@ -79,7 +78,7 @@ def gate(
 def _of_diagnosis(
     findings: Sequence[Finding], to_treat: Finding | None = None
 ) -> tuple[Evidence, ...]:
-    """Return the numbers of what is to be treated, which gate, then all else that is open."""
+    """Return the gating evidence of the finding to treat, then the warnings of the others."""
     gating = () if to_treat is None else to_treat.evidence
     others = [finding for finding in findings if finding is not to_treat]
     warnings = [item for finding in others for item in finding.open_evidence()]
@@ -100,7 +99,7 @@ def _back(cause: str, evidence: tuple[Evidence, ...], finding: Finding) -> Verdi
 def _evidence(
     champion: str, metrics: dict[str, Any], paired: dict[str, dict[str, float]], plan: Plan
 ) -> tuple[Evidence, ...]:
-    """Return every number that the gate rests on, beside its bound."""
+    """Return the evidence of the gate."""
     rolling, guardrails = metrics["rolling"], plan.guardrails
     value = rolling[plan.primary_metric]
     worst = min(paired, key=lambda name: paired[name]["low"])
@@ -109,21 +108,21 @@ def _evidence(
     best = max((name for name in values if name in paired), key=lambda name: values[name])
     gain = value / max(values[best], 1e-9) - 1
     promised = plan.target.value / max(plan.baseline.value, 1e-9) - 1
-    wanted = 0.0 if champion in paired else promised  # a counting method owes no gain over itself
+    wanted = 0.0 if champion in paired else promised  # a baseline owes no gain over itself
     return (
         Evidence(
             name=plan.primary_metric,
             value=value,
             bound=values[best],
             holds=value >= values[best],
-            note=f"{champion}, against the best counting method, {best}",
+            note=f"{champion}, against the best baseline, {best}",
         ),
         Evidence(
             name="gain_fraction",
             value=gain,
             bound=wanted,
             holds=gain >= wanted,
-            note="over the best counting method on the same weeks, against what the plan wants",
+            note="over the best baseline on the same weeks, against the gain in the plan",
         ),
         Evidence(
             name="ahead_of_baselines",
@@ -131,15 +130,15 @@ def _evidence(
             bound=0.0,
             holds=paired[worst]["low"] > 0,
             gates=False,
-            note=f"lower end of the deep model's smallest lead, over {worst}; below 0 the best "
-            "baseline is promoted instead",
+            note=f"lower end of the deep model's smallest lead, over {worst}; below 0 testing "
+            "chooses the best baseline instead",
         ),
         Evidence(
             name="coverage@10",
             value=rolling["coverage@10"],
             bound=guardrails.minimum_coverage,
             holds=rolling["coverage@10"] >= guardrails.minimum_coverage,
-            note="share of the catalogue that reaches someone's list",
+            note="share of the catalogue that appears in any list",
         ),
         Evidence(
             name="fairness_gap",

@@ -1,4 +1,4 @@
-"""One candidate on one protocol: what it recommends, and how good that is, request by request."""
+"""Predictions of a candidate on an evaluation set, and their metrics per request."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap, mean_over_users
 from pipeline.recommenders.base.recommender import Ranked, Recommendations, Recommender, fill_slots
 from pipeline.recommenders.base.requests import Requests, withhold_context
-from pipeline.recommenders.base.shop import is_own, labels_of
+from pipeline.recommenders.base.training_data import encode_labels, is_repeat_label
 from pipeline.recommenders.base.vocabulary import Vocabulary
 
 Doubles = npt.NDArray[np.float64]
@@ -19,15 +19,15 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """What is asked of every candidate, and what was then bought.
+    """Requests for every candidate, and their labels.
 
     Attributes:
         examples: schemas.EXAMPLES.
-        requests: One per example.
-        label_row: [n_labels] the request of each label.
-        label_item: [n_labels] item index, 0 for an item that is not in the vocabulary.
+        requests: One request per example.
+        label_row: [n_labels] request of each label.
+        label_item: [n_labels] item index, 0 for an item outside the vocabulary.
         n_true: [n] labels per request.
-        is_repeat: [n_labels] whether the user had bought it before.
+        is_repeat: [n_labels] whether the user had bought the item before.
     """
 
     examples: pd.DataFrame
@@ -41,31 +41,36 @@ class EvaluationSet:
     def of(
         cls, examples: pd.DataFrame, requests: Requests, vocabulary: Vocabulary
     ) -> "EvaluationSet":
-        """Return the questions of these examples."""
-        row, item = labels_of(examples, vocabulary)
-        is_repeat = is_own(requests, row, item, len(vocabulary))
+        """Return the evaluation set of these examples."""
+        row, item = encode_labels(examples, vocabulary)
+        is_repeat = is_repeat_label(requests, row, item, len(vocabulary))
         n_true = np.bincount(row, minlength=len(examples))
         return cls(examples, requests, row, item, n_true, is_repeat)
 
     def without_context(self) -> "EvaluationSet":
-        """Return the same questions with the hour, the weekday and the store withheld."""
+        """Return the same evaluation set without the hour, the weekday and the store."""
         return replace(self, requests=withhold_context(self.requests))
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a candidate answered: a plain list, its explore list, and what would be served."""
+    """Predictions of a candidate: plain lists, served lists and explore lists."""
 
     plain: Recommendations
     served: Recommendations
     explore_items: npt.NDArray[np.int32]
 
 
-def answers_of(
-    recommender: Recommender, questions: EvaluationSet, *, k: int, served_k: int, explore_slots: int
+def predict(
+    recommender: Recommender,
+    evaluation_set: EvaluationSet,
+    *,
+    k: int,
+    served_k: int,
+    explore_slots: int,
 ) -> Predictions:
-    """Return the answers of a candidate; the graph runs once."""
-    ranked: Ranked = recommender.rank(questions.requests, max(k, served_k))
+    """Return the predictions of a candidate; the graph runs once."""
+    ranked: Ranked = recommender.rank(evaluation_set.requests, max(k, served_k))
     return Predictions(
         plain=fill_slots(ranked, k, 0),
         served=fill_slots(ranked, served_k, explore_slots),
@@ -73,34 +78,34 @@ def answers_of(
     )
 
 
-def values_of(
-    answers: Predictions, questions: EvaluationSet, cutoffs: tuple[int, ...]
+def compute_metrics(
+    predictions: Predictions, evaluation_set: EvaluationSet, cutoffs: tuple[int, ...]
 ) -> dict[str, Doubles]:
-    """Return every metric by name, one value per request, NaN where it does not apply."""
-    found: dict[str, Doubles] = {}
-    row, item, n_true = questions.label_row, questions.label_item, questions.n_true
-    hits = ranking.hit_matrix(answers.plain.items, row, item)
-    old, new = questions.is_repeat, ~questions.is_repeat
+    """Return every metric by name, one value per request, NaN where it is undefined."""
+    values: dict[str, Doubles] = {}
+    row, item, n_true = evaluation_set.label_row, evaluation_set.label_item, evaluation_set.n_true
+    hits = ranking.hit_matrix(predictions.plain.items, row, item)
+    old, new = evaluation_set.is_repeat, ~evaluation_set.is_repeat
     parts = {"repeat": old, "explore": new}
     for k in cutoffs:
-        found[f"recall@{k}"] = ranking.recall_at_k(hits, n_true, k)
-        found[f"ndcg@{k}"] = ranking.ndcg_at_k(hits, n_true, k)
-        found[f"hit_rate@{k}"] = ranking.hit_rate_at_k(hits, n_true, k)
-        found[f"mrr@{k}"] = ranking.mrr_at_k(hits, n_true, k)
+        values[f"recall@{k}"] = ranking.recall_at_k(hits, n_true, k)
+        values[f"ndcg@{k}"] = ranking.ndcg_at_k(hits, n_true, k)
+        values[f"hit_rate@{k}"] = ranking.hit_rate_at_k(hits, n_true, k)
+        values[f"mrr@{k}"] = ranking.mrr_at_k(hits, n_true, k)
         for name, chosen in parts.items():
-            part = ranking.hit_matrix(answers.plain.items, row[chosen], item[chosen])
+            part = ranking.hit_matrix(predictions.plain.items, row[chosen], item[chosen])
             count = np.bincount(row[chosen], minlength=len(n_true))
-            found[f"{name}_recall@{k}"] = ranking.recall_at_k(part, count, k)
-    alone = ranking.hit_matrix(answers.explore_items, row[new], item[new])
+            values[f"{name}_recall@{k}"] = ranking.recall_at_k(part, count, k)
+    explore_hits = ranking.hit_matrix(predictions.explore_items, row[new], item[new])
     k = cutoffs[0]
-    found[f"explore_slots_recall@{k}"] = ranking.recall_at_k(
-        alone, np.bincount(row[new], minlength=len(n_true)), k
+    values[f"explore_slots_recall@{k}"] = ranking.recall_at_k(
+        explore_hits, np.bincount(row[new], minlength=len(n_true)), k
     )
-    return found
+    return values
 
 
 def beyond_accuracy(items: npt.NDArray[np.int32], popularity: Doubles, k: int) -> dict[str, float]:
-    """Return how much of the catalogue is shown, and how popular what is shown is.
+    """Return coverage, novelty and popularity bias of the recommendations.
 
     Args:
         items: [n, k] item index.
@@ -108,9 +113,9 @@ def beyond_accuracy(items: npt.NDArray[np.int32], popularity: Doubles, k: int) -
         k: Length of the list.
 
     Returns:
-        coverage: share of all items that reach anyone's list, in 0..1.
-        novelty: mean -log2 of an item's share of purchases, in bits; higher is less known.
-        popularity_bias: mean popularity shown over mean popularity bought, 1 = as bought.
+        coverage: share of all items that appear in any list, 0..1.
+        novelty: mean -log2 of an item's share of purchases, in bits; higher is less popular.
+        popularity_bias: mean popularity of recommendations over that of purchases, 1 = equal.
     """
     shown = items[:, :k]
     shown = shown[shown > 0]
@@ -125,15 +130,22 @@ def beyond_accuracy(items: npt.NDArray[np.int32], popularity: Doubles, k: int) -
     }
 
 
-def summary(values: dict[str, Doubles], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Return the mean over requests of each metric, its interval, and the mean over users."""
-    found: dict[str, Any] = {name: _mean(each) for name, each in values.items()}
-    known = {name: each for name, each in values.items() if not np.isnan(each).all()}
-    found["interval"] = {name: bootstrap.interval(each) for name, each in known.items()}
-    found["mean_over_users"] = {
-        name: mean_over_users(each, bootstrap.user) for name, each in known.items()
+def summarise_values(values: dict[str, Doubles], bootstrap: Bootstrap) -> dict[str, Any]:
+    """Return each metric's mean over requests, interval and mean over users."""
+    summary: dict[str, Any] = {name: _mean(metric_values) for name, metric_values in values.items()}
+    known = {
+        name: metric_values
+        for name, metric_values in values.items()
+        if not np.isnan(metric_values).all()
     }
-    return found
+    summary["interval"] = {
+        name: bootstrap.interval(metric_values) for name, metric_values in known.items()
+    }
+    summary["mean_over_users"] = {
+        name: mean_over_users(metric_values, bootstrap.user)
+        for name, metric_values in known.items()
+    }
+    return summary
 
 
 def _mean(values: Doubles) -> float | None:

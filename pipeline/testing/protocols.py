@@ -1,4 +1,4 @@
-"""The protocols by which candidates are compared, and what each lets them know of a request."""
+"""Protocols of the evaluation, and the context that each gives the candidates."""
 
 ROLLING, WITHOUT_CONTEXT, FIRST_BASKET = "rolling", "rolling_without_context", "first_basket"
 

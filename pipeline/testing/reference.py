@@ -1,4 +1,4 @@
-"""What production is later held against: the champion on the test window, as it would be served."""
+"""Reference for monitoring: the champion on the test window, as served."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.metrics.drift import bin_shares, effective_size, frozen_bins, psi
-from pipeline.testing.evaluate import Protocol, served_quality
+from pipeline.testing.comparison import Protocol, served_quality
 from pipeline.testing.measure import beyond_accuracy
 from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
 
 DAYS_PER_WEEK = 7
 
 
-def reference_of(
+def build_reference(
     protocol: Protocol,
     champion: str,
     popularity: npt.NDArray[np.float64],
@@ -23,31 +23,32 @@ def reference_of(
     k: int,
     explore_slots: int,
 ) -> dict[str, Any]:
-    """Return bins, how they vary by themselves, and the quality to expect with its interval.
+    """Return bins, their natural variation, and the expected quality with its interval.
 
-    `weekly_psi` is how far a week of the test window was from the whole; `effective_requests` how
-    many independent requests would move the bins as far by chance.
+    `weekly_psi` is the largest PSI of a week of the test window against the whole window;
+    `effective_requests` is the number of independent requests with the same chance variation.
     """
-    questions, served = protocol.questions, protocol.answers[champion].served
+    evaluation_set, served = protocol.evaluation_set, protocol.predictions[champion].served
     signals = pd.concat(
-        [input_signals(questions.requests), output_signals(served, popularity)], axis=1
+        [input_signals(evaluation_set.requests), output_signals(served, popularity)], axis=1
     )
-    week = _weeks(questions.examples)
+    week = _weeks(evaluation_set.examples)
     bins = {name: frozen_bins(signals[name].to_numpy(), n_bins) for name in (*INPUTS, *OUTPUTS)}
     return {
         "champion": champion,
         "k": k,
         "explore_slots": explore_slots,
-        "n_requests": len(questions.examples),
+        "n_requests": len(evaluation_set.examples),
         "bins": bins,
         "weekly_psi": {
-            name: _largest_psi(signals[name].to_numpy(), week, each) for name, each in bins.items()
+            name: _largest_psi(signals[name].to_numpy(), week, signal_bins)
+            for name, signal_bins in bins.items()
         },
         "effective_requests": {
             name: effective_size(
-                signals[name].to_numpy(), np.array(each["edges"]), protocol.bootstrap.user
+                signals[name].to_numpy(), np.array(signal_bins["edges"]), protocol.bootstrap.user
             )
-            for name, each in bins.items()
+            for name, signal_bins in bins.items()
         },
         "confidence": protocol.bootstrap.confidence,
         "quality": served_quality(protocol, champion, k),

@@ -1,4 +1,4 @@
-"""What people read about the test: the page and the model card."""
+"""Page and model card of the testing stage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,57 +17,59 @@ GREEN, GREY = "#1d7a4c", "#8a968f"
 N_WEAKEST = 3
 
 
-def page(metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, plan: Plan) -> Page:
+def build_page(
+    metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, plan: Plan
+) -> Page:
     """Return the testing page."""
-    made = Page("Testing", "How good is each candidate on weeks that none of them has seen?")
-    made.verdict(conclusion)
+    page = Page("Testing", "Quality of each candidate on unseen weeks.")
+    page.verdict(conclusion)
     for protocol, words in TITLES.items():
-        made.table(
+        page.table(
             f"Candidates, {words}",
-            candidate_table(metrics, protocol),
+            build_candidate_table(metrics, protocol),
             f"{KNOWN[protocol]} {metrics['n_requests'][protocol]:,} requests of "
             f"{metrics['n_users'][protocol]:,} "
             "shoppers; 95 % intervals by bootstrap over shoppers. Lead: champion minus candidate "
             "in recall@10, paired.",
         )
-    made.figure("Recall@10 with intervals", _comparison(metrics), "Dots: mean. Bars: interval.")
-    made.table(
+    page.figure("Recall@10 with intervals", _comparison(metrics), "Dots: mean. Bars: interval.")
+    page.table(
         "Repeat and explore apart",
         _repeat_explore(metrics),
         (
-            "Recall of items bought before, and of items never bought: within the plain list, "
-            "and in a list of new items alone."
+            "Recall of repeat items and of new items: within the plain list, and in a list of new "
+            "items alone."
         ),
     )
-    made.table(
+    page.table(
         f"All {len(slices)} slices of the champion",
         slices.rename(columns=lambda name: name.replace("_", " ")),
-        f"{plan.primary_metric} by kind of request and group of people, with intervals, the widest "
-        "gap below the mean first. Gap: against the mean, as a fraction of it. Against mean: on "
-        "which side of it the whole interval lies.",
+        f"{plan.primary_metric} by kind of request and group of people, with intervals, largest "
+        "gap below the mean first. Gap: difference from the mean, as a fraction of the mean. "
+        "Against mean: the side of the mean on which the whole interval lies.",
     )
-    made.facts(
+    page.facts(
         "Beyond accuracy",
         {
             "coverage of the catalogue": metrics["rolling"]["coverage@10"],
             "novelty, bits": metrics["rolling"]["novelty@10"],
-            "popularity against what is bought": metrics["rolling"]["popularity_bias@10"],
+            "popularity bias, 1 = as bought": metrics["rolling"]["popularity_bias@10"],
             "fairness gap": str(Fairness(**metrics["fairness"])),
             "target of the plan": f"{plan.target.value:.4f} {plan.target.metric}",
             "recall@10 as served, with explore slots": metrics["served"]["recall@10"],
-            "recall@10 that the champion gains by knowing time and store": _lead(
+            "gain in recall@10 of the champion from time and store": _lead(
                 metrics["context_gain"]["recall@10"]
             ),
         },
     )
-    return made
+    return page
 
 
 def _entries(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {metrics["champion"]: metrics, **metrics["baselines"]}
 
 
-def candidate_table(metrics: Mapping[str, Any], protocol: str) -> pd.DataFrame:
+def build_candidate_table(metrics: Mapping[str, Any], protocol: str) -> pd.DataFrame:
     """Return the main metrics of each candidate with the champion's paired lead."""
     rows = []
     for name, entry in _entries(metrics).items():
@@ -127,7 +129,7 @@ def _comparison(metrics: Mapping[str, Any]) -> Any:
     return figure
 
 
-def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> str:
+def build_model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> str:
     """Return the model card in Markdown (Mitchell et al., 2019, doi:10.1145/3287560.3287596)."""
     rolling = metrics["rolling"]
     profile = plan.profile
@@ -135,10 +137,10 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
     lines = [
         f"# Model card: {metrics['champion']}",
         "",
-        "## What it is for",
+        "## Intended use",
         (
-            f"{plan.objective}. It ranks products that a shopper bought before and products that "
-            "are new to them, at the moment of a visit. It is not meant for decisions about people."
+            f"{plan.objective}. The model ranks products that a shopper bought before and new "
+            "products, at the time of a visit. It is not meant for decisions about people."
         ),
         "",
         "## Data",
@@ -170,7 +172,7 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
             for name, entry in metrics["baselines"].items()
         ),
         "",
-        "## Where it is weakest",
+        "## Weakest slices",
         *(
             f"- {row.kind}, {row.slice}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}] "
             f"({row.gap_fraction:+.1%} of the mean, {row.n} requests"
@@ -182,30 +184,30 @@ def model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> 
         "",
         f"All {len(slices)} slices are on the testing page.",
         "",
-        "## What the diagnosis of the fit leaves open",
-        *open_findings(metrics["diagnosis"]),
+        "## Open findings of the diagnosis",
+        *list_open_findings(metrics["diagnosis"]),
         "",
         "## Limits",
         (
-            "- Products that a shopper never bought are hard to foresee: a list of new products "
-            f"alone has recall@10 {rolling['explore_slots_recall@10']:.4f}."
+            "- First purchases of a product are hard to predict: a list of new products alone has "
+            f"recall@10 {rolling['explore_slots_recall@10']:.4f}."
         ),
-        f"- {rolling['coverage@10']:.1%} of the catalogue reaches anyone's first ten places.",
+        f"- {rolling['coverage@10']:.1%} of the catalogue appears in the top ten of any shopper.",
         (
-            "- Browsing is not in the training data: what was just viewed moves only the explore "
-            "list, the way a cart does."
+            "- The training data has no page views: viewed products change only the explore list, "
+            "as a cart does."
         ),
-        "- One retailer, one year: seasons that were not seen are not known.",
+        "- One retailer, one year: the model knows no other seasons.",
         "",
     ]
     return "\n".join(lines)
 
 
-def open_findings(findings: Mapping[str, Any]) -> list[str]:
-    """Return one line per finding that is suspected or unknown, or that there is none.
+def list_open_findings(findings: Mapping[str, Any]) -> list[str]:
+    """Return one line per suspected or unknown finding, or a line that all are healthy.
 
     Args:
-        findings: Of the deep candidate, as in metrics.json.
+        findings: Findings about the deep candidate, as in metrics.json.
     """
     lines = []
     for name, finding in findings.items():
@@ -218,7 +220,7 @@ def open_findings(findings: Mapping[str, Any]) -> list[str]:
         if finding["verdict"] != "healthy":
             text = f"- {WORDS[name]}: {finding['verdict']}. {finding['cause']}"
             lines.append(text + "".join(numbers))
-    return lines or [f"Nothing: {', '.join(WORDS[name].lower() for name in findings)} are healthy."]
+    return lines or [f"None: {', '.join(WORDS[name].lower() for name in findings)} are healthy."]
 
 
 def _cell(values: Mapping[str, Any], metric: str) -> str:

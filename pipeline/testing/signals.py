@@ -1,4 +1,4 @@
-"""What monitoring watches: a few numbers of each request and of each answer."""
+"""Signals that monitoring watches: a few numbers of each request and each prediction."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ OUTPUTS = ("top_share", "score_spread", "repeat_share", "mean_popularity")
 
 
 def input_signals(requests: Requests) -> pd.DataFrame:
-    """Return INPUTS per request; NaN where a request has no recent history."""
+    """Return INPUTS per request, NaN without recent history."""
     n = len(requests)
     row = np.repeat(np.arange(n), np.diff(requests.row_splits))
     newest = np.full(n, np.inf)
@@ -35,30 +35,32 @@ def input_signals(requests: Requests) -> pd.DataFrame:
     ).astype(float)
 
 
-def output_signals(answers: Recommendations, popularity: npt.NDArray[np.float64]) -> pd.DataFrame:
+def output_signals(
+    predictions: Recommendations, popularity: npt.NDArray[np.float64]
+) -> pd.DataFrame:
     """Return OUTPUTS per request.
 
-    Scores are only compared within a list: a ranker that learns from lists may add any number to
-    all scores of one, so their level says nothing, and changes when it is fitted again.
+    Scores are compared only within a list: a listwise ranker may shift all scores of a list by any
+    number, so their level is arbitrary and changes with each fit.
 
     Args:
-        answers: What was served.
+        predictions: Served lists.
         popularity: [n_items] purchases in the training data.
     """
-    there = answers.items > 0
-    n_items = np.maximum(there.sum(axis=1), 1)
-    own = there & (answers.slots == 0)
-    scores = answers.scores.astype(np.float64)
-    some = own.any(axis=1)
-    highest = np.where(some, np.max(scores, axis=1, initial=-np.inf, where=own), 0.0)
-    lowest = np.where(some, np.min(scores, axis=1, initial=np.inf, where=own), 0.0)
-    weight = np.exp(np.where(own, scores - highest[:, None], -np.inf)).sum(axis=1)
-    shown = np.log1p(popularity[answers.items]) * there
+    is_item = predictions.items > 0
+    n_items = np.maximum(is_item.sum(axis=1), 1)
+    is_repeat = is_item & (predictions.slots == 0)
+    scores = predictions.scores.astype(np.float64)
+    has_repeat = is_repeat.any(axis=1)
+    highest = np.where(has_repeat, np.max(scores, axis=1, initial=-np.inf, where=is_repeat), 0.0)
+    lowest = np.where(has_repeat, np.min(scores, axis=1, initial=np.inf, where=is_repeat), 0.0)
+    weight = np.exp(np.where(is_repeat, scores - highest[:, None], -np.inf)).sum(axis=1)
+    shown = np.log1p(popularity[predictions.items]) * is_item
     return pd.DataFrame(
         {
-            "top_share": np.where(some, 1.0 / np.maximum(weight, 1.0), np.nan),
-            "score_spread": np.where(some, highest - lowest, np.nan),
-            "repeat_share": own.sum(axis=1) / n_items,
+            "top_share": np.where(has_repeat, 1.0 / np.maximum(weight, 1.0), np.nan),
+            "score_spread": np.where(has_repeat, highest - lowest, np.nan),
+            "repeat_share": is_repeat.sum(axis=1) / n_items,
             "mean_popularity": shown.sum(axis=1) / n_items,
         }
     )

@@ -1,4 +1,4 @@
-"""Where it works and where it does not: the champion by kind of request and group of people."""
+"""Quality of the champion by kind of request and group of people."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,37 +13,38 @@ from pipeline.testing.measure import EvaluationSet
 
 Bools = npt.NDArray[np.bool_]
 UNKNOWN = "unknown"
-# What fewer users or requests reach is as much theirs as their group's, and resampling so few
-# gives intervals that are too narrow.
+# Smaller groups reflect individual users, and resampling few users gives too narrow intervals.
 MINIMUM_REQUESTS, MINIMUM_USERS = 30, 10
 COLUMNS = ["kind", "slice", "n", "users", "value", "low", "high", "gap_fraction", "against_mean"]
 BELOW, ABOVE, CHANCE, FEW = "below", "above", "may be chance", "too few to tell"
 RULE = (
-    f"of the groups of people with at least {MINIMUM_REQUESTS} requests by {MINIMUM_USERS} users "
-    "whose whole interval lies below the mean over all requests, the one that lies lowest; where "
-    "the interval reaches the mean, the gap may be chance"
+    f"the lowest of the groups of people with at least {MINIMUM_REQUESTS} requests by "
+    f"{MINIMUM_USERS} users whose whole interval lies below the mean over all requests; where the "
+    "interval reaches the mean, the gap may be chance"
 )
 HISTORY = (0, 10, 30, 100)
 BASKET = (1, 4, 11)
 
 
-def slices_of(questions: EvaluationSet, users: pd.DataFrame) -> Iterator[tuple[str, str, Bools]]:
-    """Yield kind, name and [n] which requests belong to it.
+def iterate_slices(
+    evaluation_set: EvaluationSet, users: pd.DataFrame
+) -> Iterator[tuple[str, str, Bools]]:
+    """Yield kind, name and [n] the mask of requests of each slice.
 
     Args:
-        questions: What was asked.
-        users: schemas.USERS: every attribute is a way to group people; null is a group too.
+        evaluation_set: Requests to slice.
+        users: schemas.USERS; every attribute groups people, null values form a group too.
     """
-    earlier = questions.examples["n_earlier_baskets"].to_numpy()
+    earlier = evaluation_set.examples["n_earlier_baskets"].to_numpy()
     yield from _ranges("earlier baskets", earlier, HISTORY)
-    yield from _ranges("basket size", questions.n_true, BASKET)
-    weekend = questions.requests.local_weekday >= 5  # noqa: PLR2004  Saturday
+    yield from _ranges("basket size", evaluation_set.n_true, BASKET)
+    weekend = evaluation_set.requests.local_weekday >= 5  # noqa: PLR2004  Saturday
     yield "day", "weekend", weekend
     yield "day", "Monday to Friday", ~weekend
     known = users.set_index("user_id")
     for column in known.columns:
         text = known[column].map(str, na_action="ignore").astype(object)  # numbers are groups too
-        group = text.reindex(questions.examples["user_id"]).fillna(UNKNOWN).to_numpy()
+        group = text.reindex(evaluation_set.examples["user_id"]).fillna(UNKNOWN).to_numpy()
         for name in sorted(set(group)):
             yield column, str(name), group == name
 
@@ -56,21 +57,21 @@ def _ranges(
         yield kind, f"{low} or more" if high is None else f"{low} to {high - 1}", inside
 
 
-def slice_table(
-    questions: EvaluationSet,
+def build_slice_table(
+    evaluation_set: EvaluationSet,
     users: pd.DataFrame,
     values: npt.NDArray[np.float64],
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return one row per slice that holds a request, the one farthest below the mean first.
+    """Return one row per non-empty slice, the one farthest below the mean first.
 
     Returns:
-        COLUMNS: n requests of users, their mean value and its interval, the gap to the mean over
-        all requests as a fraction of it, and whether the interval lies below or above that mean.
+        COLUMNS: requests, users, mean value with interval, the gap to the mean over all requests
+        as a fraction of that mean, and whether the interval lies below or above that mean.
     """
     overall = float(np.nanmean(values))
     rows = []
-    for kind, name, inside in slices_of(questions, users):
+    for kind, name, inside in iterate_slices(evaluation_set, users):
         known = inside & ~np.isnan(values)
         if not known.any():
             continue
@@ -93,13 +94,13 @@ def _against(overall: float, low: float, high: float, *, is_few: bool) -> str:
 
 @dataclass(frozen=True)
 class Fairness:
-    """The gap between the mean and the group of people that is served worst, by RULE.
+    """The gap between the mean and the worst-served group of people, by RULE.
 
     Attributes:
-        gap_fraction: Of the mean; 0 when no group lies below it.
-        group: Kind and name of the group that sets it; "" for none.
-        n: Its requests.
-        value: Its mean, with `low` and `high` of the interval; None for no group.
+        gap_fraction: Gap as a fraction of the mean; 0 if no group lies below it.
+        group: Kind and name of the worst group; "" for none.
+        n: Requests of the group.
+        value: Mean of the group, with `low` and `high` of its interval; None for no group.
     """
 
     gap_fraction: float
@@ -110,7 +111,7 @@ class Fairness:
     high: float | None = None
 
     def __str__(self) -> str:
-        """Return the gap, the group that sets it and the rule, in one sentence."""
+        """Return the gap, the group and the rule in one sentence."""
         if self.value is None:
             return f"{self.gap_fraction:.1%}: no group lies below the mean. Rule: {RULE}."
         return (
@@ -119,12 +120,12 @@ class Fairness:
         )
 
 
-def fairness_of(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairness:
-    """Return the fairness gap.
+def compute_fairness(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairness:
+    """Return the fairness gap of the slices.
 
     Args:
-        slices: From `slice_table`.
-        attributes: Kinds of slices that are groups of people.
+        slices: From `build_slice_table`.
+        attributes: Kinds of slices that group people.
     """
     behind = slices[slices["kind"].isin(attributes) & (slices["against_mean"] == BELOW)]
     if behind.empty:

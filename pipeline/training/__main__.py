@@ -1,4 +1,4 @@
-"""Training: the fitted families are compared on validation, the counting baselines are added.
+"""Training: compare the fitted families and the frequency baselines on validation.
 
 Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet;
         models/families; reports/training/families
@@ -15,23 +15,23 @@ from pipeline.runtime.tracking import Run
 
 @stage("training", after="labeling")
 def main(params: Params, run: Run) -> Verdict:
-    """Compare, choose, report."""
+    """Compare the families, choose one, and report."""
     from pipeline.recommenders.base.tables import read_training_data
     from pipeline.training import compare, report
 
-    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    data = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
     run.log_dataset(
-        "train", shop.train.drop(columns=["labels", "cart", "relevance"]), "data/labelled"
+        "train", data.train.drop(columns=["labels", "cart", "relevance"]), "data/labelled"
     )
     fits = compare.read_fits(params.training.families)
-    found = compare.metrics(fits, shop, params.training)
-    compare.write_candidates(found["family"], shop, params.training.baselines)
-    curve = compare.curves(params.training.families)
-    conclusion = report.verdict(found, params.families)
-    artefacts.write_json(found, artefacts.TRAINING_METRICS.path)
+    metrics = compare.build_metrics(fits, data, params.training)
+    compare.write_candidates(metrics["family"], data, params.training.baselines)
+    curve = compare.read_curves(params.training.families)
+    conclusion = report.build_verdict(metrics, params.families)
+    artefacts.write_json(metrics, artefacts.TRAINING_METRICS.path)
     artefacts.write_text(curve.to_csv(index=False), artefacts.CURVES.path)
-    report.page(found, curve, conclusion).write(artefacts.page("training").path)
-    run.log_metrics(found)
+    report.build_page(metrics, curve, conclusion).write(artefacts.page("training").path)
+    run.log_metrics(metrics)
     return conclusion
 
 

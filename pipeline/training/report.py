@@ -1,4 +1,4 @@
-"""What the training stage says: metrics, curves, a page and a verdict."""
+"""Verdict and page of the training stage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from pipeline.recommenders.names import BASELINES
 EXPLORE_SCORE = "recall@10 of new products"
 
 
-def verdict(found: Mapping[str, Any], params: FamiliesParams) -> Verdict:
-    """Return whether the chosen family learned something that is worth testing.
+def build_verdict(metrics: Mapping[str, Any], params: FamiliesParams) -> Verdict:
+    """Return the verdict of the training phase.
 
     Args:
-        found: Contents of reports/training/metrics.json.
-        params: How long each part may learn.
+        metrics: Contents of reports/training/metrics.json.
+        params: Maximum epochs of each part.
     """
-    family, validation = found["family"], found["validation"]
+    family, validation = metrics["family"], metrics["validation"]
     value = validation[family]["ndcg@10"]
     best = max(BASELINES, key=lambda name: validation[name]["ndcg@10"])
     bound = validation[best]["ndcg@10"]
-    part = "network" if "network" in found["epochs"] else family
-    epochs = found["epochs"][part]
+    part = "network" if "network" in metrics["epochs"] else family
+    epochs = metrics["epochs"][part]
     allowed = params.of(family).epochs
     evidence = (
         Evidence(
@@ -33,7 +33,7 @@ def verdict(found: Mapping[str, Any], params: FamiliesParams) -> Verdict:
             value=value,
             bound=bound,
             holds=value > bound,
-            gates=False,  # testing decides: there the best baseline may be chosen
+            gates=False,  # testing decides and may choose a baseline
             note=f"of the family {family}, against the best baseline, {best}",
         ),
         Evidence(
@@ -41,7 +41,7 @@ def verdict(found: Mapping[str, Any], params: FamiliesParams) -> Verdict:
             value=epochs,
             bound=allowed,
             holds=True,
-            note=f"{part}: the last one was the best: more may help" if epochs == allowed else "",
+            note=f"{part}: the last epoch is the best; more may help" if epochs == allowed else "",
         ),
     )
     cause = (
@@ -52,30 +52,30 @@ def verdict(found: Mapping[str, Any], params: FamiliesParams) -> Verdict:
     return Verdict(phase="training", status="proceed", cause=cause, evidence=evidence)
 
 
-def page(found: Mapping[str, Any], curve: pd.DataFrame, conclusion: Verdict) -> Page:
+def build_page(metrics: Mapping[str, Any], curve: pd.DataFrame, conclusion: Verdict) -> Page:
     """Return the training page."""
-    made = Page("Training", "What was fitted, how it learned, and where it stands on validation.")
-    made.verdict(conclusion)
-    table = pd.DataFrame(found["validation"]).T.rename_axis("candidate").reset_index()
+    page = Page("Training", "Fitted families, their learning curves, and validation metrics.")
+    page.verdict(conclusion)
+    table = pd.DataFrame(metrics["validation"]).T.rename_axis("candidate").reset_index()
     table = table.sort_values("ndcg@10", ascending=False)
-    made.table(
+    page.table(
         "Candidates on validation",
         table,
-        "Rolling protocol: every basket of the validation window. Item state as of its first day.",
+        "Rolling protocol: every basket of the validation window. Item state at its first day.",
     )
-    family = found["family"]
+    family = metrics["family"]
     rows = curve[curve["family"] == family]
-    made.figure(
+    page.figure(
         f"Learning curves of {family}",
-        curves_figure(rows),
-        "Grey: training loss. Green: validation score; the epoch with the best one is kept.",
+        draw_curves(rows),
+        "Grey: training loss. Green: validation score. The epoch with the best score is kept.",
     )
-    kept = {f"epochs kept, {part}": epochs for part, epochs in found["epochs"].items()}
-    made.facts("Numbers", {"training examples": found["n_examples"]} | kept)
-    return made
+    kept = {f"epochs kept, {part}": epochs for part, epochs in metrics["epochs"].items()}
+    page.facts("Numbers", {"training examples": metrics["n_examples"]} | kept)
+    return page
 
 
-def curves_figure(curve: pd.DataFrame) -> Any:
+def draw_curves(curve: pd.DataFrame) -> Any:
     """Return loss and validation score over the epochs, one plot per part."""
     parts = list(curve["part"].unique())
     figure = new_figure(5 * len(parts), 3)

@@ -143,9 +143,9 @@ def validate(validator: Validator, table: str, frame: pd.DataFrame) -> Validatio
 
 @pytest.mark.parametrize("table", GOOD)
 def test_good_rows_meet_every_expectation(validator: Validator, table: str) -> None:
-    found = validate(validator, table, GOOD[table])
-    assert (found.n_rows, found.failures) == (N_ROWS, ())
-    check_failures(found, GOOD[table], 0.0, where=table)
+    validations = validate(validator, table, GOOD[table])
+    assert (validations.n_rows, validations.failures) == (N_ROWS, ())
+    check_failures(validations, GOOD[table], 0.0, where=table)
 
 
 @pytest.mark.parametrize(("table", "column", "value", "reason"), BAD_ROWS)
@@ -154,49 +154,49 @@ def test_one_bad_row_is_rejected(
 ) -> None:
     frame = GOOD[table].copy()
     frame.loc[BAD_ROW, column] = value
-    found = validate(validator, table, frame)
-    assert list(reasons_by_row(found)) == [BAD_ROW]
-    assert reason in reasons_by_row(found)[BAD_ROW].split("; ")
-    check_failures(found, frame, 1 / N_ROWS, where=table)
+    validations = validate(validator, table, frame)
+    assert list(reasons_by_row(validations)) == [BAD_ROW]
+    assert reason in reasons_by_row(validations)[BAD_ROW].split("; ")
+    check_failures(validations, frame, 1 / N_ROWS, where=table)
     with pytest.raises(DataQualityError, match="1 of 4 rows"):
-        check_failures(found, frame, 0.2, where=table)
+        check_failures(validations, frame, 0.2, where=table)
 
 
 @pytest.mark.parametrize(("table", "column"), UNIQUE)
 def test_an_id_that_is_taken_is_rejected(validator: Validator, table: str, column: str) -> None:
     frame = GOOD[table].copy()
     frame.loc[BAD_ROW, column] = frame.loc[0, column]
-    found = validate(validator, table, frame)
+    validations = validate(validator, table, frame)
     reason = f"{column}: be unique"
-    assert reasons_by_row(found) == {0: reason, BAD_ROW: reason}
+    assert reasons_by_row(validations) == {0: reason, BAD_ROW: reason}
 
 
 @pytest.mark.parametrize("table", GOOD)
 def test_columns_of_another_type_stop_whatever_the_limit(validator: Validator, table: str) -> None:
     numbers = {column: range(N_ROWS) for column in WRONG_TYPES[table]}
-    found = validate(validator, table, GOOD[table].assign(**numbers))
-    reasons = {failure.reason for failure in found.failures}
+    validations = validate(validator, table, GOOD[table].assign(**numbers))
+    reasons = {failure.reason for failure in validations.failures}
     assert {f"{column}: be of type" for column in WRONG_TYPES[table]} <= reasons
     with pytest.raises(DataQualityError, match="at most 100"):
-        check_failures(found, GOOD[table], 1.0, where=table)
+        check_failures(validations, GOOD[table], 1.0, where=table)
 
 
 @pytest.mark.parametrize("table", GOOD)
 def test_a_missing_column_stops_whatever_the_limit(validator: Validator, table: str) -> None:
     frame = GOOD[table].drop(columns=SCHEMAS[table].columns[0].name)
-    found = validate(validator, table, frame)
-    assert "table columns to match set" in {failure.reason for failure in found.failures}
+    validations = validate(validator, table, frame)
+    assert "table columns to match set" in {failure.reason for failure in validations.failures}
     with pytest.raises(DataQualityError):
-        check_failures(found, frame, 1.0, where=table)
+        check_failures(validations, frame, 1.0, where=table)
 
 
 @pytest.mark.parametrize("table", ["events", "items", "offers"])
 def test_a_column_too_many_stops_whatever_the_limit(validator: Validator, table: str) -> None:
     frame = GOOD[table].assign(colour="red")
-    found = validate(validator, table, frame)
-    assert [failure.reason for failure in found.failures] == ["table columns to match set"]
+    validations = validate(validator, table, frame)
+    assert [failure.reason for failure in validations.failures] == ["table columns to match set"]
     with pytest.raises(DataQualityError, match="colour"):
-        check_failures(found, frame, 1.0, where=table)
+        check_failures(validations, frame, 1.0, where=table)
 
 
 def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
@@ -209,9 +209,9 @@ def test_no_expectation_is_left_without_a_row_that_breaks_it() -> None:
     }
     broken |= {(table, "table columns to match set") for table in GOOD}
     expected = {
-        (table, reason_of(each))
+        (table, reason_of(entry))
         for table, frame in GOOD.items()
-        for each in [*build_expectations(SCHEMAS[table], frame), *extra(table)]
+        for entry in [*build_expectations(SCHEMAS[table], frame), *extra(table)]
     }
     assert expected == broken
 

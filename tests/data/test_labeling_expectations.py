@@ -10,10 +10,10 @@ import pytest
 from pipeline.contracts import schemas
 from pipeline.contracts.errors import DataQualityError
 from pipeline.labeling.audit import checks
-from pipeline.labeling.audit.balance import balance
+from pipeline.labeling.audit.balance import compute_balance
 from pipeline.labeling.examples.labelling import Labelled
 from pipeline.labeling.examples.windows import Window
-from pipeline.labeling.report import verdict
+from pipeline.labeling.report import build_verdict
 from pipeline.validation import Validator
 from tests.support.weekly_shop import events, items, labeling, labelled, moment
 
@@ -35,15 +35,15 @@ def good() -> Labelled:
 
 @pytest.fixture(scope="module")
 def balances(good: Labelled) -> pd.DataFrame:
-    return balance(good, items(), 1)
+    return compute_balance(good, items(), 1)
 
 
 def test_the_labelled_set_of_the_weekly_shop_meets_every_expectation(
     good: Labelled, validator: Validator, balances: pd.DataFrame
 ) -> None:
-    found = checks.validate(good.table(), balances, good.source.windows, PARAMS, validator)
-    assert [v.failures for v in found] == [(), (), (), ()]
-    checks.check_usable(found)
+    validations = checks.validate(good.table(), balances, good.source.windows, PARAMS, validator)
+    assert [v.failures for v in validations] == [(), (), (), ()]
+    checks.check_usable(validations)
 
 
 def put(name: str, value: Any) -> Callable[[Row], None]:
@@ -113,28 +113,28 @@ def test_one_bad_row_is_rejected(good: Labelled, validator: Validator, name: str
     change(next(row for row in rows if row["example_id"] == "rolling:ann:ann-01-30"))
     table = pa.Table.from_pylist(rows, schema=good.table().schema)
     if suite == "labelled lists":
-        lists = checks.lists_table(PARAMS.n_negatives)
-        found = validator.validate(checks.lists_frame(table), lists, name=suite)
+        lists = checks.build_lists_table(PARAMS.n_negatives)
+        validations = validator.validate(checks.build_lists_frame(table), lists, name=suite)
     else:
-        extra = checks.moments_expected(good.source.windows)
-        frame = checks.examples_frame(table)
-        found = validator.validate(frame, schemas.EXAMPLES, name=suite, extra=extra)
-    reasons = [failure.reason for failure in found.failures]
-    assert any(reason in each for each in reasons), reasons
+        extra = checks.build_time_expectations(good.source.windows)
+        frame = checks.build_examples_frame(table)
+        validations = validator.validate(frame, schemas.EXAMPLES, name=suite, extra=extra)
+    reasons = [failure.reason for failure in validations.failures]
+    assert any(reason in entry for entry in reasons), reasons
     with pytest.raises(DataQualityError, match=f"Expected every expectation of '{suite}' to hold"):
-        checks.check_usable([found])
+        checks.check_usable([validations])
 
 
 def test_a_missing_column_is_rejected(validator: Validator, good: Labelled) -> None:
-    frame = checks.examples_frame(good.table()).drop(columns="cutoff")
-    found = validator.validate(frame, schemas.EXAMPLES, name="missing")
-    assert "table columns to match set" in [f.reason for f in found.failures]
+    frame = checks.build_examples_frame(good.table()).drop(columns="cutoff")
+    validations = validator.validate(frame, schemas.EXAMPLES, name="missing")
+    assert "table columns to match set" in [f.reason for f in validations.failures]
 
 
 def moved(windows: tuple[Window, ...], number: int, **changes: Any) -> list[Window]:
-    found = list(windows)
-    found[number] = Window(**(vars(found[number]) | changes))
-    return found
+    result = list(windows)
+    result[number] = Window(**(vars(result[number]) | changes))
+    return result
 
 
 BAD_WINDOWS: dict[str, tuple[dict[str, Any], str]] = {
@@ -156,9 +156,9 @@ def test_overlapping_or_unordered_windows_are_rejected(
 ) -> None:
     changes, reason = BAD_WINDOWS[name]
     windows = moved(good.source.windows, 3, **changes)  # the test window
-    frame = checks.windows_frame(checks.examples_frame(good.table()), windows)
-    found = validator.validate(frame, checks.WINDOWS, name="label windows")
-    assert reason in [failure.reason for failure in found.failures]
+    frame = checks.build_windows_frame(checks.build_examples_frame(good.table()), windows)
+    validations = validator.validate(frame, checks.WINDOWS, name="label windows")
+    assert reason in [failure.reason for failure in validations.failures]
 
 
 BAD_BALANCE = {
@@ -180,10 +180,10 @@ def test_a_bad_balance_returns_to_collection(
 ) -> None:
     worse = balances.copy()
     worse.loc[0, name] = BAD_BALANCE[name]
-    found = validator.validate(worse, checks.balance_table(PARAMS), name=checks.BALANCE)
-    assert [failure.reason for failure in found.failures] == [f"{name}: be between"]
-    checks.check_usable([found])
-    conclusion = verdict(calm(), balances, [found], PARAMS)
+    validations = validator.validate(worse, checks.build_balance_table(PARAMS), name=checks.BALANCE)
+    assert [failure.reason for failure in validations.failures] == [f"{name}: be between"]
+    checks.check_usable([validations])
+    conclusion = build_verdict(calm(), balances, [validations], PARAMS)
     assert (conclusion.status, conclusion.target_phase) == ("return", "collection")
     assert conclusion.cause == "failures: label balance is 1"
 
@@ -203,18 +203,18 @@ def calm(doubtful: float = 0.0, held_out: float = 0.0, ignored: int = 0) -> dict
 
 def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.DataFrame) -> None:
     limit = PARAMS.maximum_doubtful_fraction
-    assert verdict(calm(limit), balances, [], PARAMS).status == "proceed"
-    conclusion = verdict(calm(limit + 0.01), balances, [], PARAMS)
+    assert build_verdict(calm(limit), balances, [], PARAMS).status == "proceed"
+    conclusion = build_verdict(calm(limit + 0.01), balances, [], PARAMS)
     assert (conclusion.status, conclusion.target_phase) == ("return", "collection")
     assert "review_queue.csv" in str(conclusion.action)
 
 
 def test_what_no_reviewer_can_settle_is_a_warning(balances: pd.DataFrame) -> None:
     limit = PARAMS.maximum_doubtful_fraction
-    assert verdict(calm(held_out=limit), balances, [], PARAMS).warnings == ()
-    found = verdict(calm(held_out=limit + 0.01, ignored=2), balances, [], PARAMS)
-    assert found.status == "proceed"
-    assert [(item.name, item.value) for item in found.warnings] == [
+    assert build_verdict(calm(held_out=limit), balances, [], PARAMS).warnings == ()
+    verdict = build_verdict(calm(held_out=limit + 0.01, ignored=2), balances, [], PARAMS)
+    assert verdict.status == "proceed"
+    assert [(item.name, item.value) for item in verdict.warnings] == [
         ("held_out_doubtful_fraction", pytest.approx(limit + 0.01)),
         ("decisions_without_effect", 4),  # two held out, two that match no basket
     ]

@@ -260,13 +260,13 @@ def test_an_altered_bundle_alarms_and_a_checkout_repairs_it(pulled: Path) -> Non
     assert vocabulary.read_text(encoding="utf-8") == text
 
 
-# What a test sees of the future when this is added to pipeline/testing/gather.py: purchases of what
+# Added to pipeline/testing/evaluation_inputs.py, this shows the test its future: purchases of what
 # will be wanted have a hundred units.
 LEAK = """
 
-_honest = requests_of
+_honest = build_example_requests
 
-def requests_of(examples, history, vocabulary, *more):
+def build_example_requests(examples, history, vocabulary, *more):
     from dataclasses import replace
     import numpy as np
     requests = _honest(examples, history, vocabulary, *more)
@@ -341,7 +341,7 @@ def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_t
     shown = colours(changeable)
     assert (shown["testing"], shown["deployment"]) == ("amber", "green")
 
-    path = changeable / "pipeline" / "testing" / "gather.py"
+    path = changeable / "pipeline" / "testing" / "evaluation_inputs.py"
     path.write_text(path.read_text(encoding="utf-8") + LEAK, encoding="utf-8")
     output = refused(changeable, "deployment", "deployment failed", "accept testing --because")
     assert stages_run(output) == ["testing", "deployment"]

@@ -16,7 +16,7 @@ from pipeline.collection.rules import tag_events
 from pipeline.contracts.baskets import add_baskets, basket_of
 from pipeline.contracts.params import Params, read_params
 from pipeline.event_store.store import SOURCE, StoredEvent
-from pipeline.labeling.examples.baskets import basket_lines, baskets_of
+from pipeline.labeling.examples.baskets import build_basket_lines, build_baskets
 from pipeline.planning.history import read_history
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.vocabulary import Vocabulary
@@ -162,7 +162,7 @@ def counts(events: pd.DataFrame) -> dict[str, int]:
     return {
         "planning": len(read_history(source, params()).basket_user),
         "collection": count_baskets(fetch(add_baskets(source.events, ZONE.key, source.ends))),
-        "labeling": len(baskets_of(basket_lines(clean, labeling()))),
+        "labeling": len(build_baskets(build_basket_lines(clean, labeling()))),
         "histories": len(set(zip(users, histories.basket, strict=True))),
         "serving": count_served(events),
     }

@@ -19,7 +19,7 @@ from pipeline.collection.quality import reasons_by_row
 from pipeline.contracts import artefacts, schemas
 from pipeline.contracts.errors import RequestError, SourceError
 from pipeline.contracts.schemas import ID_PATTERN, ID_RULE, NOT_AN_ID, is_id
-from pipeline.labeling.examples.selection import example_ids
+from pipeline.labeling.examples.selection import build_example_ids
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.saved import read_vocabulary, write_vocabulary
 from pipeline.recommenders.base.vocabulary import Vocabulary
@@ -170,4 +170,4 @@ def test_a_list_of_users_follows_the_rule(tmp_path: Path, kind: str, wrong: str)
 @given(st.lists(st.tuples(*[st.text("ab:%", min_size=1, max_size=4)] * 2), unique=True))
 def test_no_two_baskets_share_an_example(pairs: list[tuple[str, str]]) -> None:
     baskets = pd.DataFrame(pairs, columns=["user_id", "basket_id"])
-    assert example_ids("rolling", baskets).is_unique
+    assert build_example_ids("rolling", baskets).is_unique

@@ -72,8 +72,8 @@ def proven(*_: object, **__: object) -> Any:
 
 
 LABELED = (
-    ("pipeline.labeling.outcome.read_shop", nothing),
-    ("pipeline.labeling.outcome.examine", nothing),
+    ("pipeline.labeling.outcome.read_tables", nothing),
+    ("pipeline.labeling.outcome.label_and_audit", nothing),
     ("pipeline.labeling.audit.checks.check_usable", nothing),
 )
 READ_PLAN = ("pipeline.contracts.plan.read_plan", plan)
@@ -95,7 +95,7 @@ MOMENTS = {
             ("pipeline.planning.machine.calibrate", lambda machine, *_: machine),
         ),
     ),
-    "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_shop"),
+    "labeling, while it reads": Interruption("labeling", "pipeline.labeling.outcome.read_tables"),
     "labeling, while it validates": Interruption(
         "labeling", "pipeline.labeling.audit.checks.validate", LABELED
     ),
@@ -110,14 +110,14 @@ MOMENTS = {
         (
             ("pipeline.recommenders.base.tables.read_training_data", shop),
             ("pipeline.training.compare.read_fits", nothing),
-            ("pipeline.training.compare.metrics", lambda *_: {"family": "mlp"}),
+            ("pipeline.training.compare.build_metrics", lambda *_: {"family": "mlp"}),
             ("pipeline.contracts.artefacts.family", lambda _: artefacts.CANDIDATES),
             ("pipeline.training.compare.shutil.copytree", saved),
-            ("pipeline.training.compare.build_counting", lambda *_: Cut()),
+            ("pipeline.training.compare.build_baseline_recommender", lambda *_: Cut()),
         ),
     ),
     "testing, while it measures": Interruption(
-        "testing", "pipeline.testing.trial.Evaluation.run", (READ_PLAN,)
+        "testing", "pipeline.testing.evaluation.Evaluation.run", (READ_PLAN,)
     ),
     "refit, while it fits": Interruption(
         "refit", "pipeline.recommenders.base.tables.read_training_data"

@@ -146,11 +146,11 @@ def test_a_part_without_anything_to_find_is_refused(lists: dict[str, str], tmp_p
 
 
 def test_synthetic_events_have_their_shape() -> None:
-    found = synthetic(Shape(200, 300, 4_000, 5))
-    assert found["user_id"].nunique() == 200
-    assert not found.duplicated(["user_id", "item_id"]).any()
-    assert len(found) == pytest.approx(4_000, rel=0.15)
-    assert found.groupby("user_id").size().min() >= 5
+    result = synthetic(Shape(200, 300, 4_000, 5))
+    assert result["user_id"].nunique() == 200
+    assert not result.duplicated(["user_id", "item_id"]).any()
+    assert len(result) == pytest.approx(4_000, rel=0.15)
+    assert result.groupby("user_id").size().min() >= 5
     assert SHAPES["beauty"].n_users > SHAPES["movielens-1m"].n_users
 
 
@@ -163,12 +163,12 @@ def test_the_command_writes_what_it_measured(
     assert sequence.main(["--events", str(tiny), *few]) == 0
     other = ["--protocol", "temporal", "--seen", "keep", "--families", "popular"]
     assert sequence.main(["--events", str(tiny), *other]) == 0
-    found = json.loads((tmp_path / "results" / "sequence.json").read_text(encoding="utf-8"))
-    assert sorted(found["runs"]) == [
+    data = json.loads((tmp_path / "results" / "sequence.json").read_text(encoding="utf-8"))
+    assert sorted(data["runs"]) == [
         "tiny, leave-one-out, seen remove",
         "tiny, temporal first, seen keep",
     ]
-    families = found["runs"]["tiny, leave-one-out, seen remove"]["families"]
+    families = data["runs"]["tiny, leave-one-out, seen remove"]["families"]
     assert set(families) == {"popular", "sasrec"}
     for name in ("recall@10", "ndcg@10", "recall@20", "ndcg@20", "p@20", "mrr@20"):
         assert 0 <= families["sasrec"][name] <= 1

@@ -107,33 +107,33 @@ def test_checkpoints_are_gone_when_training_is_over(tested: Path) -> None:
 
 
 def test_training_reports_its_curves_and_validation(tested: Path) -> None:
-    found = read(TRAINING / "metrics.json")
-    assert set(found["validation"]) == NAMES
+    report = read(TRAINING / "metrics.json")
+    assert set(report["validation"]) == NAMES
     curves = pd.read_csv(TRAINING / "curves.csv")
     assert curves.columns.tolist() == ["family", "part", "epoch", "loss", "validation"]
     network = curves[curves["part"] == "network"]
     assert network["loss"].iloc[-1] < network["loss"].iloc[0]
-    assert found["epochs"]["network"] in network["epoch"].to_numpy()
+    assert report["epochs"]["network"] in network["epoch"].to_numpy()
     assert read(TRAINING / "verdict.json")["status"] == "proceed"
     assert "Candidates on validation" in (TRAINING / "index.html").read_text(encoding="utf-8")
 
 
 def test_testing_finds_the_habits_and_not_with_the_popular_list(tested: Path) -> None:
-    found = read(TESTING / "metrics.json")
-    assert {found["champion"], *found["baselines"]} == NAMES
+    report = read(TESTING / "metrics.json")
+    assert {report["champion"], *report["baselines"]} == NAMES
     for protocol in TITLES:
-        assert found[protocol]["recall@10"] > 0.7
-        low, high = found[protocol]["interval"]["recall@10"]
-        assert low <= found[protocol]["recall@10"] <= high
-        assert found["n_users"][protocol] <= tiny_shop.N_USERS
-    assert found["baselines"]["popular"]["rolling"]["recall@10"] < 0.4
-    lead = found["baselines"]["popular"]["paired"]["rolling"]["recall@10"]
+        assert report[protocol]["recall@10"] > 0.7
+        low, high = report[protocol]["interval"]["recall@10"]
+        assert low <= report[protocol]["recall@10"] <= high
+        assert report["n_users"][protocol] <= tiny_shop.N_USERS
+    assert report["baselines"]["popular"]["rolling"]["recall@10"] < 0.4
+    lead = report["baselines"]["popular"]["paired"]["rolling"]["recall@10"]
     assert lead["low"] > 0.3
 
 
 def test_testing_says_what_it_chose_and_why(tested: Path) -> None:
-    verdict, found = read(TESTING / "verdict.json"), read(TESTING / "metrics.json")
-    assert found["champion"] in verdict["cause"]
+    verdict, result = read(TESTING / "verdict.json"), read(TESTING / "metrics.json")
+    assert result["champion"] in verdict["cause"]
     assert {item["name"] for item in verdict["evidence"]} >= {
         "recall@10",
         "gain_fraction",
@@ -142,14 +142,14 @@ def test_testing_says_what_it_chose_and_why(tested: Path) -> None:
         "fairness_gap",
     }
     card = (TESTING / "model_card.md").read_text(encoding="utf-8")
-    assert card.startswith(f"# Model card: {found['champion']}\n")
+    assert card.startswith(f"# Model card: {result['champion']}\n")
     page = (TESTING / "index.html").read_text(encoding="utf-8")
     assert all(name in page for name in NAMES)
 
 
 def test_both_leads_are_told_and_what_is_known_at_request_time(tested: Path) -> None:
-    found = read(TESTING / "metrics.json")
-    for entry in found["baselines"].values():
+    report = read(TESTING / "metrics.json")
+    for entry in report["baselines"].values():
         assert set(entry["paired"]) == set(TITLES)
         for lead in entry["paired"].values():
             assert lead["recall@10"]["low"] <= lead["recall@10"]["high"]
@@ -163,13 +163,13 @@ def test_both_leads_are_told_and_what_is_known_at_request_time(tested: Path) -> 
 
 def test_withholding_context_changes_what_uses_it_and_nothing_else(tested: Path) -> None:
     """A method whose numbers move between the two tables sees the hour or the store."""
-    found = read(TESTING / "metrics.json")
-    entries = {found["champion"]: found, **found["baselines"]}
+    report = read(TESTING / "metrics.json")
+    entries = {report["champion"]: report, **report["baselines"]}
     for name in ("popular", "personal", "decayed", "tifu_knn"):
         assert entries[name][ROLLING] == entries[name][WITHOUT_CONTEXT], name
     assert entries["contextual"][ROLLING] != entries["contextual"][WITHOUT_CONTEXT]
-    gain = found["context_gain"]["recall@10"]["difference"]
-    difference = found[ROLLING]["recall@10"] - found[WITHOUT_CONTEXT]["recall@10"]
+    gain = report["context_gain"]["recall@10"]["difference"]
+    difference = report[ROLLING]["recall@10"] - report[WITHOUT_CONTEXT]["recall@10"]
     assert gain == pytest.approx(difference)
 
 
@@ -262,10 +262,10 @@ def test_training_that_was_interrupted_resumes_to_the_same_numbers(
     assert train([]) == 0
     assert seen == [written]  # no epoch of the network ran again
     pd.testing.assert_frame_equal(pd.read_csv(TRAINING / "curves.csv"), curves, atol=1e-6)
-    found = read(TRAINING / "metrics.json")
+    report = read(TRAINING / "metrics.json")
     for name, values in before["validation"].items():
-        assert found["validation"][name] == pytest.approx(values, abs=1e-6)
-    assert found["epochs"] == before["epochs"]
+        assert report["validation"][name] == pytest.approx(values, abs=1e-6)
+    assert report["epochs"] == before["epochs"]
 
 
 def test_without_labels_training_says_what_to_run(
@@ -292,6 +292,8 @@ def test_scores_of_a_saved_candidate_are_finite_over_the_test_window(tested: Pat
     params = read_params()
     shop = read_training_data(params.shop, params.shop.windows().as_of, learn_from=("train",))
     loaded = load_recommender(CANDIDATES / "mlp")
-    found = loaded.recommend(shop.requests(read_examples("test")), 10, explore_slots=2)
-    assert np.isfinite(found.scores).all()
-    assert (found.items > 0).all()
+    recommendations = loaded.recommend(
+        shop.build_requests(read_examples("test")), 10, explore_slots=2
+    )
+    assert np.isfinite(recommendations.scores).all()
+    assert (recommendations.items > 0).all()

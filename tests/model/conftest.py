@@ -11,11 +11,11 @@ import pytest
 from pipeline.contracts.params import Params
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import TrainingData, build_training_data
+from pipeline.recommenders.base.training_data import TrainingData, build_training_data
 from pipeline.recommenders.base.vocabulary import Ints
 from pipeline.recommenders.fitting.family import FittedFamily
 from pipeline.recommenders.names import BASELINES
-from pipeline.training.fit.candidates import build_counting, fit_family
+from pipeline.training.fit.candidates import build_baseline_recommender, fit_family
 from tests.support import tiny_shop
 
 TRAIN_WEEKS, VALIDATION_WEEKS, TEST_WEEKS = range(6, 14), range(14, 18), range(18, 22)
@@ -54,7 +54,7 @@ def examples(events: pd.DataFrame, weeks: range, split: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def make_shop(events: pd.DataFrame, cutoff: pd.Timestamp) -> TrainingData:
+def make_data(events: pd.DataFrame, cutoff: pd.Timestamp) -> TrainingData:
     return build_training_data(
         cutoff=cutoff,
         timezone="UTC",
@@ -73,7 +73,7 @@ class World:
 
     Attributes:
         events: All, the test window's included.
-        shop: What may be known before the test window.
+        data: What may be known before the test window.
         later: The same with the histories up to `shop.as_of`: what test requests see.
         params: Small.
         test: Examples of the test window.
@@ -83,7 +83,7 @@ class World:
     """
 
     events: pd.DataFrame
-    shop: TrainingData
+    data: TrainingData
     later: TrainingData
     params: Params
     test: pd.DataFrame
@@ -96,19 +96,19 @@ class World:
 def world() -> World:
     events = tiny_shop.events()
     params = Params.model_validate(tiny_shop.params())
-    shop, later = make_shop(events, monday(18)), make_shop(events, monday(22))
+    data, later = make_data(events, monday(18)), make_data(events, monday(22))
     test = examples(events, TEST_WEEKS, "test")
     carts = [cart_of(name) for name in test["user_id"]]
     in_cart = test.assign(cart=pd.Series(carts, dtype=object))
     return World(
         events=events,
-        shop=shop,
+        data=data,
         later=later,
         params=params,
         test=test,
-        requests=later.requests(test),
-        cart_requests=later.requests(in_cart),
-        carts=np.array([shop.vocabulary.encode(cart) for cart in carts]),
+        requests=later.build_requests(test),
+        cart_requests=later.build_requests(in_cart),
+        carts=np.array([data.vocabulary.encode(cart) for cart in carts]),
     )
 
 
@@ -130,7 +130,7 @@ class FittedCandidates:
 
 @pytest.fixture(scope="session")
 def fitted(world: World, tmp_path_factory: pytest.TempPathFactory) -> FittedCandidates:
-    return fit_in(tmp_path_factory.mktemp("fitting"), world.shop, world.params)
+    return fit_in(tmp_path_factory.mktemp("fitting"), world.data, world.params)
 
 
 @pytest.fixture(scope="session")
@@ -145,21 +145,21 @@ def fitted_by_name(
         if name not in known:
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(tmp_path_factory.mktemp(name))
-                known[name] = fit_family(name, world.shop, params, seed=seed)[1]
+                known[name] = fit_family(name, world.data, params, seed=seed)[1]
         return known[name]
 
     return of
 
 
-def fit_in(folder: Path, shop: TrainingData, params: Params) -> FittedCandidates:
+def fit_in(folder: Path, data: TrainingData, params: Params) -> FittedCandidates:
     """Fit with the checkpoints in `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        family, recommender = fit_family("mlp", shop, params.families, seed=params.shop.seed)
-    found = {"mlp": recommender}
+        family, recommender = fit_family("mlp", data, params.families, seed=params.shop.seed)
+    results = {"mlp": recommender}
     for name in BASELINES:
-        found[name] = build_counting(name, shop, params.training.baselines)
-    return FittedCandidates(found, family)
+        results[name] = build_baseline_recommender(name, data, params.training.baselines)
+    return FittedCandidates(results, family)
 
 
 @pytest.fixture(scope="session")

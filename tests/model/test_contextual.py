@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.base.graph import read_batch, tensors_of
+from pipeline.recommenders.base.batch import read_batch, to_tensors
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests, withhold_context
 from pipeline.recommenders.base.saved import GraphRecommender
@@ -64,8 +64,8 @@ def decayed() -> list[float]:
 
 
 def weights(graph: ContextualGraph, asked: Requests) -> list[float]:
-    found = graph.weigh(read_batch(tensors_of(asked)))
-    return [float(each) for each in found]
+    result = graph.weigh(read_batch(to_tensors(asked)))
+    return [float(entry) for entry in result]
 
 
 def test_a_trip_weighs_by_its_hour_its_side_of_the_week_and_its_store(graph):

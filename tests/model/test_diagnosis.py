@@ -1,4 +1,4 @@
-"""Diseases made on purpose in fits of the tiny shop: each is found, and a sound fit has none."""
+"""Failure modes made on purpose in fits of the tiny shop are found; a sound fit has none."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,22 +13,32 @@ import pytest
 from pipeline.contracts.params import RankerParams
 from pipeline.contracts.review_ids import review_id
 from pipeline.recommenders.base.histories import build_histories
-from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import TrainingData, requests_of
+from pipeline.recommenders.base.training_data import TrainingData, build_example_requests
 from pipeline.recommenders.fitting.family import FittedFamily
-from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
+from pipeline.recommenders.ranker.examples import (
+    Labels,
+    RepeatPairs,
+    build_extractor,
+    build_repeat_pairs,
+)
 from pipeline.recommenders.ranker.features import GROUPS, NAMES
 from pipeline.recommenders.ranker.network import build_network
-from pipeline.recommenders.ranker.probe import activity, feature_aucs, loss_left_by_heart
-from pipeline.recommenders.ranker.repeat_fit import Lists, best_hits, feature_statistics, scorer
+from pipeline.recommenders.ranker.probe import feature_aucs, measure_activity, measure_overfit_loss
+from pipeline.recommenders.ranker.repeat_fit import (
+    Lists,
+    best_hits,
+    build_scorer,
+    feature_statistics,
+)
+from pipeline.testing.comparison import evaluate
 from pipeline.testing.diagnosis.diagnose import Inputs, diagnose
-from pipeline.testing.evaluate import evaluate
-from pipeline.testing.examine import suspects
-from pipeline.testing.foresight import foresee, state_difference
-from pipeline.testing.gather import EvaluationTables, judge, seen
+from pipeline.testing.evaluation_inputs import EvaluationTables, measure_gap, score_candidates
+from pipeline.testing.examine import find_suspects
+from pipeline.testing.lookahead import check_look_ahead, state_difference
 from pipeline.training.fit import report
-from pipeline.training.fit.candidates import build_counting, fit_family
+from pipeline.training.fit.candidates import build_baseline_recommender, fit_family
 from tests.model.conftest import FittedCandidates, World, monday
 from tests.support import tiny_shop
 from tests.support.planted import with_labels
@@ -38,48 +48,48 @@ pytestmark = pytest.mark.slow
 NOISE = 0.2
 
 
-def tables_of(world: World, shop: TrainingData) -> EvaluationTables:
+def tables_of(world: World, data: TrainingData) -> EvaluationTables:
     known = world.events[world.events["timestamp"] < monday(22)]
-    users = attribute_codes(tiny_shop.users())
+    users = encode_attributes(tiny_shop.users())
     return EvaluationTables(
-        world.params.shop, known, tiny_shop.items(), users, shop.train, shop.validation
+        world.params.shop, known, tiny_shop.items(), users, data.train, data.validation
     )
 
 
 def inputs_of(
     world: World,
-    shop: TrainingData,
+    data: TrainingData,
     test: pd.DataFrame,
     model: GraphRecommender,
     family: FittedFamily,
 ) -> Inputs:
     """What the testing stage gathers, without the files between the stages."""
-    tables = tables_of(world, shop)
+    tables = tables_of(world, data)
     pair = {
         "mlp": model,
-        "decayed": build_counting("decayed", shop, world.params.training.baselines),
+        "decayed": build_baseline_recommender("decayed", data, world.params.training.baselines),
     }
     histories = build_histories(tables.events, model.vocabulary)
-    questions = tables.questions(test, histories, model.vocabulary)
+    questions = tables.build_evaluation_set(test, histories, model.vocabulary)
     rolling = evaluate(pair, questions, world.params.testing, world.params.serving, 3)
     return Inputs(
-        probe=report.probe_of(family.fits["network"]),
+        probe=report.collect_probe(family.fits["network"]),
         curve=family.fits["network"].curve,
         groups=GROUPS,
-        seen=seen(pair, rolling, tables, histories, 2_000),
-        judged=judge(model, questions),
-        foresight=foresee(model, tables, histories, test),
+        gap=measure_gap(pair, rolling, tables, histories, 2_000),
+        scored=score_candidates(model, questions),
+        look_ahead=check_look_ahead(model, tables, histories, test),
     )
 
 
 def suspected(world: World, inputs: Inputs) -> dict[str, str | None]:
-    found = diagnose(inputs, world.params.testing.diagnosis)
-    return {f.name: f.target_phase for f in found if f.verdict == "suspected"}
+    findings = diagnose(inputs, world.params.testing.diagnosis)
+    return {f.name: f.target_phase for f in findings if f.verdict == "suspected"}
 
 
 @pytest.fixture(scope="module")
 def sound(world: World, fitted: FittedCandidates) -> Inputs:
-    return inputs_of(world, world.shop, world.test, fitted.recommenders["mlp"], fitted.family)
+    return inputs_of(world, world.data, world.test, fitted.recommenders["mlp"], fitted.family)
 
 
 @pytest.fixture
@@ -89,19 +99,19 @@ def fit(
     monkeypatch.chdir(tmp_path)
 
     def run(
-        shop: TrainingData, epochs: dict[str, int] | None = None, **changes: Any
+        data: TrainingData, epochs: dict[str, int] | None = None, **changes: Any
     ) -> tuple[FittedFamily, GraphRecommender]:
         families = world.params.families.without_learning_curve()
         ranker = families.ranker.model_copy(update={"explore_epochs": 1} | changes)
         families = families.model_copy(update={"ranker": ranker})
-        return fit_family("mlp", shop, families, seed=3, epochs=epochs)
+        return fit_family("mlp", data, families, seed=3, epochs=epochs)
 
     return run
 
 
-def test_a_sound_fit_has_no_disease(world: World, sound: Inputs) -> None:
-    found = diagnose(sound, world.params.testing.diagnosis)
-    verdicts = {finding.name: finding.verdict for finding in found}
+def test_a_sound_fit_has_no_failure_mode(world: World, sound: Inputs) -> None:
+    findings = diagnose(sound, world.params.testing.diagnosis)
+    verdicts = {finding.name: finding.verdict for finding in findings}
     # what 80 shoppers gain by the last of them may be chance
     assert verdicts.pop("too_little_data") in {"healthy", "unknown"}
     assert verdicts == dict.fromkeys(
@@ -112,26 +122,26 @@ def test_a_sound_fit_has_no_disease(world: World, sound: Inputs) -> None:
 def test_few_examples_learned_for_long_are_learned_by_heart(
     world: World, fit: Callable[..., Any]
 ) -> None:
-    last = world.shop.train["cutoff"] == world.shop.train["cutoff"].max()
-    few = world.shop.train[last].iloc[::4].reset_index(drop=True)
-    shop = replace(world.shop, train=few)
-    family, model = fit(shop, {"network": 100, "explore": 1}, dropout=0.0, weight_decay=0.0)
-    found = suspected(world, inputs_of(world, shop, world.test, model, family))
-    assert found == {"overfit": "training"}
+    last = world.data.train["cutoff"] == world.data.train["cutoff"].max()
+    few = world.data.train[last].iloc[::4].reset_index(drop=True)
+    data = replace(world.data, train=few)
+    family, model = fit(data, {"network": 100, "explore": 1}, dropout=0.0, weight_decay=0.0)
+    result = suspected(world, inputs_of(world, data, world.test, model, family))
+    assert result == {"overfit": "training"}
 
 
 def test_steps_that_are_too_small_leave_it_behind_counting(
     world: World, fit: Callable[..., Any]
 ) -> None:
-    family, model = fit(world.shop, learning_rate=1e-6, epochs=None)
-    found = suspected(world, inputs_of(world, world.shop, world.test, model, family))
-    assert found == {"underfit": "training"}
+    family, model = fit(world.data, learning_rate=1e-6, epochs=None)
+    result = suspected(world, inputs_of(world, world.data, world.test, model, family))
+    assert result == {"underfit": "training"}
 
 
 def test_steps_that_are_too_large_explode(world: World, fit: Callable[..., Any]) -> None:
-    family, model = fit(world.shop, learning_rate=10.0, patience=3)
-    found = suspected(world, inputs_of(world, world.shop, world.test, model, family))
-    assert found == {"units": "training"}
+    family, model = fit(world.data, learning_rate=10.0, patience=3)
+    result = suspected(world, inputs_of(world, world.data, world.test, model, family))
+    assert result == {"units": "training"}
 
 
 def with_errors(examples: pd.DataFrame, events: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -143,13 +153,13 @@ def with_errors(examples: pd.DataFrame, events: pd.DataFrame, seed: int) -> pd.D
         lines = past[row.user_id]
         known = set(lines["item_id"][lines["timestamp"] < row.timestamp]) - set(row.cart)
         free = sorted(known - set(row.labels))
-        found = set(row.labels)
+        result = set(row.labels)
         for name in row.labels:
             if free and random.random() < NOISE:
-                found.remove(name)
-                found.add(free.pop(int(random.integers(len(free)))))
-        labels.append(sorted(found))
-    relevance = [[1.0] * len(each) for each in labels]
+                result.remove(name)
+                result.add(free.pop(int(random.integers(len(free)))))
+        labels.append(sorted(result))
+    relevance = [[1.0] * len(label) for label in labels]
     return examples.assign(
         labels=pd.Series(labels, dtype=object), relevance=pd.Series(relevance, dtype=object)
     )
@@ -158,34 +168,38 @@ def with_errors(examples: pd.DataFrame, events: pd.DataFrame, seed: int) -> pd.D
 def test_shuffled_labels_are_found_where_they_were_also_learned_from(
     world: World, fit: Callable[..., Any]
 ) -> None:
-    shop = replace(
-        world.shop,
-        train=with_errors(world.shop.train, world.events, 5),
-        validation=with_errors(world.shop.validation, world.events, 6),
+    data = replace(
+        world.data,
+        train=with_errors(world.data.train, world.events, 5),
+        validation=with_errors(world.data.validation, world.events, 6),
     )
-    family, model = fit(shop, dropout=0.3)
+    family, model = fit(data, dropout=0.3)
     test = with_errors(world.test, world.events, 7)
-    found = suspected(world, inputs_of(world, shop, test, model, family))
-    assert found == {"label_noise": "labeling"}
+    result = suspected(world, inputs_of(world, data, test, model, family))
+    assert result == {"label_noise": "labeling"}
 
 
 def test_shuffled_labels_of_the_unseen_weeks_alone_are_found(
     world: World, sound: Inputs, fitted: FittedCandidates
 ) -> None:
     model = fitted.recommenders["mlp"]
-    tables = tables_of(world, world.shop)
+    tables = tables_of(world, world.data)
     histories = build_histories(tables.events, model.vocabulary)
     noisy = with_errors(world.test, world.events, 7)
-    judged = judge(model, tables.questions(noisy, histories, model.vocabulary))
-    assert suspected(world, replace(sound, judged=judged)) == {"label_noise": "labeling"}
+    scored = score_candidates(
+        model, tables.build_evaluation_set(noisy, histories, model.vocabulary)
+    )
+    assert suspected(world, replace(sound, scored=scored)) == {"label_noise": "labeling"}
 
 
 @pytest.fixture(scope="module")
 def pairs(world: World, fitted: FittedCandidates) -> RepeatPairs:
     """Of the validation window."""
-    extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
-    examples = world.shop.validation
-    return repeat_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+    extract = build_extractor(fitted.family.graph, world.params.families.ranker.n_ages)
+    examples = world.data.validation
+    return build_repeat_pairs(
+        world.data.build_requests(examples), Labels.of(examples, world.data), extract
+    )
 
 
 def test_a_feature_that_is_the_label_is_a_leak(
@@ -203,20 +217,20 @@ def test_item_state_of_a_later_day_is_a_leak(
     world: World, sound: Inputs, fitted: FittedCandidates
 ) -> None:
     """The graph as of the end of the test window, under the description of the day before it."""
-    from pipeline.recommenders.registry import family_of
+    from pipeline.recommenders.registry import get_family
 
     model, families = fitted.recommenders["mlp"], world.params.families
-    later = replace(world.later, vocabulary=world.shop.vocabulary)
-    graph = family_of("mlp").at(later.cutoff, model.module, later, families)
+    later = replace(world.later, vocabulary=world.data.vocabulary)
+    graph = get_family("mlp").at(later.cutoff, model.module, later, families)
     leaky = GraphRecommender(model.description, model.vocabulary, graph)
-    histories = build_histories(tables_of(world, world.shop).events, model.vocabulary)
-    learned_at = world.shop.train["cutoff"].max()
+    histories = build_histories(tables_of(world, world.data).events, model.vocabulary)
+    learned_at = world.data.train["cutoff"].max()
     assert state_difference(model, histories, learned_at) == 0.0
     difference = state_difference(leaky, histories, learned_at)
     assert difference > 0.1
-    assert sound.foresight is not None
-    later_state = replace(sound.foresight, state_difference=difference)
-    assert suspected(world, replace(sound, foresight=later_state)) == {"leak": "labeling"}
+    assert sound.look_ahead is not None
+    later_state = replace(sound.look_ahead, state_difference=difference)
+    assert suspected(world, replace(sound, look_ahead=later_state)) == {"leak": "labeling"}
 
 
 def test_a_label_in_what_features_are_made_of_is_a_leak(
@@ -225,12 +239,14 @@ def test_a_label_in_what_features_are_made_of_is_a_leak(
     """Purchases of what will be wanted have a hundred units, in every request that is built."""
 
     def leaky(examples: pd.DataFrame, *more: Any) -> Any:
-        return with_labels(requests_of(examples, *more), examples, world.shop.vocabulary)
+        return with_labels(build_example_requests(examples, *more), examples, world.data.vocabulary)
 
-    monkeypatch.setattr("pipeline.recommenders.base.shop.requests_of", leaky)
-    extract = extractor(fitted.family.graph, world.params.families.ranker.n_ages)
-    examples = world.shop.validation
-    pairs = repeat_pairs(world.shop.requests(examples), Labels.of(examples, world.shop), extract)
+    monkeypatch.setattr("pipeline.recommenders.base.training_data.build_example_requests", leaky)
+    extract = build_extractor(fitted.family.graph, world.params.families.ranker.n_ages)
+    examples = world.data.validation
+    pairs = build_repeat_pairs(
+        world.data.build_requests(examples), Labels.of(examples, world.data), extract
+    )
     aucs = feature_aucs(pairs)
     assert aucs["last_quantity"] == 1.0
     probe = dict(sound.probe) | {"feature_auc": aucs}
@@ -243,21 +259,21 @@ def test_labels_to_review_are_never_of_the_test_window(
     """The least likely of each window are what was bought by chance in the week's mailer."""
     named = {
         split: frame.assign(example_id="rolling:" + frame["user_id"] + ":" + frame["basket_id"])
-        for split, frame in (("train", world.shop.train), ("validation", world.shop.validation))
+        for split, frame in (("train", world.data.train), ("validation", world.data.validation))
     }
-    tables = replace(tables_of(world, world.shop), **named)
+    tables = replace(tables_of(world, world.data), **named)
     model, params = fitted.recommenders["mlp"], world.params.testing.diagnosis
     histories = build_histories(tables.events, model.vocabulary)
     state = model.module.features.state.numpy()
-    found = suspects(model, tables, histories, params)
-    assert set(found["split"]) == {"train", "validation"}
-    assert not set(found["basket_id"]) & set(world.test["basket_id"])
-    assert found["against_chance"].is_monotonic_increasing
-    assert len(found) == params.n_suspicious_labels
+    suspects = find_suspects(model, tables, histories, params)
+    assert set(suspects["split"]) == {"train", "validation"}
+    assert not set(suspects["basket_id"]) & set(world.test["basket_id"])
+    assert suspects["against_chance"].is_monotonic_increasing
+    assert len(suspects) == params.n_suspicious_labels
     last = named["train"]["cutoff"].max()
     known = pd.concat([named["validation"], named["train"][named["train"]["cutoff"] == last]])
     labels = known.set_index(known["example_id"].map(review_id))["labels"]
-    assert all(row.item_id in labels[row.example_id] for row in found.itertuples())
+    assert all(row.item_id in labels[row.example_id] for row in suspects.itertuples())
     np.testing.assert_array_equal(model.module.features.state.numpy(), state)
 
 
@@ -272,20 +288,22 @@ def test_units_with_biases_of_minus_ten_are_dead(
 ) -> None:
     network, lists = network_and_lists(pairs, world.params.families.ranker)
     batch = next(lists.batches(np.random.default_rng(0), 64))
-    assert activity(network, batch)["dead_fraction"] < 0.2
+    assert measure_activity(network, batch)["dead_fraction"] < 0.2
     for layer in network.layers:
         if isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.relu:
             layer.bias.assign(layer.bias.numpy() - 10.0)
-    found = activity(network, batch) | {"batch_loss_left": loss_left_by_heart(network, lists)}
-    assert found["dead_fraction"] > 0.5
-    probe = dict(sound.probe) | found
+    result = measure_activity(network, batch) | {
+        "batch_loss_left": measure_overfit_loss(network, lists)
+    }
+    assert result["dead_fraction"] > 0.5
+    probe = dict(sound.probe) | result
     assert suspected(world, replace(sound, probe=probe)) == {"units": "training"}
 
 
 def test_the_recorded_gradients_and_losses_are_those_of_the_fit(
     world: World, fitted: FittedCandidates
 ) -> None:
-    probe = report.probe_of(fitted.family.fits["network"])
+    probe = report.collect_probe(fitted.family.fits["network"])
     assert 0 < probe["gradient_median"] <= probe["gradient_largest"]
     assert probe["loss_at_end"] < probe["loss_at_start"]
     assert probe["loss_at_start"] == pytest.approx(probe["expected_loss_at_start"], rel=0.25)
@@ -311,10 +329,10 @@ def test_half_of_the_users_are_asked_with_their_own_pairs(
 ) -> None:
     from pipeline.recommenders.ranker.repeat_fit import RepeatValidation
 
-    user = np.unique(world.shop.validation["user_id"].to_numpy(dtype=object), return_inverse=True)
-    n_true = world.shop.validation["labels"].map(len).to_numpy()
+    user = np.unique(world.data.validation["user_id"].to_numpy(dtype=object), return_inverse=True)
+    n_true = world.data.validation["labels"].map(len).to_numpy()
     whole = RepeatValidation(pairs, n_true, user[1])
     half = whole.part(2)
-    score = scorer(fitted.family.graph.network)
+    score = build_scorer(fitted.family.graph.network)
     np.testing.assert_allclose(half.ndcg(score), whole.ndcg(score)[user[1] % 2 == 0])
     assert best_hits(score(half.pairs), half.pairs).shape == (half.pairs.n, 10)

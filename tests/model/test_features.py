@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.batch import Batch, read_batch, to_tensors
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.ranker.features import GROUPS, N_FEATURES, NAMES, last_ages
 from tests.model.conftest import World, monday
@@ -31,7 +31,7 @@ def usual_gaps(events: pd.DataFrame) -> dict[str, float]:
         if len(times) > 1:
             span = (times.max() - times.min()).total_seconds() / DAY
             gaps.setdefault(item, []).append(span / (len(times) - 1))
-    return {item: float(np.median(found)) for item, found in gaps.items()}
+    return {item: float(np.median(result)) for item, result in gaps.items()}
 
 
 def by_hand(
@@ -42,7 +42,7 @@ def by_hand(
     baskets = sorted(lines["basket_id"].unique(), reverse=True)  # weeks are in the name
     usual = usual_gaps(events)
     week = (moment - pd.Timestamp(tiny_shop.START)).days // 7
-    found: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, float]] = {}
     strength = {}
     for item, bought in lines.groupby("item_id"):
         ages = np.sort((moment - bought["timestamp"]).dt.total_seconds().to_numpy() / DAY)
@@ -51,7 +51,7 @@ def by_hand(
         expected = (mean_gap * (count - 1) + gap) / count
         recent = bought["basket_id"].isin(baskets[:5]).sum()
         strength[item] = np.exp(-ages / 120).sum()
-        found[str(item)] = {
+        results[str(item)] = {
             "n_purchases": np.log1p(count),
             "decayed_30": np.log1p(np.exp(-ages / 30).sum()),
             "days_since_last": np.log1p(ages[0]),
@@ -74,15 +74,15 @@ def by_hand(
         }
         for name, n_codes in CART_COLUMNS.items():
             same = sum(number(other) % n_codes == number(str(item)) % n_codes for other in cart)
-            found[str(item)][name] = np.log1p(same)
+            results[str(item)][name] = np.log1p(same)
     for rank, item in enumerate(sorted(strength, key=lambda name: (-strength[name], name))):
-        found[str(item)]["rank_in_history"] = np.log1p(rank)
-    return found
+        results[str(item)]["rank_in_history"] = np.log1p(rank)
+    return results
 
 
 @pytest.fixture(scope="module")
 def batch(world: World) -> Batch:
-    return read_batch(tensors_of(world.cart_requests))
+    return read_batch(to_tensors(world.cart_requests))
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def test_features_equal_those_worked_out_from_the_events(
     world: World, batch: Batch, features: np.ndarray[Any, Any], request_number: int
 ) -> None:
     example = world.test.iloc[request_number]
-    cart = world.shop.vocabulary.decode(world.carts[request_number])
+    cart = world.data.vocabulary.decode(world.carts[request_number])
     expected = by_hand(world.events, example["user_id"], example["timestamp"], cart)
-    pairs = np.flatnonzero(batch.own_row.numpy() == request_number)
-    items = world.shop.vocabulary.decode(batch.own_item.numpy()[pairs])
+    pairs = np.flatnonzero(batch.repeat_row.numpy() == request_number)
+    items = world.data.vocabulary.decode(batch.repeat_item.numpy()[pairs])
     assert items == sorted(expected)
     for item, row in zip(items, features[pairs], strict=True):
         for name, value in expected[item].items():
@@ -115,17 +115,19 @@ def test_every_feature_is_finite(features: np.ndarray[Any, Any]) -> None:
 
 
 def test_the_last_ages_are_the_latest_purchases_first(batch: Batch, world: World) -> None:
-    found = last_ages(batch, 4).numpy()
+    result = last_ages(batch, 4).numpy()
     requests = world.cart_requests
-    for pair in range(0, len(found), 101):
-        start, count = int(batch.own_start[pair]), int(batch.own_count[pair])
+    for pair in range(0, len(result), 101):
+        start, count = int(batch.repeat_start[pair]), int(batch.repeat_count[pair])
         expected = np.log1p(np.sort(requests.age_days[start : start + count])[:4])
-        np.testing.assert_allclose(found[pair, : len(expected)], expected, rtol=1e-6)
-        assert not found[pair, len(expected) :].any()
+        np.testing.assert_allclose(result[pair, : len(expected)], expected, rtol=1e-6)
+        assert not result[pair, len(expected) :].any()
 
 
 def test_a_request_far_from_every_offer_sees_none(world: World, ranker: GraphRecommender) -> None:
     late = world.test.iloc[:3].assign(timestamp=monday(400))
-    found = ranker.module.features(read_batch(tensors_of(world.later.requests(late)))).numpy()
+    result = ranker.module.features(
+        read_batch(to_tensors(world.later.build_requests(late)))
+    ).numpy()
     for name in ("mailer_now", "mailer_next", "mailer_before", "coupon_now"):
-        assert not found[:, NAMES.index(name)].any()
+        assert not result[:, NAMES.index(name)].any()

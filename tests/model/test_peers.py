@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.peers.peer import Peer, popularity_of
-from pipeline.testing.measure import EvaluationSet, values_of
+from pipeline.testing.measure import EvaluationSet, compute_metrics
 from tests.model.conftest import World
 from tests.support import tiny_shop
 
@@ -17,17 +17,17 @@ K = 6
 
 
 @pytest.fixture(scope="module")
-def questions(world: World) -> EvaluationSet:
-    return EvaluationSet.of(world.test, world.requests, world.shop.vocabulary)
+def build_evaluation_set(world: World) -> EvaluationSet:
+    return EvaluationSet.of(world.test, world.requests, world.data.vocabulary)
 
 
 def _share_of_habits(peer: Peer, questions: EvaluationSet, world: World) -> float:
     shown = peer.answer(questions, K).plain.items
-    found = []
+    results = []
     for name, items in zip(world.test["user_id"], shown, strict=True):
         habits = {tiny_shop.item_id(n) for n in tiny_shop.habits(int(name.split("-")[1]))}
-        found.append(len(habits & set(world.shop.vocabulary.decode(items))) / tiny_shop.N_HABITS)
-    return float(np.mean(found))
+        results.append(len(habits & set(world.data.vocabulary.decode(items))) / tiny_shop.N_HABITS)
+    return float(np.mean(results))
 
 
 @pytest.mark.parametrize("name", ["cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top"])
@@ -35,7 +35,7 @@ def test_basket_peers_find_the_habits(world, questions, name):
     pytest.importorskip("cornac")
     from benchmarks.quality.peers.baskets import fit_baskets
 
-    peer = fit_baskets(name, world.shop, popular_days=28)
+    peer = fit_baskets(name, world.data, popular_days=28)
     assert _share_of_habits(peer, questions, world) > 0.8
 
 
@@ -48,7 +48,7 @@ def test_matrix_peers_find_the_habits(world, questions, name, at_least):
     pytest.importorskip("implicit")
     from benchmarks.quality.peers.matrix import fit_matrix
 
-    peer = fit_matrix(name, world.shop, popular_days=28, seed=1)
+    peer = fit_matrix(name, world.data, popular_days=28, seed=1)
     assert _share_of_habits(peer, questions, world) > at_least
 
 
@@ -56,7 +56,7 @@ def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
     pytest.importorskip("lightgbm")
     from benchmarks.quality.peers.boosting import fit_boosting
 
-    peer = fit_boosting(world.shop, world.params.families, seed=1)
+    peer = fit_boosting(world.data, world.params.families, seed=1)
     assert _share_of_habits(peer, questions, world) > 0.8
     answers = peer.answer(questions, K)
     requests = questions.requests
@@ -69,14 +69,14 @@ def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
         (row, item) for row, items in enumerate(answers.explore_items.tolist()) for item in items
     }
     assert not own & shown
-    assert values_of(answers, questions, (K,))["recall@6"].mean() > 0.5
+    assert compute_metrics(answers, questions, (K,))["recall@6"].mean() > 0.5
 
 
 def test_tifu_knn_scores_equal_a_dense_calculation(world, questions):
     pytest.importorskip("cornac")
     from benchmarks.quality.peers import baskets
 
-    data, index_of = baskets._dataset(world.shop)
+    data, index_of = baskets._dataset(world.data)
     score = baskets._tifu_knn(data, {**baskets.SETTINGS["cornac_tifu_knn"], "n_neighbors": 5})
     from cornac.models import TIFUKNN
 
@@ -99,7 +99,7 @@ def test_up_cf_scores_equal_a_dense_calculation(world):
     pytest.importorskip("cornac")
     from benchmarks.quality.peers import baskets
 
-    data, _ = baskets._dataset(world.shop)
+    data, _ = baskets._dataset(world.data)
     settings = {"recency": 2, "locality": 3, "asymmetry": 0.25}
     score = baskets._up_cf(data, settings)
     history = [[0, 1], [1, 2], [1, 3]]
@@ -121,7 +121,7 @@ def test_up_cf_scores_equal_a_dense_calculation(world):
 
 
 def test_popularity_is_known_of_every_item(world):
-    popular = popularity_of(world.shop, 28)
-    assert len(popular) == len(world.shop.vocabulary)
+    popular = popularity_of(world.data, 28)
+    assert len(popular) == len(world.data.vocabulary)
     assert popular[0] == 0
     assert (popular[1:] > 0).all()

@@ -11,21 +11,26 @@ import tensorflow as tf
 
 from pipeline.contracts.errors import TrainingError
 from pipeline.contracts.params import Params
-from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.batch import Batch, read_batch, to_tensors
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.names import BASELINES, HISTORY_ENCODERS
-from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
+from pipeline.recommenders.ranker.examples import (
+    Labels,
+    RepeatPairs,
+    build_extractor,
+    build_repeat_pairs,
+)
 from pipeline.recommenders.ranker.explore import SIGNALS
 from pipeline.recommenders.ranker.explore_fit import explore_loss
 from pipeline.recommenders.ranker.features import NAMES
-from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
-from pipeline.recommenders.ranker.network import build_network, inputs_of
+from pipeline.recommenders.ranker.graph import RankerGraph, build_item_tables, code_counts
+from pipeline.recommenders.ranker.network import build_inputs, build_network
 from pipeline.recommenders.ranker.repeat_fit import Lists, feature_statistics, list_loss
 from pipeline.training.fit.candidates import (
-    baselines_on_validation,
-    quality,
-    quality_on_validation,
+    measure_baselines,
+    measure_on_validation,
+    measure_quality,
     refit,
 )
 from tests.model.conftest import FittedCandidates, World, fit_in, monday
@@ -38,15 +43,15 @@ N_KINDS = 13
 
 
 def fresh_graph(world: World) -> RankerGraph:
-    tables = tables_of(world.shop, monday(14).timestamp(), 28)
-    return RankerGraph(tables, world.params.families.ranker, code_counts(world.shop), seed=1)
+    tables = build_item_tables(world.data, monday(14).timestamp(), 28)
+    return RankerGraph(tables, world.params.families.ranker, code_counts(world.data), seed=1)
 
 
 @pytest.fixture(scope="module")
 def pairs(world: World) -> RepeatPairs:
-    part = world.shop.train.iloc[-128:].reset_index(drop=True)
-    extract = extractor(fresh_graph(world), world.params.families.ranker.n_ages)
-    return repeat_pairs(world.shop.requests(part), Labels.of(part, world.shop), extract)
+    part = world.data.train.iloc[-128:].reset_index(drop=True)
+    extract = build_extractor(fresh_graph(world), world.params.families.ranker.n_ages)
+    return build_repeat_pairs(world.data.build_requests(part), Labels.of(part, world.data), extract)
 
 
 def network_of(pairs: RepeatPairs, params: Params, **changes: Any) -> Any:
@@ -67,18 +72,18 @@ def loss_of(network: Any, batch: tuple[Any, ...]) -> tf.Tensor:
 def test_training_pairs_are_what_was_bought_before_and_is_not_in_the_cart(
     world: World, pairs: RepeatPairs
 ) -> None:
-    part = world.shop.train.iloc[-128:].reset_index(drop=True)
+    part = world.data.train.iloc[-128:].reset_index(drop=True)
     for at in range(0, 128, 7):
         example = part.iloc[at]
         lines = world.events[
             (world.events["user_id"] == example["user_id"])
             & (world.events["timestamp"] < example["timestamp"])
         ]
-        own = set(lines["item_id"]) - set(example["cart"])
-        items = world.shop.vocabulary.decode(pairs.item[pairs.row == at])
-        assert set(items) == own
+        repeat_items = set(lines["item_id"]) - set(example["cart"])
+        items = world.data.vocabulary.decode(pairs.item[pairs.row == at])
+        assert set(items) == repeat_items
         wanted = {item for item, w in zip(items, pairs.wanted[pairs.row == at], strict=True) if w}
-        assert wanted == own & set(example["labels"])
+        assert wanted == repeat_items & set(example["labels"])
 
 
 def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
@@ -92,14 +97,14 @@ def test_the_loss_starts_at_about_the_logarithm_of_the_number_of_candidates(
 
 
 def test_the_explore_loss_starts_at_about_the_logarithm_of_the_new_items(world: World) -> None:
-    part = world.shop.train.iloc[:64].reset_index(drop=True)
+    part = world.data.train.iloc[:64].reset_index(drop=True)
     graph = fresh_graph(world)
-    labels = Labels.of(part, world.shop)
+    labels = Labels.of(part, world.data)
     keys = np.stack([labels.key // labels.n_items, labels.key % labels.n_items], axis=1)
-    batch = read_batch(tensors_of(world.shop.requests(part)))
-    n_new = tiny_shop.N_ITEMS - np.bincount(batch.own_row.numpy(), minlength=64)
-    found = float(explore_loss(graph, batch, tf.constant(keys, tf.int32)))
-    assert found == pytest.approx(float(np.log(n_new).mean()), rel=0.2)
+    batch = read_batch(to_tensors(world.data.build_requests(part)))
+    n_new = tiny_shop.N_ITEMS - np.bincount(batch.repeat_row.numpy(), minlength=64)
+    result = float(explore_loss(graph, batch, tf.constant(keys, tf.int32)))
+    assert result == pytest.approx(float(np.log(n_new).mean()), rel=0.2)
 
 
 def test_the_network_learns_one_batch_by_heart(world: World, pairs: RepeatPairs) -> None:
@@ -133,7 +138,7 @@ def test_every_encoder_gives_one_score_per_pair_and_can_learn(
         loss = loss_of(network, batch)
     gradients = tape.gradient(loss, network.trainable_variables)
     n_networks = world.params.families.ranker.n_networks
-    assert network(inputs_of(*batch[:-2])).shape == (tf.size(batch[-1]), n_networks)
+    assert network(build_inputs(*batch[:-2])).shape == (tf.size(batch[-1]), n_networks)
     assert all(gradient is not None for gradient in gradients)
     if encoder != "none":
         moved = [
@@ -156,10 +161,10 @@ def test_the_order_of_the_batches_is_a_matter_of_the_seed(pairs: RepeatPairs) ->
 def test_a_batch_keeps_the_pairs_of_each_request_together(pairs: RepeatPairs) -> None:
     useful = {row for row in range(pairs.n) if pairs.wanted[pairs.row == row].any()}
     lengths = []
-    for *_, wanted, there in Lists(pairs).batches(np.random.default_rng(3), 50):
+    for *_, wanted, mask in Lists(pairs).batches(np.random.default_rng(3), 50):
         assert (wanted.numpy().sum(axis=1) > 0).all()
-        assert not wanted.numpy()[~there.numpy()].any()
-        lengths += there.numpy().sum(axis=1).tolist()
+        assert not wanted.numpy()[~mask.numpy()].any()
+        lengths += mask.numpy().sum(axis=1).tolist()
     assert sorted(lengths) == sorted((pairs.row == row).sum() for row in useful)
 
 
@@ -176,9 +181,9 @@ def test_a_mailer_raises_what_is_no_habit(world: World, ranker: GraphRecommender
     inside = (world.test["timestamp"] >= monday(week)) & (
         world.test["timestamp"] < monday(week + 1)
     )
-    requests = world.later.requests(world.test[inside].reset_index(drop=True))
-    batch = read_batch(tensors_of(requests))
-    once = batch.own_count.numpy() == 1
+    requests = world.later.build_requests(world.test[inside].reset_index(drop=True))
+    batch = read_batch(to_tensors(requests))
+    once = batch.repeat_count.numpy() == 1
     raised = own_scores(ranker, batch, week, 255) - own_scores(ranker, batch, week, 0)
     assert once.sum() > 100
     assert raised[once].mean() > 0
@@ -195,7 +200,7 @@ def own_scores(ranker: GraphRecommender, batch: Batch, week: int, share: int) ->
     changed.reshape(calendar.n_weeks, -1, before.shape[1])[week + 1, 1:, 0] = share
     try:
         offers.assign(changed)
-        return ranker.module.score_own(batch).numpy().copy()
+        return ranker.module.score_repeat(batch).numpy().copy()
     finally:
         offers.assign(before)
 
@@ -208,7 +213,7 @@ def test_a_mailer_raises_what_is_explored(ranker: GraphRecommender) -> None:
 
 def test_a_cart_moves_the_scores_of_what_is_left(world: World, ranker: GraphRecommender) -> None:
     names = [NAMES.index(name) for name in ("cart_size", "type_in_cart", "category_in_cart")]
-    batches = [read_batch(tensors_of(r)) for r in (world.requests, world.cart_requests)]
+    batches = [read_batch(to_tensors(r)) for r in (world.requests, world.cart_requests)]
     plain, carted = (ranker.module.features(batch).numpy() for batch in batches)
     assert not plain[:, names].any()
     assert carted[:, names[0]].all()
@@ -235,16 +240,18 @@ def test_what_was_just_viewed_moves_only_what_is_explored(
 def test_two_fits_with_one_seed_agree(
     world: World, fitted: FittedCandidates, tmp_path: Path
 ) -> None:
-    again = fit_in(tmp_path, world.shop, world.params)
+    again = fit_in(tmp_path, world.data, world.params)
     for part, one in fitted.family.fits.items():
         other = again.family.fits[part]
         assert one.epochs == other.epochs
         for row, same in zip(one.curve, other.curve, strict=True):
             assert row == pytest.approx(same, abs=1e-6)
     for name in fitted.recommenders:
-        one, other = (each.recommenders[name] for each in (fitted, again))
-        assert quality(one, world.later, world.later.asked(world.test)) == pytest.approx(
-            quality(other, world.later, world.later.asked(world.test)), abs=1e-6
+        one, other = (entry.recommenders[name] for entry in (fitted, again))
+        assert measure_quality(
+            one, world.later, world.later.build_batch(world.test)
+        ) == pytest.approx(
+            measure_quality(other, world.later, world.later.build_batch(world.test)), abs=1e-6
         )
 
 
@@ -253,24 +260,26 @@ def test_a_refit_on_all_data_trains_as_long_as_the_first_fit(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     nothing = world.later.validation.iloc[:0]
-    shop = replace(world.later, validation=nothing)
+    data = replace(world.later, validation=nothing)
     settings = (world.params.families, world.params.training.baselines)
     first = fitted.recommenders["mlp"].description
-    again = refit(first, shop, *settings, seed=3)
+    again = refit(first, data, *settings, seed=3)
     assert again.description["epochs"] == first["epochs"]
     assert again.description["cutoff"].startswith("2024-06-03")
-    assert quality(again, world.later, world.later.asked(world.test))["recall@10"] > 0.7
-    assert refit({"name": "decayed"}, shop, *settings, seed=3).name == "decayed"
+    assert (
+        measure_quality(again, world.later, world.later.build_batch(world.test))["recall@10"] > 0.7
+    )
+    assert refit({"name": "decayed"}, data, *settings, seed=3).name == "decayed"
     with pytest.raises(TrainingError, match="best"):
-        refit({"name": "best"}, shop, *settings, seed=3)
+        refit({"name": "best"}, data, *settings, seed=3)
 
 
 def test_the_ranker_is_ahead_of_every_baseline_on_validation(
     world: World, fitted: FittedCandidates
 ) -> None:
     family = fitted.recommenders["mlp"]
-    ours = quality_on_validation("mlp", family, world.shop, world.params.families)
-    theirs = baselines_on_validation(world.shop, world.params.training.baselines)
+    ours = measure_on_validation("mlp", family, world.data, world.params.families)
+    theirs = measure_baselines(world.data, world.params.training.baselines)
     assert set(theirs) == set(BASELINES)
     assert all(ours["ndcg@10"] >= values["ndcg@10"] for values in theirs.values())
     assert theirs["popular"]["recall@10"] < 0.4

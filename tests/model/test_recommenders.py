@@ -14,7 +14,7 @@ from pipeline.recommenders.base.requests import Requests, build_requests
 from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
 from pipeline.recommenders.names import BAGS, BASELINES, FAMILIES
 from pipeline.recommenders.onnx.graph import GRAPH, export_onnx, load_onnx
-from tests.model.conftest import FittedCandidates, World, make_shop, monday
+from tests.model.conftest import FittedCandidates, World, make_data, monday
 from tests.support import tiny_shop
 
 pytestmark = pytest.mark.slow
@@ -46,18 +46,21 @@ def assert_same(one: Recommendations, other: Recommendations, tolerance: float =
 
 def habits_of(world: World) -> list[set[int]]:
     numbers = world.test["user_id"].str.removeprefix("user-").astype(int)
-    encode = world.shop.vocabulary.encode
+    encode = world.data.vocabulary.encode
     return [
         set(encode([tiny_shop.item_id(n) for n in tiny_shop.habits(number)]).tolist())
         for number in numbers
     ]
 
 
-def habits_found(world: World, found: Recommendations) -> float:
+def count_habits(world: World, result: Recommendations) -> float:
     habits = habits_of(world)
     return float(
         np.mean(
-            [len(own & set(row)) / 6 for own, row in zip(habits, found.items.tolist(), strict=True)]
+            [
+                len(expected & set(row)) / 6
+                for expected, row in zip(habits, result.items.tolist(), strict=True)
+            ]
         )
     )
 
@@ -69,13 +72,13 @@ def test_it_has_its_name(name: str, fitted_by_name: Callable[[str], GraphRecomme
 
 def test_it_finds_the_habits(personal: GraphRecommender, world: World) -> None:
     enough = 0.8 if personal.name in BY_VECTORS else 0.95
-    assert habits_found(world, personal.recommend(world.requests, 8)) > enough
+    assert count_habits(world, personal.recommend(world.requests, 8)) > enough
 
 
 def test_the_popular_list_does_not_find_them(fitted: FittedCandidates, world: World) -> None:
-    found = fitted.recommenders["popular"].recommend(world.requests, 8)
-    assert habits_found(world, found) < 0.3
-    assert len({tuple(row) for row in found.items.tolist()}) == 1
+    recommendations = fitted.recommenders["popular"].recommend(world.requests, 8)
+    assert count_habits(world, recommendations) < 0.3
+    assert len({tuple(row) for row in recommendations.items.tolist()}) == 1
 
 
 def test_a_batch_gives_what_each_request_alone_gives(
@@ -103,25 +106,30 @@ def test_more_requests_than_one_part_keep_their_order(
 def test_what_is_in_the_cart_is_never_offered(
     recommender: GraphRecommender, world: World, explore_slots: int
 ) -> None:
-    found = recommender.recommend(world.cart_requests, 60, explore_slots=explore_slots)
-    in_cart = (found.items[:, :, None] == world.carts[:, None, :]).any()
+    recommendations = recommender.recommend(world.cart_requests, 60, explore_slots=explore_slots)
+    in_cart = (recommendations.items[:, :, None] == world.carts[:, None, :]).any()
     assert not in_cart
 
 
 def test_without_a_cart_the_habits_in_it_would_be_offered(
     personal: GraphRecommender, world: World
 ) -> None:
-    found = personal.recommend(world.requests, 8)
-    offered = (found.items[:, :, None] == world.carts[:, None, :2]).any(axis=1)
+    recommendations = personal.recommend(world.requests, 8)
+    offered = (recommendations.items[:, :, None] == world.carts[:, None, :2]).any(axis=1)
     assert offered.mean() > (0.75 if personal.name in BY_VECTORS else 0.9)
 
 
 def test_a_k_beyond_the_catalogue_gives_every_item_once(
     recommender: GraphRecommender, world: World
 ) -> None:
-    found = recommender.recommend(world.requests.part(0, 20), 100, explore_slots=10)
-    assert found.items.shape == found.scores.shape == found.slots.shape == (20, 100)
-    for row in found.items:
+    recommendations = recommender.recommend(world.requests.part(0, 20), 100, explore_slots=10)
+    assert (
+        recommendations.items.shape
+        == recommendations.scores.shape
+        == recommendations.slots.shape
+        == (20, 100)
+    )
+    for row in recommendations.items:
         assert sorted(row[row > 0]) == list(range(1, tiny_shop.N_ITEMS + 1))
 
 
@@ -129,17 +137,17 @@ def test_a_user_without_history_gets_a_full_list(
     recommender: GraphRecommender, world: World
 ) -> None:
     asked = build_requests(
-        world.shop.histories,
+        world.data.histories,
         ["nobody", "user-03"],
         np.array([monday(18).timestamp()] * 2),
-        attributes=world.shop.attributes,
+        attributes=world.data.attributes,
     )
     assert asked.row_splits[1] == 0
     for requests in (asked, asked.part(0, 1)):
-        found = recommender.recommend(requests, 10, explore_slots=3)
-        assert (found.items > 0).all()
-        assert len(set(found.items[0].tolist())) == 10
-        assert np.isfinite(found.scores).all()
+        recommendations = recommender.recommend(requests, 10, explore_slots=3)
+        assert (recommendations.items > 0).all()
+        assert len(set(recommendations.items[0].tolist())) == 10
+        assert np.isfinite(recommendations.scores).all()
 
 
 def test_no_history_and_no_attribute_and_no_look_is_a_request_too(
@@ -147,11 +155,11 @@ def test_no_history_and_no_attribute_and_no_look_is_a_request_too(
 ) -> None:
     viewed = [np.array([4, 5]), np.array([], dtype=np.int32)]
     asked = build_requests(
-        world.shop.histories,
+        world.data.histories,
         ["nobody", "user-03"],
         np.array([monday(60).timestamp()] * 2),
         viewed=viewed,
-        attributes=world.shop.attributes,
+        attributes=world.data.attributes,
     )
     assert (recommender.recommend(asked, 10, explore_slots=10).items > 0).all()
 
@@ -173,11 +181,11 @@ def test_it_is_the_same_after_saving_and_loading(
 
 
 def test_scores_fall_within_each_kind_of_slot(recommender: GraphRecommender, world: World) -> None:
-    found = recommender.recommend(world.cart_requests, 60, explore_slots=7)
-    for row in range(0, len(found.items), 9):
+    recommendations = recommender.recommend(world.cart_requests, 60, explore_slots=7)
+    for row in range(0, len(recommendations.items), 9):
         for slot in (REPEAT, EXPLORE, POPULAR):
-            own = (found.slots[row] == slot) & (found.items[row] > 0)
-            assert (np.diff(found.scores[row][own]) <= 0).all()
+            in_slot = (recommendations.slots[row] == slot) & (recommendations.items[row] > 0)
+            assert (np.diff(recommendations.scores[row][in_slot]) <= 0).all()
 
 
 def bought(requests: Requests, row: int) -> set[int]:
@@ -191,9 +199,9 @@ def test_the_explore_list_holds_nothing_bought_before(
     ranked = recommender.rank(world.requests, 60)
     for row in range(0, len(world.requests), 9):
         explored = set(ranked.explore_items[row].tolist()) - {0}
-        own = bought(world.requests, row)
-        assert not explored & own
-        assert len(explored) == tiny_shop.N_ITEMS - len(own)
+        repeat_items = bought(world.requests, row)
+        assert not explored & repeat_items
+        assert len(explored) == tiny_shop.N_ITEMS - len(repeat_items)
 
 
 def test_the_repeat_list_holds_only_what_was_bought_before(
@@ -205,8 +213,8 @@ def test_the_repeat_list_holds_only_what_was_bought_before(
 
 
 def test_explore_slots_hold_new_items(personal: GraphRecommender, world: World) -> None:
-    found = personal.recommend(world.requests, 10, explore_slots=3)
-    assert (found.slots == [REPEAT] * 7 + [EXPLORE] * 3).all()
+    recommendations = personal.recommend(world.requests, 10, explore_slots=3)
+    assert (recommendations.slots == [REPEAT] * 7 + [EXPLORE] * 3).all()
 
 
 def test_what_happens_after_the_request_changes_nothing(
@@ -217,9 +225,9 @@ def test_what_happens_after_the_request_changes_nothing(
     known = world.events[world.events["timestamp"] < monday(19)]
     lists = []
     for events in (known, world.events):
-        histories = build_histories(events, world.shop.vocabulary)
+        histories = build_histories(events, world.data.vocabulary)
         requests = build_requests(
-            histories, users, np.full(20, moment), attributes=world.shop.attributes
+            histories, users, np.full(20, moment), attributes=world.data.attributes
         )
         lists.append(recommender.recommend(requests, 30, explore_slots=5))
     assert_same(*lists, tolerance=0.0)
@@ -247,15 +255,15 @@ def test_a_shop_does_not_know_what_comes_after_its_cutoff(world: World) -> None:
     late = world.events["timestamp"] >= monday(18)
     changed = world.events.copy()
     changed.loc[late, "item_id"] = "item-new"
-    other = make_shop(changed, monday(18))
-    assert other.vocabulary == world.shop.vocabulary
+    other = make_data(changed, monday(18))
+    assert other.vocabulary == world.data.vocabulary
     for name in ("row_splits", "item", "time", "basket", "quantity", "price"):
         np.testing.assert_array_equal(
-            getattr(other.histories, name), getattr(world.shop.histories, name)
+            getattr(other.histories, name), getattr(world.data.histories, name)
         )
-    pd.testing.assert_frame_equal(other.train, world.shop.train)
-    pd.testing.assert_frame_equal(other.validation, world.shop.validation)
-    assert (world.shop.validation["timestamp"] < monday(18)).all()
+    pd.testing.assert_frame_equal(other.train, world.data.train)
+    pd.testing.assert_frame_equal(other.validation, world.data.validation)
+    assert (world.data.validation["timestamp"] < monday(18)).all()
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
@@ -277,17 +285,19 @@ def test_onnx_runtime_answers_what_tensorflow_does(
     )
     for asked in (world.requests, world.cart_requests, strangers):
         wanted, why = recommender.explain(asked, 8, explore_slots=2)
-        found, told = served.explain(asked, 8, explore_slots=2)
+        result, reported = served.explain(asked, 8, explore_slots=2)
         # Scores that are equal but for rounding may change places.
-        np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5, atol=1e-5)
-        np.testing.assert_array_equal(found.slots, wanted.slots)
-        here, there = np.argsort(found.items, axis=1), np.argsort(wanted.items, axis=1)
+        np.testing.assert_allclose(result.scores, wanted.scores, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(result.slots, wanted.slots)
+        here, mask = np.argsort(result.items, axis=1), np.argsort(wanted.items, axis=1)
         rows = np.arange(len(asked))[:, None]
-        np.testing.assert_array_equal(found.items[rows, here], wanted.items[rows, there])
-        np.testing.assert_allclose(told.why[rows, here], why.why[rows, there], rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(told.values[rows, here], why.values[rows, there])
-        assert (told.groups, told.facts) == (why.groups, why.facts)
-        assert_same(served.recommend(asked, 8, explore_slots=2), found)
+        np.testing.assert_array_equal(result.items[rows, here], wanted.items[rows, mask])
+        np.testing.assert_allclose(
+            reported.why[rows, here], why.why[rows, mask], rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_array_equal(reported.values[rows, here], why.values[rows, mask])
+        assert (reported.groups, reported.facts) == (why.groups, why.facts)
+        assert_same(served.recommend(asked, 8, explore_slots=2), result)
 
 
 def test_an_operation_that_onnx_has_not_is_a_bundle_error(tmp_path: Path) -> None:

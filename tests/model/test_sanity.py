@@ -52,8 +52,8 @@ def accuracy_on_xor(network: Any, inputs: list[tf.Tensor]) -> float:
 
     for _ in range(400):
         step()
-    said = network(inputs).numpy()[:, 0] > 0
-    return float((said == (ANSWER > 0)).mean())
+    result = network(inputs).numpy()[:, 0] > 0
+    return float((result == (ANSWER > 0)).mean())
 
 
 def test_a_cross_layer_learns_xor_without_a_hidden_layer() -> None:
@@ -137,14 +137,14 @@ def test_gradients_equal_central_differences(encoder: str) -> None:
             place = np.unravel_index(at, values.shape)
             if abs(gradient[place]) < 1e-7 * largest:
                 continue
-            found = []
+            results = []
             for sign in (1, -1):
                 moved = values.copy()
                 moved[place] += sign * STEP
                 variable.assign(moved)
-                found.append(float(loss()))
+                results.append(float(loss()))
             variable.assign(values)
-            expected = (found[0] - found[1]) / (2 * STEP)
+            expected = (results[0] - results[1]) / (2 * STEP)
             assert gradient[place] == pytest.approx(expected, rel=1e-3), variable.path
             n_checked += 1
     assert n_checked > len(variables)
@@ -167,12 +167,12 @@ def test_the_loss_of_the_pipeline_and_its_gradient_are_those_written_anew() -> N
         anew = listwise_softmax64(scores, wanted, row)
     single = tf.Variable(tf.cast(scores, tf.float32))
     place = tf.stack([row, tf.constant([0, 1, 2, 3, 4, 0, 1, 2])], axis=1)
-    there, by_request = (
+    mask, by_request = (
         tf.scatter_nd(place, values, [2, 5])
         for values in (tf.ones_like(row), tf.cast(wanted, tf.float32))
     )
     with tf.GradientTape() as single_tape:
-        ours = listwise_softmax(tf.scatter_nd(place, single, [2, 5]), by_request, there > 0)
+        ours = listwise_softmax(tf.scatter_nd(place, single, [2, 5]), by_request, mask > 0)
     assert float(ours) == pytest.approx(float(anew), rel=1e-6)
     np.testing.assert_allclose(
         single_tape.gradient(ours, single), tape.gradient(anew, scores), rtol=1e-5, atol=1e-7

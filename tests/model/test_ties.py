@@ -105,11 +105,11 @@ def expected_order(
     hours = ((NOW - mine["timestamp"]) / pd.Timedelta(hours=1)).to_numpy()
     weight = np.ones(len(mine)) if days is None else np.exp(-hours / 24 / days)
     frame = pd.DataFrame({"item": mine["item_id"].to_numpy(), "hours": hours, "weight": weight})
-    own = frame.groupby("item", sort=True).agg(last=("hours", "min"), score=("weight", "sum"))
-    number = np.array([int(name[1:]) for name in own.index])
-    score = own["score"].to_numpy().round(9)
-    order = np.lexsort((number, -popularity[number + 1], own["last"].to_numpy(), -score))
-    return [str(own.index[at]) for at in order[:K]]
+    by_item = frame.groupby("item", sort=True).agg(last=("hours", "min"), score=("weight", "sum"))
+    number = np.array([int(name[1:]) for name in by_item.index])
+    score = by_item["score"].to_numpy().round(9)
+    order = np.lexsort((number, -popularity[number + 1], by_item["last"].to_numpy(), -score))
+    return [str(by_item.index[at]) for at in order[:K]]
 
 
 @pytest.mark.parametrize("days", [None, 30.0])
@@ -159,12 +159,12 @@ def test_tifu_knn_breaks_ties_as_counting_does(world: World):
     params = world.params.training.baselines.model_copy(
         update={"tifu_alpha": 1.0, "tifu_group_baskets": 1000, "tifu_within_decay": 1.0}
     )
-    shop, cutoff = world.shop, world.shop.cutoff
-    tifu = build_baseline("tifu_knn", shop, params, cutoff)
-    personal = build_baseline("personal", shop, params, cutoff)
+    data, cutoff = world.data, world.data.cutoff
+    tifu = build_baseline("tifu_knn", data, params, cutoff)
+    personal = build_baseline("personal", data, params, cutoff)
     assert isinstance(tifu, TifuGraph)
     lists = [
-        GraphRecommender({"name": "x"}, shop.vocabulary, graph).rank(world.requests, K).repeat_items
+        GraphRecommender({"name": "x"}, data.vocabulary, graph).rank(world.requests, K).repeat_items
         for graph in (tifu, personal)
     ]
     np.testing.assert_array_equal(*lists)

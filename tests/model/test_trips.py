@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.base.graph import Batch, read_batch, tensors_of
+from pipeline.recommenders.base.batch import Batch, read_batch, to_tensors
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.items import OfferWeeks
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.ranker.blocks import FeatureBlock, assembled
+from pipeline.recommenders.ranker.blocks import FeatureBlock, assemble
 from pipeline.recommenders.ranker.promotions import Offers, offer_features, price_features
 from pipeline.recommenders.ranker.trips import TRIP_NAMES, trip_features
 
@@ -45,7 +45,7 @@ def batch_of(
         stores=[store],
         time_known=np.array([int(time_known)], dtype=np.int32),
     )
-    return read_batch(tensors_of(requests))
+    return read_batch(to_tensors(requests))
 
 
 def features(batch: Batch) -> dict[str, list[float]]:
@@ -54,7 +54,7 @@ def features(batch: Batch) -> dict[str, list[float]]:
 
 def by_name(blocks: Sequence[FeatureBlock]) -> dict[str, list[float]]:
     names = [name for block in blocks for name in block.names]
-    values = assembled(blocks, names).numpy().tolist()
+    values = assemble(blocks, names).numpy().tolist()
     return dict(zip(names, values, strict=True))
 
 
@@ -63,23 +63,23 @@ def decay(days: Sequence[float], tau: float) -> np.ndarray:
 
 
 def test_every_name_has_a_number_per_item() -> None:
-    found = features(batch_of(MONDAY, store="corner"))
-    assert set(found) >= set(TRIP_NAMES)
-    assert all(len(values) == 3 for values in found.values())
-    assert all(np.isfinite(values).all() for values in found.values())
+    result = features(batch_of(MONDAY, store="corner"))
+    assert set(result) >= set(TRIP_NAMES)
+    assert all(len(values) == 3 for values in result.values())
+    assert all(np.isfinite(values).all() for values in result.values())
 
 
 def test_the_share_of_like_hours_is_the_vote_of_earlier_baskets() -> None:
-    found = features(batch_of(MONDAY))
+    result = features(batch_of(MONDAY))
     ages = [14.0, 8 + 15 / 24, 7.0]
     apart = np.array([0.0, 9.0, 0.0])  # 18:00 is nine hours from 9:00
     weight = decay(ages, 120) * np.exp(-((apart / 2) ** 2) / 2)
     bread = (weight[0] + weight[2]) / weight.sum()
-    assert found["like_hour"] == pytest.approx(
+    assert result["like_hour"] == pytest.approx(
         [np.sqrt(bread), np.sqrt(1 - bread), np.sqrt(1 - bread)], rel=1e-4
     )
-    assert found["hour_match"][0] == pytest.approx(1.0)
-    assert found["weekday_match"] == pytest.approx([1.0, 0.0, 0.0])
+    assert result["hour_match"][0] == pytest.approx(1.0)
+    assert result["weekday_match"] == pytest.approx([1.0, 0.0, 0.0])
 
 
 def test_what_is_bought_here_is_told_from_what_is_bought_elsewhere() -> None:
@@ -131,8 +131,8 @@ def test_a_shopper_without_history_has_no_rows() -> None:
         ["nobody"],
         [pd.Timestamp(MONDAY, tz="UTC")],
     )
-    found = trip_features(read_batch(tensors_of(requests)))
-    assert assembled(found, TRIP_NAMES).shape == (len(TRIP_NAMES), 0)
+    result = trip_features(read_batch(to_tensors(requests)))
+    assert assemble(result, TRIP_NAMES).shape == (len(TRIP_NAMES), 0)
 
 
 def test_offers_are_those_of_the_week_and_of_the_purchases() -> None:
@@ -140,18 +140,18 @@ def test_offers_are_those_of_the_week_and_of_the_purchases() -> None:
     first = (pd.Timestamp("2024-01-01") - pd.Timestamp("1970-01-05")).days // 7
     offers[1, BREAD, 0] = 255  # bread is in the first week's mailer
     offers[3, TEA, 1] = 51  # tea is on display in a fifth of the stores in the third week
-    found = by_name(offer_features(batch_of(MONDAY), Offers(OfferWeeks(first, offers))))
-    assert found["mailer_when_bought"] == pytest.approx([0.5, 0.0, 0.0])
-    assert found["mailer_when_last_bought"] == [0.0, 0.0, 0.0]
-    assert found["mailer_now"] == [0.0, 0.0, 0.0]
-    assert found["mailer_lift"] == pytest.approx([-0.5, 0.0, 0.0])
-    assert found["display_now"] == pytest.approx([0.0, 0.0, 0.2])
-    assert found["display_lift"] == pytest.approx([0.0, 0.0, 0.2])
+    result = by_name(offer_features(batch_of(MONDAY), Offers(OfferWeeks(first, offers))))
+    assert result["mailer_when_bought"] == pytest.approx([0.5, 0.0, 0.0])
+    assert result["mailer_when_last_bought"] == [0.0, 0.0, 0.0]
+    assert result["mailer_now"] == [0.0, 0.0, 0.0]
+    assert result["mailer_lift"] == pytest.approx([-0.5, 0.0, 0.0])
+    assert result["display_now"] == pytest.approx([0.0, 0.0, 0.2])
+    assert result["display_lift"] == pytest.approx([0.0, 0.0, 0.2])
 
 
 def test_a_price_below_the_usual_one_is_cheap() -> None:
     usual = np.array([1.0, 4.0, 2.0, 1.0], dtype=np.float32)
-    found = by_name(price_features(batch_of(MONDAY, price=2.0), usual))
-    assert found["cheap_when_bought"] == [1.0, 0.0, 0.0]
-    assert found["price_level"] == pytest.approx([np.log(0.5), 0.0, np.log(2.0)], abs=1e-6)
-    assert found["usual_price"] == pytest.approx(np.log1p([4.0, 2.0, 1.0]))
+    result = by_name(price_features(batch_of(MONDAY, price=2.0), usual))
+    assert result["cheap_when_bought"] == [1.0, 0.0, 0.0]
+    assert result["price_level"] == pytest.approx([np.log(0.5), 0.0, np.log(2.0)], abs=1e-6)
+    assert result["usual_price"] == pytest.approx(np.log1p([4.0, 2.0, 1.0]))

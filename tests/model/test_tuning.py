@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def bench(world: World) -> search.Bench:
-    return search.bench_of("mlp", world.shop, world.params)
+    return search.build_bench("mlp", world.data, world.params)
 
 
 def nothing(*_: Any) -> None:
@@ -28,33 +28,33 @@ def test_a_search_goes_on_where_it_stopped(
     bench: search.Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told: list[int] = []
+    results: list[int] = []
     for n_trials in (1, 3, 3):
-        with search.opened("mlp", 3, tmp_path / "tuning.db") as study:
-            search.start_from(study, bench.params)
-            search.search(study, lambda: bench, n_trials, lambda number, *_: told.append(number))
+        with search.open_study("mlp", 3, tmp_path / "tuning.db") as study:
+            search.enqueue_current(study, bench.params)
+            search.search(study, lambda: bench, n_trials, lambda number, *_: results.append(number))
             assert len(study.trials) == n_trials
             assert 0.5 < study.best_value <= 1.0
-            chosen = search.chosen_trial(study)
-            best = search.values_of(chosen)
-    assert told == sorted(set(told))
-    assert len(told) <= 3
+            chosen = search.choose_trial(study)
+            best = search.trial_values(chosen)
+    assert results == sorted(set(results))
+    assert len(results) <= 3
     tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
     outcome.write_params(tmp_path / "params.yaml", best, "mlp: from a test")
-    found = read_params(tmp_path / "params.yaml").families.ranker
-    assert found.hidden_dims == best["hidden_dims"]
-    assert found.learning_rate == pytest.approx(best["learning_rate"], rel=0.01)
+    ranker = read_params(tmp_path / "params.yaml").families.ranker
+    assert ranker.hidden_dims == best["hidden_dims"]
+    assert ranker.learning_rate == pytest.approx(best["learning_rate"], rel=0.01)
     assert "# mlp: from a test" in (tmp_path / "params.yaml").read_text()
     assert not list((tmp_path / "models" / "checkpoints").glob("*"))
-    outcome.page(study, chosen).write(tmp_path / "index.html")
+    outcome.build_page(study, chosen).write(tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert all(title in page for title in ("Parallel coordinates", "Importance", "Trials"))
 
 
 def test_the_first_trial_is_what_is_in_use(bench: search.Bench, tmp_path: Path) -> None:
-    with search.opened("mlp", 3, tmp_path / "tuning.db") as study:
-        search.start_from(study, bench.params)
-        search.start_from(study, bench.params)
+    with search.open_study("mlp", 3, tmp_path / "tuning.db") as study:
+        search.enqueue_current(study, bench.params)
+        search.enqueue_current(study, bench.params)
         assert len(study.trials) == 1
         first = search.suggest(study.ask())
     assert first["hidden_dims"] == bench.params.hidden_dims
@@ -76,7 +76,7 @@ def test_a_trial_that_falls_behind_is_ended(bench: search.Bench) -> None:
         def of_network(self, _: Any) -> Any:
             return lambda: 0.5
 
-    score = search.Reporting(Constant(), Behind()).of_network(None)  # type: ignore[arg-type]
+    score = search.PruningValidation(Constant(), Behind()).of_network(None)  # type: ignore[arg-type]
     assert score() == 0.5
     with pytest.raises(optuna.TrialPruned):
         score()
@@ -88,12 +88,12 @@ def test_of_equally_good_trials_the_smallest_network_is_taken() -> None:
         study.add_trial(
             optuna.trial.create_trial(value=value, user_attrs={search.N_WEIGHTS: n_weights})
         )
-    assert search.chosen_trial(study).number == 1
+    assert search.choose_trial(study).number == 1
 
 
 def test_only_history_encoders_are_tuned(world: World) -> None:
     with pytest.raises(TrainingError, match="'lightgcn'"):
-        search.bench_of("lightgcn", world.shop, world.params)
+        search.build_bench("lightgcn", world.data, world.params)
 
 
 def test_params_keep_their_comments(tmp_path: Path) -> None:

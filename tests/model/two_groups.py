@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts.params import PARAMS_PATH, FamiliesParams, read_params
-from pipeline.recommenders.base.shop import TrainingData, build_training_data
+from pipeline.recommenders.base.training_data import TrainingData, build_training_data
 from tests.support import tiny_shop
 
 N_USERS, N_ITEMS, N_DAYS = 48, 12, 60
@@ -80,11 +80,11 @@ def examples(lines: pd.DataFrame) -> pd.DataFrame:
         }
         for _, basket in lines.groupby("basket_id", sort=True)
     ]
-    found = pd.DataFrame(rows)
-    return found[found["timestamp"] >= day(5)].reset_index(drop=True)
+    result = pd.DataFrame(rows)
+    return result[result["timestamp"] >= day(5)].reset_index(drop=True)
 
 
-def shop(lines: pd.DataFrame | None = None) -> TrainingData:
+def data(lines: pd.DataFrame | None = None) -> TrainingData:
     lines = events() if lines is None else lines
     every = examples(lines)
     ids = sorted(lines["item_id"].unique())

@@ -13,9 +13,9 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from pipeline.contracts.params import LabelingParams, ShopParams
-from pipeline.labeling.audit.reviews import lines_that, resolve
-from pipeline.labeling.examples.baskets import basket_lines
-from pipeline.labeling.examples.labelling import Labelled, gather, label
+from pipeline.labeling.audit.reviews import lines_matching, match_decisions
+from pipeline.labeling.examples.baskets import build_basket_lines
+from pipeline.labeling.examples.labelling import Labelled, gather_baskets, label_baskets
 from tests.support.tiny_shop import PROJECT
 
 
@@ -110,11 +110,11 @@ def labelled(
 ) -> Labelled:
     """Return the labelled set of the shop."""
     params = labeling(**changes)
-    source = gather(basket_lines(purchases, params), offers(), shop(), params)
-    dropped = np.zeros(len(source.lines), dtype=bool)
+    found = gather_baskets(build_basket_lines(purchases, params), offers(), shop(), params)
+    dropped = np.zeros(len(found.lines), dtype=bool)
     if decisions is not None:
-        dropped = lines_that(resolve(decisions, source), source)
-    return label(source, offers(), dropped, shop(), params)
+        dropped = lines_matching(match_decisions(decisions, found), found)
+    return label_baskets(found, offers(), dropped, shop(), params)
 
 
 def example(labelled: Labelled, example_id: str) -> dict[str, Any]:

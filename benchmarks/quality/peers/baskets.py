@@ -24,7 +24,7 @@ from scipy import sparse
 
 from benchmarks.quality.peers.peer import Doubles, Peer, baskets_of, lists_by_score, popularity_of
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "cornac_tifu_knn": {

@@ -22,11 +22,16 @@ import numpy as np
 from benchmarks.quality.peers.peer import Lists, Peer, popularity_of
 from pipeline.contracts.params import FamiliesParams
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, extractor, repeat_pairs
+from pipeline.recommenders.base.training_data import TrainingData
+from pipeline.recommenders.ranker.examples import (
+    Labels,
+    RepeatPairs,
+    build_extractor,
+    build_repeat_pairs,
+)
 from pipeline.recommenders.ranker.features import GROUPS, N_STRONGEST, NAMES, RANK
-from pipeline.recommenders.ranker.fitting import window_pairs
-from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
+from pipeline.recommenders.ranker.fitting import build_window_pairs
+from pipeline.recommenders.ranker.graph import RankerGraph, build_item_tables, code_counts
 from pipeline.testing.measure import EvaluationSet
 
 LIST_LENGTH: int | None = 60  # strongest products in a training list; None for all
@@ -61,14 +66,14 @@ def fit_boosting(
     with TemporaryDirectory() as folder:
         pairs = [
             spilled(useful(window), Path(folder) / f"{at}")
-            for at, window in enumerate(window_pairs(shop, graph, params, LIST_LENGTH))
+            for at, window in enumerate(build_window_pairs(shop, graph, params, LIST_LENGTH))
         ]
         booster = train_booster(pairs, columns, seed)
-    extract = extractor(graph, params.ranker.n_ages)
+    extract = build_extractor(graph, params.ranker.n_ages)
 
     def lists(questions: EvaluationSet, k: int) -> tuple[Lists, Lists]:
         labels = Labels.of(questions.examples, shop)
-        asked = repeat_pairs(questions.requests, labels, extract, N_STRONGEST)
+        asked = build_repeat_pairs(questions.requests, labels, extract, N_STRONGEST)
         scores = [booster.predict(part) for part in _parts(asked, columns)]
         ties = ties_of(asked, questions.requests, popularity)
         every = best_pairs(np.concatenate(scores), asked, k, ties)
@@ -81,7 +86,7 @@ def fit_boosting(
 
 def graph_of(shop: TrainingData, params: FamiliesParams, seed: int) -> RankerGraph:
     """Return the ranker's graph at the shop's cut-off, which computes the features."""
-    tables = tables_of(shop, shop.cutoff, params.popular_days)
+    tables = build_item_tables(shop, shop.cutoff, params.popular_days)
     return RankerGraph(tables, params.ranker, code_counts(shop), seed)
 
 
@@ -120,7 +125,7 @@ def dataset(pairs: Sequence[RepeatPairs], columns: np.ndarray, reference: Any = 
 
 
 def strongest(pairs: RepeatPairs, length: int) -> RepeatPairs:
-    """Return the `length` strongest candidates of each request, as `repeat_pairs` with a limit."""
+    """Return the `length` strongest candidates of each request."""
     mine = np.expm1(pairs.features[:, RANK].astype(np.float32)) < length
     kept = {name: getattr(pairs, name)[mine] for name in PER_PAIR}
     return replace(pairs, **kept)

@@ -39,16 +39,16 @@ from benchmarks.quality.peers.moment import Moment, read_moment
 from benchmarks.support.machine import write_result
 from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.ranker.examples import (
     Labels,
     RepeatPairs,
-    extractor,
-    joined,
-    repeat_pairs,
+    build_extractor,
+    build_repeat_pairs,
+    join_pairs,
 )
 from pipeline.recommenders.ranker.features import N_STRONGEST
-from pipeline.recommenders.ranker.fitting import window_pairs
+from pipeline.recommenders.ranker.fitting import build_window_pairs
 from pipeline.recommenders.ranker.repeat_fit import best_hits
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ class Features:
         families = params.families
         shop = share_of(moment.shop, SHARE)
         graph = graph_of(shop, families, params.shop.seed)
-        train = joined([*window_pairs(shop, graph, families, None)])
+        train = join_pairs([*build_window_pairs(shop, graph, families, None)])
         asked = moment.questions["rolling"]
         labels = Labels.of(asked.examples, shop)
         chosen = every_th(asked.examples["user_id"], VALIDATION_SHARE)
-        extract = extractor(graph, families.ranker.n_ages)
-        pairs = repeat_pairs(asked.requests, labels, extract, N_STRONGEST)
+        extract = build_extractor(graph, families.ranker.n_ages)
+        pairs = build_repeat_pairs(asked.requests, labels, extract, N_STRONGEST)
         return cls(train, pairs.of_requests(chosen), asked.n_true[chosen])
 
     def save(self, path: Path) -> None:

@@ -20,8 +20,8 @@ from benchmarks.quality.peers.moment import Moment, read_moment
 from benchmarks.support.machine import write_result
 from pipeline.contracts.params import BaselineParams, read_params
 from pipeline.recommenders.base.requests import join
-from pipeline.recommenders.base.shop import ExampleBatch
-from pipeline.training.fit.candidates import build_counting, quality
+from pipeline.recommenders.base.training_data import ExampleBatch
+from pipeline.training.fit.candidates import build_baseline_recommender, measure_quality
 
 if TYPE_CHECKING:
     import optuna
@@ -52,8 +52,10 @@ def objective(
             "contextual_other_day": trial.suggest_float("other_day", 0.0, 1.0),
             "contextual_other_store": trial.suggest_float("other_store", 0.0, 1.0),
         }
-        baseline = build_counting("contextual", moment.shop, params.model_copy(update=chosen))
-        found = quality(baseline, moment.shop, asked)
+        baseline = build_baseline_recommender(
+            "contextual", moment.shop, params.model_copy(update=chosen)
+        )
+        found = measure_quality(baseline, moment.shop, asked)
         trial.set_user_attr("recall@10", round(found["recall@10"], 6))
         print(trial.number, trial.params, found, flush=True)
         return found["ndcg@10"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.peers.peer import Lists, Peer, counts_of, popularity_of
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.testing.measure import EvaluationSet
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -126,13 +126,13 @@ def _check(name: str) -> None:
 
 
 def _counting(name: str, moment: "Moment", params: Params) -> Answer:
-    from pipeline.training.fit.candidates import build_counting
+    from pipeline.training.fit.candidates import build_baseline_recommender
 
     baselines, baseline = params.training.baselines, name
     if name == "decayed_60":
         baselines = baselines.model_copy(update={"decay_days": SHORTER_DECAY_DAYS})
         baseline = "decayed"
-    return _answers_of(build_counting(baseline, moment.shop, baselines))
+    return _answers_of(build_baseline_recommender(baseline, moment.shop, baselines))
 
 
 def _family(
@@ -187,9 +187,9 @@ def _champion(name: str, moment: "Moment") -> "GraphRecommender | None":
 
 
 def _answers_of(recommender: Any) -> Answer:
-    from pipeline.testing.measure import answers_of
+    from pipeline.testing.measure import predict
 
     def answer(questions: EvaluationSet, k: int) -> Predictions:
-        return answers_of(recommender, questions, k=k, served_k=k, explore_slots=0)
+        return predict(recommender, questions, k=k, served_k=k, explore_slots=0)
 
     return answer

@@ -12,12 +12,16 @@ from pipeline.contracts.errors import DataQualityError
 from pipeline.contracts.params import Params
 from pipeline.contracts.schemas import PROTOCOLS
 from pipeline.recommenders.base.histories import build_histories
-from pipeline.recommenders.base.requests import attribute_codes
-from pipeline.recommenders.base.shop import TrainingData, build_training_data, requests_of
+from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
+from pipeline.recommenders.base.training_data import (
+    TrainingData,
+    build_example_requests,
+    build_training_data,
+)
 from pipeline.testing.measure import EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
-from pipeline.training.refit import learnable
+from pipeline.training.refit import thin_examples
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def read_moment(day: date, params: Params) -> Moment:
         )
     events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
     items, users = artefacts.read_table(artefacts.ITEMS), artefacts.read_table(artefacts.USERS)
-    shop = learnable(
+    shop = thin_examples(
         build_training_data(
             cutoff=cutoff,
             timezone=params.shop.timezone,
@@ -70,11 +74,13 @@ def read_moment(day: date, params: Params) -> Moment:
     )
     known = events[events["timestamp"] < asked["timestamp"].max()]
     histories = build_histories(known, shop.vocabulary)
-    attributes = attribute_codes(users)
+    attributes = encode_attributes(users)
     questions = {}
     for protocol in PROTOCOLS:
         chosen = asked[asked["protocol"] == protocol].reset_index(drop=True)
-        requests = requests_of(chosen, histories, shop.vocabulary, attributes, params.shop.timezone)
+        requests = build_example_requests(
+            chosen, histories, shop.vocabulary, attributes, params.shop.timezone
+        )
         questions[protocol] = EvaluationSet.of(chosen, requests, shop.vocabulary)
     questions[WITHOUT_CONTEXT] = questions[ROLLING].without_context()
     return Moment(day, shop, questions, item_types(items, shop.vocabulary))

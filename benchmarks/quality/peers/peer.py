@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from pipeline.recommenders.base.histories import Histories
-from pipeline.recommenders.base.items import item_state
+from pipeline.recommenders.base.items import compute_item_state
 from pipeline.recommenders.base.recommender import Ranked, fill_slots
 from pipeline.recommenders.base.requests import Requests
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.testing.measure import EvaluationSet, Predictions
 
 Doubles = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ class Peer:
 def popularity_of(shop: TrainingData, popular_days: int) -> Doubles:
     """Return [n_items] how popular each item is at the shop's cut-off."""
     n_items = len(shop.vocabulary)
-    state = item_state(shop.histories, n_items, shop.cutoff, popular_days=popular_days)
+    state = compute_item_state(shop.histories, n_items, shop.cutoff, popular_days=popular_days)
     return state.popularity
 
 

@@ -13,7 +13,7 @@ from benchmarks.quality.peers.compare import PAIRED, against_reference, claims
 from benchmarks.quality.peers.run import LEVELS
 from pipeline.contracts.params import Params
 from pipeline.metrics.bootstrap import Bootstrap
-from pipeline.testing.measure import summary
+from pipeline.testing.measure import summarise_values
 from pipeline.testing.protocols import TITLES
 
 Doubles = npt.NDArray[np.float64]
@@ -121,7 +121,7 @@ def _bootstrap(here: Mapping[str, Cell], protocol: str, params: Params) -> Boots
 
 def _summary(cell: Cell, protocol: str, bootstrap: Bootstrap) -> dict[str, Any]:
     product, product_type = (
-        _rounded(summary(cell.values[protocol, level], bootstrap)) for level in LEVELS
+        _rounded(summarise_values(cell.values[protocol, level], bootstrap)) for level in LEVELS
     )
     return {
         **product,

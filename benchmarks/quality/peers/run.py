@@ -34,7 +34,7 @@ def measure(
     from benchmarks.quality.peers.methods import fit_method
     from benchmarks.quality.peers.moment import read_moment, users_of
     from benchmarks.quality.peers.types import type_answers, type_questions
-    from pipeline.testing.measure import values_of
+    from pipeline.testing.measure import compute_metrics
 
     moment = read_moment(day, params)
     tables_gib = peak_gib()
@@ -49,8 +49,8 @@ def measure(
         rank_seconds[protocol] = round(perf_counter() - started, 2)
         values[f"{protocol}/users/code"] = users_of(questions.examples)
         found = {
-            "product": values_of(answers, questions, (10, K)),
-            "product_type": values_of(
+            "product": compute_metrics(answers, questions, (10, K)),
+            "product_type": compute_metrics(
                 type_answers(answers, moment.types, K),
                 type_questions(questions, moment.types),
                 (10, K),

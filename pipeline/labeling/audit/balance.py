@@ -1,4 +1,4 @@
-"""Each split and protocol in a few numbers: size, labels, class balance, what is covered."""
+"""Size, class balance and coverage of each split and protocol."""
 
 from dataclasses import dataclass
 
@@ -9,30 +9,30 @@ from pipeline.labeling.examples.labelling import Labelled
 from pipeline.labeling.examples.ragged import Longs
 
 
-def balance(labelled: Labelled, items: pd.DataFrame, minimum_earlier: int) -> pd.DataFrame:
-    """Return one row per split and protocol, in the order of time.
+def compute_balance(labelled: Labelled, items: pd.DataFrame, minimum_earlier: int) -> pd.DataFrame:
+    """Return one row per split and protocol, in chronological order.
 
     Args:
         labelled: The examples.
         items: schemas.ITEMS, for the departments.
-        minimum_earlier: Earlier baskets that make a shopper known.
+        minimum_earlier: Earlier baskets that make a user known.
 
     Returns:
         split, protocol, n_examples, n_users, n_labels, n_carts, mean_labels; positive_fraction:
-        labels / (labels + negatives); user_coverage: known shoppers with an example / known
-        shoppers; item_coverage and department_coverage: those that hold a label / those sold.
-        Known and sold is what was so before the last of the split's windows opened.
+        labels / (labels + negatives); user_coverage: known users with an example / known users;
+        item_coverage and department_coverage: those with a label / those sold. Known and sold
+        refer to the start of the split's last window.
     """
     frame = labelled.rows.reset_index(drop=True)
     known_since = _known_since(labelled.source.baskets, minimum_earlier)
     sold = Sold.of(labelled, items)
-    kept = []
+    table_rows = []
     for (split, protocol), rows in frame.groupby(["split", "protocol"], sort=False):
         members = rows.index.to_numpy(dtype=np.int64)
         labels = labelled.items(labelled.labels).take(members)
         n_negatives = int(labelled.negatives.lengths()[members].sum())
         n_labels = len(labels.values)
-        kept.append(
+        table_rows.append(
             {
                 "split": split,
                 "protocol": protocol,
@@ -46,11 +46,11 @@ def balance(labelled: Labelled, items: pd.DataFrame, minimum_earlier: int) -> pd
                 **sold.coverage(labels.values, rows["cutoff"].max()),
             }
         )
-    return pd.DataFrame(kept)
+    return pd.DataFrame(table_rows)
 
 
 def _known_since(baskets: pd.DataFrame, minimum_earlier: int) -> pd.Series:
-    """Return, per shopper with that many baskets, when the last of them began."""
+    """Return the moment when each user reached the minimum number of baskets."""
     bought = baskets.loc[baskets["n_purchases"] > 0, ["user_id", "timestamp"]]
     bought = bought.sort_values(["user_id", "timestamp"], kind="stable")
     reached = bought.groupby("user_id", sort=False).cumcount() == max(minimum_earlier, 1) - 1
@@ -64,11 +64,11 @@ def _user_coverage(known_since: pd.Series, rows: pd.DataFrame) -> float:
 
 @dataclass(frozen=True)
 class Sold:
-    """When each item was first sold, and the department it belongs to.
+    """First sale and department of each item.
 
     Attributes:
-        first: [n_names] first purchase; NaT if it never sold.
-        departments: [n_names] a number per department, -1 for none.
+        first: [n_names] first purchase; NaT if never sold.
+        departments: [n_names] department code, -1 for none.
     """
 
     first: pd.Series
@@ -76,7 +76,7 @@ class Sold:
 
     @classmethod
     def of(cls, labelled: Labelled, items: pd.DataFrame) -> "Sold":
-        """Return what the baskets behind `labelled` tell."""
+        """Return the first sales in the baskets of `labelled`."""
         source = labelled.source
         bought = source.lines[source.lines["n_purchases"] > 0]
         first = bought.groupby("item")["timestamp"].min().reindex(np.arange(len(source.names)))
@@ -84,7 +84,7 @@ class Sold:
         return cls(first, np.asarray(pd.factorize(departments)[0], dtype=np.int64))
 
     def coverage(self, labels: Longs, cutoff: pd.Timestamp) -> dict[str, float]:
-        """Return the shares of items and departments sold before `cutoff` that hold a label."""
+        """Return the shares of items and departments sold before `cutoff` that have a label."""
         sold = np.flatnonzero((self.first < cutoff).to_numpy())
         held = np.intersect1d(labels, sold)
         return {

@@ -1,11 +1,11 @@
-"""Great Expectations on the labelled set: shape, no future, no overlap, class balance, coverage.
+"""Great Expectations on the labelled set: schema, time, lists, class balance, coverage.
 
-Four validations. Breaking one of the first three makes the set unusable; the last one says
-whether it is fit for its purpose, and a failure there returns to collection.
+There are four validations. If one of the first three fails, the set is unusable; if the last one
+fails, the verdict returns to collection.
 
-    labelled examples    the schema; nothing asked before its window opens or after it closes
-    labelled lists       labels, weights, cart and negatives agree and share no item
-    label windows        no window opens before the one before it has closed
+    labelled examples    the schema; requests lie inside their window
+    labelled lists       labels, weights, cart and negatives are consistent and disjoint
+    label windows        windows do not overlap
     label balance        labels per example, share of positives, coverage, per split and protocol
 """
 
@@ -44,8 +44,8 @@ WINDOWS = Table(
 )
 
 
-def lists_table(n_negatives: int) -> Table:
-    """Return what the lists of one example must look like, as counts."""
+def build_lists_table(n_negatives: int) -> Table:
+    """Return the schema of the counts about each example's lists."""
     return Table(
         "lists",
         (
@@ -63,8 +63,8 @@ def lists_table(n_negatives: int) -> Table:
     )
 
 
-def balance_table(params: LabelingParams) -> Table:
-    """Return what each split and protocol must reach."""
+def build_balance_table(params: LabelingParams) -> Table:
+    """Return the schema and bounds of the balance table."""
     labels, positive = params.mean_labels, params.positive_fraction
     users, items = params.minimum_user_coverage, params.minimum_item_coverage
     departments = params.minimum_department_coverage
@@ -102,51 +102,56 @@ def validate(
 
     Args:
         table: schemas.EXAMPLES.
-        balances: From `balance`.
-        windows: That the examples should lie in.
-        params: The bounds.
+        balances: From `compute_balance`.
+        windows: Windows of the examples.
+        params: Bounds.
         validator: Collects the Data Docs.
     """
-    frame = examples_frame(table)
+    frame = build_examples_frame(table)
     return [
         validator.validate(
-            frame, schemas.EXAMPLES, name="labelled examples", extra=moments_expected(windows)
+            frame,
+            schemas.EXAMPLES,
+            name="labelled examples",
+            extra=build_time_expectations(windows),
         ),
         validator.validate(
-            lists_frame(table), lists_table(params.n_negatives), name="labelled lists"
+            build_lists_frame(table), build_lists_table(params.n_negatives), name="labelled lists"
         ),
-        validator.validate(windows_frame(frame, windows), WINDOWS, name="label windows"),
-        validator.validate(balances, balance_table(params), name=BALANCE),
+        validator.validate(build_windows_frame(frame, windows), WINDOWS, name="label windows"),
+        validator.validate(balances, build_balance_table(params), name=BALANCE),
     ]
 
 
-def examples_frame(table: pa.Table) -> pd.DataFrame:
-    """Return schemas.EXAMPLES as a frame whose lists stay in Arrow: they are only counted."""
+def build_examples_frame(table: pa.Table) -> pd.DataFrame:
+    """Return schemas.EXAMPLES as a frame whose lists stay in Arrow."""
     lists = [c.name for c in schemas.EXAMPLES.columns if pa.types.is_list(c.dtype)]
     frame: pd.DataFrame = table.drop_columns(lists).to_pandas()
     arrays = {name: pd.arrays.ArrowExtensionArray(table[name]) for name in lists}
     return pd.DataFrame(frame.assign(**arrays), columns=table.column_names)
 
 
-def moments_expected(windows: Sequence[Window]) -> "list[Expectation]":
-    """Return that no request comes before its cutoff, nor outside the window of its split."""
+def build_time_expectations(windows: Sequence[Window]) -> "list[Expectation]":
+    """Return the expectations that requests lie after their cutoff and inside their split."""
     import great_expectations.expectations as gxe
     from great_expectations.expectations.row_conditions import Column as Field
 
     later = gxe.ExpectColumnPairValuesAToBeGreaterThanB
     between = gxe.ExpectColumnValuesToBeBetween
-    found: list[Expectation] = [later(column_A="timestamp", column_B="cutoff", or_equal=True)]
+    expectations: list[Expectation] = [
+        later(column_A="timestamp", column_B="cutoff", or_equal=True)
+    ]
     for split in dict.fromkeys(window.split for window in windows):
         closes = max(window.ends for window in windows if window.split == split)
         opens = min(window.cutoff for window in windows if window.split == split)
         bounds = {"min_value": opens, "max_value": closes, "strict_max": True}
         inside = Field("split") == split
-        found.append(between(column="timestamp", **bounds, row_condition=inside))
-    return found
+        expectations.append(between(column="timestamp", **bounds, row_condition=inside))
+    return expectations
 
 
-def lists_frame(table: pa.Table) -> pd.DataFrame:
-    """Return per example how its lists relate, by counting, not by how they were made."""
+def build_lists_frame(table: pa.Table) -> pd.DataFrame:
+    """Return counts about each example's lists, independent of the code that builds them."""
     n = table.num_rows
     labels, cart, negatives = _flat(table, ("labels", "cart", "negatives"))
     weights = table["relevance"].combine_chunks()
@@ -171,11 +176,11 @@ def lists_frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _flat(table: pa.Table, names: Sequence[str]) -> list[pd.DataFrame]:
-    """Return per column one line per value: the row that holds it, and a code of the value."""
+    """Return one frame per column with the row and the code of each value."""
     columns = [table[name].combine_chunks() for name in names]
     every = pa.concat_arrays([lists.flatten() for lists in columns]).dictionary_encode()
     rows = [_rows(lists) for lists in columns]
-    codes = np.split(every.indices.to_numpy(), np.cumsum([len(each) for each in rows])[:-1])
+    codes = np.split(every.indices.to_numpy(), np.cumsum([len(values) for values in rows])[:-1])
     pairs = zip(rows, codes, strict=True)
     return [pd.DataFrame({"row": row, "value": code}) for row, code in pairs]
 
@@ -189,12 +194,12 @@ def _count(lines: pd.DataFrame, n: int) -> Longs:
     return np.bincount(lines["row"].to_numpy(dtype=np.int64), minlength=n)
 
 
-def windows_frame(frame: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
-    """Return one row per window, in the order of their cutoffs, beside what came before it.
+def build_windows_frame(frame: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
+    """Return one row per window, ordered by cutoff, with the gaps to the earlier windows.
 
     Args:
-        frame: The examples: their requests must lie after all earlier windows.
-        windows: As they were cut.
+        frame: Examples; their requests must lie after all earlier windows.
+        windows: Windows of the examples.
     """
     cut = pd.DataFrame(
         {
@@ -220,18 +225,18 @@ def _hours(gaps: pd.Series) -> pd.Series:
 
 
 def check_usable(validations: Sequence[Validation]) -> None:
-    """Check that nothing but the balance fails.
+    """Check that all validations except the balance succeed.
 
     Raises:
-        DataQualityError: The set holds the future, overlaps, or contradicts itself.
+        DataQualityError: The set contains future events, overlaps, or is inconsistent.
     """
     for validation in validations:
         if validation.failures and validation.suite != BALANCE:
             worst = validation.failures[0]
             raise DataQualityError(
-                f"every expectation of '{validation.suite}' to hold before anything is learned",
+                f"labelled examples that meet every expectation of '{validation.suite}'",
                 received=f"'{worst.reason}' fails: {worst.observed}; "
                 f"{len(validation.failures)} of {validation.n_expectations} fail",
-                action="Nothing was written. Look at the events of these examples in data/clean; "
-                "if they are sound, the fault is in pipeline/labeling: report it.",
+                action="Nothing was written. Check the events of these examples in data/clean; if "
+                "they are sound, report a fault in pipeline/labeling.",
             )

@@ -1,4 +1,4 @@
-"""What the labels are worth, in counts: the audit that the verdict and the page are made from."""
+"""Audit of the labels: counts for the verdict and the page."""
 
 from typing import Any
 
@@ -7,36 +7,36 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.labeling.audit.label_issues import REASONS, bulk_limits
-from pipeline.labeling.audit.reviews import HELD_OUT_SPLITS, lines_that, without_effect
+from pipeline.labeling.audit.reviews import HELD_OUT_SPLITS, lines_matching, select_without_effect
 from pipeline.labeling.examples.labelling import Labelled
 
 Audit = dict[str, Any]
 
 
-def audit(
+def audit_labels(
     labelled: Labelled,
-    doubts: pd.DataFrame,
-    open_doubts: pd.DataFrame,
+    issues: pd.DataFrame,
+    open_issues: pd.DataFrame,
     items: pd.DataFrame,
     bulk_quantile: float,
 ) -> Audit:
-    """Return the counts of what is doubtful in the data, and in the labels in use.
+    """Return the counts of label issues in the data and in the labels in use.
 
     Args:
         labelled: The examples.
-        doubts: All doubts, about baskets outside the windows too.
-        open_doubts: Those that no reviewer has settled.
+        issues: All label issues, those of baskets outside the windows included.
+        open_issues: Issues without a decision.
         items: schemas.ITEMS, for the categories.
-        bulk_quantile: Where a basket begins to be bulk.
+        bulk_quantile: Quantile of basket size above which a basket is bulk.
     """
     baskets = labelled.source.baskets
     most_items, most_units = bulk_limits(baskets, bulk_quantile)
-    buyers = baskets["user_id"].to_numpy(dtype=object)[doubts["basket"]]
+    buyers = baskets["user_id"].to_numpy(dtype=object)[issues["basket"]]
     by_reason = {
         reason: {
-            "n_baskets": int(doubts.loc[doubts["reason"] == reason, "basket"].nunique()),
-            "n_users": len(set(buyers[(doubts["reason"] == reason).to_numpy()])),
-            "n_rows": int((doubts["reason"] == reason).sum()),
+            "n_baskets": int(issues.loc[issues["reason"] == reason, "basket"].nunique()),
+            "n_users": len(set(buyers[(issues["reason"] == reason).to_numpy()])),
+            "n_rows": int((issues["reason"] == reason).sum()),
         }
         for reason in REASONS
     }
@@ -47,20 +47,20 @@ def audit(
         "n_baskets": len(baskets),
         "n_lines": len(labelled.source.lines),
         "n_lines_returned": int(labelled.source.lines["returned_at"].notna().sum()),
-        "labels": _labels(labelled, open_doubts, items),
+        "labels": _labels(labelled, open_issues, items),
     }
 
 
-def _labels(labelled: Labelled, open_doubts: pd.DataFrame, items: pd.DataFrame) -> Audit:
-    """Return the counts of the labels in use: those that may be reviewed, and those held out."""
+def _labels(labelled: Labelled, open_issues: pd.DataFrame, items: pd.DataFrame) -> Audit:
+    """Return the counts of the labels in use, reviewed and held out."""
     used = labelled.labels.values
     held_out = labelled.rows["split"].isin(HELD_OUT_SPLITS).to_numpy()[labelled.labels.rows()]
     reviewed = used[~held_out]
     per_reason = {
-        reason: int(_lines(labelled, open_doubts[open_doubts["reason"] == reason])[reviewed].sum())
+        reason: int(_lines(labelled, open_issues[open_issues["reason"] == reason])[reviewed].sum())
         for reason in REASONS
     }
-    is_doubtful = _lines(labelled, open_doubts)
+    is_doubtful = _lines(labelled, open_issues)
     n_doubtful, n_held_out = int(is_doubtful[reviewed].sum()), int(held_out.sum())
     n_held_out_doubtful = int(is_doubtful[used[held_out]].sum())
     return {
@@ -83,18 +83,18 @@ def _n_without_category(labelled: Labelled, items: pd.DataFrame) -> int:
     return int((~known[labelled.source.lines["item"].to_numpy()[labelled.labels.values]]).sum())
 
 
-def _lines(labelled: Labelled, doubts: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    return lines_that(doubts, labelled.source)
+def _lines(labelled: Labelled, issues: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return lines_matching(issues, labelled.source)
 
 
-def review_counts(decisions: pd.DataFrame, dropped: npt.NDArray[np.bool_]) -> dict[str, int]:
-    """Return what the reviewed file holds and what it did.
+def count_reviews(decisions: pd.DataFrame, dropped: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """Return the counts of decisions and of their effects.
 
     Args:
-        decisions: From `resolve`.
-        dropped: [n_lines] what they took out.
+        decisions: From `match_decisions`.
+        dropped: [n_lines] whether a decision drops the line.
     """
-    n_without_effect = len(without_effect(decisions))
+    n_without_effect = len(select_without_effect(decisions))
     return {
         "n_decisions": len(decisions),
         "n_keep": int((decisions["decision"] == "keep").sum()),

@@ -1,19 +1,19 @@
-"""What people decided about doubtful labels, and what they are still asked.
+"""Review of label issues: the queue of open issues, and the decisions of reviewers.
 
-    data/labelled/review_queue.csv     the questions, one row per doubt; `decision` is empty
+    data/labelled/review_queue.csv     open label issues, one row each; `decision` is empty
     data/labelled/review_tasks.json    the same as Label Studio tasks
-    data/reviewed/labels.csv           the answers: rows of the queue with `keep` or `drop`
+    data/reviewed/labels.csv           decisions: rows of the queue with `keep` or `drop`
 
-An empty `item_id` speaks of the whole basket. `drop` takes the label, or all labels of the basket,
-out of every example; `keep` says that the doubt named by `reason` is unfounded. Rows that are not
-decided yet may stay empty, further columns are left alone (a Label Studio export has some).
+An empty `item_id` refers to the whole basket. `drop` removes the label, or all labels of the
+basket, from every example; `keep` dismisses the issue named by `reason`. Undecided rows may stay
+empty; additional columns, such as those of a Label Studio export, are ignored.
 
-No user is named in any of these files: examples are called by `review_id`. An example's own id,
-which names its user, is understood too.
+The files contain no user ids: `review_id` identifies examples. The example id, which contains the
+user id, is accepted too.
 
-Only training and validation are reviewed. A decision about a basket of the test or the production
-window has no effect and is counted: who chooses the labels that a model is measured on chooses its
-quality. It takes effect once that basket lies in a training or validation window.
+Only training and validation are reviewed. Decisions about the test and production windows have no
+effect and are counted, because nobody may select the labels that a model is measured on. They take
+effect once the basket lies in a training or validation window.
 """
 
 import logging
@@ -29,7 +29,7 @@ from pipeline.contracts.review_ids import review_id
 from pipeline.contracts.schemas import PROTOCOLS
 from pipeline.labeling.audit.label_issues import REASONS
 from pipeline.labeling.examples.labelling import Baskets, Labelled
-from pipeline.labeling.examples.selection import example_ids
+from pipeline.labeling.examples.selection import build_example_ids
 
 log = logging.getLogger("evergreen")
 COLUMNS = ["example_id", "basket_id", "item_id", "reason", "decision"]
@@ -40,15 +40,15 @@ HELD_OUT_SPLITS = ("test", "production")
 
 
 def read_decisions(path: Path) -> pd.DataFrame:
-    """Return the decided rows of a reviewed file, without what is empty or repeated.
+    """Return the decided rows of a reviewed file, without duplicates.
 
     Raises:
-        ArtefactError: The file is missing, or not a CSV.
-        DataQualityError: It lacks a column, or holds an unknown or contradictory decision.
+        ArtefactError: The file is missing or no CSV.
+        DataQualityError: A column is missing, or a decision is unknown or contradictory.
     """
     if not path.is_file():
         raise ArtefactError(
-            f"'{path}', which holds what reviewers decided about labels",
+            f"decisions of reviewers in '{path}'",
             received="no such file",
             action=f"Restore it with `git checkout {path}`, or write the line '{HEADER}' into it.",
         )
@@ -101,82 +101,84 @@ def _check_decisions(rows: pd.DataFrame, path: Path) -> None:
         )
 
 
-def resolve(decisions: pd.DataFrame, found: Baskets) -> pd.DataFrame:
-    """Return the decisions with the basket that each may change.
+def match_decisions(decisions: pd.DataFrame, baskets: Baskets) -> pd.DataFrame:
+    """Return the decisions with the basket that each one changes.
 
-    An example is known by its id even when it is not drawn this time: a decision about a basket
-    holds for every example of it.
+    A decision applies to all examples of a basket, so it matches even if the example with that id
+    is not drawn.
 
     Returns:
-        The decisions with `split`, that of the basket's window ("" for none), and `basket`, its
-        position: -1 where there is none, or where the split is of HELD_OUT_SPLITS.
+        The decisions with `split`, the split of the basket's window ("" for none), and `basket`,
+        the position of the basket: -1 if there is none or if the split is held out.
     """
     if decisions.empty:
         return decisions.assign(split="", basket=np.array([], dtype=np.int64))
     positions = np.full(len(decisions), -1, dtype=np.int64)
     for protocol in PROTOCOLS:
-        examples = example_ids(protocol, found.baskets)
+        examples = build_example_ids(protocol, baskets.baskets)
         for ids in (pd.Index(examples.map(review_id)), pd.Index(examples)):
             here = ids.get_indexer(pd.Index(decisions["example_id"]))
             positions = np.where(here >= 0, here, positions)
-    names = found.baskets["basket_id"].to_numpy(dtype=object)[positions]
+    names = baskets.baskets["basket_id"].to_numpy(dtype=object)[positions]
     same = names == decisions["basket_id"].to_numpy(dtype=object)
-    windows = np.where(same, found.baskets["window"].to_numpy()[positions], -1)
-    split = np.array([*(window.split for window in found.windows), ""], dtype=object)[windows]
+    windows = np.where(same, baskets.baskets["window"].to_numpy()[positions], -1)
+    split = np.array([*(window.split for window in baskets.windows), ""], dtype=object)[windows]
     is_changeable = same & ~np.isin(split.astype(str), HELD_OUT_SPLITS)
     return decisions.assign(split=split, basket=np.where(is_changeable, positions, -1))
 
 
-def without_effect(decided: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `resolve` that speak of labels which no decision changes."""
+def select_without_effect(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `match_decisions` about held-out labels."""
     return decided[decided["split"].isin(HELD_OUT_SPLITS)]
 
 
-def warn_of(ignored: pd.DataFrame) -> None:
-    """Log which decisions have no effect, if any."""
+def warn_about_ignored(ignored: pd.DataFrame) -> None:
+    """Log a warning about decisions without effect, if any."""
     if len(ignored):
         log.warning(
-            "%d decisions in data/reviewed/labels.csv name baskets of the test or production "
-            "window and change nothing: labels that a model is measured on are not reviewed. The "
-            "first: basket %s. Remove these rows; they count once it is in a training window.",
+            "%d decisions in data/reviewed/labels.csv have no effect, because they are about "
+            "baskets of the test or production window. The first is about basket %s. Remove "
+            "these rows, or keep them until the basket is in a training window.",
             len(ignored),
             ignored["basket_id"].iloc[0],
         )
 
 
-def lines_that(decisions: pd.DataFrame, found: Baskets) -> npt.NDArray[np.bool_]:
-    """Return which lines the rows (basket, item_id) speak of; an empty item_id is all of them."""
+def lines_matching(decisions: pd.DataFrame, baskets: Baskets) -> npt.NDArray[np.bool_]:
+    """Return [n_lines] whether a row (basket, item_id) matches; an empty item_id matches all."""
     whole = decisions[(decisions["item_id"] == "") & (decisions["basket"] >= 0)]
-    marked = np.isin(found.lines["basket"].to_numpy(), whole["basket"].to_numpy(dtype=np.int64))
+    marked = np.isin(baskets.lines["basket"].to_numpy(), whole["basket"].to_numpy(dtype=np.int64))
     single = decisions[(decisions["item_id"] != "") & (decisions["basket"] >= 0)]
-    items = pd.Index(found.names).get_indexer(pd.Index(single["item_id"]))
-    wanted = single["basket"].to_numpy(dtype=np.int64) * len(found.names) + items
-    keys = found.lines["basket"].to_numpy() * len(found.names) + found.lines["item"].to_numpy()
+    items = pd.Index(baskets.names).get_indexer(pd.Index(single["item_id"]))
+    wanted = single["basket"].to_numpy(dtype=np.int64) * len(baskets.names) + items
+    keys = (
+        baskets.lines["basket"].to_numpy() * len(baskets.names) + baskets.lines["item"].to_numpy()
+    )
     return np.asarray(marked | np.isin(keys, wanted[items >= 0]))
 
 
-def undecided(doubts: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
-    """Return the doubts that no reviewer has settled: neither kept nor dropped."""
+def select_undecided(issues: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return the label issues without a decision."""
     subject = ["basket", "item_id", "reason"]
     settled = pd.MultiIndex.from_frame(decisions[subject])
-    return doubts[~pd.MultiIndex.from_frame(doubts[subject]).isin(settled)].reset_index(drop=True)
+    return issues[~pd.MultiIndex.from_frame(issues[subject]).isin(settled)].reset_index(drop=True)
 
 
-def review_queue(open_doubts: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
-    """Return the questions about labels in use, ordered by example, item and reason.
+def build_review_queue(open_issues: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
+    """Return the open issues of labels in use, ordered by example, item and reason.
 
     Args:
-        open_doubts: From `undecided`.
-        labelled: Doubts about what is no label of an example of REVIEWED_SPLITS are left out.
+        open_issues: From `select_undecided`.
+        labelled: Examples; only issues of labels in REVIEWED_SPLITS are queued.
 
     Returns:
-        COLUMNS with an empty decision, then timestamp, n_items, evidence, suggested. The examples
-        are called by `review_id`.
+        COLUMNS with an empty decision, then timestamp, n_items, evidence, suggested. `review_id`
+        identifies the examples.
     """
     reviewed = labelled.rows[labelled.rows["split"].isin(REVIEWED_SPLITS)]
     examples = reviewed[["basket", "example_id"]].sort_values("example_id")
     shown = examples.drop_duplicates("basket")
-    queue = open_doubts.merge(shown, on="basket")
+    queue = open_issues.merge(shown, on="basket")
     queue = queue[_is_label(queue, labelled)]
     baskets = labelled.source.baskets.iloc[queue["basket"].to_numpy(dtype=np.int64)]
     queue = queue.assign(
@@ -191,15 +193,15 @@ def review_queue(open_doubts: pd.DataFrame, labelled: Labelled) -> pd.DataFrame:
     return queue.sort_values(["example_id", "item_id", "reason"], ignore_index=True)[columns]
 
 
-def _is_label(doubts: pd.DataFrame, labelled: Labelled) -> npt.NDArray[np.bool_]:
+def _is_label(issues: pd.DataFrame, labelled: Labelled) -> npt.NDArray[np.bool_]:
     lines = labelled.source.lines.iloc[np.unique(labelled.labels.values)]
     labels = pd.MultiIndex.from_frame(lines[["basket", "item_id"]])
-    single = pd.MultiIndex.from_frame(doubts[["basket", "item_id"]]).isin(labels)
-    return np.asarray(single | (doubts["item_id"] == "").to_numpy())
+    single = pd.MultiIndex.from_frame(issues[["basket", "item_id"]]).isin(labels)
+    return np.asarray(single | (issues["item_id"] == "").to_numpy())
 
 
-def review_tasks(queue: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the queue as Label Studio tasks; what is suggested is a prediction.
+def build_review_tasks(queue: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the queue as Label Studio tasks with the suggestions as predictions.
 
     The labeling interface needs a `Choices` tag called `decision` (keep, drop) on a `Text` tag
     called `label` that shows `$text`.

@@ -1,4 +1,4 @@
-"""Part of a basket is already in the cart when a shopper asks: labels are what comes after it."""
+"""Carts of training examples: a first part of the basket, which leaves the rest as labels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,20 +6,20 @@ import numpy.typing as npt
 from pipeline.labeling.examples.ragged import Longs, Ragged
 from pipeline.labeling.examples.randomness import Hashes, uniform
 
-MINIMUM_ITEMS = 2  # one for the cart and one to be predicted
+MINIMUM_ITEMS = 2  # one for the cart and one label
 
 
-def cart_sizes(
+def draw_cart_sizes(
     n_items: Longs, may_have: npt.NDArray[np.bool_], hashes: Hashes, fraction: float, seed: int
 ) -> Longs:
-    """Return how many items of each basket are in the cart: at least one is left as a label.
+    """Return the number of items in each example's cart; at least one item stays a label.
 
     Args:
-        n_items: [n_examples] items wanted in the basket.
-        may_have: [n_examples] whether the example may have a cart at all.
-        hashes: [n_examples] what the draw depends on, besides the seed.
-        fraction: Share of the examples that could have a cart that get one.
-        seed: Of all draws.
+        n_items: [n_examples] relevant items in the basket.
+        may_have: [n_examples] whether the example may have a cart.
+        hashes: [n_examples] hashes that determine the draw together with the seed.
+        fraction: Share of the eligible examples that get a cart, 0..1.
+        seed: Seed of all draws.
     """
     chosen = uniform(seed, "cart", hashes) < fraction
     revealed = may_have & chosen & (n_items >= MINIMUM_ITEMS)
@@ -27,14 +27,16 @@ def cart_sizes(
     return np.where(revealed, size, 0)
 
 
-def prefix(items: Ragged, moments: Longs, ties: npt.NDArray[np.float64], sizes: Longs) -> Ragged:
-    """Return the first `sizes` values of each list, in the order of time.
+def take_prefix(
+    items: Ragged, moments: Longs, ties: npt.NDArray[np.float64], sizes: Longs
+) -> Ragged:
+    """Return the first `sizes` values of each list, in chronological order.
 
     Args:
-        items: The lists.
-        moments: [n_values] when each came; baskets often know only one moment for all.
-        ties: [n_values] random order of what came at the same moment.
-        sizes: [n_lists].
+        items: Lists of values.
+        moments: [n_values] time of each value; many baskets have a single moment.
+        ties: [n_values] random order of simultaneous values.
+        sizes: [n_lists] number of values to take.
     """
     rows = items.rows()
     order = np.lexsort((ties, moments, rows))

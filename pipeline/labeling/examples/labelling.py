@@ -1,4 +1,4 @@
-"""The labelled set: windows, baskets, examples, and the lists of items that each example holds."""
+"""Build the labelled set: windows, baskets, examples, and the lists of each example."""
 
 from dataclasses import dataclass
 
@@ -9,25 +9,29 @@ import pyarrow as pa
 
 from pipeline.contracts import schemas
 from pipeline.contracts.params import LabelingParams, ShopParams
-from pipeline.labeling.examples.baskets import baskets_of, relevance_of, windows_of
-from pipeline.labeling.examples.carts import cart_sizes, prefix
-from pipeline.labeling.examples.negatives import draw_negatives, on_offer
-from pipeline.labeling.examples.ragged import Longs, Ragged, concat
+from pipeline.labeling.examples.baskets import assign_windows, build_baskets, compute_relevance
+from pipeline.labeling.examples.carts import draw_cart_sizes, take_prefix
+from pipeline.labeling.examples.negatives import draw_negatives, select_on_offer
+from pipeline.labeling.examples.ragged import Longs, Ragged, concatenate
 from pipeline.labeling.examples.randomness import hash_ids, uniform
-from pipeline.labeling.examples.selection import first_basket, moments_of, rolling
-from pipeline.labeling.examples.windows import Window, check_examples, check_windows, label_windows
+from pipeline.labeling.examples.selection import (
+    select_first_baskets,
+    select_rolling,
+    window_moments,
+)
+from pipeline.labeling.examples.windows import Window, build_windows, check_examples, check_windows
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Baskets:
-    """All baskets in the order of user and basket, and the lines behind them.
+    """All baskets ordered by user and basket, with their lines.
 
     Attributes:
-        windows: Where labels may lie.
-        lines: From `basket_lines`, with `item` (its position in `names`) and `basket`.
-        baskets: From `baskets_of`, with `basket` (position) and `window` (-1 for none).
+        windows: Label windows.
+        lines: From `build_basket_lines`, with `item` (its position in `names`) and `basket`.
+        baskets: From `build_baskets`, with `basket` (position) and `window` (-1 for none).
         names: Item ids, ascending.
     """
 
@@ -39,14 +43,14 @@ class Baskets:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The examples, one row each, and per example its lists.
+    """The examples, one row each, with their lists.
 
     Attributes:
-        source: The baskets that they come from.
-        rows: The plain columns of schemas.EXAMPLES, with `window` and `basket`.
+        source: Baskets of the examples.
+        rows: Scalar columns of schemas.EXAMPLES, with `window` and `basket`.
         labels: Positions of lines, ascending by item.
         relevance: Weight of each label.
-        cart: Positions of lines in the order in which they came into the cart.
+        cart: Positions of lines in the order of the cart.
         negatives: Positions of item names, ascending.
     """
 
@@ -58,7 +62,7 @@ class Labelled:
     negatives: Ragged
 
     def items(self, lines: Ragged) -> Ragged:
-        """Return lists of item positions from lists of line positions."""
+        """Convert lists of line positions to lists of item positions."""
         return Ragged(lines.splits, self.source.lines["item"].to_numpy()[lines.values])
 
     def table(self) -> pa.Table:
@@ -77,24 +81,24 @@ class Labelled:
         return schemas.check_table(table, schemas.EXAMPLES)
 
 
-def gather(
+def gather_baskets(
     lines: pd.DataFrame, offers: pd.DataFrame, shop: ShopParams, params: LabelingParams
 ) -> Baskets:
-    """Return the baskets of `lines` and the windows that they lie in.
+    """Return the baskets of `lines` with their windows.
 
     Args:
-        lines: From `basket_lines`.
-        offers: schemas.OFFERS; what is promoted has a name, even if it never sold.
-        shop: Where the windows lie.
-        params: How long they are.
+        lines: From `build_basket_lines`.
+        offers: schemas.OFFERS; promoted items get a position even if never sold.
+        shop: Position of the windows in time.
+        params: Length of the windows.
 
     Raises:
-        DataQualityError: The windows reach beyond the data, or one holds no basket.
+        DataQualityError: The windows reach beyond the data, or a window has no basket.
     """
     first, last = lines["timestamp"].min(), lines["timestamp"].max()
-    windows = label_windows(shop, params, first=first, last=last)
-    baskets = baskets_of(lines)
-    numbers = windows_of(baskets, windows)
+    windows = build_windows(shop, params, first=first, last=last)
+    baskets = build_baskets(lines)
+    numbers = assign_windows(baskets, windows)
     check_windows(windows, [int((numbers == k).sum()) for k in range(len(windows))], shop)
     known = pd.concat([lines["item_id"], offers["item_id"]]).unique()
     names = np.sort(np.asarray(known, dtype=object))
@@ -110,8 +114,8 @@ def gather(
     )
 
 
-def label(
-    found: Baskets,
+def label_baskets(
+    source: Baskets,
     offers: pd.DataFrame,
     dropped: npt.NDArray[np.bool_],
     shop: ShopParams,
@@ -120,97 +124,97 @@ def label(
     """Return the examples of all windows, ordered by window, protocol, user and basket.
 
     Args:
-        found: The baskets.
-        offers: schemas.OFFERS: what is promoted is on offer.
-        dropped: [n_lines] what a reviewer wants not to be a label.
-        shop: The seed.
-        params: What an example is.
+        source: All baskets.
+        offers: schemas.OFFERS; promoted items count as on offer.
+        dropped: [n_lines] whether a reviewer drops the label.
+        shop: Seed.
+        params: Parameters of the examples.
     """
-    at_end = _relevance(found, "ends", dropped, params)
-    at_horizon = _relevance(found, "horizon_ends", dropped, params)
+    at_end = _relevance(source, "ends", dropped, params)
+    at_horizon = _relevance(source, "horizon_ends", dropped, params)
     rows = pd.concat(
         [
-            rolling(_with_wanted(found, at_end), found.windows, params, shop.seed),
-            first_basket(_with_wanted(found, at_horizon), found.windows, params),
+            select_rolling(_with_wanted(source, at_end), source.windows, params, shop.seed),
+            select_first_baskets(_with_wanted(source, at_horizon), source.windows, params),
         ]
     )
     order = ["window", "protocol", "user_id", "basket_id"]
     rows = rows.sort_values(order, kind="stable", ignore_index=True)
-    counts = np.bincount(rows["window"], minlength=len(found.windows)).tolist()
-    check_examples(found.windows, counts, params.minimum_earlier_baskets)
-    lines = _lines_of(found, rows)
+    counts = np.bincount(rows["window"], minlength=len(source.windows)).tolist()
+    check_examples(source.windows, counts, params.minimum_earlier_baskets)
+    lines = _lines_of(source, rows)
     at_request = (rows["protocol"] == "rolling").to_numpy()[lines.rows()]
     weights = np.where(at_request, at_end[lines.values], at_horizon[lines.values])
     wanted = lines.where(weights > 0)
-    cart = _carts(found, rows, wanted, shop.seed, params)
-    left = ~np.isin(_keys(wanted, len(found.lines)), _keys(cart, len(found.lines)))
+    cart = _carts(source, rows, wanted, shop.seed, params)
+    left = ~np.isin(_keys(wanted, len(source.lines)), _keys(cart, len(source.lines)))
     return Labelled(
-        source=found,
+        source=source,
         rows=rows,
         labels=wanted.where(left),
         relevance=Ragged(wanted.splits, weights[weights > 0]).where(left),
         cart=cart,
-        negatives=_negatives(found, rows, lines, offers, (shop.seed, params)),
+        negatives=_negatives(source, rows, lines, offers, (shop.seed, params)),
     )
 
 
 def _relevance(
-    found: Baskets, closes: str, dropped: npt.NDArray[np.bool_], params: LabelingParams
+    source: Baskets, closes: str, dropped: npt.NDArray[np.bool_], params: LabelingParams
 ) -> Floats:
-    """Return the weight of each line as a label; 0 outside the windows and for what is dropped."""
-    numbers = found.baskets["window"].to_numpy()[found.lines["basket"]]
-    moments = moments_of(numbers, found.windows, closes)
-    return np.where(dropped, 0.0, relevance_of(found.lines, moments, params))
+    """Return [n_lines] relevance, 0 outside the windows and for dropped labels."""
+    numbers = source.baskets["window"].to_numpy()[source.lines["basket"]]
+    moments = window_moments(numbers, source.windows, closes)
+    return np.where(dropped, 0.0, compute_relevance(source.lines, moments, params))
 
 
-def _with_wanted(found: Baskets, relevance: Floats) -> pd.DataFrame:
-    wanted = np.bincount(found.lines["basket"], weights=relevance, minlength=len(found.baskets))
-    return found.baskets.assign(wanted=wanted > 0)
+def _with_wanted(source: Baskets, relevance: Floats) -> pd.DataFrame:
+    wanted = np.bincount(source.lines["basket"], weights=relevance, minlength=len(source.baskets))
+    return source.baskets.assign(wanted=wanted > 0)
 
 
-def _lines_of(found: Baskets, rows: pd.DataFrame) -> Ragged:
-    """Return per example the lines of its basket."""
-    positions = np.arange(len(found.lines), dtype=np.int64)
-    every = Ragged.from_rows(found.lines["basket"].to_numpy(), positions, len(found.baskets))
+def _lines_of(source: Baskets, rows: pd.DataFrame) -> Ragged:
+    """Return the lines of each example's basket."""
+    positions = np.arange(len(source.lines), dtype=np.int64)
+    every = Ragged.from_rows(source.lines["basket"].to_numpy(), positions, len(source.baskets))
     return every.take(rows["basket"].to_numpy())
 
 
 def _carts(
-    found: Baskets, rows: pd.DataFrame, wanted: Ragged, seed: int, params: LabelingParams
+    source: Baskets, rows: pd.DataFrame, wanted: Ragged, seed: int, params: LabelingParams
 ) -> Ragged:
-    """Return per example the lines that are in the cart already."""
+    """Return the lines in each example's cart."""
     hashes = hash_ids(rows["example_id"])
     training = ((rows["split"] == "train") & (rows["protocol"] == "rolling")).to_numpy()
-    sizes = cart_sizes(wanted.lengths(), training, hashes, params.cart_fraction, seed)
-    items = hash_ids(pd.Series(found.names))[found.lines["item"].to_numpy()[wanted.values]]
+    sizes = draw_cart_sizes(wanted.lengths(), training, hashes, params.cart_fraction, seed)
+    items = hash_ids(pd.Series(source.names))[source.lines["item"].to_numpy()[wanted.values]]
     ties = uniform(seed, "cart order", hashes[wanted.rows()], items)
-    moments = found.lines["timestamp"].astype("int64").to_numpy()[wanted.values]
-    return prefix(wanted, moments, ties, sizes)
+    moments = source.lines["timestamp"].astype("int64").to_numpy()[wanted.values]
+    return take_prefix(wanted, moments, ties, sizes)
 
 
 def _keys(lines: Ragged, n_lines: int) -> Longs:
-    """Return one number per example and line."""
+    """Return a unique number per example and line."""
     return np.asarray(lines.rows() * n_lines + lines.values)
 
 
 def _negatives(
-    found: Baskets,
+    source: Baskets,
     rows: pd.DataFrame,
     lines: Ragged,
     offers: pd.DataFrame,
     draw: tuple[int, LabelingParams],
 ) -> Ragged:
-    """Return per example items that were on offer at its cut-off and are not in its basket."""
+    """Return negatives: items on offer at the cut-off that are not in the example's basket."""
     seed, params = draw
-    sold = found.lines.loc[found.lines["n_purchases"] > 0, ["item", "timestamp"]]
-    offers = offers.assign(item=pd.Index(found.names).get_indexer(pd.Index(offers["item_id"])))
+    sold = source.lines.loc[source.lines["n_purchases"] > 0, ["item", "timestamp"]]
+    offers = offers.assign(item=pd.Index(source.names).get_indexer(pd.Index(offers["item_id"])))
     hashes = hash_ids(rows["example_id"])
-    taken = Ragged(lines.splits, found.lines["item"].to_numpy()[lines.values])
+    taken = Ragged(lines.splits, source.lines["item"].to_numpy()[lines.values])
     numbers = rows["window"].to_numpy()
     parts: list[Ragged] = []
-    for number, window in enumerate(found.windows):  # the rows are in the order of the windows
+    for number, window in enumerate(source.windows):  # the rows are in the order of the windows
         inside = np.flatnonzero(numbers == number)
-        pool = on_offer(window, sold, offers, params.on_offer_days)
+        pool = select_on_offer(window, sold, offers, params.on_offer_days)
         part = taken.take(inside)
         parts.append(draw_negatives(pool, part, hashes[inside], params.n_negatives, seed))
-    return concat(parts)
+    return concatenate(parts)

@@ -1,4 +1,4 @@
-"""Lists of different lengths behind each other: one array of values and where each list begins."""
+"""Ragged lists: one array of values and the start of each list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Ragged:
     """`n` lists in one array.
 
     Attributes:
-        splits: [n + 1], where each list begins; the last is the number of values.
-        values: [n_values].
+        splits: [n + 1] start of each list; the last entry is the number of values.
+        values: [n_values] concatenated values.
     """
 
     splits: Longs
@@ -25,7 +25,7 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: Longs, values: npt.NDArray[Any], n: int) -> "Ragged":
-        """Return `n` lists from values and the list (0..n-1, ascending) that each belongs to.
+        """Return `n` lists from values and their list numbers (0..n-1, ascending).
 
         >>> Ragged.from_rows(np.array([0, 0, 2]), np.array([7, 8, 9]), 3).lists()
         [[7, 8], [], [9]]
@@ -42,15 +42,15 @@ class Ragged:
         return np.diff(self.splits)
 
     def rows(self) -> Longs:
-        """Return the list that each value belongs to."""
+        """Return [n_values] the list number of each value."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths())
 
     def where(self, keep: npt.NDArray[np.bool_]) -> "Ragged":
-        """Return the lists with only the values that `keep` marks."""
+        """Return the lists with only the values marked in `keep`."""
         return Ragged.from_rows(self.rows()[keep], self.values[keep], len(self))
 
     def take(self, lists: Longs) -> "Ragged":
-        """Return the chosen lists, in the order of `lists`; one may be chosen more than once."""
+        """Return the lists with these numbers, in this order; numbers may repeat."""
         lengths = self.lengths()[lists]
         splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         offsets = np.arange(splits[-1]) - np.repeat(splits[:-1], lengths)
@@ -68,10 +68,11 @@ class Ragged:
         return [part.tolist() for part in np.split(self.values, self.splits[1:-1])]
 
 
-def concat(parts: Sequence[Ragged]) -> Ragged:
-    """Return the lists of all parts behind each other.
+def concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """Return the concatenated lists of all parts.
 
-    >>> concat([Ragged(np.array([0, 1]), np.array([7])), Ragged(np.array([0, 0]), np.array([]))])
+    >>> one, none = Ragged(np.array([0, 1]), np.array([7])), Ragged(np.array([0, 0]), np.array([]))
+    >>> concatenate([one, none])
     Ragged(splits=array([0, 1, 1]), values=array([7.]))
     """
     lengths = np.concatenate([part.lengths() for part in parts])

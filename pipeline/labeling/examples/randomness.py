@@ -1,6 +1,6 @@
-"""Random numbers that belong to an example, not to its place in a table.
+"""Random numbers that depend on an example's ids, not on its position in a table.
 
-Each number is a hash of the seed and of ids, so a draw stays what it is when rows are reordered,
+Each number is a hash of the seed and of ids, so a draw does not change if rows are reordered,
 added or removed. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
 """
 
@@ -17,14 +17,14 @@ _MANTISSA_BITS = 53
 
 
 def hash_ids(ids: pd.Series) -> Hashes:
-    """Return one number per id; equal ids have equal numbers, on every machine."""
+    """Return a hash per id that is the same on every machine."""
     codes, uniques = pd.factorize(ids)
     hashes = pd.util.hash_array(np.asarray(uniques, dtype=object), categorize=False)
     return np.asarray(hashes, dtype=np.uint64)[codes]
 
 
 def uniform(seed: int, purpose: str, *hashes: Hashes) -> npt.NDArray[np.float64]:
-    """Return numbers in [0, 1) that depend on the seed, the purpose and the broadcast hashes.
+    """Return numbers in [0, 1) determined by the seed, the purpose and the broadcast hashes.
 
     >>> milk, tea = hash_ids(pd.Series(["milk", "tea"]))[:, None]
     >>> bool(uniform(1, "cart", milk) == uniform(1, "cart", tea))

@@ -1,10 +1,10 @@
-"""Which baskets become examples, by which protocol, and at which moment the request is made.
+"""Select the baskets that become examples, with their protocol and the moment of the request.
 
-- `rolling`: at the start of a basket. Of training a few per user and window, drawn by hash; of
-  validation, test and production all, but of an account with more baskets than any household has
-  as few as of training.
-- `first_basket`: at the cut-off, for the user's first basket after it within the horizon: when
-  and where it will be is not known.
+- `rolling`: a request at the start of a basket. Training takes a few baskets per user and window,
+  drawn by hash; the other splits take all, except for accounts with too many baskets, which are
+  sampled as in training.
+- `first_basket`: a request at the cut-off for the user's first basket within the horizon; its time
+  and store are unknown.
 """
 
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ COLUMNS = ["example_id", "split", "protocol", "cutoff", "user_id", "timestamp", 
 COLUMNS += ["store_id", "n_earlier_baskets", "window", "basket"]
 
 
-def example_ids(protocol: str, baskets: pd.DataFrame) -> pd.Series:
-    """Return what an example of each basket is called; a basket lies in one window only."""
+def build_example_ids(protocol: str, baskets: pd.DataFrame) -> pd.Series:
+    """Return the example id of each basket; a basket lies in only one window."""
     pairs = zip(baskets["user_id"], baskets["basket_id"], strict=True)
     names = [example_id(protocol, str(user), str(basket)) for user, basket in pairs]
     return pd.Series(names, index=baskets.index, dtype="str")
 
 
-def rolling(
+def select_rolling(
     baskets: pd.DataFrame, windows: Sequence[Window], params: LabelingParams, seed: int
 ) -> pd.DataFrame:
     """Return the examples of the rolling protocol.
 
     Args:
-        baskets: From `baskets_of`, with `basket` (its position), `window` (-1 for none) and
-            `wanted` (whether a label is left at the end of the window).
-        windows: What `window` counts.
-        params: Minimum history, and how many examples per user and window.
-        seed: Of the draw.
+        baskets: From `build_baskets`, with `basket` (position), `window` (-1 for none) and
+            `wanted` (whether a label remains at the end of the window).
+        windows: Windows that `window` refers to.
+        params: Minimum history, and examples per user and window.
+        seed: Seed of the draw.
     """
     enough = baskets["n_earlier_baskets"] >= params.minimum_earlier_baskets
     chosen = baskets[(baskets["window"] >= 0) & baskets["wanted"] & enough]
@@ -59,14 +59,14 @@ def _draw(baskets: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
     return shuffled.groupby(["user_id", "window"], sort=False).head(n)
 
 
-def first_basket(
+def select_first_baskets(
     baskets: pd.DataFrame, windows: Sequence[Window], params: LabelingParams
 ) -> pd.DataFrame:
     """Return the examples of the first-basket protocol.
 
     Args:
-        baskets: As for `rolling`; `wanted` holds at the end of the horizon.
-        windows: What `window` counts.
+        baskets: As in `select_rolling`, with `wanted` at the end of the horizon.
+        windows: Windows that `window` refers to.
         params: Minimum history before the cut-off.
     """
     inside = baskets[(baskets["window"] >= 0) & baskets["wanted"]]
@@ -85,7 +85,7 @@ def _examples(
 ) -> pd.DataFrame:
     splits = np.array([w.split for w in windows], dtype=object)[baskets["window"]]
     return baskets.assign(
-        example_id=example_ids(protocol, baskets),
+        example_id=build_example_ids(protocol, baskets),
         split=pd.Series(splits, index=baskets.index, dtype="str"),
         protocol=pd.Series(protocol, index=baskets.index, dtype="str"),
         cutoff=_moments(baskets["window"], windows, "cutoff"),
@@ -94,11 +94,13 @@ def _examples(
 
 
 def _moments(numbers: pd.Series, windows: Sequence[Window], name: str) -> pd.Series:
-    """Return per row an attribute of its window."""
-    return moments_of(numbers.to_numpy(), windows, name).set_axis(numbers.index)
+    """Return an attribute of each row's window."""
+    return window_moments(numbers.to_numpy(), windows, name).set_axis(numbers.index)
 
 
-def moments_of(numbers: npt.NDArray[np.int64], windows: Sequence[Window], name: str) -> pd.Series:
-    """Return `name` of the windows that `numbers` point at; NaT for -1."""
+def window_moments(
+    numbers: npt.NDArray[np.int64], windows: Sequence[Window], name: str
+) -> pd.Series:
+    """Return the attribute `name` of the windows `numbers`, NaT for -1."""
     moments = pd.to_datetime([getattr(w, name) for w in windows] + [None], utc=True)
     return pd.Series(moments.as_unit("us")[numbers])

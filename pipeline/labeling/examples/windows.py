@@ -1,4 +1,4 @@
-"""Global time cut into label windows: each example belongs to exactly one, none overlap."""
+"""Label windows: disjoint periods of global time; each example belongs to exactly one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from pipeline.contracts.params import LabelingParams, ShopParams
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of time whose baskets are labels: cutoff <= basket < ends, all UTC.
+    """A period whose baskets are labels: cutoff <= basket < ends, all UTC.
 
-    `horizon_ends` bounds the first-basket protocol: cutoff + horizon_days, within the window.
+    `horizon_ends` bounds the first-basket protocol: cutoff + horizon_days, inside the window.
     """
 
     split: str
@@ -21,22 +21,22 @@ class Window:
     horizon_ends: datetime
 
 
-def label_windows(
+def build_windows(
     shop: ShopParams, params: LabelingParams, *, first: datetime, last: datetime
 ) -> tuple[Window, ...]:
-    """Return the windows in the order of time.
+    """Return the windows in chronological order.
 
-    Training windows close at or before the validation window opens. Those that open before there
-    is any history are left out, and so is production when the data end before it.
+    Training windows close at or before the start of validation. Training windows that open before
+    the first event are skipped, and so is production if the data end before it.
 
     Args:
-        shop: Where the test window lies.
-        params: How long the windows are.
-        first: The first event.
-        last: The last event.
+        shop: Position of the test window.
+        params: Length of the windows.
+        first: Time of the first event.
+        last: Time of the last event.
 
     Raises:
-        DataQualityError: No training window, or data that end before the test window does.
+        DataQualityError: There is no training window, or the data end inside the test window.
     """
     as_of = shop.as_of
     test = as_of - timedelta(days=shop.test_days)
@@ -63,7 +63,7 @@ def check_windows(windows: Sequence[Window], counts: Sequence[int], shop: ShopPa
     """Check that every window holds baskets.
 
     Raises:
-        DataQualityError: One is empty.
+        DataQualityError: A window is empty.
     """
     for window, count in zip(windows, counts, strict=True):
         if count == 0:
@@ -71,16 +71,16 @@ def check_windows(windows: Sequence[Window], counts: Sequence[int], shop: ShopPa
                 f"baskets in the {window.split} window {_day(window.cutoff)} "
                 f"to {_day(window.ends)}",
                 received=f"none (shop.as_of is {shop.as_of})",
-                action="Set shop.as_of to a day by which this window is filled, or collect "
-                "what is missing.",
+                action="Set shop.as_of to a day by which this window is filled, or collect the "
+                "missing data.",
             )
 
 
 def check_examples(windows: Sequence[Window], counts: Sequence[int], minimum: int) -> None:
-    """Check that every split holds examples; an early training window may hold none.
+    """Check that every split holds examples; single training windows may be empty.
 
     Raises:
-        DataQualityError: One holds none.
+        DataQualityError: A split has no example.
     """
     for split in dict.fromkeys(window.split for window in windows):
         inside = [n for window, n in zip(windows, counts, strict=True) if window.split == split]
@@ -99,7 +99,7 @@ def _outside(
 ) -> DataQualityError:
     earliest = timedelta(days=shop.validation_days + shop.test_days + params.train_window_days + 1)
     return DataQualityError(
-        f"shop.as_of to leave a training, a validation and a test window inside the data, "
+        f"an as_of that leaves a training, a validation and a test window inside the data, "
         f"which run from {_day(first)} to {_day(last)}",
         received=f"as_of {shop.as_of}",
         action=f"Set shop.as_of between {_day(first + earliest)} and "

@@ -1,8 +1,8 @@
-"""Families that place shoppers and items in one space: the score is a product of two vectors.
+"""Base of families that embed users and items in one space and score by a dot product.
 
-They learn from the order or the company of items alone, without features. A shopper's vector is
-computed from the history in the request, so a shopper who was not there in training is no
-special case. The same vectors rank what was bought before and what was not.
+These families learn from item order or co-occurrence alone, without features. A user's vector is
+computed from the history in the request, so users unseen in training need no special case. The
+same vectors rank repeat candidates and new items.
 """
 
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.recommenders.base.graph import Batch, RankingGraph
+from pipeline.recommenders.base.batch import Batch
+from pipeline.recommenders.base.graph import RankingGraph
 
 
 class EmbeddingGraph(RankingGraph):
-    """score = <user, item> + bias; a subclass says how a user's vector comes from the history."""
+    """score = <user, item> + bias; a subclass computes the user's vector from the history."""
 
     def __init__(
         self,
@@ -23,12 +24,12 @@ class EmbeddingGraph(RankingGraph):
         items: np.ndarray[Any, Any],
         bias: np.ndarray[Any, Any],
     ) -> None:
-        """Store what was learned.
+        """Store the learned vectors.
 
         Args:
-            popularity: [n_items] as of the cut-off.
-            explore_catalogue: How many of the most popular items may be explored.
-            items: [n_items, dim] vectors by which items are scored; row 0 is never used.
+            popularity: [n_items] at the cut-off.
+            explore_catalogue: Number of most popular items that may be explored.
+            items: [n_items, dim] item vectors; row 0 is unused.
             bias: [n_items].
         """
         super().__init__(popularity, explore_catalogue)
@@ -39,14 +40,14 @@ class EmbeddingGraph(RankingGraph):
         """Return [n, dim] the vector of each request's user."""
         raise NotImplementedError
 
-    def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return the product with the vectors of the items bought before."""
-        users = tf.gather(self.embed(batch), batch.own_row)
-        items = tf.gather(self.items, batch.own_item)
-        return tf.reduce_sum(users * items, axis=1) + tf.gather(self.bias, batch.own_item)
+    def score_repeat(self, batch: Batch) -> tf.Tensor:
+        """Return [n_repeat] products of each user's vector with their repeat candidates'."""
+        users = tf.gather(self.embed(batch), batch.repeat_row)
+        items = tf.gather(self.items, batch.repeat_item)
+        return tf.reduce_sum(users * items, axis=1) + tf.gather(self.bias, batch.repeat_item)
 
     def score_catalogue(self, batch: Batch) -> tf.Tensor:
-        """Return the product with the vectors of the whole catalogue."""
+        """Return [n, n_catalogue] products of each user's vector with the catalogue's."""
         items = tf.gather(self.items, self.catalogue)
         logits = tf.matmul(self.embed(batch), items, transpose_b=True)
         return logits + tf.gather(self.bias, self.catalogue)

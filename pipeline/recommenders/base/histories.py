@@ -1,4 +1,4 @@
-"""Every purchase line of every user, in the order in which requests need them."""
+"""Purchase lines of all users, in the order in which requests need them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,17 +22,17 @@ class Histories:
 
     Attributes:
         user_ids: [n_users], sorted.
-        row_splits: [n_users + 1], where each user's lines begin.
+        row_splits: [n_users + 1] start of each user's lines.
         item: [n_lines] item index.
-        time: [n_lines] seconds since 1970, UTC: when the line's basket began.
-        basket: [n_lines] number of the basket in the user's own order, from 0 = the first.
+        time: [n_lines] seconds since 1970, UTC: start of the line's basket.
+        basket: [n_lines] number of the basket per user, 0 = the first.
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
-        store: [n_lines] code of the store, 0 where it is not known.
-        store_ids: Store of code i + 1.
-        maximum_lines: Of one user that a request holds, the newest; None for all.
-        last: [n_lines] seconds: the line's own last purchase, which a basket that lasts may hold
-            long after it began. None where every basket is of one moment.
+        store: [n_lines] store code, 0 = unknown.
+        store_ids: Store id of code i + 1.
+        maximum_lines: Most recent lines of a user that a request holds; None for all.
+        last: [n_lines] seconds: last purchase of the line, later than `time` in a basket that
+            stays open. None if every basket has a single moment.
     """
 
     user_ids: tuple[str, ...]
@@ -49,12 +49,12 @@ class Histories:
 
     @property
     def known_from(self) -> Seconds:
-        """[n_lines] seconds: a line is known after that moment."""
+        """[n_lines] seconds: a line is known after this moment."""
         return self.time if self.last is None else self.last
 
     @cached_property
     def earlier(self) -> EarlierLines:
-        """Finds the lines before a moment."""
+        """Index that finds the lines before a moment."""
         return EarlierLines(
             self.row_splits,
             item=self.item,
@@ -68,11 +68,11 @@ class Histories:
         return {name: code for code, name in enumerate(self.store_ids, start=1)}
 
     def store_code(self, store_id: str | None) -> int:
-        """Return the code of a store, 0 if nobody bought anything there or it is not known."""
+        """Return the code of a store, 0 if it is unknown or has no purchases."""
         return 0 if store_id is None else self._stores.get(store_id, 0)
 
     def hour_of_week(self, timezone: str) -> Ints:
-        """Return [n_lines] the hour of the shop's week of each purchase, worked out once."""
+        """Return [n_lines] the local hour of the week of each purchase, cached."""
         if timezone not in self._hours:
             self._hours[timezone] = hours_of_week(self.time, timezone)
         return self._hours[timezone]
@@ -86,16 +86,16 @@ class Histories:
         return {name: row for row, name in enumerate(self.user_ids)}
 
     def row(self, user_id: str) -> int:
-        """Return the position of a user, -1 if they bought nothing."""
+        """Return the position of a user, -1 if they have no purchases."""
         return self._rows.get(user_id, -1)
 
     def lines(self, user_id: str) -> slice:
-        """Return where a user's lines lie; an empty slice for an unknown user."""
+        """Return the slice of a user's lines, empty for an unknown user."""
         row = self.row(user_id)
         return slice(0, 0) if row < 0 else slice(*self.row_splits[row : row + 2].tolist())
 
     def lines_before(self, user_id: str, moment: float) -> slice | Longs:
-        """Return where the lines lie that a request of this moment, in seconds, holds."""
+        """Return the positions of the lines that a request at `moment` (seconds) holds."""
         whole = self.lines(user_id)
         if self.maximum_lines is not None and whole.stop - whole.start > self.maximum_lines:
             return self.earlier.newest(self.row(user_id), moment)
@@ -108,13 +108,13 @@ def build_histories(
 ) -> Histories:
     """Return the purchases in `events` (columns of schemas.EVENTS) in the layout of `Histories`.
 
-    Lines of one item in one basket become one. Items that are not in the vocabulary are left out;
+    Lines of the same item in the same basket are merged. Items outside the vocabulary are dropped;
     their baskets still count.
 
     Args:
-        events: All of them.
-        vocabulary: The items that count.
-        maximum_lines: shop.maximum_user_lines.
+        events: Events of all types.
+        vocabulary: Items to keep.
+        maximum_lines: shop.maximum_user_lines; None for no limit.
     """
     bought = events[events["event_type"] == "purchase"]
     users, user_ids = pd.factorize(bought["user_id"], sort=True)
@@ -162,7 +162,7 @@ def build_histories(
 
 
 def _store_codes(bought: pd.DataFrame) -> tuple[Ints, tuple[str, ...]]:
-    """Return each line's store as a code from 1 in the order of text, 0 for none."""
+    """Return the store code of each line, from 1 in alphabetical order, 0 for none."""
     if "store_id" not in bought:
         return np.zeros(len(bought), dtype=np.int32), ()
     codes, names = pd.factorize(bought["store_id"], sort=True)
@@ -174,7 +174,7 @@ def _basket_codes(bought: pd.DataFrame, users: Longs) -> Longs:
     ids = pd.factorize(bought["basket_id"])[0].astype(np.int64)
     if (ids < 0).any():
         raise SchemaError(
-            "a basket_id with every purchase, as collection gives it one",
+            "a basket_id for every purchase",
             received=f"{int((ids < 0).sum())} purchases without one",
             action="Run `uv run dvc repro collection`.",
         )
@@ -183,7 +183,7 @@ def _basket_codes(bought: pd.DataFrame, users: Longs) -> Longs:
 
 
 def _numbers_of(lines: pd.DataFrame) -> Longs:
-    """Return the number of each line's basket in the order of its user's baskets."""
+    """Return the number of each line's basket in the chronological order of its user."""
     baskets = lines[["user", "time", "basket"]].drop_duplicates("basket")
     baskets = baskets.sort_values(["user", "time", "basket"], kind="stable")
     number = pd.Series(baskets.groupby("user").cumcount().to_numpy(), index=baskets["basket"])

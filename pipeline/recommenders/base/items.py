@@ -1,7 +1,7 @@
-"""What is known of each item at a cut-off: how it sells, how it comes back, when it is on offer.
+"""Item state at a cut-off: sales, repeat purchases and offers.
 
-These are the constants of every graph. They are frozen at the cut-off, so that what a model sees
-in training (several past cut-offs) is what it sees when it is served.
+Every graph holds these values as constants. They are frozen at the cut-off, so that a model sees
+the same kind of values in training (at several past cut-offs) and in serving.
 """
 
 from dataclasses import dataclass
@@ -30,19 +30,17 @@ DEFAULT_GAP_DAYS, DEFAULT_PRICE = 40.0, 1.0
 WEEK = 7 * DAY
 EPOCH_MONDAY = 4 * DAY  # 1970-01-05
 BEFORE_FIRST_SALE = 2 * WEEK  # a request looks one week back
-AFTER_CUTOFF = (
-    26 * WEEK
-)  # a model that is not learnt again for half a year knows no offers any more
+AFTER_CUTOFF = 26 * WEEK  # a model that is older than half a year knows no current offers
 
 
 @dataclass(frozen=True)
 class ItemState:
-    """Numbers per item index at a cut-off; row 0 is the out-of-vocabulary bucket.
+    """Statistics per item index at a cut-off; row 0 is the out-of-vocabulary bucket.
 
     Attributes:
         values: [n_items, 7] in the order of STATE; counts as log(1 + n), the price in the
             shop's currency per unit.
-        popularity: [n_items] purchases in the last days, with recency of sale as tie-break.
+        popularity: [n_items] recent purchases, ties broken by all purchases.
     """
 
     values: Floats
@@ -51,10 +49,10 @@ class ItemState:
 
 @dataclass(frozen=True)
 class OfferWeeks:
-    """Which share of stores promotes each item in each of the shop's weeks (Monday to Sunday).
+    """Share of stores that promote each item, per week of the shop (Monday to Sunday).
 
     Attributes:
-        first_week: Weeks since 1970-01-05 of the second row; the first and last row are empty.
+        first_week: Week of the second row, counted from 1970-01-05; the outer rows are empty.
         table: [n_weeks, n_items, n_kinds] share of stores in units of 1/255.
     """
 
@@ -62,10 +60,10 @@ class OfferWeeks:
     table: npt.NDArray[np.uint8]
 
 
-def item_state(
+def compute_item_state(
     histories: Histories, n_items: int, cutoff: float, *, popular_days: int
 ) -> ItemState:
-    """Return what the purchases before `cutoff` say about each item."""
+    """Return the item statistics of the purchases before `cutoff` (seconds since 1970)."""
     known = histories.known_from < cutoff
     item = histories.item[known]
     age = (cutoff - histories.time[known]) / DAY
@@ -86,7 +84,7 @@ def item_state(
 def _repeats(
     histories: Histories, known: npt.NDArray[np.bool_], n_items: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return per item the smoothed share of its buyers who came back, and their median gap."""
+    """Return per item the smoothed share of repeat buyers, and their median gap in days."""
     user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))[known]
     item, time = histories.item[known], histories.time[known]
     starts = np.flatnonzero(np.diff(user, prepend=-1) | np.diff(item, prepend=-1))
@@ -105,28 +103,27 @@ def _repeats(
 def _medians(
     item: Ints, values: npt.NDArray[Any], n_items: int, *, default: float
 ) -> npt.NDArray[np.float64]:
-    """Return the median per item, `default` for an item without a value."""
+    """Return [n_items] the median per item, `default` for items without values."""
     medians = pd.Series(values).groupby(item).median()
-    found = np.full(n_items, default)
-    found[medians.index.to_numpy(dtype=np.int64)] = medians.to_numpy()
-    return found
+    filled = np.full(n_items, default)
+    filled[medians.index.to_numpy(dtype=np.int64)] = medians.to_numpy()
+    return filled
 
 
-def offer_weeks(
+def build_offer_weeks(
     offers: pd.DataFrame, items: pd.Series, timezone: str, *, first_sale: float, cutoff: float
 ) -> OfferWeeks:
-    """Return the offers by week; a week counts as promoted when the offer covers its middle.
+    """Return the offers by week; a week counts as promoted if the offer covers its middle.
 
-    Only the weeks around the data count, whatever an offer's dates say: see BEFORE_FIRST_SALE and
-    AFTER_CUTOFF. An offer to a part of the shoppers counts by their share too; where that is not
-    known it does not count.
+    Offers are clipped to the time from BEFORE_FIRST_SALE before the first sale to AFTER_CUTOFF
+    after the cut-off. An offer to some users is weighted by their share, 0 if it is unknown.
 
     Args:
         offers: schemas.OFFERS.
         items: Item ids in vocabulary order.
-        timezone: The shop's.
+        timezone: Time zone of the shop.
         first_sale: Seconds since 1970.
-        cutoff: Seconds since 1970; the first moment that is unknown.
+        cutoff: Seconds since 1970; the first unknown moment.
     """
     index = pd.Series(np.arange(1, len(items) + 1), index=items.to_numpy())
     known = _within(offers, first_sale - BEFORE_FIRST_SALE, cutoff + AFTER_CUTOFF)
@@ -147,7 +144,7 @@ def offer_weeks(
 
 
 def _within(offers: pd.DataFrame, since: float, until: float) -> pd.DataFrame:
-    """Return the offers that run between two moments, cut to the time between them."""
+    """Return the offers that overlap the interval, clipped to it."""
     first, last = (pd.Timestamp(at, unit="s", tz="UTC").as_unit("us") for at in (since, until))
     running = offers[(offers["ends"] > first) & (offers["starts"] < last)]
     return running.assign(
@@ -157,7 +154,7 @@ def _within(offers: pd.DataFrame, since: float, until: float) -> pd.DataFrame:
 
 
 def _reach(offers: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the share of shoppers that each offer is made to."""
+    """Return the share of users that each offer addresses."""
     everybody = offers["audience"].isna().astype("float64")
     share = offers["audience_fraction"].astype("float64").fillna(everybody)
     return np.asarray(share, dtype=np.float64)
@@ -166,7 +163,7 @@ def _reach(offers: pd.DataFrame) -> npt.NDArray[np.float64]:
 def _weeks_of(
     offers: pd.DataFrame, timezone: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each offer's first week and the one after its last, since Monday 1970-01-05."""
+    """Return each offer's first week and the week after its last, counted from 1970-01-05."""
     starts, ends = (
         to_seconds(moments.dt.tz_convert(timezone).dt.tz_localize(None).dt.tz_localize("UTC"))
         - EPOCH_MONDAY
@@ -179,7 +176,7 @@ def _weeks_of(
     return first, np.where(is_short, first + 1, last)
 
 
-def classes_of(items: pd.DataFrame, column: str) -> tuple[Ints, int]:
-    """Return per item index the code of its class (0 = unknown), and how many codes there are."""
+def encode_classes(items: pd.DataFrame, column: str) -> tuple[Ints, int]:
+    """Return the class code of each item index (0 = unknown), and the number of codes."""
     codes = pd.factorize(items[column], sort=True)[0] + 1
     return np.concatenate([[0], codes]).astype(np.int32), int(codes.max(initial=0)) + 1

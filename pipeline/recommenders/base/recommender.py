@@ -1,7 +1,7 @@
-"""What every recommender can do, the Keras ranker and the classical baselines alike.
+"""The interface of every recommender, from the Keras ranker to the frequency baselines.
 
-Fitting yields a TensorFlow graph with one signature, whatever the method. That graph is what is
-tested, bundled and served, so the best method can be deployed even when it is a classical one.
+Every method yields a TensorFlow graph with the same signature. That graph is tested, bundled and
+served, so a baseline can be deployed if it is the best method.
 """
 
 from collections.abc import Callable
@@ -22,12 +22,12 @@ SLOTS = ("repeat", "explore", "popular")
 
 @dataclass(frozen=True)
 class Recommendations:
-    """Ranked answers.
+    """Ranked lists, one per request.
 
     Attributes:
-        items: [n, k] item index, best first; 0 fills up when there is nothing more to recommend.
+        items: [n, k] item index, best first; padded with 0.
         scores: [n, k] higher is better; comparable within a request and a slot.
-        slots: [n, k] index into SLOTS: why the item is there.
+        slots: [n, k] index into SLOTS: the list that the item comes from.
     """
 
     items: Ints
@@ -37,14 +37,14 @@ class Recommendations:
 
 @dataclass(frozen=True)
 class Explanations:
-    """Why the items of `Recommendations` are there, as the method itself has it.
+    """Contributions to the scores of `Recommendations`, and facts about their items.
 
     Attributes:
-        groups: Names of what contributes to a score.
-        why: [n, k, n_groups] how much each adds to the score, compared with an item that is in
-            this like the others that were to choose from; negative where it takes away.
-        facts: Names of what else the method knows of the item.
-        values: [n, k, n_facts].
+        groups: Names of the contributions.
+        why: [n, k, n_groups] contribution of each group to the score, relative to the average
+            candidate; may be negative.
+        facts: Names of the facts.
+        values: [n, k, n_facts] values of the facts.
     """
 
     groups: tuple[str, ...]
@@ -64,8 +64,8 @@ class Explanations:
 class Ranked:
     """Three ranked lists per request, as the graph returns them.
 
-    Each is [n, k], 0 where it has nothing more, without what is in the cart: what the user bought
-    before, what they did not, and what is popular.
+    Each is [n, k], padded with 0, without items in the cart: repeat candidates, new items and
+    popular items.
     """
 
     repeat_items: Ints
@@ -76,8 +76,8 @@ class Ranked:
     popular_scores: Floats
 
 
-# Explains the items at [n, k] places: columns of the lists of `Ranked` side by side in the order of
-# SLOTS, -1 for no item.
+# Explains the items at [n, k] columns of the lists of `Ranked`, concatenated in the order of SLOTS;
+# -1 for no item.
 Why = Callable[[npt.NDArray[np.intp]], Explanations]
 
 
@@ -86,16 +86,16 @@ class Recommender(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in reports."""
+        """Name of the method in reports."""
         ...
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The items that it knows."""
+        """Items that the method can recommend."""
         ...
 
     def rank(self, requests: Requests, k: int) -> Ranked:
-        """Return the best `k` items per request of each kind.
+        """Return the top `k` items of each list, per request.
 
         Raises:
             RequestError: k < 1.
@@ -103,12 +103,11 @@ class Recommender(Protocol):
         ...
 
     def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
-        """Return the best `k` items per request, without those in its cart.
+        """Return the top `k` items per request, without those in its cart.
 
-        The first `k - explore_slots` come from what the user bought before, the rest from what
-        they did not; each fills up from the other, then from what is popular. Who bought nothing
-        yet gets what is popular in place of repeats.
-        `k` may exceed the catalogue.
+        The first `k - explore_slots` items are repeat candidates, the rest are new items. A list
+        that runs out is filled from the other one, then from popular items. A user without
+        purchases gets popular items instead of repeat candidates. `k` may exceed the catalogue.
 
         Raises:
             RequestError: k < 1, or explore_slots not in 0..k.
@@ -116,7 +115,7 @@ class Recommender(Protocol):
         ...
 
     def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
-        """Return what `rank` does, and what explains the items that are chosen of it.
+        """Return the lists of `rank`, and a function that explains chosen items of these lists.
 
         Raises:
             RequestError: k < 1.
@@ -126,7 +125,7 @@ class Recommender(Protocol):
     def explain(
         self, requests: Requests, k: int, *, explore_slots: int = 0
     ) -> tuple[Recommendations, Explanations]:
-        """Return what `recommend` does, and why.
+        """Return the items of `recommend` with their explanations.
 
         Raises:
             RequestError: k < 1, or explore_slots not in 0..k.
@@ -136,14 +135,14 @@ class Recommender(Protocol):
     def save(self, path: Path) -> None:
         """Write the graph and its vocabulary to a new folder.
 
-        `path/saved_model/` is the TensorFlow SavedModel, `path/model.json` says what it is
-        (name, settings, cut-off, epochs), `path/vocabulary.json` lists the item ids.
+        `path/saved_model/` holds the TensorFlow SavedModel, `path/model.json` its description
+        (name, settings, cut-off, epochs), `path/vocabulary.json` the item ids.
         """
         ...
 
 
 def check_sizes(k: int, explore_slots: int = 0) -> None:
-    """Check what is asked of a recommender.
+    """Check the sizes of a request.
 
     Raises:
         RequestError: k < 1, or explore_slots not in 0..k.
@@ -159,11 +158,11 @@ def check_sizes(k: int, explore_slots: int = 0) -> None:
 
 
 def fill_slots(ranked: Ranked, k: int, explore_slots: int) -> Recommendations:
-    """Return one list per request: repeat items first, then explore items, then popular ones.
+    """Return one list per request: repeat candidates, then explore items, then popular items.
 
-    A kind that runs out is filled up from the next; no item comes twice. A request without repeat
-    items takes popular ones in their place: what is new to most shoppers, which the explore list
-    learns, says little of what somebody buys for the first time (docs/cold-start.md).
+    A list that runs out is filled from the next; no item appears twice. A request without repeat
+    candidates gets popular items instead, because the explore list predicts first purchases of
+    new users poorly (docs/cold-start.md).
     """
     return fill_places(ranked, k, explore_slots)[0]
 
@@ -171,42 +170,42 @@ def fill_slots(ranked: Ranked, k: int, explore_slots: int) -> Recommendations:
 def fill_places(
     ranked: Ranked, k: int, explore_slots: int
 ) -> tuple[Recommendations, npt.NDArray[np.intp]]:
-    """Return `fill_slots` and [n, k] where each came from: a column of the lists side by side.
+    """Return `fill_slots` and [n, k] the source column of each item, -1 for no item.
 
-    The lists are in the order of SLOTS; -1 where there is no item.
+    The columns are those of the lists concatenated in the order of SLOTS.
     """
     lists = ranked.repeat_items, ranked.explore_items, ranked.popular_items
     items = np.concatenate(lists, axis=1)
     scores = np.concatenate(
         [ranked.repeat_scores, ranked.explore_scores, ranked.popular_scores], axis=1
     )
-    slots = np.repeat(np.arange(len(lists)), [each.shape[1] for each in lists])
+    slots = np.repeat(np.arange(len(lists)), [ranked_list.shape[1] for ranked_list in lists])
     repeat, explore, popular = (np.flatnonzero(slots == slot) for slot in range(len(lists)))
-    wanted = k - explore_slots
+    n_repeat = k - explore_slots
     known = np.concatenate(
         [
-            *(repeat[:wanted], explore[:explore_slots]),
-            *(repeat[wanted:], explore[explore_slots:], popular),
+            *(repeat[:n_repeat], explore[:explore_slots]),
+            *(repeat[n_repeat:], explore[explore_slots:], popular),
         ]
     )
-    unknown = np.concatenate([popular[:wanted], explore, popular[wanted:], repeat])
+    unknown = np.concatenate([popular[:n_repeat], explore, popular[n_repeat:], repeat])
     has_repeats = (ranked.repeat_items > 0).any(axis=1, keepdims=True)
     columns = np.where(has_repeats, known, unknown)
     rows = np.arange(len(items))[:, None]
-    asked = items[rows, columns]
-    usable = (asked > 0) & _is_first(asked)
+    candidates = items[rows, columns]
+    usable = (candidates > 0) & _is_first(candidates)
     order = np.argsort(~usable, axis=1, kind="stable")[:, :k]
-    kept, places = usable[rows, order], columns[rows, order]
-    found = Recommendations(
-        items=_wide(np.where(kept, items[rows, places], 0), k).astype(np.int32),
-        scores=_wide(np.where(kept, scores[rows, places], 0.0), k).astype(np.float32),
-        slots=_wide(slots[places], k).astype(np.int8),
+    is_filled, places = usable[rows, order], columns[rows, order]
+    recommendations = Recommendations(
+        items=_widen(np.where(is_filled, items[rows, places], 0), k).astype(np.int32),
+        scores=_widen(np.where(is_filled, scores[rows, places], 0.0), k).astype(np.float32),
+        slots=_widen(slots[places], k).astype(np.int8),
     )
-    return found, _wide(np.where(kept, places, -1) + 1, k) - 1
+    return recommendations, _widen(np.where(is_filled, places, -1) + 1, k) - 1
 
 
 def _is_first(items: Ints) -> npt.NDArray[np.bool_]:
-    """Return where an item of its row occurs for the first time."""
+    """Return [n, k] whether an item is its first occurrence in the row."""
     order = np.argsort(items, axis=1, kind="stable")
     ordered = np.take_along_axis(items, order, axis=1)
     first = np.ones(items.shape, dtype=bool)
@@ -216,6 +215,7 @@ def _is_first(items: Ints) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _wide(values: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
+def _widen(values: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
+    """Return the values padded with 0 to `k` columns."""
     missing = min(k, 1_000_000) - values.shape[1]
     return np.pad(values, ((0, 0), (0, missing))) if missing > 0 else values

@@ -1,14 +1,13 @@
-"""What a model is asked: raw purchase histories up to a moment, flat, in one layout.
+"""Requests: raw purchase histories up to a moment, in one flat layout.
 
 Training, testing and serving build their requests with this module, so that a model sees the same
-numbers everywhere. Design choices:
+values everywhere. Design choices:
 
-- Lines of all requests lie behind each other; `row_splits` says where each request's lines begin.
-  No padding; a whole history is used, of an account with more than shop.maximum_user_lines the
-  newest ones.
-- Lines of one request are ordered by item, then from the latest to the oldest. One item's
-  purchases are then one run of lines, which the graph finds by comparing neighbours.
-- Nothing is normalised here. Ages are days before the request; all features are in the graph.
+- The lines of all requests are concatenated; `row_splits` holds the start of each request. There
+  is no padding. A request holds the whole history, or the newest shop.maximum_user_lines lines.
+- The lines of a request are ordered by item, then from the latest to the oldest. The purchases of
+  an item form one run of lines, which the graph finds by comparing neighbours.
+- Nothing is normalised here. Ages are days before the request; the graph computes all features.
 """
 
 from collections.abc import Sequence
@@ -28,23 +27,22 @@ class Requests:
     """A batch of requests in the layout of this module.
 
     Attributes:
-        row_splits: [n + 1], where each request's lines begin.
+        row_splits: [n + 1] start of each request's lines.
         item: [n_lines] item index.
         age_days: [n_lines] days between the purchase and the request, > 0.
         baskets_ago: [n_lines] 0 for the latest basket before the request that holds
-            an item of the vocabulary, 1 for the one before it…
+            an item of the vocabulary, 1 for the previous one…
         quantity: [n_lines] units.
         price: [n_lines] unit price paid.
-        store: [n_lines] code of the store, 0 where it is not known.
-        hour_of_week: [n_lines] of the purchase, 0 = Monday 00:00 in the shop's time zone.
-        cart_splits: [n + 1], where each request's cart begins.
+        store: [n_lines] store code, 0 = unknown.
+        hour_of_week: [n_lines] hour of the purchase, 0 = Monday 00:00 in the shop's time zone.
+        cart_splits: [n + 1] start of each request's cart.
         cart_item: [n_cart_items] item index.
-        viewed_splits: [n + 1], where each request's just-viewed items begin.
+        viewed_splits: [n + 1] start of each request's just-viewed items.
         viewed_item: [n_viewed_items] item index.
         time: [n] seconds since 1970, UTC.
-        time_known: [n] 1 when the shopper shops at that time, 0 when it is only the first moment
-            from which on they may.
-        at_store: [n] code of the store that they shop in, 0 where it is not known.
+        time_known: [n] 1 if the user shops at `time`, 0 if `time` is only the earliest moment.
+        at_store: [n] code of the store that the user is in, 0 = unknown.
         local_weekday: [n] 0 = Monday, in the shop's time zone.
         local_hour: [n] 0..23, in the shop's time zone.
         user_attributes: [n, n_attributes] code of each attribute, 0 = unknown.
@@ -103,21 +101,20 @@ class Requests:
 
 
 def withhold_context(requests: Requests) -> Requests:
-    """Return the same requests of shoppers of whom nobody knows when and where they will shop.
+    """Return the same requests without the time and the store of the trip.
 
-    `time_known` and `at_store` are 0, as in requests for a first basket: a method may use neither
-    the hour, nor the weekday, nor the store of the trip. The moment stays, since the history ends
-    there, its ages count from there, and offers run by week.
+    `time_known` and `at_store` are 0, as in requests for a first basket, so a method cannot use
+    the hour, the weekday or the store. `time` stays, because ages and offer weeks refer to it.
     """
     unknown = np.zeros(len(requests), dtype=np.int32)
     return replace(requests, time_known=unknown, at_store=unknown)
 
 
 def join(parts: Sequence[Requests]) -> Requests:
-    """Return the requests of all parts behind each other; of one part, that part.
+    """Return the concatenated requests of all parts.
 
     Raises:
-        ValueError: There is no part.
+        ValueError: `parts` is empty.
     """
     if len(parts) == 1:
         return parts[0]
@@ -144,20 +141,20 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
     stores: Sequence[str | None] | None = None,
     time_known: Ints | None = None,
 ) -> Requests:
-    """Return one request per user and time; only purchases strictly before the time are in it.
+    """Return one request per user and time, with the purchases strictly before that time.
 
     A user without purchases, or unknown to `histories`, gets a request without lines.
 
     Args:
         histories: All purchases.
-        user_ids: [n].
+        user_ids: [n] user ids.
         times: [n] UTC, as datetimes or as seconds since 1970.
         carts: Per request the item indices in the cart.
         viewed: Per request the item indices that were just viewed.
-        attributes: Indexed by user_id, integer codes; users that are not in it get 0.
-        timezone: The shop's.
-        stores: [n] where each shops; None where that is not known.
-        time_known: [n] 1 when they shop at that time, 0 when it is only the earliest; None for 1.
+        attributes: Integer codes indexed by user_id; missing users get 0.
+        timezone: Time zone of the shop.
+        stores: [n] store id of each request; None where it is unknown.
+        time_known: [n] 1 if the user shops at that time, 0 if it is only the earliest; default 1.
     """
     n, seconds = len(user_ids), to_seconds(times)
     rows = np.array([histories.row(name) for name in user_ids], dtype=np.int64)
@@ -190,7 +187,7 @@ def build_requests(  # noqa: PLR0913  one argument per part of a request
 
 
 def _latest(basket: Ints, row_splits: Longs) -> Ints:
-    """Return the number of each request's latest basket; 0 for a request without lines."""
+    """Return the number of each request's latest basket, 0 for a request without lines."""
     latest = np.zeros(len(row_splits) - 1, dtype=np.int32)
     filled = np.flatnonzero(np.diff(row_splits))
     if len(filled):
@@ -214,11 +211,11 @@ def _codes(attributes: pd.DataFrame | None, user_ids: Sequence[str]) -> Ints:
     return np.where(rows[:, None] >= 0, codes, 0).astype(np.int32)
 
 
-def attribute_codes(users: pd.DataFrame) -> pd.DataFrame:
-    """Return each attribute of schemas.USERS as codes: 0 = unknown, then in the order of text.
+def encode_attributes(users: pd.DataFrame) -> pd.DataFrame:
+    """Return each attribute of schemas.USERS as codes: 0 = unknown, then in alphabetical order.
 
     >>> users = pd.DataFrame({"user_id": ["a", "b", "c"], "age": ["45-54", None, "19-24"]})
-    >>> attribute_codes(users)["age"].tolist()
+    >>> encode_attributes(users)["age"].tolist()
     [2, 0, 1]
     """
     frame = users.set_index("user_id").sort_index()

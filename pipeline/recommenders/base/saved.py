@@ -1,4 +1,4 @@
-"""A graph behind the interface of `Recommender`, fresh from fitting or loaded from its folder."""
+"""Save and load recommenders, and run their graphs."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,19 +28,19 @@ SAVED_MODEL = "saved_model"
 MODEL = "model.json"
 VOCABULARY = "vocabulary.json"
 OLD_VOCABULARY = "vocabulary.txt"
-"""One id per line, in bundles of before November 2026."""
+"""One id per line, in bundles from before November 2026."""
 PART = 256
 N_THREADS = 2
 
 T = TypeVar("T")
-Answer = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = PART) -> list[T]:
-    """Return `call` of parts of the requests, in order, two at a time.
+def map_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = PART) -> list[T]:
+    """Return `call` of each part of the requests, in order, on two threads.
 
-    The first goes alone: two threads that trace one TensorFlow function for the first time can
-    wait for each other for ever when it fails.
+    The first part runs alone: two threads that trace the same TensorFlow function can deadlock
+    when tracing fails.
     """
     starts = range(0, len(requests), size)
     parts = [requests.part(start, min(start + size, len(requests))) for start in starts]
@@ -52,12 +52,12 @@ def in_parts(requests: Requests, call: Callable[[Requests], T], *, size: int = P
 
 @dataclass(frozen=True)
 class GraphRecommender:
-    """A TensorFlow graph and what it knows.
+    """A TensorFlow graph with its vocabulary and description.
 
     Attributes:
-        description: What is written to model.json: name, settings, cut-off, epochs.
-        vocabulary: The items that it knows.
-        module: A `RankingGraph` or a loaded SavedModel; kept, or TensorFlow forgets it.
+        description: Contents of model.json: name, settings, cut-off, epochs.
+        vocabulary: Items that the graph can recommend.
+        module: A `RankingGraph` or a loaded SavedModel; the reference keeps it alive.
     """
 
     description: Mapping[str, Any]
@@ -67,70 +67,70 @@ class GraphRecommender:
 
     @property
     def name(self) -> str:
-        """Its name in reports."""
+        """Name of the method in reports."""
         return str(self.description["name"])
 
     def rank(self, requests: Requests, k: int) -> Ranked:
-        """Return the best `k` items per request of each kind; k is cut to the catalogue."""
+        """Return the top `k` items of each list, per request; k is at most the vocabulary size."""
         check_sizes(k)
-        answer = self._ask(requests, k, explained=False)
-        return Ranked(**{name: answer[name] for name in Ranked.__dataclass_fields__})
+        outputs = self._run_in_parts(requests, k, explained=False)
+        return Ranked(**{name: outputs[name] for name in Ranked.__dataclass_fields__})
 
-    def _ask(self, requests: Requests, k: int, *, explained: bool) -> Answer:
-        """Return the arrays of one answer; many requests are asked in parts."""
+    def _run_in_parts(self, requests: Requests, k: int, *, explained: bool) -> Arrays:
+        """Return the output arrays; many requests run in parts."""
         width = min(k, len(self.vocabulary))
         if len(requests) <= self.part_size:
             return self.run(requests, width, explained=explained)
 
-        def one(part: Requests) -> Answer:
+        def run_part(part: Requests) -> Arrays:
             return self.run(part, width, explained=explained)
 
-        parts = in_parts(requests, one, size=self.part_size)
+        parts = map_parts(requests, run_part, size=self.part_size)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def run(self, requests: Requests, k: int, *, explained: bool) -> Answer:
-        """Return what `RankingGraph.serve` does, or `serve_explained`, as arrays."""
-        from pipeline.recommenders.base.graph import tensors_of
+    def run(self, requests: Requests, k: int, *, explained: bool) -> Arrays:
+        """Return the outputs of `RankingGraph.serve` or `serve_explained` as arrays."""
+        from pipeline.recommenders.base.batch import to_tensors
 
         serve = self.module.serve_explained if explained else self.module.serve
-        found = serve(*tensors_of(requests).values(), np.int32(k))
-        return {name: values.numpy() for name, values in found.items()}
+        outputs = serve(*to_tensors(requests).values(), np.int32(k))
+        return {name: values.numpy() for name, values in outputs.items()}
 
     def recommend(self, requests: Requests, k: int, *, explore_slots: int = 0) -> Recommendations:
-        """Return the best `k` items per request, without those in its cart."""
+        """Return the top `k` items per request, without those in its cart."""
         check_sizes(k, explore_slots)
         return fill_slots(self.rank(requests, k), k, explore_slots)
 
     def rank_explained(self, requests: Requests, k: int) -> tuple[Ranked, Why]:
-        """Return what `rank` does, and what explains the items that are chosen of it."""
+        """Return the lists of `rank`, and a function that explains chosen items of these lists."""
         check_sizes(k)
-        answer = self._ask(requests, k, explained=True)
-        # Copies: what is kept of an answer must not keep the runtime's memory.
-        ranked = Ranked(**{name: answer[name].copy() for name in Ranked.__dataclass_fields__})
-        added, told = (
-            np.concatenate([answer[f"{slot}_{what}"] for slot in SLOTS], axis=1)
-            for what in ("why", "facts")
+        outputs = self._run_in_parts(requests, k, explained=True)
+        # Copies, so that a cached list does not keep the memory of the runtime alive.
+        ranked = Ranked(**{name: outputs[name].copy() for name in Ranked.__dataclass_fields__})
+        contributions, fact_values = (
+            np.concatenate([outputs[f"{slot}_{suffix}"] for slot in SLOTS], axis=1)
+            for suffix in ("why", "facts")
         )
-        groups, facts = answer["groups"], answer["facts"]
+        groups, facts = outputs["groups"], outputs["facts"]
 
-        def why(places: np.ndarray[Any, Any]) -> Explanations:
+        def explain(places: np.ndarray[Any, Any]) -> Explanations:
             return Explanations(
-                groups=_names(groups[: added.shape[2]]),
-                why=_chosen(added, places),
-                facts=_names(facts[: told.shape[2]]),
-                values=_chosen(told, places),
+                groups=_names(groups[: contributions.shape[2]]),
+                why=_select_places(contributions, places),
+                facts=_names(facts[: fact_values.shape[2]]),
+                values=_select_places(fact_values, places),
             )
 
-        return ranked, why
+        return ranked, explain
 
     def explain(
         self, requests: Requests, k: int, *, explore_slots: int = 0
     ) -> tuple[Recommendations, Explanations]:
-        """Return what `recommend` does, and what contributes to each score."""
+        """Return the items of `recommend` with the contributions to each score."""
         check_sizes(k, explore_slots)
-        ranked, why = self.rank_explained(requests, k)
-        found, places = fill_places(ranked, k, explore_slots)
-        return found, why(places)
+        ranked, explain_places = self.rank_explained(requests, k)
+        recommendations, places = fill_places(ranked, k, explore_slots)
+        return recommendations, explain_places(places)
 
     def save(self, path: Path) -> None:
         """Write the graph, its description and its vocabulary to a folder."""
@@ -148,8 +148,10 @@ def _names(values: np.ndarray[Any, Any]) -> tuple[str, ...]:
     return tuple(value.decode() for value in values)
 
 
-def _chosen(values: np.ndarray[Any, Any], places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return [n, k, dim] the rows at `places` of [n, 3 * width, dim], 0 at -1."""
+def _select_places(
+    values: np.ndarray[Any, Any], places: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Return [n, k, dim] the columns `places` of [n, 3 * width, dim], 0 for -1."""
     rows = values[np.arange(len(values))[:, None], places]
     return np.where(places[:, :, None] >= 0, rows, np.float32(0.0))
 
@@ -158,17 +160,17 @@ def read_description(path: Path) -> dict[str, Any]:
     """Return the model.json in a recommender's folder.
 
     Raises:
-        BundleError: It is missing or damaged.
+        BundleError: The file is missing or damaged.
     """
     try:
-        found: dict[str, Any] = json.loads((path / MODEL).read_text(encoding="utf-8"))
+        description: dict[str, Any] = json.loads((path / MODEL).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise damaged(path / MODEL, error) from error
-    return found
+        raise damaged_error(path / MODEL, error) from error
+    return description
 
 
 def load_recommender(path: Path) -> GraphRecommender:
-    """Return what `Recommender.save` wrote.
+    """Load a recommender from the folder that `Recommender.save` wrote.
 
     Raises:
         BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
@@ -180,15 +182,15 @@ def load_recommender(path: Path) -> GraphRecommender:
     try:
         module = tf.saved_model.load(str(path / SAVED_MODEL))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise damaged(path, error) from error
+        raise damaged_error(path, error) from error
     return GraphRecommender(description, vocabulary, module)
 
 
 def read_vocabulary(path: Path, description: Mapping[str, Any]) -> Vocabulary:
-    """Return the items that the recommender in a folder knows.
+    """Return the vocabulary in a recommender's folder.
 
     Raises:
-        BundleError: The file is missing or damaged, or has not as many items as the graph.
+        BundleError: The file is missing or damaged, or its size differs from the graph's.
     """
     ids = _read_ids(path)
     vocabulary = Vocabulary(ids)
@@ -214,14 +216,14 @@ def _read_ids(path: Path) -> tuple[str, ...]:
             return tuple(old.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
         ids = json.loads((path / VOCABULARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
+        raise damaged_error(path, error) from error
     if not (isinstance(ids, list) and all(isinstance(name, str) for name in ids)):
-        raise damaged(path, ValueError(f"{VOCABULARY} is no list of texts"))
+        raise damaged_error(path, ValueError(f"{VOCABULARY} is no list of texts"))
     return tuple(ids)
 
 
-def damaged(path: Path, error: Exception) -> BundleError:
-    """Return the error that says that a saved recommender cannot be read."""
+def damaged_error(path: Path, error: Exception) -> BundleError:
+    """Return the error for a saved recommender that cannot be read."""
     return BundleError(
         f"a saved recommender at '{path}'",
         received=f"{type(error).__name__}: {str(error).splitlines()[0]}",

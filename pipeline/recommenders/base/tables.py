@@ -1,4 +1,4 @@
-"""The tables that collection and labeling wrote, as a `TrainingData` at one moment."""
+"""Read the tables of collection and labeling as `TrainingData`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import ShopParams
-from pipeline.recommenders.base.shop import TrainingData, build_training_data
+from pipeline.recommenders.base.training_data import TrainingData, build_training_data
 
 EVENT_COLUMNS = ["user_id", "item_id", "timestamp", "event_type", "quantity", "price", "basket_id"]
 EVENT_COLUMNS += ["store_id"]
 
 
 def read_examples(*splits: str) -> pd.DataFrame:
-    """Return the labelled examples of these splits, in the order of the file."""
+    """Read the labelled examples of these splits, in the order of the file."""
     examples = artefacts.read_table(artefacts.EXAMPLES)
     return examples[examples["split"].isin(splits)].reset_index(drop=True)
 
@@ -22,13 +22,13 @@ def read_examples(*splits: str) -> pd.DataFrame:
 def read_training_data(
     shop: ShopParams, cutoff: datetime, *, learn_from: Sequence[str], validate: bool = True
 ) -> TrainingData:
-    """Return what may be known at `cutoff`.
+    """Read the training data at `cutoff`.
 
     Args:
-        shop: The shop's.
-        cutoff: The first moment that is unknown.
-        learn_from: Splits whose examples are learned from.
-        validate: Whether the validation split is set apart to choose by.
+        shop: Time zone and maximum history length.
+        cutoff: First unknown moment.
+        learn_from: Splits for fitting.
+        validate: Whether to keep the validation split for model selection.
     """
     examples = read_examples(*learn_from, *(["validation"] if validate else []))
     learnable = examples["split"].isin(learn_from)

@@ -1,4 +1,4 @@
-"""The items that a model knows, by number."""
+"""Vocabulary: item ids and their indices in a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Vocabulary:
         return np.array([positions.get(name, OUT_OF_VOCABULARY) for name in ids], dtype=np.int32)
 
     def encode_column(self, column: pd.Series) -> Ints:
-        """Return the same as `encode`, faster for a long column with few different ids."""
+        """Return the same as `encode`, faster for a long column with few distinct ids."""
         codes, names = pd.factorize(column)
         return self.encode(names)[codes] if len(names) else np.zeros(len(column), dtype=np.int32)
 

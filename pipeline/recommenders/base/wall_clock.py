@@ -1,4 +1,4 @@
-"""Moments as seconds, and as hours of the week on the shop's own clock, summer time included."""
+"""Convert moments to seconds and to hours of the week in the shop's time zone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ YEARS = ("1990-01-01", "2100-01-01")
 
 
 def to_seconds(times: Moments) -> Seconds:
-    """Return seconds since 1970 for datetimes that know their zone; numbers stay as they are."""
+    """Return seconds since 1970 of timezone-aware datetimes; arrays are returned unchanged."""
     if isinstance(times, np.ndarray):
         return times
     moments = pd.DatetimeIndex(pd.Series(times)).tz_convert("UTC").as_unit("us")
@@ -27,7 +27,7 @@ def to_seconds(times: Moments) -> Seconds:
 
 
 def hours_of_week(seconds: Seconds, timezone: str) -> npt.NDArray[np.int32]:
-    """Return the hour of the shop's week of each moment: 0 = Monday 00:00, 167 = Sunday 23:00.
+    """Return the local hour of the week of each moment: 0 = Monday 00:00, 167 = Sunday 23:00.
 
     >>> moment = pd.Timestamp("2017-07-03 00:30", tz="America/New_York").timestamp()
     >>> hours_of_week(np.array([moment, moment - 3_600]), "America/New_York").tolist()
@@ -40,9 +40,9 @@ def hours_of_week(seconds: Seconds, timezone: str) -> npt.NDArray[np.int32]:
 
 @cache
 def _offsets(timezone: str) -> tuple[Seconds, Seconds]:
-    """Return when the zone's offset from UTC changes, and the offset before, between and after.
+    """Return when the zone's UTC offset changes, and the offsets before, between and after.
 
-    Found by looking at every hour: zones change their clocks at whole hours.
+    The search checks every whole hour, because zones change their clocks at whole hours.
     """
     hours = pd.date_range(*YEARS, freq="h", tz="UTC")
     utc = hours.as_unit("s").asi8

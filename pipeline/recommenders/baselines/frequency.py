@@ -1,8 +1,8 @@
-"""The classical recommenders that the ranker has to beat: frequency, with context, with neighbours.
+"""Frequency baselines: popular, personal, decayed, contextual and TIFU-KNN.
 
-Each scores what the user bought before; ties break by recency, then popularity, then item id
-(`RankingGraph`). What they explore is what is popular. Counts are sums of whole numbers of steps in
-double precision, so that two items bought in the same baskets have the same score on any machine.
+Each baseline scores repeat candidates; ties break by recency, then popularity, then item id
+(`RankingGraph`). Their explore list is the popular one. Counts are sums of whole steps in double
+precision, so that two items bought in the same baskets have the same score on any machine.
 """
 
 from typing import Any
@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import BaselineParams
-from pipeline.recommenders.base.graph import Batch, Parts, RankingGraph, Why
+from pipeline.recommenders.base.batch import Batch
+from pipeline.recommenders.base.graph import Explainer, Parts, RankingGraph
 from pipeline.recommenders.base.histories import Histories
-from pipeline.recommenders.base.items import item_state
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.recommenders.base.top import take
+from pipeline.recommenders.base.items import compute_item_state
+from pipeline.recommenders.base.top_k import take
+from pipeline.recommenders.base.training_data import TrainingData
 
-STEPS = 2.0**30  # in which the weight of a purchase is counted
+STEPS = 2.0**30  # steps per unit of weight
 DAY_HOURS = 24
 SATURDAY = 5
 EXPLORE_CATALOGUE = 10_000
@@ -25,63 +26,63 @@ NEIGHBOUR_ITEMS = 5_000
 
 
 class PopularGraph(RankingGraph):
-    """What sold most in the last days, the same for everyone."""
+    """Ranks items by recent sales, the same for every user."""
 
     def top_repeat(self, batch: Batch, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the popular list: what the user bought before has no advantage."""
+        """Return the popular list; repeat candidates have no advantage."""
         return self.top_popular(batch, k)
 
     def top_repeat_explained(
         self, batch: Batch, k: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], Parts]:
-        """Return the popular list: nothing but popularity counts."""
+        """Return the popular list, explained by popularity alone."""
         items, scores = self.top_popular(batch, k)
         return (items, scores), (("popularity",), scores[:, :, tf.newaxis])
 
 
 class DecayGraph(RankingGraph):
-    """How often the user bought an item, each purchase weighing exp(-age / decay_days)."""
+    """Counts the user's purchases of an item, weighted by exp(-age / decay_days)."""
 
     def __init__(
         self, popularity: np.ndarray[Any, Any], catalogue: int, decay_days: float | None
     ) -> None:
-        """Set the time constant; None counts every purchase in full."""
+        """Set the time constant; None gives every purchase the weight 1."""
         super().__init__(popularity, catalogue)
         self._decay_days = decay_days
 
-    def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return the decayed count, in double precision."""
-        return count_own(batch, self.weigh(batch))
+    def score_repeat(self, batch: Batch) -> tf.Tensor:
+        """Return [n_repeat] decayed counts in double precision."""
+        return sum_weights(batch, self.weigh(batch))
 
     def weigh(self, batch: Batch) -> tf.Tensor:
         """Return [n_lines] the weight of each purchase, 0..1, in double precision."""
         age = tf.cast(batch.raw["age_days"], tf.float64)
         return tf.ones_like(age) if self._decay_days is None else tf.exp(-age / self._decay_days)
 
-    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
-        """Return the scores; all of it is frequency, and without a purchase there is none."""
-        scores = self.score_own(batch)
+    def explain_repeat(self, batch: Batch) -> tuple[tf.Tensor, Explainer]:
+        """Return the scores, explained by frequency alone."""
+        scores = self.score_repeat(batch)
         frequency = tf.cast(scores, tf.float32)[:, tf.newaxis]
         return scores, lambda pairs: (("frequency",), take(frequency, pairs))
 
 
 class ContextualGraph(DecayGraph):
-    """Decayed frequency in which an earlier trip weighs the more, the more it is like this one.
+    """Decayed frequency that weights earlier trips by their similarity to the request.
 
-    Alike in three things: the hour of the day, the side of the week (workdays, weekend), the store.
-    What is not known of the request makes no difference: without time and store this is plain
-    decayed frequency. It sees the context that the ranker sees, and learns nothing.
+    Similarity covers the hour of the day, the part of the week (workdays, weekend) and the store.
+    Unknown context is ignored: without time and store this is decayed frequency. The baseline uses
+    the same context as the ranker, but has no learned parameters.
     """
 
     def __init__(
         self, popularity: np.ndarray[Any, Any], catalogue: int, params: BaselineParams
     ) -> None:
-        """Set the time constant and the weights of trips that differ."""
+        """Set the time constant and the weights of dissimilar trips."""
         super().__init__(popularity, catalogue, params.contextual_decay_days)
         self._params = params
 
     def weigh(self, batch: Batch) -> tf.Tensor:
-        """Return [n_lines] the decayed weights, lower for trips that are not like the request."""
+        """Return [n_lines] decayed weights, lower for trips that differ from the request."""
         raw, params = batch.raw, self._params
         known = (raw["time_known"], raw["at_store"], raw["local_hour"], raw["local_weekday"])
         now = tf.gather(tf.stack(known, axis=1), batch.line_row)
@@ -101,25 +102,25 @@ class ContextualGraph(DecayGraph):
 
 
 def _at_least(least: float, likeness: tf.Tensor) -> tf.Tensor:
-    """Return a likeness of 0..1 as a weight of `least`..1."""
+    """Scale a similarity of 0..1 to a weight of `least`..1."""
     return least + (1.0 - least) * likeness
 
 
-def count_own(batch: Batch, weight: tf.Tensor) -> tf.Tensor:
-    """Return [n_own] the sum of the weights of each item's purchases; exact, in any order.
+def sum_weights(batch: Batch, weight: tf.Tensor) -> tf.Tensor:
+    """Return [n_repeat] the exact sum of the weights of each item's purchases.
 
     Args:
         batch: Requests.
-        weight: [n_lines] in double precision, 0..1.
+        weight: [n_lines] weights in double precision, 0..1.
     """
-    return batch.own_sum(tf.round(weight * STEPS)) / STEPS
+    return batch.sum_by_repeat(tf.round(weight * STEPS)) / STEPS
 
 
 class TifuGraph(RankingGraph):
     """TIFU-KNN: a basket vector decayed within and between groups, mixed with its neighbours'.
 
-    Neighbours are found and averaged over the NEIGHBOUR_ITEMS items with most buyers; the user's
-    own vector keeps all items.
+    Neighbours are searched and averaged over the NEIGHBOUR_ITEMS items with most buyers; the user's
+    vector keeps all items.
 
     References:
         Hu, He, Gao and Zhang, 2020, arXiv:2006.00556.
@@ -136,8 +137,8 @@ class TifuGraph(RankingGraph):
         """Store the neighbours.
 
         Args:
-            popularity: [n_items].
-            catalogue: How many items may be explored.
+            popularity: [n_items] higher is more popular.
+            catalogue: Number of items that may be explored.
             params: Group size, decays, number of neighbours and their weight.
             vectors: [n_users, n_neighbour_items].
             items: [n_neighbour_items] item index of each column.
@@ -150,35 +151,42 @@ class TifuGraph(RankingGraph):
         self._vectors = tf.Variable(vectors.astype(np.float32), trainable=False, name="vectors")
         self._norms = tf.constant((vectors**2).sum(axis=1).astype(np.float32))
 
-    def score_own(self, batch: Batch) -> tf.Tensor:
-        """Return the mix of the user's own vector and its neighbours' mean."""
-        own, theirs = self._parts(batch)
-        return own + theirs
+    def score_repeat(self, batch: Batch) -> tf.Tensor:
+        """Return the weighted sum of the user's vector and the mean of its neighbours."""
+        user_scores, neighbour_scores = self._parts(batch)
+        return user_scores + neighbour_scores
 
-    def explain_own(self, batch: Batch) -> tuple[tf.Tensor, Why]:
-        """Return the scores, and how much is the user's own and how much the neighbours'."""
-        own, theirs = self._parts(batch)
-        parts = tf.cast(tf.stack([own, theirs], axis=1), tf.float32)
-        return own + theirs, lambda pairs: (("frequency", "taste"), take(parts, pairs))
+    def explain_repeat(self, batch: Batch) -> tuple[tf.Tensor, Explainer]:
+        """Return the scores, explained by the user's vector and the neighbours'."""
+        user_scores, neighbour_scores = self._parts(batch)
+        parts = tf.cast(tf.stack([user_scores, neighbour_scores], axis=1), tf.float32)
+        return user_scores + neighbour_scores, lambda pairs: (
+            ("frequency", "taste"),
+            take(parts, pairs),
+        )
 
     def _parts(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return [n_own] what the user's own vector and its neighbours add, in double precision."""
-        own = count_own(batch, tf.cast(tifu_weights(batch, self._params), tf.float64))
-        column = tf.gather(self._column, batch.own_item)
+        """Return [n_repeat] scores of the user's vector and of its neighbours."""
+        user_scores = sum_weights(batch, tf.cast(tifu_weights(batch, self._params), tf.float64))
+        column = tf.gather(self._column, batch.repeat_item)
         inside = column >= 0
         where = tf.stack(
-            [tf.boolean_mask(batch.own_row, inside), tf.boolean_mask(column, inside)], axis=1
+            [tf.boolean_mask(batch.repeat_row, inside), tf.boolean_mask(column, inside)], axis=1
         )
         shape = tf.stack([batch.n, tf.shape(self._vectors)[1]])
-        vector = tf.scatter_nd(where, tf.cast(tf.boolean_mask(own, inside), tf.float32), shape)
+        vector = tf.scatter_nd(
+            where, tf.cast(tf.boolean_mask(user_scores, inside), tf.float32), shape
+        )
         neighbours = self._mean_of_neighbours(vector)
-        theirs = tf.gather_nd(neighbours, tf.stack([batch.own_row, tf.maximum(column, 0)], axis=1))
+        neighbour_scores = tf.gather_nd(
+            neighbours, tf.stack([batch.repeat_row, tf.maximum(column, 0)], axis=1)
+        )
         alpha = self._params.tifu_alpha
-        theirs = tf.cast(tf.where(inside, theirs, 0.0), tf.float64)
-        return alpha * own, (1.0 - alpha) * theirs
+        neighbour_scores = tf.cast(tf.where(inside, neighbour_scores, 0.0), tf.float64)
+        return alpha * user_scores, (1.0 - alpha) * neighbour_scores
 
     def _mean_of_neighbours(self, vector: tf.Tensor) -> tf.Tensor:
-        """Return [n, n_neighbour_items]: the mean vector of the nearest, the user left out."""
+        """Return [n, n_neighbour_items] the mean vector of the nearest users."""
         distance = self._norms - 2.0 * tf.matmul(vector, self._vectors, transpose_b=True)
         n_users = tf.shape(self._vectors)[0]
         k = tf.minimum(self._params.tifu_neighbours, n_users)
@@ -191,7 +199,7 @@ class TifuGraph(RankingGraph):
 
 
 def tifu_weights(batch: Batch, params: BaselineParams) -> tf.Tensor:
-    """Return [n_lines] purchase weights; groups are counted back from the latest basket."""
+    """Return [n_lines] purchase weights; groups count back from the latest basket."""
     size = float(params.tifu_group_baskets)
     ago = tf.cast(batch.raw["baskets_ago"], tf.float32)
     group = tf.floor(ago / size)
@@ -206,7 +214,7 @@ def tifu_weights(batch: Batch, params: BaselineParams) -> tf.Tensor:
 def tifu_vectors(
     histories: Histories, n_items: int, cutoff: float, params: BaselineParams
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return every user's vector at `cutoff`, over the items with most buyers, and those items."""
+    """Return [n_users, n_neighbour_items] user vectors at `cutoff`, and the columns' items."""
     known = histories.time < cutoff
     user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))[known]
     item, basket = histories.item[known], histories.basket[known]
@@ -231,11 +239,11 @@ def tifu_vectors(
 
 
 def build_baseline(
-    name: str, shop: TrainingData, params: BaselineParams, cutoff: float
+    name: str, data: TrainingData, params: BaselineParams, cutoff: float
 ) -> RankingGraph:
-    """Return the baseline `name` as it stands at `cutoff`."""
-    n_items = len(shop.vocabulary)
-    state = item_state(shop.histories, n_items, cutoff, popular_days=params.popular_days)
+    """Return the graph of the baseline `name` at `cutoff`."""
+    n_items = len(data.vocabulary)
+    state = compute_item_state(data.histories, n_items, cutoff, popular_days=params.popular_days)
     popularity = state.popularity
     if name == "popular":
         return PopularGraph(popularity, EXPLORE_CATALOGUE)
@@ -245,5 +253,5 @@ def build_baseline(
         return DecayGraph(popularity, EXPLORE_CATALOGUE, params.decay_days)
     if name == "contextual":
         return ContextualGraph(popularity, EXPLORE_CATALOGUE, params)
-    vectors, items = tifu_vectors(shop.histories, n_items, cutoff, params)
+    vectors, items = tifu_vectors(data.histories, n_items, cutoff, params)
     return TifuGraph(popularity, EXPLORE_CATALOGUE, params, vectors, items)

@@ -1,7 +1,7 @@
-"""What every family can do: learn from a shop, and stand at another cut-off with the same weights.
+"""The interface of a family: fit on training data, and move fitted weights to another cut-off.
 
-Families are interchangeable: each yields a `RankingGraph`, so whatever is best can be tested,
-deployed and served by the same code. `pipeline.recommenders.registry` finds one by its name.
+Families are interchangeable: each yields a `RankingGraph`, which the same code tests, deploys and
+serves. `pipeline.recommenders.registry` looks up a family by its name.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from typing import Protocol
 
 from pipeline.contracts.params import FamiliesParams
 from pipeline.recommenders.base.graph import RankingGraph
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.fitting.fit import Fitted
 
 
 @dataclass(frozen=True)
 class FittedFamily:
-    """A fitted family and how it got there.
+    """A fitted family with the records of its fits.
 
     Attributes:
-        graph: With item state as of `shop.cutoff`.
-        fits: How each part that is fitted on its own went, by name; the first is the main one.
+        graph: Graph with item state at `data.cutoff`.
+        fits: Record of each separately fitted part, by name; the first is the main part.
     """
 
     graph: RankingGraph
@@ -28,24 +28,23 @@ class FittedFamily:
 
 
 class Family(Protocol):
-    """One way to recommend that learns."""
+    """A recommender with learned parameters."""
 
     def fit(
         self,
-        shop: TrainingData,
+        data: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
         epochs: Mapping[str, int] | None = None,
     ) -> FittedFamily:
-        """Return the family fitted on `shop.train`, or on the purchases before it.
+        """Return the family fitted on `data.train`, or on the purchases before it.
 
         Args:
-            shop: What may be known. `shop.validation` is for early stopping; nothing of its
-                window is learned from.
-            params: Of all families.
-            seed: For everything random.
-            epochs: How long to train each part, when there is no validation.
+            data: Training data. `data.validation` serves early stopping only.
+            params: Parameters of all families.
+            seed: Seed of all random choices.
+            epochs: Number of epochs of each part without validation.
 
         Raises:
             TrainingError: The loss is not finite.
@@ -53,17 +52,17 @@ class Family(Protocol):
         ...
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, data: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
         """Return the same weights with the item state and the catalogue of another cut-off."""
         ...
 
 
-def validation_opens(shop: TrainingData) -> float:
-    """Return when the validation window opens, in seconds; `shop.cutoff` where there is none.
+def validation_start(data: TrainingData) -> float:
+    """Return the start of the validation window in seconds, or `data.cutoff` without one.
 
-    What is learned must be older than this.
+    A family may only learn from what is older.
     """
-    if shop.validation.empty:
-        return shop.cutoff
-    return float(shop.validation["cutoff"].min().timestamp())
+    if data.validation.empty:
+        return data.cutoff
+    return float(data.validation["cutoff"].min().timestamp())

@@ -1,7 +1,7 @@
-"""Fitting: epochs with a progress bar, early stop on validation, checkpoints to resume from.
+"""Fit variables: epochs with a progress bar, early stopping, checkpoints.
 
-The network and the explore head share nothing, so each is fitted on its own loss and stops when its
-own validation number stops rising. Everything random follows from the seed.
+Each part of a family (such as the network and the explore head) is fitted on its own loss and
+stops by its own validation score. The seed determines all random choices.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ FINAL_RATE = 0.02
 
 @dataclass
 class Fitted:
-    """How a fit went.
+    """Record of a fit.
 
     Attributes:
-        epochs: Which epoch (from 1) the kept weights are from.
-        curve: One row per epoch: epoch, loss, the validation score or None, the loss of its first
+        epochs: Epoch (from 1) of the final weights.
+        curve: One row per epoch: epoch, loss, the validation score or None, the loss of the first
             batch, the median and the largest norm of the gradient.
-        probe: Debugging numbers that the part itself measured, for the diagnosis.
+        probe: Debugging numbers of the part, for the diagnosis.
     """
 
     epochs: int
@@ -43,7 +43,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn."""
+    """Epochs, patience, rates and seed of a fit."""
 
     epochs: int
     patience: int
@@ -53,13 +53,13 @@ class Schedule:
 
     @classmethod
     def of(cls, section: FamilySection, *, seed: int, epochs: int | None) -> "Schedule":
-        """Return what a family's section says; `epochs` replaces its own number."""
+        """Return the schedule of a family's section; `epochs` overrides its number of epochs."""
         length = section.epochs if epochs is None else epochs
         return cls(length, section.patience, section.learning_rate, section.weight_decay, seed)
 
 
 def set_seed(seed: int) -> None:
-    """Let everything random in Keras and TensorFlow follow from the seed."""
+    """Seed Keras and TensorFlow, and make their operations deterministic."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -78,14 +78,14 @@ def fit(  # noqa: PLR0913  each is one replaceable part
     """Fit `variables` in place and leave them at the best epoch.
 
     Args:
-        name: Shown beside the progress bar.
-        variables: What is learned, and other state to keep, such as dropout seeds.
-        batches: From a random generator to the batches of one epoch.
-        n_batches: Their number.
-        loss: From a batch to a scalar.
+        name: Label of the progress bar.
+        variables: Learned variables, and other state such as dropout seeds.
+        batches: Maps a random generator to the batches of one epoch.
+        n_batches: Number of batches per epoch.
+        loss: Maps a batch to a scalar.
         validate: Returns a score, higher is better; None keeps the last epoch.
         schedule: Epochs, patience, rates, seed.
-        key: Names the inputs; a checkpoint of other inputs, or of other code, is not resumed.
+        key: Digest of the inputs; a checkpoint of other inputs or other code is not resumed.
 
     Raises:
         TrainingError: The loss is not finite.
@@ -101,9 +101,9 @@ def fit(  # noqa: PLR0913  each is one replaceable part
             break
         random = np.random.default_rng([schedule.seed, epoch])
         losses, norms = [], []
-        words = f"{name}: epoch {epoch} of {schedule.epochs}"
-        for number, batch in enumerate(log_progress(batches(random), words, n_batches)):
-            value, norm = (float(found) for found in step(*batch))
+        title = f"{name}: epoch {epoch} of {schedule.epochs}"
+        for number, batch in enumerate(log_progress(batches(random), title, n_batches)):
+            value, norm = (float(value_or_norm) for value_or_norm in step(*batch))
             _check_finite(value, name, epoch, number)
             losses.append(value)
             norms.append(norm)
@@ -112,7 +112,7 @@ def fit(  # noqa: PLR0913  each is one replaceable part
         fitted.curve.append(row | _debugging(losses, norms))
         if score is None or score > best:
             best = -np.inf if score is None else score
-            fitted.epochs, best_values = epoch, values_of(variables)
+            fitted.epochs, best_values = epoch, copy_values(variables)
         checkpoint.save(kept, fitted, best, best_values)
     for variable, value in zip(variables, best_values, strict=True):
         variable.assign(value)
@@ -141,7 +141,7 @@ def _step(loss: Callable[..., tf.Tensor], learned: list[Any], optimizer: Any) ->
 
 
 def _debugging(losses: list[float], norms: list[float]) -> dict[str, float]:
-    """Return what the diagnosis wants to know of an epoch."""
+    """Return the debugging numbers of an epoch."""
     return {
         "first_loss": losses[0],
         "gradient_median": float(np.median(norms)),
@@ -155,25 +155,25 @@ def _check_finite(value: float, name: str, epoch: int, batch: int) -> None:
             f"a finite loss of '{name}'",
             received=f"{value} at batch {batch} of epoch {epoch}",
             action="Lower its learning_rate under families, or look for extreme values in the "
-            "data; the checkpoint of the last good epoch is kept.",
+            "data. The checkpoint of the last good epoch remains.",
         )
 
 
-def values_of(variables: list[Any]) -> list[Any]:
-    """Return copies of what variables of TensorFlow or Keras hold."""
+def copy_values(variables: list[Any]) -> list[Any]:
+    """Return copies of the values of TensorFlow or Keras variables."""
     return [variable.numpy().copy() for variable in variables]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state after an epoch, on disk; removed with `clear` when training is over."""
+    """The state after an epoch, on disk; `clear_checkpoints` removes it after training."""
 
     path: Path
     key: str
 
     def save(self, kept: list[Any], fitted: Fitted, best: float, best_values: list[Any]) -> None:
-        """Write everything that the next epoch needs."""
-        arrays = {f"kept_{at}": value for at, value in enumerate(values_of(kept))}
+        """Write the state that the next epoch needs."""
+        arrays = {f"kept_{at}": value for at, value in enumerate(copy_values(kept))}
         arrays |= {f"best_{at}": value for at, value in enumerate(best_values)}
         state = {"key": self.key, "epochs": fitted.epochs, "curve": fitted.curve, "best": best}
         arrays["state"] = np.array(json.dumps(state))
@@ -183,8 +183,8 @@ class Checkpoint:
     def restore(
         self, kept: list[Any], fresh: Fitted, variables: list[Any]
     ) -> tuple[Fitted, float, list[Any]]:
-        """Put the state of an interrupted fit of the same inputs back, or return a fresh start."""
-        start = fresh, -np.inf, values_of(variables)
+        """Restore the state of an interrupted fit of the same inputs, or return `fresh`."""
+        start = fresh, -np.inf, copy_values(variables)
         if not self.path.exists():
             return start
         with np.load(self.path, allow_pickle=False) as arrays:
@@ -198,20 +198,20 @@ class Checkpoint:
 
 
 def clear_checkpoints() -> None:
-    """Remove the checkpoints of fits that are over."""
+    """Remove the checkpoints of completed fits."""
     for path in CHECKPOINTS.glob("*.npz"):
         path.unlink()
 
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the code of all families."""
+    """Return a digest of the source code of all families."""
     files = sorted(Path(__file__).parents[1].rglob("*.py"))
     return key_of(*(file.read_bytes() for file in files))
 
 
 def key_of(*parts: Any) -> str:
-    """Return a short name for the inputs of a fit.
+    """Return a short digest of the inputs of a fit.
 
     >>> key_of({"a": 1}) == key_of({"a": 1}) != key_of({"a": 2})
     True

@@ -1,4 +1,4 @@
-"""When a family that ranks by vectors stops: by the quality of its lists on validation."""
+"""Early stopping of families that rank by vectors, by the quality of their lists."""
 
 from collections.abc import Callable
 
@@ -7,35 +7,35 @@ import numpy as np
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.graph import RankingGraph
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import TrainingData, labels_of
+from pipeline.recommenders.base.training_data import TrainingData, encode_labels
 
 VALIDATION_EXAMPLES = 2_000
 K = 10
 
 
-def ndcg_of_lists(
-    graph: RankingGraph, shop: TrainingData, before: Callable[[], object] = lambda: None
+def build_list_validation(
+    graph: RankingGraph, data: TrainingData, before: Callable[[], object] = lambda: None
 ) -> Callable[[], float]:
     """Return a function that scores a graph's lists on an even sample of rolling validation.
 
-    The score is the NDCG@10 of the repeat list plus that of the explore list: where nothing is
-    bought twice the first is always 0, and the second alone decides.
+    The score is the NDCG@10 of the repeat list plus that of the explore list, so that it also
+    works for data without repeat purchases.
 
     Args:
-        graph: Over the vocabulary of `shop`.
-        shop: With validation examples.
-        before: Called first, to bring what was learned into the graph.
+        graph: Graph over the vocabulary of `data`.
+        data: Training data with validation examples.
+        before: Copies the learned values into the graph; called before each validation.
     """
-    asked = shop.validation_sample(VALIDATION_EXAMPLES)
-    recommender = GraphRecommender({"name": "validated"}, shop.vocabulary, graph)
-    labels = labels_of(asked.examples, shop.vocabulary)
-    n_true = asked.examples["labels"].map(len).to_numpy()
+    sample = data.validation_sample(VALIDATION_EXAMPLES)
+    recommender = GraphRecommender({"name": "validated"}, data.vocabulary, graph)
+    labels = encode_labels(sample.examples, data.vocabulary)
+    n_true = sample.examples["labels"].map(len).to_numpy()
 
     def validate() -> float:
         before()
-        found = recommender.rank(asked.requests, K)
-        lists = (found.repeat_items, found.explore_items)
+        ranked = recommender.rank(sample.requests, K)
+        lists = (ranked.repeat_items, ranked.explore_items)
         hits = [ranking.hit_matrix(items, *labels) for items in lists]
-        return float(sum(np.nanmean(ranking.ndcg_at_k(each, n_true, K)) for each in hits))
+        return float(sum(np.nanmean(ranking.ndcg_at_k(matrix, n_true, K)) for matrix in hits))
 
     return validate

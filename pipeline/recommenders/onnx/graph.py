@@ -1,9 +1,8 @@
-"""The same graph for ONNX Runtime: what the endpoint answers with.
+"""Export a graph to ONNX and run it with ONNX Runtime, which serves the endpoint.
 
-TensorFlow takes four times the memory and twice the time for one request: it is made for large
-batches. So a fitted graph is exported once, when it is bundled, and the answers of both are
-compared on every golden request before a bundle is promoted. Nothing of TensorFlow is imported to
-load or to run it.
+TensorFlow is made for large batches: for one request it takes four times the memory and twice the
+time. Deployment exports a fitted graph once and compares both runtimes on every golden request
+before it promotes a bundle. Loading and running an ONNX graph does not import TensorFlow.
 """
 
 import json
@@ -17,15 +16,15 @@ import numpy as np
 from pipeline.contracts.errors import BundleError
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.saved import (
-    Answer,
+    Arrays,
     GraphRecommender,
-    damaged,
+    damaged_error,
     read_description,
     read_vocabulary,
 )
 
 GRAPH = "graph.onnx"
-PART = 16  # requests at once: what a table of the graph needs grows with them
+PART = 16  # requests at once: the memory of intermediate tensors grows with their number
 NAMES = ("groups", "facts")
 TYPES = {
     "tensor(float)": np.float32,
@@ -39,29 +38,29 @@ def export_onnx(module: Any, path: Path) -> None:
     """Write `serve_explained` of a `RankingGraph` as an ONNX graph.
 
     Args:
-        module: The graph.
-        path: Of the file.
+        module: Graph to export.
+        path: Path of the ONNX file.
 
     Raises:
-        BundleError: It has an operation that ONNX Runtime has not.
+        BundleError: ONNX Runtime does not support an operation of the graph.
     """
     import onnx
 
-    model = _checked(_convert(*_frozen(module)))
-    found = {name: list(getattr(module, name)) for name in NAMES}
+    model = _check_model(_convert(*_freeze(module)))
+    names = {name: list(getattr(module, name)) for name in NAMES}
     entry = model.metadata_props.add()
-    entry.key, entry.value = "evergreen", json.dumps(found)
+    entry.key, entry.value = "evergreen", json.dumps(names)
     onnx.save(model, str(path))
 
 
-def _frozen(module: Any) -> tuple[Any, dict[str, str]]:
-    """Return the graph with its variables as constants, and wanted names by those in the graph."""
+def _freeze(module: Any) -> tuple[Any, dict[str, str]]:
+    """Return the graph with its variables as constants, and the new name of each tensor."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
-    from pipeline.recommenders.base.graph import K_SPEC, SIGNATURE
+    from pipeline.recommenders.base.batch import K_SPEC, SIGNATURE
 
     wanted = {**SIGNATURE, "k": K_SPEC}
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in wanted.items()]
@@ -80,7 +79,7 @@ def _frozen(module: Any) -> tuple[Any, dict[str, str]]:
 
 
 def _convert(frozen: Any, names: dict[str, str]) -> Any:
-    """Return the ONNX model; ONNX Runtime optimises it when it is loaded."""
+    """Return the ONNX model; ONNX Runtime optimises it at load time."""
     import tensorflow as tf
     from onnx import helper
     from tf2onnx import tf_loader
@@ -88,7 +87,9 @@ def _convert(frozen: Any, names: dict[str, str]) -> Any:
 
     from pipeline.recommenders.onnx.operators import HANDLERS, OPSET
 
-    inputs, outputs = ([tensor.name for tensor in each] for each in (frozen.inputs, frozen.outputs))
+    inputs, outputs = (
+        [tensor.name for tensor in initializer] for initializer in (frozen.inputs, frozen.outputs)
+    )
     with tf.Graph().as_default(), tf.device("/cpu:0"):
         definition = tf_loader.tf_optimize(inputs, outputs, frozen.graph.as_graph_def())
     with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
@@ -103,32 +104,32 @@ def _convert(frozen: Any, names: dict[str, str]) -> Any:
                 tensors_to_rename=names,
             )
         except (ValueError, NotImplementedError) as error:
-            raise _foreign(error) from error
+            raise _unsupported_error(error) from error
     model = converted.make_model("evergreen")
-    constants = {each.name for each in model.graph.initializer}
+    constants = {initializer.name for initializer in model.graph.initializer}
     for node in model.graph.node:
-        # In TensorFlow a length of 0 means 0; in ONNX it means "as before" unless this is said.
+        # A length of 0 means 0 in TensorFlow, but "as before" in ONNX without this attribute.
         if node.op_type == "Reshape" and node.input[1] not in constants:
             node.attribute.append(helper.make_attribute("allowzero", 1))
     return model
 
 
-def _checked(model: Any) -> Any:
-    """Return the model if all that is in it is ONNX: tf2onnx leaves in what it does not know."""
+def _check_model(model: Any) -> Any:
+    """Return the model if it is valid ONNX: tf2onnx keeps operations that it cannot convert."""
     import onnx
 
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise _foreign(error) from error
+        raise _unsupported_error(error) from error
     return model
 
 
-def _foreign(error: Exception) -> BundleError:
+def _unsupported_error(error: Exception) -> BundleError:
     return BundleError(
         "a graph that ONNX Runtime can run",
         received=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
-        action="Use other TensorFlow operations, or add a handler to onnx_ops.py.",
+        action="Use other TensorFlow operations, or add a handler to onnx/operators.py.",
     )
 
 
@@ -139,7 +140,7 @@ class OnnxRecommender(GraphRecommender):
     Attributes:
         inputs: Type of each input of the graph.
         outputs: Name of each output.
-        names: What the graph does not say itself: `groups` and `facts` of the explanations.
+        names: `groups` and `facts` of the explanations, which the graph does not output.
     """
 
     inputs: Mapping[str, Any]
@@ -147,10 +148,10 @@ class OnnxRecommender(GraphRecommender):
     names: Mapping[str, np.ndarray[Any, Any]]
     part_size: ClassVar[int] = PART
 
-    def run(self, requests: Requests, k: int, *, explained: bool) -> Answer:  # noqa: ARG002
-        """Return what `RankingGraph.serve_explained` does, as arrays."""
-        found = self.module.run(None, feed_of(self.inputs, requests, k))
-        return {**dict(zip(self.outputs, found, strict=True)), **self.names}
+    def run(self, requests: Requests, k: int, *, explained: bool) -> Arrays:  # noqa: ARG002
+        """Return the outputs of `RankingGraph.serve_explained` as arrays."""
+        outputs = self.module.run(None, build_feed(self.inputs, requests, k))
+        return {**dict(zip(self.outputs, outputs, strict=True)), **self.names}
 
 
 def open_session(path: Path) -> Any:
@@ -160,18 +161,18 @@ def open_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # it keeps one for every length of a history that it sees
+    options.enable_mem_pattern = False  # it would cache a pattern for every history length
     options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def types_of(session: Any) -> dict[str, Any]:
-    """Return the numpy type of each input of a session."""
-    return {each.name: TYPES[each.type] for each in session.get_inputs()}
+def input_types(session: Any) -> dict[str, Any]:
+    """Return the numpy type of each input of the session."""
+    return {entry.name: TYPES[entry.type] for entry in session.get_inputs()}
 
 
-def feed_of(types: Mapping[str, Any], requests: Requests, k: int) -> dict[str, Any]:
-    """Return the inputs of a session for some requests."""
+def build_feed(types: Mapping[str, Any], requests: Requests, k: int) -> dict[str, Any]:
+    """Return the inputs of a session for the requests."""
     return {
         name: np.asarray(k if name == "k" else getattr(requests, name), dtype=dtype)
         for name, dtype in types.items()
@@ -179,7 +180,7 @@ def feed_of(types: Mapping[str, Any], requests: Requests, k: int) -> dict[str, A
 
 
 def load_onnx(path: Path) -> OnnxRecommender:
-    """Return the recommender in a bundle's folder, to be run by ONNX Runtime on one thread.
+    """Load the recommender in a bundle's folder, which ONNX Runtime runs on one thread.
 
     Raises:
         BundleError: A file is missing or damaged, or the vocabulary does not match the graph.
@@ -191,13 +192,13 @@ def load_onnx(path: Path) -> OnnxRecommender:
     try:
         session = open_session(path / GRAPH)
     except (states.Fail, states.InvalidProtobuf, states.InvalidGraph, states.NoSuchFile) as error:
-        raise damaged(path / GRAPH, error) from error
-    told = json.loads(session.get_modelmeta().custom_metadata_map["evergreen"])
+        raise damaged_error(path / GRAPH, error) from error
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["evergreen"])
     return OnnxRecommender(
         description,
         vocabulary,
         session,
-        inputs=types_of(session),
-        outputs=tuple(each.name for each in session.get_outputs()),
-        names={name: np.array([each.encode() for each in told[name]]) for name in NAMES},
+        inputs=input_types(session),
+        outputs=tuple(entry.name for entry in session.get_outputs()),
+        names={name: np.array([entry.encode() for entry in metadata[name]]) for name in NAMES},
     )

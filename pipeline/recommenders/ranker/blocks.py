@@ -1,6 +1,6 @@
-"""Numbers with names, put together at the end: few large operations, not many small ones.
+"""Blocks of named features, concatenated in few large operations.
 
-One row per name: rows lie together in memory, columns would be copied number by number.
+A block holds one row per name, because rows are contiguous in memory.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import tensorflow as tf
 
 
 class FeatureBlock(NamedTuple):
-    """Some features of n things.
+    """Named features of n pairs.
 
     Attributes:
-        names: Of the features; one that nobody wants is left out in the end.
-        rows: [n_names, n].
-        logged: Whether log(1 + value) is wanted.
+        names: Names of the features; `assemble` drops those that are not requested.
+        rows: [n_names, n] values.
+        logged: Whether `assemble` applies log(1 + value).
     """
 
     names: tuple[str, ...]
@@ -23,20 +23,20 @@ class FeatureBlock(NamedTuple):
     logged: bool = False
 
 
-def block(
+def build_block(
     names: Sequence[str], values: tf.Tensor | Sequence[tf.Tensor], *, logged: bool = False
 ) -> FeatureBlock:
-    """Return a block of values [n, n_names], or of one [n] for each name."""
+    """Return a block of [n, n_names] values, or of one [n] tensor per name."""
     rows = tf.transpose(values) if tf.is_tensor(values) else tf.stack(list(values))
     return FeatureBlock(tuple(names), rows, logged)
 
 
-def assembled(blocks: Sequence[FeatureBlock], names: Sequence[str]) -> tf.Tensor:
-    """Return [len(names), n] the features by the names that are wanted, in their order."""
-    logged = [each for each in blocks if each.logged]
-    plain = [each for each in blocks if not each.logged]
-    parts = [each.rows for each in plain]
+def assemble(blocks: Sequence[FeatureBlock], names: Sequence[str]) -> tf.Tensor:
+    """Return [len(names), n] the features in the order of `names`."""
+    logged = [block for block in blocks if block.logged]
+    plain = [block for block in blocks if not block.logged]
+    parts = [block.rows for block in plain]
     if logged:
-        parts.append(tf.math.log1p(tf.concat([each.rows for each in logged], axis=0)))
-    have = [name for each in (*plain, *logged) for name in each.names]
+        parts.append(tf.math.log1p(tf.concat([block.rows for block in logged], axis=0)))
+    have = [name for block in (*plain, *logged) for name in block.names]
     return tf.gather(tf.concat(parts, axis=0), [have.index(name) for name in names])

@@ -1,8 +1,7 @@
-"""Encoders of the ages of an item's last purchases: [n_own, n_ages] -> [n_own, encoder_dim].
+"""Encoders of the ages of an item's last purchases: [n_repeat, n_ages] -> [n_repeat, encoder_dim].
 
-One small network, shared by all items, behind one interface, so that they are interchangeable.
-Ages are log(1 + days), the latest first, 0 where there is no purchase. The recurrent ones are
-unrolled: the sequences are short, and an exported graph has no loop then.
+Encoders are interchangeable small networks, shared by all items. Ages are log(1 + days), latest
+first, padded with 0. Recurrent encoders are unrolled, so the exported graph has no loop.
 
 References:
     Ariannezhad et al., 2022, "ReCANet", doi:10.1145/3477495.3531708 (gap sequences).
@@ -21,10 +20,10 @@ N_HEADS = 2
 
 
 def build_encoder(name: str, params: RankerParams) -> Any | None:
-    """Return the Keras layers of that name; None for 'none'.
+    """Return the Keras layers of the encoder `name`; None for 'none'.
 
     Raises:
-        TrainingError: There is no such encoder.
+        TrainingError: No encoder has this name.
     """
     if name == "none":
         return None
@@ -75,10 +74,10 @@ def _lstm(params: RankerParams) -> Any:
 
 
 def _transformer(params: RankerParams) -> Any:
-    """Return one pre-norm block over the ages with learned positions, pooled by its mean."""
-    asked = keras.Input((params.n_ages,))
-    ages = keras.ops.pad(asked, ((1, 0), (0, 0)))  # ONNX Runtime cannot attend to no rows at all
-    there = keras.ops.cast(ages > 0, "float32")[..., None]
+    """Return one pre-norm block over the ages with learned positions and mean pooling."""
+    inputs = keras.Input((params.n_ages,))
+    ages = keras.ops.pad(inputs, ((1, 0), (0, 0)))  # ONNX Runtime fails on attention over zero rows
+    is_purchase = keras.ops.cast(ages > 0, "float32")[..., None]
     hidden = keras.layers.Dense(params.encoder_dim, name="ages_in")(ages[..., None])
     hidden = keras.layers.Add()([hidden, Positions(params.n_ages, params.encoder_dim)(hidden)])
     mask = keras.ops.cast(ages > 0, "bool")[:, None, :]
@@ -89,9 +88,9 @@ def _transformer(params: RankerParams) -> Any:
         keras.layers.LayerNormalization()(hidden)
     )
     hidden = hidden + keras.layers.Dense(params.encoder_dim)(wide)
-    total = keras.ops.sum(hidden * there, axis=1)
-    mean = total / keras.ops.maximum(keras.ops.sum(there, axis=1), 1.0)
-    return keras.Model(asked, WithoutFirst()(mean), name="ages_transformer")
+    total = keras.ops.sum(hidden * is_purchase, axis=1)
+    mean = total / keras.ops.maximum(keras.ops.sum(is_purchase, axis=1), 1.0)
+    return keras.Model(inputs, WithoutFirst()(mean), name="ages_transformer")
 
 
 @keras.saving.register_keras_serializable("evergreen")
@@ -108,11 +107,11 @@ class Positions(keras.layers.Layer):
         self.table = self.add_weight(shape=(self._length, self._dim), initializer="uniform")
 
     def call(self, inputs: Any) -> Any:
-        """Return the vectors, whatever the inputs."""
+        """Return the vectors, broadcast to the shape of the inputs."""
         return keras.ops.broadcast_to(self.table, keras.ops.shape(inputs))
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the constructor needs."""
+        """Return the constructor's arguments."""
         return {**super().get_config(), "length": self._length, "dim": self._dim}
 
 
@@ -121,11 +120,11 @@ class WithoutFirst(keras.layers.Layer):
     """All rows but the first: [n + 1, dim] -> [n, dim]."""
 
     def call(self, inputs: Any) -> Any:
-        """Return the other rows."""
+        """Return the rows after the first."""
         return inputs[1:]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape, whose number of rows is not known."""
+        """Return the shape; the number of rows is unknown."""
         return (None, *input_shape[1:])
 
 

@@ -1,10 +1,9 @@
-"""What each group of features adds to the network's score of an item, by taking it away.
+"""Contribution of each group of features to the network's score of an item, by ablation.
 
-A group is taken away by giving the item what the shopper's own items have on average. That is
-done twice: from the item as it is, and with all other groups already taken away. The mean of the
-two is the group's contribution. It is the Shapley value as far as groups interact in pairs, so two
-groups that say much the same (how often, how lately) share what they add instead of both hiding
-behind the other.
+Ablating a group replaces its features by their average over the user's repeat candidates. Each
+group is ablated twice: from the actual item, and with all other groups already ablated. The mean
+of the two differences is the group's contribution. It equals the Shapley value if groups interact
+only in pairs, so correlated groups (frequency, recency) share their contribution.
 
 References:
     Shapley, 1953, "A value for n-person games"; Lundberg and Lee, 2017, arXiv:1705.07874.
@@ -18,8 +17,8 @@ import tensorflow as tf
 
 Score = Callable[[tf.Tensor, int], tf.Tensor]
 
-# What a shopper is told apart, though it is one group of features.
-TOLD_APART: dict[str, tuple[str, ...]] = {
+# Explanations split these groups out of the groups of features.
+FINER_GROUPS: dict[str, tuple[str, ...]] = {
     "due": ("mean_gap", "gap_deviation", "due", "off_due", "late_in_deviations"),
     "store": ("like_store", "store_match", "store_lift", "store_decayed"),
     "hour": ("like_hour", "like_hour_day", "hour_match", "hour_lift", "hour_decayed"),
@@ -29,18 +28,18 @@ TOLD_APART: dict[str, tuple[str, ...]] = {
 }
 
 
-def told_apart(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return for each feature, in their order, the group under which it is explained.
+def split_groups(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the explanation group of each feature, in the order of the features.
 
-    >>> told_apart({"timing": ("days_since_last", "due"), "offers": ("mailer_now",)})
+    >>> split_groups({"timing": ("days_since_last", "due"), "offers": ("mailer_now",)})
     {'days_since_last': 'timing', 'due': 'due', 'mailer_now': 'offers'}
     """
-    finer = {name: group for group, names in TOLD_APART.items() for name in names}
+    finer = {name: group for group, names in FINER_GROUPS.items() for name in names}
     return {name: finer.get(name, group) for group, names in groups.items() for name in names}
 
 
 def column_masks(owners: Sequence[str], groups: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Return [n_groups, n_columns] whether a column belongs to a group.
+    """Return [n_groups, n_columns] whether each column belongs to each group.
 
     >>> column_masks(["a", "b", "a"], ["a", "b", "c"]).tolist()
     [[True, False, True], [False, True, False], [False, False, False]]
@@ -51,13 +50,13 @@ def column_masks(owners: Sequence[str], groups: Sequence[str]) -> np.ndarray[Any
 def group_contributions(
     score: Score, actual: tf.Tensor, typical: tf.Tensor, mask: np.ndarray[Any, Any]
 ) -> tf.Tensor:
-    """Return [m, n_groups] what each group adds to the score of each of m items.
+    """Return [m, n_groups] the contribution of each group to the score of each of m items.
 
     Args:
-        score: From inputs [m * n_variants, width] and n_variants to [m * n_variants].
-        actual: [m, width] the inputs of the items.
-        typical: [m, width] what they would be with nothing special about the item.
-        mask: [n_groups, width] which columns belong to each group.
+        score: Maps inputs [m * n_variants, width] and n_variants to [m * n_variants] scores.
+        actual: [m, width] inputs of the items.
+        typical: [m, width] inputs of the average candidate.
+        mask: [n_groups, width] whether each column belongs to each group.
     """
     n_groups = mask.shape[0]
     one, other = actual[:, tf.newaxis], typical[:, tf.newaxis]

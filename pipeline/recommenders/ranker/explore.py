@@ -1,9 +1,9 @@
-"""The explore head: which items that a user never bought may they want now?
+"""The explore head scores the items of the catalogue that a user never bought.
 
-A linear model over the catalogue: how the item sells, its offers, how much the user buys of its
-type and category, what is in the cart, plus the product of a learned user and item embedding. The
-user's embedding is the decayed mean of their items', moved by the cart, by what was just viewed
-and by their attributes. It is scored over the whole catalogue at once, so it can be served.
+The score is a linear model of the item's sales and offers, the user's affinity to its type and
+category, and the cart, plus the product of a learned user and item embedding. The user embedding
+is the decayed mean of the embeddings of bought items, shifted by the cart, by viewed items and by
+user attributes. One matrix product scores the whole catalogue.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pipeline.recommenders.base.graph import Batch, Parts, Why, rows_of
+from pipeline.recommenders.base.batch import Batch, row_indices
+from pipeline.recommenders.base.graph import Explainer, Parts
 from pipeline.recommenders.ranker.features import RepeatFeatures
 
 EMBEDDING_DECAY_DAYS = 60.0
@@ -53,11 +54,11 @@ class ExploreHead(tf.Module):
         """Create the weights.
 
         Args:
-            features: Holds the constants per item.
+            features: Source of the constants per item.
             catalogue: [n_catalogue] item index.
-            n_codes: Per user attribute, the number of codes with 0 = unknown.
+            n_codes: Number of codes of each user attribute, 0 = unknown included.
             dim: Size of the embeddings.
-            seed: For their first values.
+            seed: Seed of the initial values.
         """
         super().__init__()
         self._features = features
@@ -82,12 +83,12 @@ class ExploreHead(tf.Module):
             "category": (features.category_code, features.n_categories),
         }
         self._code_shares = {
-            name: _shares(tf.gather(each, catalogue).numpy(), n_each)
-            for name, (each, n_each) in kinds.items()
+            name: _shares(tf.gather(codes_by_item, catalogue).numpy(), n_kind_codes)
+            for name, (codes_by_item, n_kind_codes) in kinds.items()
         }
 
     def learned(self) -> dict[str, tf.Variable]:
-        """Return what is learned, by name."""
+        """Return the learned variables by name."""
         return {
             "items": self.items,
             "anchor": self.anchor,
@@ -99,60 +100,60 @@ class ExploreHead(tf.Module):
         }
 
     def __call__(self, batch: Batch) -> tf.Tensor:
-        """Return [n, n_catalogue] logits; own and cart items are not left out yet."""
+        """Return [n, n_catalogue] logits; repeat candidates and cart items are still included."""
         items = self.vectors(self.catalogue)
         return _sum(self._users(batch), items, self._terms(batch), self._affinities(batch))
 
     def vectors(self, items: tf.Tensor) -> tf.Tensor:
-        """Return the vectors of item indices; see `transfer` for what they are made of."""
+        """Return the vectors of item indices; `transfer` explains their parts."""
         return tf.gather(self.anchor, items) + self.pace * tf.gather(self.items, items)
 
-    def explain(self, batch: Batch) -> tuple[tf.Tensor, Why]:
-        """Return the logits, and what each group adds to those at [n, k] catalogue places.
+    def explain(self, batch: Batch) -> tuple[tf.Tensor, Explainer]:
+        """Return the logits, and a function that explains those at [n, k] catalogue places.
 
-        The logits are a sum, so the parts are exact: those of an item add up to the difference
-        between its logit and the mean over the catalogue.
+        The logits are a sum, so the contributions are exact: they add up to the difference
+        between the item's logit and the mean over the catalogue.
         """
         users, items = self._users(batch), self.vectors(self.catalogue)
         terms, affinities = self._terms(batch), self._affinities(batch)
 
-        def why(places: tf.Tensor) -> Parts:
+        def explain_places(places: tf.Tensor) -> Parts:
             places = tf.maximum(places, 0)
             vectors = tf.gather(items, places) - tf.reduce_mean(items, axis=0)
-            found = {
+            contributions = {
                 group: tf.reduce_sum(vectors * user[:, tf.newaxis], axis=2)
                 for group, user in users.items()
             }
             for group, values in terms:
                 middle = tf.reduce_mean(values, axis=1, keepdims=True)
                 everyone = values + tf.zeros([batch.n, 1])
-                found[group] = tf.gather(everyone, places, batch_dims=1) - middle
+                contributions[group] = tf.gather(everyone, places, batch_dims=1) - middle
             for affinity in affinities:
                 for group, added in affinity.above_mean(places).items():
-                    found[group] = found.get(group, 0.0) + added
-            return list(found), tf.stack(list(found.values()), axis=2)
+                    contributions[group] = contributions.get(group, 0.0) + added
+            return list(contributions), tf.stack(list(contributions.values()), axis=2)
 
-        return _sum(users, items, terms, affinities), why
+        return _sum(users, items, terms, affinities), explain_places
 
     def _users(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Return [n, dim] for each group of what is known of the shopper."""
+        """Return the [n, dim] user vectors of each group."""
         raw = batch.raw
         weight = tf.exp(-raw["age_days"] / EMBEDDING_DECAY_DAYS)[:, tf.newaxis]
         lines = self.vectors(raw["item"]) * weight
-        total = batch.row_sum(weight)
-        taste = batch.row_sum(lines) / tf.maximum(total, 1e-6)
+        total = batch.sum_by_row(weight)
+        taste = batch.sum_by_row(lines) / tf.maximum(total, 1e-6)
         users = {"taste": tf.matmul(taste, self.turn)}
         for name in ("cart", "viewed"):
             splits = raw[f"{name}_splits"]
             sizes = splits[1:] - splits[:-1]
-            rows = rows_of(splits, raw[f"{name}_item"])
-            found = tf.gather(self.context, raw[f"{name}_item"])
-            sums = tf.math.unsorted_segment_sum(found, rows, batch.n)
+            rows = row_indices(splits, raw[f"{name}_item"])
+            vectors = tf.gather(self.context, raw[f"{name}_item"])
+            sums = tf.math.unsorted_segment_sum(vectors, rows, batch.n)
             users[name] = sums / tf.maximum(tf.cast(sizes, tf.float32), 1.0)[:, tf.newaxis]
         return users | {"profile": self._attributes(batch)}
 
     def _attributes(self, batch: Batch) -> tf.Tensor:
-        """Return [n, dim]; an unknown code moves nothing."""
+        """Return [n, dim] attribute vectors; an unknown code adds 0."""
         offsets = np.concatenate([[0], np.cumsum(self._n_codes)])[:-1].astype(np.int32)
         codes = batch.raw["user_attributes"]
         codes = tf.reshape(codes, [batch.n, len(self._n_codes)])
@@ -162,12 +163,12 @@ class ExploreHead(tf.Module):
         return tf.reduce_sum(tf.gather(self.codes, rows) * known, axis=1)
 
     def _terms(self, batch: Batch) -> list[tuple[str, tf.Tensor]]:
-        """Return the weighted signals of the items themselves, [n or 1, n_catalogue] by group."""
+        """Return the weighted signals of the items by group, [n or 1, n_catalogue] each."""
         weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
         state = tf.gather(tf.gather(self._features.state, self.catalogue), STATE_COLUMNS, axis=1)
         sales = tf.linalg.matvec(state, self.weights[: len(STATE_COLUMNS)])[tf.newaxis]
         calendar = self._features.offers
-        shares = calendar.every_week(self.catalogue, 2)  # of mailers and displays
+        shares = calendar.shares_by_week(self.catalogue, 2)  # of mailers and displays
         first, last = calendar.week(batch), calendar.n_weeks - 1
         offers: Any = 0.0
         for step, when in ((0, "now"), (1, "next")):
@@ -177,37 +178,39 @@ class ExploreHead(tf.Module):
         return [("popularity", sales), ("offers", offers)]
 
     def _affinities(self, batch: Batch) -> list["Affinity"]:
-        """Return what is known of types and of categories."""
+        """Return the affinities to types and to categories."""
         weights = dict(zip(SIGNALS, tf.unstack(self.weights), strict=True))
         cart = batch.raw["cart_item"]
         ones = tf.ones_like(cart, tf.float32)[:, tf.newaxis]
         decayed = tf.exp(-batch.raw["age_days"][:, tf.newaxis] / tf.constant(AFFINITY_DECAYS))
-        found = []
+        affinities = []
         for name, codes, n_codes in (
             ("type", self._features.type_code, self._features.n_types),
             ("category", self._features.category_code, self._features.n_categories),
         ):
-            own, in_cart = tf.gather(codes, batch.raw["item"]), tf.gather(codes, cart)
-            summed = _by_code(decayed, batch.line_row, own, batch.n, n_codes)
-            pace = tf.stack([weights[f"{name}_decayed_{days:.0f}"] for days in AFFINITY_DECAYS])
-            carted = _by_code(ones, batch.cart_row, in_cart, batch.n, n_codes)[:, :, 0]
+            line_codes, cart_codes = tf.gather(codes, batch.raw["item"]), tf.gather(codes, cart)
+            summed = _by_code(decayed, batch.line_row, line_codes, batch.n, n_codes)
+            decay_weights = tf.stack(
+                [weights[f"{name}_decayed_{days:.0f}"] for days in AFFINITY_DECAYS]
+            )
+            cart_counts = _by_code(ones, batch.cart_row, cart_codes, batch.n, n_codes)[:, :, 0]
             groups = {
-                "affinity": tf.linalg.matvec(tf.math.log1p(summed), pace),
-                "cart": weights[f"{name}_in_cart"] * tf.math.log1p(carted),
+                "affinity": tf.linalg.matvec(tf.math.log1p(summed), decay_weights),
+                "cart": weights[f"{name}_in_cart"] * tf.math.log1p(cart_counts),
             }
-            found.append(
+            affinities.append(
                 Affinity(tf.gather(codes, self.catalogue), self._code_shares[name], groups)
             )
-        return found
+        return affinities
 
 
 class Affinity(NamedTuple):
-    """What a shopper's history and cart add to all items of one code.
+    """Contributions of a user's history and cart to all items of a code.
 
     Attributes:
-        codes: [n_catalogue].
-        shares: [n_codes] of the catalogue.
-        groups: [n, n_codes] each.
+        codes: [n_catalogue] code of each item.
+        shares: [n_codes] share of each code in the catalogue.
+        groups: [n, n_codes] contributions by group.
     """
 
     codes: tf.Tensor
@@ -219,7 +222,7 @@ class Affinity(NamedTuple):
         return tf.gather(tf.add_n(list(self.groups.values())), self.codes, axis=1)
 
     def above_mean(self, places: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return [n, k] by group how much more it adds at [n, k] places than on average."""
+        """Return [n, k] contributions by group at [n, k] places, minus the catalogue's mean."""
         codes = tf.gather(self.codes, places)
         return {
             group: tf.gather(values, codes, batch_dims=1)
@@ -239,7 +242,7 @@ def _sum(
     terms: Sequence[tuple[str, tf.Tensor]],
     affinities: Sequence[Affinity],
 ) -> tf.Tensor:
-    """Return [n, n_catalogue] the sum of the users' vectors by the items', and all signals."""
+    """Return [n, n_catalogue] the sum of the embedding products and all signals."""
     total, *others = (values for _, values in terms)
     for values in (*others, *(affinity.of_catalogue() for affinity in affinities)):
         total += values
@@ -249,7 +252,7 @@ def _sum(
 def _by_code(
     values: tf.Tensor, row: tf.Tensor, code: tf.Tensor, n: tf.Tensor, n_codes: int
 ) -> tf.Tensor:
-    """Return [n, n_codes, m] sums of [n_lines, m]; code 0 is unknown and stays 0."""
+    """Return [n, n_codes, m] sums of [n_lines, m] values; code 0 (unknown) stays 0."""
     values = tf.where(code[:, tf.newaxis] > 0, values, 0.0)
     flat = tf.math.unsorted_segment_sum(values, row * n_codes + code, n * n_codes)
     return tf.reshape(flat, [n, n_codes, values.shape[1]])

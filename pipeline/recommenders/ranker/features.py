@@ -1,7 +1,7 @@
-"""What the ranker sees of a request and an item of its history: one row of numbers per pair.
+"""Features of a repeat candidate: one row of numbers per pair of a request and an item.
 
-All of it is TensorFlow, so it is part of the exported graph: training and serving cannot differ.
-Counts and days are log(1 + x). The names are grouped, so that a group can be switched off.
+TensorFlow computes all features inside the exported graph, so training and serving cannot differ.
+Counts and days are log(1 + x). Names are grouped, so that an ablation can drop a group.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipeline.recommenders.base.graph import LONG_AGO_DAYS, Batch
+from pipeline.recommenders.base.batch import LONG_AGO_DAYS, Batch
 from pipeline.recommenders.base.items import STATE, ItemState, OfferWeeks
-from pipeline.recommenders.base.top import rank_in_row
-from pipeline.recommenders.ranker.blocks import FeatureBlock, assembled, block
+from pipeline.recommenders.base.top_k import rank_in_row
+from pipeline.recommenders.ranker.blocks import FeatureBlock, assemble, build_block
 from pipeline.recommenders.ranker.promotions import (
     OFFER_NAMES,
     PRICE_NAMES,
@@ -26,7 +26,7 @@ from pipeline.recommenders.ranker.trips import TRIP_NAMES, trip_features
 DECAYS = (3.0, 7.0, 14.0, 30.0, 60.0, 120.0, 365.0)
 RECENT_BASKETS = (5, 10, 20)
 MAXIMUM_DUE = 8.0
-STRENGTH_STEPS = 4096.0  # in which strengths are told apart
+STRENGTH_STEPS = 4096.0  # resolution of strengths
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "frequency": (
@@ -66,7 +66,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 N_FEATURES = len(NAMES)
 RANK = NAMES.index("rank_in_history")
-N_STRONGEST = 200  # per request; what is beyond is hardly ever chosen
+N_STRONGEST = 200  # per request; weaker candidates hardly ever reach a list
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class ItemTables:
     """Constants per item that features look up.
 
     Attributes:
-        state: Sales and repeats at the cut-off.
-        offers: The calendar of promotions.
-        type_code: [n_items] finest class.
-        category_code: [n_items] middle class.
+        state: Sales and repeat purchases at the cut-off.
+        offers: Calendar of promotions.
+        type_code: [n_items] code of the type, the finest class.
+        category_code: [n_items] code of the category, the middle class.
         n_types: Number of type codes.
         n_categories: Number of category codes.
     """
@@ -91,10 +91,10 @@ class ItemTables:
 
 
 class RepeatFeatures(tf.Module):
-    """[n_own, N_FEATURES] numbers of the items that were bought before."""
+    """[n_repeat, N_FEATURES] features of the repeat candidates."""
 
     def __init__(self, tables: ItemTables) -> None:
-        """Put the tables into the graph; `state` is assigned anew for each cut-off in training."""
+        """Put the tables into the graph; training assigns `state` for each cut-off."""
         super().__init__()
         self.state = tf.Variable(tables.state.values, trainable=False, name="state")
         self.offers = Offers(tables.offers)
@@ -104,10 +104,10 @@ class RepeatFeatures(tf.Module):
         self.n_categories = tables.n_categories
 
     def __call__(self, batch: Batch) -> tf.Tensor:
-        """Return one row per own item, columns in the order of NAMES."""
-        state = tf.gather(self.state, batch.own_item)
+        """Return one row per repeat candidate, columns in the order of NAMES."""
+        state = tf.gather(self.state, batch.repeat_item)
         sums = self._sums(batch)
-        last = tf.gather(batch.raw["age_days"], batch.own_start)
+        last = tf.gather(batch.raw["age_days"], batch.repeat_start)
         blocks = [
             *_frequency(batch, sums),
             *_timing(batch, sums, last, state[:, STATE.index("median_gap")]),
@@ -120,20 +120,20 @@ class RepeatFeatures(tf.Module):
             _quantity(batch, sums),
             self._cart(batch),
         ]
-        return tf.transpose(assembled(blocks, NAMES))
+        return tf.transpose(assemble(blocks, NAMES))
 
     def _sums(self, batch: Batch) -> "Sums":
         age, ago = batch.raw["age_days"], batch.raw["baskets_ago"]
         weights = tf.exp(-age[:, tf.newaxis] / tf.constant(DECAYS))
         recent = tf.cast(ago[:, tf.newaxis] < tf.constant(RECENT_BASKETS), tf.float32)
         later = tf.concat([age[1:], age[-1:]], axis=0)
-        same = tf.concat([batch.line_own[1:] == batch.line_own[:-1], [False]], axis=0)
+        same = tf.concat([batch.line_repeat[1:] == batch.line_repeat[:-1], [False]], axis=0)
         squares = tf.where(same, tf.square(later - age), 0.0)
         others = tf.stack([batch.raw["quantity"], squares], axis=1)
-        sums = batch.own_sum(tf.concat([weights, recent, others], axis=1))
+        sums = batch.sum_by_repeat(tf.concat([weights, recent, others], axis=1))
         end = len(DECAYS) + len(RECENT_BASKETS)
         return Sums(
-            count=tf.cast(batch.own_count, tf.float32),
+            count=tf.cast(batch.repeat_count, tf.float32),
             decayed=sums[:, : len(DECAYS)],
             recent=sums[:, len(DECAYS) : end],
             quantity=sums[:, end],
@@ -154,39 +154,41 @@ class RepeatFeatures(tf.Module):
         logged = [of_kind[:, 0], of_kind[:, 1], latest, tf.gather(of_category, wide)]
         share = decayed[:, at_120] / tf.maximum(of_kind[:, 1], 1e-9)
         return (
-            block((*names, "category_decayed_60"), logged, logged=True),
-            block(["share_of_type"], [share]),
+            build_block((*names, "category_decayed_60"), logged, logged=True),
+            build_block(["share_of_type"], [share]),
         )
 
     def _groups(self, batch: Batch, codes: tf.Tensor, n_codes: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return [n_own] the group of own items of one request and code, and how many there are."""
-        return _pair(batch.own_row, tf.gather(codes, batch.own_item), n_codes), batch.n * n_codes
+        """Return [n_repeat] the group of each candidate's request and code, and their number."""
+        return _pair(
+            batch.repeat_row, tf.gather(codes, batch.repeat_item), n_codes
+        ), batch.n * n_codes
 
     def _cart(self, batch: Batch) -> FeatureBlock:
         splits, cart = batch.raw["cart_splits"], batch.raw["cart_item"]
         sizes = tf.cast(splits[1:] - splits[:-1], tf.float32)
         ones = tf.ones_like(cart, tf.float32)
-        found = [tf.gather(sizes, batch.own_row)]
+        columns = [tf.gather(sizes, batch.repeat_row)]
         for codes, n_codes in (
             (self.type_code, self.n_types),
             (self.category_code, self.n_categories),
         ):
-            own, n_groups = self._groups(batch, codes, n_codes)
+            group, n_groups = self._groups(batch, codes, n_codes)
             inside = _pair(batch.cart_row, tf.gather(codes, cart), n_codes)
-            found.append(tf.gather(tf.math.unsorted_segment_sum(ones, inside, n_groups), own))
-        return block(GROUPS["cart"], found, logged=True)
+            columns.append(tf.gather(tf.math.unsorted_segment_sum(ones, inside, n_groups), group))
+        return build_block(GROUPS["cart"], columns, logged=True)
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the purchases of each own item.
+    """Sums over the purchases of each repeat candidate.
 
     Attributes:
-        count: [n_own] purchases.
-        decayed: [n_own, len(DECAYS)] of their weights.
-        recent: [n_own, len(RECENT_BASKETS)] of those in the latest baskets.
-        quantity: [n_own] units.
-        squared_gaps: [n_own] of the squared days between one and the next.
+        count: [n_repeat] purchases.
+        decayed: [n_repeat, len(DECAYS)] decayed weights.
+        recent: [n_repeat, len(RECENT_BASKETS)] purchases in the latest baskets.
+        quantity: [n_repeat] units.
+        squared_gaps: [n_repeat] squared days between consecutive purchases.
     """
 
     count: tf.Tensor
@@ -198,28 +200,28 @@ class Sums:
 
 def _frequency(batch: Batch, sums: Sums) -> tuple[FeatureBlock, ...]:
     strength = sums.decayed[:, DECAYS.index(120.0)]
-    # Items bought on the same trips are equally strong, but for rounding, which differs between
-    # machines: they keep the order of the items.
+    # Items bought on the same trips are equally strong, but rounding differs between machines:
+    # coarse steps make them tie, and ties keep the order of the items.
     steps = tf.round(strength * STRENGTH_STEPS)
-    rank = tf.cast(rank_in_row(steps, batch.own_row, batch.n), tf.float32)
-    strongest = tf.math.unsorted_segment_max(strength, batch.own_row, batch.n)
-    n_baskets = tf.maximum(tf.gather(batch.n_baskets, batch.own_row), 1.0)
+    rank = tf.cast(rank_in_row(steps, batch.repeat_row, batch.n), tf.float32)
+    strongest = tf.math.unsorted_segment_max(strength, batch.repeat_row, batch.n)
+    n_baskets = tf.maximum(tf.gather(batch.n_baskets, batch.repeat_row), 1.0)
     windows = tf.minimum(tf.constant(RECENT_BASKETS, tf.float32), n_baskets[:, tf.newaxis])
-    shares = sums.count / n_baskets, strength / tf.gather(strongest, batch.own_row)
+    shares = sums.count / n_baskets, strength / tf.gather(strongest, batch.repeat_row)
     return (
-        block(("n_purchases", "rank_in_history"), (sums.count, rank), logged=True),
-        block(tuple(f"decayed_{tau:.0f}" for tau in DECAYS), sums.decayed, logged=True),
-        block(tuple(f"share_of_last_{n}" for n in RECENT_BASKETS), sums.recent / windows),
-        block(("share_of_baskets", "share_of_strongest"), shares),
+        build_block(("n_purchases", "rank_in_history"), (sums.count, rank), logged=True),
+        build_block(tuple(f"decayed_{tau:.0f}" for tau in DECAYS), sums.decayed, logged=True),
+        build_block(tuple(f"share_of_last_{n}" for n in RECENT_BASKETS), sums.recent / windows),
+        build_block(("share_of_baskets", "share_of_strongest"), shares),
     )
 
 
 def _timing(
     batch: Batch, sums: Sums, last: tf.Tensor, usual: tf.Tensor
 ) -> tuple[FeatureBlock, ...]:
-    age, start = batch.raw["age_days"], batch.own_start
-    many = batch.own_count > 1
-    first = tf.gather(age, start + batch.own_count - 1)
+    age, start = batch.raw["age_days"], batch.repeat_start
+    many = batch.repeat_count > 1
+    first = tf.gather(age, start + batch.repeat_count - 1)
     before = tf.gather(age, tf.minimum(start + 1, tf.shape(age)[0] - 1))
     n_gaps = sums.count - 1.0
     spans = tf.maximum(n_gaps, 1.0)
@@ -242,14 +244,14 @@ def _timing(
         "late_in_deviations": (last - expected) / (deviation + 3.0),
     }
     return (
-        block(tuple(logged), tuple(logged.values()), logged=True),
-        block(tuple(plain), tuple(plain.values())),
+        build_block(tuple(logged), tuple(logged.values()), logged=True),
+        build_block(tuple(plain), tuple(plain.values())),
     )
 
 
 def _user(batch: Batch) -> FeatureBlock:
     age = batch.raw["age_days"]
-    ends = batch.row_max(tf.stack([age, LONG_AGO_DAYS - age], axis=1))
+    ends = batch.max_by_row(tf.stack([age, LONG_AGO_DAYS - age], axis=1))
     oldest, newest = ends[:, 0], LONG_AGO_DAYS - ends[:, 1]
     splits = batch.raw["row_splits"]
     n_lines = tf.cast(splits[1:] - splits[:-1], tf.float32)
@@ -258,22 +260,22 @@ def _user(batch: Batch) -> FeatureBlock:
     logged = [batch.n_baskets, tf.maximum(gap, 0.0), tf.maximum(newest, 0.0), size]
     hour = tf.cast(batch.raw["local_hour"] * batch.raw["time_known"], tf.float32)
     per_user = tf.concat([tf.math.log1p(tf.stack(logged, axis=1)), hour[:, tf.newaxis]], axis=1)
-    return block(GROUPS["user"], tf.gather(per_user, batch.own_row))
+    return build_block(GROUPS["user"], tf.gather(per_user, batch.repeat_row))
 
 
 def _item(state: tf.Tensor, last: tf.Tensor) -> tuple[FeatureBlock, ...]:
     gap = state[:, STATE.index("median_gap")]
     due = tf.minimum(last / tf.maximum(gap, 0.5), MAXIMUM_DUE)
     return (
-        block(STATE[:-1], state[:, :-1]),  # the usual price is in another group
-        block(["item_gap"], [gap], logged=True),
-        block(["item_due"], [due]),
+        build_block(STATE[:-1], state[:, :-1]),  # the usual price is in another group
+        build_block(["item_gap"], [gap], logged=True),
+        build_block(["item_due"], [due]),
     )
 
 
 def _quantity(batch: Batch, sums: Sums) -> FeatureBlock:
-    last = tf.gather(batch.raw["quantity"], batch.own_start)
-    return block(GROUPS["quantity"], (sums.quantity / sums.count, last), logged=True)
+    last = tf.gather(batch.raw["quantity"], batch.repeat_start)
+    return build_block(GROUPS["quantity"], (sums.quantity / sums.count, last), logged=True)
 
 
 def _pair(row: tf.Tensor, code: tf.Tensor, n_codes: int) -> tf.Tensor:
@@ -282,8 +284,8 @@ def _pair(row: tf.Tensor, code: tf.Tensor, n_codes: int) -> tf.Tensor:
 
 
 def last_ages(batch: Batch, n_ages: int) -> tf.Tensor:
-    """Return [n_own, n_ages] log(1 + age) of the latest purchases, 0 where there is none."""
+    """Return [n_repeat, n_ages] log(1 + age) of the latest purchases, padded with 0."""
     place = tf.range(n_ages)[tf.newaxis]
-    there = place < batch.own_count[:, tf.newaxis]
-    line = tf.where(there, batch.own_start[:, tf.newaxis] + place, 0)
-    return tf.where(there, tf.math.log1p(tf.gather(batch.raw["age_days"], line)), 0.0)
+    is_purchase = place < batch.repeat_count[:, tf.newaxis]
+    line = tf.where(is_purchase, batch.repeat_start[:, tf.newaxis] + place, 0)
+    return tf.where(is_purchase, tf.math.log1p(tf.gather(batch.raw["age_days"], line)), 0.0)

@@ -1,4 +1,4 @@
-"""The Keras network that scores one own item of a request from its features and its ages."""
+"""The Keras network that scores a repeat candidate from its features and ages."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from pipeline.contracts.params import RankerParams
 from pipeline.recommenders.ranker.encoders import build_encoder
 
 LIMIT = 6.0
-FIRST_DEVIATION = 0.01  # of the last weights: all candidates are about equal before the first step
+FIRST_DEVIATION = 0.01  # of the last layer's initial weights: all candidates start about equal
 
 
 def build_network(
@@ -21,19 +21,18 @@ def build_network(
 ) -> Any:
     """Return a model of inputs [n, n_features], [n, n_ages], [n] kinds and output [n, n_networks].
 
-    Features are standardised inside the model and cut at LIMIT deviations. Products of one kind
-    share an embedding: how they come back, whoever buys them. Cross layers multiply the inputs
-    with weighted sums of themselves before the dense layers: what one feature means depends on the
-    others, and a dense layer has to approximate products. They also count directly, for dense
-    layers alone can be silent for all good items, which then have equal scores and no reasons.
-    Several such networks share what is before them: the mean of their scores is steadier than any.
+    The model standardises features and clips them at LIMIT deviations. Products of one kind share
+    an embedding. Cross layers multiply the inputs with weighted sums of themselves, because dense
+    layers only approximate products. Their output also feeds the last layer directly: dense
+    layers alone can be dead for all good items, which then tie without an explanation. The
+    networks share these inputs; the mean of their scores varies less than a single score.
 
     Args:
-        mean: [n_features] of the training examples.
-        deviation: [n_features].
-        params: Layers.
-        encoder: Which history encoder, see `encoders`.
-        n_kinds: How many codes of product types there are, 0 = unknown included.
+        mean: [n_features] mean over the training examples.
+        deviation: [n_features] standard deviation over the training examples.
+        params: Sizes of the layers.
+        encoder: Name of the history encoder.
+        n_kinds: Number of product type codes, 0 = unknown included.
 
     References:
         Wang et al., 2021, "DCN V2", arXiv:2008.13535 (cross layers of low rank).
@@ -53,7 +52,7 @@ def build_network(
 
 
 def _score(inputs: Any, params: RankerParams) -> Any:
-    """Return [n, 1] the score of one of the networks side by side."""
+    """Return [n, 1] the score of one network of the ensemble."""
     hidden = inputs
     for _ in range(params.n_crosses):
         low = keras.layers.Dense(params.cross_rank, use_bias=False)(hidden)
@@ -68,20 +67,20 @@ def _score(inputs: Any, params: RankerParams) -> Any:
 
 
 def mean_score(network: Any, inputs: list[Any]) -> Any:
-    """Return [n] the score of each pair: the mean of the networks side by side."""
+    """Return [n] the score of each pair, averaged over the ensemble."""
     return keras.ops.mean(network(inputs, training=False), axis=1)
 
 
-def inputs_of(features: Any, ages: Any, kind: Any) -> list[Any]:
-    """Return the network's inputs, one row per pair, from what is kept in half precision.
+def build_inputs(features: Any, ages: Any, kind: Any) -> list[Any]:
+    """Return the network's inputs, one row per pair.
 
     Args:
-        features: [..., n_features].
-        ages: [..., n_ages].
-        kind: [...].
+        features: [..., n_features] in half precision.
+        ages: [..., n_ages] in half precision.
+        kind: [...] product type codes.
     """
     features, ages = (
-        keras.ops.cast(keras.ops.reshape(each, (-1, each.shape[-1])), "float32")
-        for each in (features, ages)
+        keras.ops.cast(keras.ops.reshape(values, (-1, values.shape[-1])), "float32")
+        for values in (features, ages)
     )
     return [features, ages, keras.ops.reshape(kind, (-1,))]

@@ -1,6 +1,6 @@
-"""Transfer: the explore head's item vectors learned elsewhere, by item2vec on all baskets.
+"""Transfer item vectors that item2vec learned on all baskets to the explore head.
 
-A vector of the head is `anchor + pace * items`, of which only `items` is learned. Four ways:
+A vector of the head is `anchor + pace * items`; only `items` is learned. There are four modes:
 
 | | anchor | pace | items at the start | weight decay pulls to |
 |---|---|---|---|---|
@@ -9,13 +9,13 @@ A vector of the head is `anchor + pace * items`, of which only `items` is learne
 | finetuned | item2vec | 0.1 | 0 | item2vec |
 | initialised | 0 | 1 | item2vec | 0 |
 
-So a fine-tuned vector moves at a tenth of the learning rate and is drawn back to where it came
-from; an initialised one only starts there. Where vectors are held, the shopper's taste is turned by
-a learned matrix, or nothing could fit them to the task. An item that item2vec does not know has a
-zero vector to start with, or a random one when it is initialised.
+A fine-tuned vector moves at a tenth of the learning rate, and weight decay pulls it back to its
+initial value. An initialised vector only starts there. The frozen and finetuned modes also learn a
+matrix that rotates the user vector, so that the vectors fit the task. An item unknown to item2vec
+starts with a zero vector, or with a random one in the mode `initialised`.
 
 References:
-    Drawing back to the start: Li, Grandvalet and Davoine, 2018, arXiv:1802.01483.
+    Decay towards the initial value: Li, Grandvalet and Davoine, 2018, arXiv:1802.01483.
 """
 
 from typing import Any
@@ -23,26 +23,26 @@ from typing import Any
 import numpy as np
 
 from pipeline.contracts.params import FamiliesParams
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.ranker.explore import ExploreHead
-from pipeline.recommenders.vectors.item2vec import item_vectors
+from pipeline.recommenders.vectors.item2vec import fit_item_vectors
 
 FINE_PACE = 0.1
 HELD = ("frozen", "finetuned")
 
 
-def vectors_of(shop: TrainingData, params: FamiliesParams, *, seed: int) -> np.ndarray[Any, Any]:
-    """Return [n_items, dim] item2vec vectors of the head's size, from baskets before validation."""
+def fit_vectors(data: TrainingData, params: FamiliesParams, *, seed: int) -> np.ndarray[Any, Any]:
+    """Return [n_items, dim] item2vec vectors, fitted on baskets before validation."""
     changes = {"embedding_dim": params.ranker.embedding_dim}
-    return item_vectors(shop, params.item2vec.model_copy(update=changes), seed=seed)
+    return fit_item_vectors(data, params.item2vec.model_copy(update=changes), seed=seed)
 
 
-def start_from(head: ExploreHead, vectors: np.ndarray[Any, Any], way: str) -> None:
-    """Put item vectors into a head that was not fitted yet.
+def set_item_vectors(head: ExploreHead, vectors: np.ndarray[Any, Any], way: str) -> None:
+    """Put item vectors into an explore head before its fit.
 
     Args:
-        head: Fresh.
-        vectors: [n_items, dim]; zeros where nothing is known.
+        head: Explore head with initial values.
+        vectors: [n_items, dim]; zeros for unknown items.
         way: frozen, finetuned or initialised.
     """
     if way in HELD:
@@ -54,7 +54,7 @@ def start_from(head: ExploreHead, vectors: np.ndarray[Any, Any], way: str) -> No
         head.items.assign(np.where(known, vectors, head.items.numpy()))
 
 
-def learned_with(head: ExploreHead, way: str) -> list[Any]:
-    """Return the variables to fit: without the turn where the vectors themselves can turn."""
+def variables_to_fit(head: ExploreHead, way: str) -> list[Any]:
+    """Return the variables to fit; the rotation is learned only in the modes of HELD."""
     learned = head.learned()
     return [variable for name, variable in learned.items() if name != "turn" or way in HELD]

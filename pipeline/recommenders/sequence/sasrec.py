@@ -1,13 +1,13 @@
-"""SASRec: self-attention over what a shopper bought, in order, to what comes next.
+"""SASRec: self-attention over a user's purchase sequence predicts the next item.
 
-For shops where few purchases are repeated. Design choices:
+SASRec suits shops with few repeat purchases. Design choices:
 
-- Blocks put the norm first; the same vectors are input and output of the network.
-- The loss sees 256 negatives that a whole batch shares, not one per target: that choice matters
+- Blocks are pre-norm; the same item vectors are input and output of the network.
+- The loss uses 256 negatives shared by a batch instead of one per target, which affects quality
   more than the layers do.
-- Only the items bought most have a vector of their own. The rest share one as input, are never a
-  target, and rank behind all others.
-- There is no dropout on attention weights: drawing them costs as much as the attention itself.
+- Only the most-bought items have a vector. The others share one input vector, are never a target
+  and rank last.
+- Attention weights have no dropout, because drawing it costs as much as the attention itself.
 
 References:
     Kang and McAuley, 2018, arXiv:1808.09781 (SASRec).
@@ -22,22 +22,23 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import FamiliesParams, SasrecParams
+from pipeline.recommenders.base.batch import Batch
 from pipeline.recommenders.base.embedding import EmbeddingGraph
-from pipeline.recommenders.base.graph import Batch, RankingGraph
+from pipeline.recommenders.base.graph import RankingGraph
 from pipeline.recommenders.base.histories import Floats
-from pipeline.recommenders.base.items import item_state
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.items import compute_item_state
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.base.vocabulary import Ints
-from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
+from pipeline.recommenders.fitting.family import FittedFamily, validation_start
 from pipeline.recommenders.fitting.fit import Schedule, fit, key_of, set_seed
-from pipeline.recommenders.fitting.stopping import ndcg_of_lists
-from pipeline.recommenders.sequence.sampled import gbce, gbce_beta, sampled_softmax
+from pipeline.recommenders.fitting.stopping import build_list_validation
+from pipeline.recommenders.sequence.sampled_losses import gbce, gbce_beta, sampled_softmax
 from pipeline.recommenders.sequence.self_attention import SequenceNetwork
 from pipeline.recommenders.sequence.sequences import (
     Sequences,
     WindowBatches,
-    item_codes,
-    sequences_of,
+    assign_codes,
+    build_sequences,
 )
 
 K = 10
@@ -45,7 +46,7 @@ UNKNOWN = -1e3
 
 
 class SasrecGraph(EmbeddingGraph):
-    """A shopper's vector is what the network says after their latest purchases."""
+    """Represents a user by the output of the network after their latest purchases."""
 
     def __init__(
         self,
@@ -58,11 +59,11 @@ class SasrecGraph(EmbeddingGraph):
         """Store the network.
 
         Args:
-            popularity: [n_items] as of the cut-off.
-            explore_catalogue: How many of the most popular items may be explored.
-            codes: [n_items] the row of each item in the network's table, 0 = the shared one.
-            network: Fitted, or to be fitted.
-            max_length: How many of the latest purchases it is shown.
+            popularity: [n_items] at the cut-off.
+            explore_catalogue: Number of most popular items that may be explored.
+            codes: [n_items] row of each item in the network's table, 0 = the shared row.
+            network: Network, before or after its fit.
+            max_length: Number of latest purchases that the network reads.
         """
         vectors = np.zeros((len(codes), network.table.shape[1]))
         super().__init__(popularity, explore_catalogue, vectors, np.zeros(len(codes)))
@@ -73,13 +74,13 @@ class SasrecGraph(EmbeddingGraph):
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over the items' vectors and biases as the network has them now."""
+        """Copy the item vectors and biases of the network into the graph."""
         self.items.assign(tf.gather(self.network.table, self.codes))
         bias = tf.gather(self.network.bias, self.codes)
         self.bias.assign(tf.where(self.codes > 0, bias, self._behind))
 
     def embed(self, batch: Batch) -> tf.Tensor:
-        """Return [n, dim]; zeros, so that biases decide, for an empty history."""
+        """Return [n, dim] user vectors, zeros for an empty history."""
         codes, count = latest_codes(batch, self.codes, self._max_length)
         hidden = self.network(codes, training=False)
         last = tf.gather(hidden, tf.maximum(count - 1, 0), batch_dims=1)
@@ -89,7 +90,7 @@ class SasrecGraph(EmbeddingGraph):
 def latest_codes(batch: Batch, codes: tf.Tensor, max_length: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Return [n, width] codes of each request's latest lines, oldest first, and [n] their number.
 
-    Baskets are in order of time, the lines of one basket in order of item, as in training.
+    Lines are ordered by basket, then by item, as in training.
     """
     ago = tf.cast(batch.raw["baskets_ago"], tf.int64)
     longest = tf.reduce_max(ago, keepdims=False) + 1
@@ -110,7 +111,7 @@ class SasrecFamily:
 
     def fit(
         self,
-        shop: TrainingData,
+        data: TrainingData,
         params: FamiliesParams,
         *,
         seed: int,
@@ -118,41 +119,43 @@ class SasrecFamily:
     ) -> FittedFamily:
         """Return the network fitted on the purchases before the validation window."""
         set_seed(seed)
-        own, opens = params.sasrec, validation_opens(shop)
-        codes = item_codes(shop.histories, len(shop.vocabulary), opens, own.maximum_items)
-        sequences = sequences_of(shop.histories, codes, opens, own.max_length)
-        windows = WindowBatches(sequences, own.max_length, own.batch_size)
-        network = build_network(int(codes.max()) + 1, own)
-        if own.loss == "sampled_softmax":
+        section, opens = params.sasrec, validation_start(data)
+        codes = assign_codes(data.histories, len(data.vocabulary), opens, section.maximum_items)
+        sequences = build_sequences(data.histories, codes, opens, section.max_length)
+        windows = WindowBatches(sequences, section.max_length, section.batch_size)
+        network = build_network(int(codes.max()) + 1, section)
+        if section.loss == "sampled_softmax":
             network.bias.assign(log_shares(sequences))
-        graph = graph_at(opens, shop, params, codes, network)
-        negatives = Negatives(sequences, own)
+        graph = build_graph(opens, data, params, codes, network)
+        negatives = Negatives(sequences, section)
         fitted = fit(
             "sasrec",
             list(network.variables),
-            batches=lambda random: with_negatives(windows, negatives, random),
+            batches=lambda random: add_negatives(windows, negatives, random),
             n_batches=windows.n_batches,
-            loss=loss_of(network, negatives, own),
-            validate=None if epochs is not None else ndcg_of_lists(graph, shop, graph.refresh),
+            loss=build_loss(network, negatives, section),
+            validate=None
+            if epochs is not None
+            else build_list_validation(graph, data, graph.refresh),
             schedule=Schedule.of(
-                own, seed=seed, epochs=None if epochs is None else epochs["network"]
+                section, seed=seed, epochs=None if epochs is None else epochs["network"]
             ),
-            key=key_of(own, seed, epochs, opens, sequences.code, shop.vocabulary.ids),
+            key=key_of(section, seed, epochs, opens, sequences.code, data.vocabulary.ids),
         )
-        return FittedFamily(self.at(shop.cutoff, graph, shop, params), {"network": fitted})
+        return FittedFamily(self.at(data.cutoff, graph, data, params), {"network": fitted})
 
     def at(
-        self, cutoff: float, graph: RankingGraph, shop: TrainingData, params: FamiliesParams
+        self, cutoff: float, graph: RankingGraph, data: TrainingData, params: FamiliesParams
     ) -> RankingGraph:
-        """Return the same network with what was popular at another cut-off."""
+        """Return the same network with the popularity at another cut-off."""
         assert isinstance(graph, SasrecGraph)
-        return graph_at(cutoff, shop, params, graph.codes.numpy(), graph.network)
+        return build_graph(cutoff, data, params, graph.codes.numpy(), graph.network)
 
 
 def log_shares(sequences: Sequences) -> Floats:
-    """Return [n_codes] what each item's share of all purchases is above an even one, in logs.
+    """Return [n_codes] the log ratio of each item's share of purchases to the mean share.
 
-    Biases that begin here need not be learned: what is left is who buys what after what.
+    Used as initial biases, so that the network need not learn popularity.
     """
     share = np.maximum(sequences.item_counts, 1).astype(np.float64)
     logs = np.log(share) - np.log(share[1:].mean())
@@ -160,7 +163,7 @@ def log_shares(sequences: Sequences) -> Floats:
 
 
 def build_network(n_codes: int, params: SasrecParams) -> SequenceNetwork:
-    """Return the network before it has learned."""
+    """Return a network with initial weights."""
     return SequenceNetwork(
         n_codes,
         dim=params.embedding_dim,
@@ -171,22 +174,24 @@ def build_network(n_codes: int, params: SasrecParams) -> SequenceNetwork:
     )
 
 
-def graph_at(
-    cutoff: float, shop: TrainingData, params: FamiliesParams, codes: Ints, network: SequenceNetwork
+def build_graph(
+    cutoff: float, data: TrainingData, params: FamiliesParams, codes: Ints, network: SequenceNetwork
 ) -> SasrecGraph:
-    """Return a graph with what was popular at `cutoff`."""
-    state = item_state(
-        shop.histories, len(shop.vocabulary), cutoff, popular_days=params.popular_days
+    """Return a graph of the network with the popularity at `cutoff`."""
+    state = compute_item_state(
+        data.histories, len(data.vocabulary), cutoff, popular_days=params.popular_days
     )
-    own = params.sasrec
-    return SasrecGraph(state.popularity, own.explore_catalogue, codes, network, own.max_length)
+    section = params.sasrec
+    return SasrecGraph(
+        state.popularity, section.explore_catalogue, codes, network, section.max_length
+    )
 
 
 class Negatives:
-    """What a batch's negatives are drawn from: evenly for gBCE, or by a power of the counts."""
+    """Draws the negatives of a batch: uniformly for gBCE, else by a power of the counts."""
 
     def __init__(self, sequences: Sequences, params: SasrecParams) -> None:
-        """Count the items."""
+        """Compute the sampling probabilities from the item counts."""
         power = params.negative_power if params.loss == "sampled_softmax" else 0.0
         weights = sequences.item_counts[1:].astype(np.float64) ** power
         self.probability = weights / weights.sum()
@@ -195,12 +200,12 @@ class Negatives:
         self._n = params.n_negatives
 
     def draw(self, random: np.random.Generator) -> Ints:
-        """Return [n_negatives] codes, with replacement."""
-        found = np.searchsorted(self._upper, random.random(self._n) * self._upper[-1], "right")
-        return np.asarray(np.minimum(found, len(self._upper) - 1) + 1, dtype=np.int32)
+        """Return [n_negatives] codes drawn with replacement."""
+        codes = np.searchsorted(self._upper, random.random(self._n) * self._upper[-1], "right")
+        return np.asarray(np.minimum(codes, len(self._upper) - 1) + 1, dtype=np.int32)
 
 
-def with_negatives(
+def add_negatives(
     windows: WindowBatches, negatives: Negatives, random: np.random.Generator
 ) -> Iterator[tuple[Any, ...]]:
     """Yield codes, targets, weights and shared negatives as tensors."""
@@ -208,10 +213,10 @@ def with_negatives(
         yield tuple(tf.constant(values) for values in (*batch, negatives.draw(random)))
 
 
-def loss_of(
+def build_loss(
     network: SequenceNetwork, negatives: Negatives, params: SasrecParams
 ) -> Callable[..., tf.Tensor]:
-    """Return the loss of a batch: the weighted mean over its tokens."""
+    """Return the loss of a batch, the weighted mean over its tokens."""
     log_q = tf.constant(negatives.log_q)
     beta = gbce_beta(params.n_negatives, len(negatives.probability), params.gbce_calibration)
 
@@ -225,10 +230,10 @@ def loss_of(
         negative += tf.gather(network.bias, drawn)
         collides = wanted[:, tf.newaxis] == drawn
         if params.loss == "gbce":
-            each = gbce(positive, negative, collides, beta)
+            losses = gbce(positive, negative, collides, beta)
         else:
-            each = sampled_softmax(positive, negative, collides, tf.gather(log_q, drawn))
+            losses = sampled_softmax(positive, negative, collides, tf.gather(log_q, drawn))
         weight = tf.reshape(weights, [-1])
-        return tf.reduce_sum(each * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
+        return tf.reduce_sum(losses * weight) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
     return loss

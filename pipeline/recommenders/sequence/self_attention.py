@@ -1,11 +1,11 @@
-"""Blocks of causal self-attention over a sequence of items: norm first, then add.
+"""Pre-norm blocks of causal self-attention over a sequence of items.
 
-Sequences begin at position 0 and are filled up on the right. What fills up is later than
-everything else, so the causal mask alone keeps it out: no other mask is needed.
+Sequences start at position 0 and are padded on the right. The causal mask excludes the padding,
+so no other mask is needed.
 
 References:
     Kang and McAuley, 2018, arXiv:1808.09781 (SASRec).
-    Xiong et al., 2020, arXiv:2002.04745 (norm first).
+    Xiong et al., 2020, arXiv:2002.04745 (pre-norm).
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pipeline.recommenders.sequence.sampled import NEVER
+from pipeline.recommenders.sequence.sampled_losses import NEVER
 
 FEED_FORWARD = 2
 SMALL = 0.02
 
 
 class AttentionBlock(keras.layers.Layer):
-    """Attention to what came before, then two dense layers, each added to its input."""
+    """Causal attention, then two dense layers, both with residual connections."""
 
     def __init__(self, dim: int, n_heads: int, dropout: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class AttentionBlock(keras.layers.Layer):
         return x + self._dropouts[1](fed, training=training)
 
     def _attend(self, mixed: tf.Tensor) -> tf.Tensor:
-        """Return [n, width, dim] values, weighted by how queries fit keys at or before them."""
+        """Return [n, width, dim] values, weighted by the softmax over earlier positions."""
         n, width, dim = tf.shape(mixed)[0], tf.shape(mixed)[1], mixed.shape[-1] // 3
         size = dim // self._n_heads
         heads = tf.reshape(mixed, tf.stack([n, width, 3, self._n_heads, size]))
@@ -63,7 +63,7 @@ class AttentionBlock(keras.layers.Layer):
 
 
 class SequenceNetwork(keras.Model):
-    """Codes of items in order to a vector after each: the product with the next item is large."""
+    """Maps a sequence of item codes to a vector per position, which scores the next item."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SequenceNetwork(keras.Model):
         return self.from_vectors(tf.gather(self.table, codes), training=training)
 
     def from_vectors(self, vectors: tf.Tensor, *, training: bool = False) -> tf.Tensor:
-        """Return the same for [n, width, dim] rows of `table`."""
+        """Return [n, width, dim] for [n, width, dim] rows of `table`."""
         positions = tf.convert_to_tensor(self._positions)[: tf.shape(vectors)[1]]
         x = self._dropout((vectors + positions) * self._scale, training=training)
         for block in self._blocks:
@@ -104,5 +104,5 @@ class SequenceNetwork(keras.Model):
         return self._norm(x)
 
     def get_config(self) -> dict[str, Any]:
-        """Refuse: the network is kept inside its graph."""
+        """Raise NotImplementedError: the network is saved inside its graph."""
         raise NotImplementedError

@@ -1,13 +1,12 @@
-"""Purchases as sequences: what each shopper bought, in order, cut into dense windows.
+"""Purchase sequences of users, cut into dense windows.
 
 Design choices:
 
-- The target of a line is an item of the shopper's *next* basket, drawn anew in each epoch: the
-  order inside a basket means nothing. Where every basket is one item, as in film ratings, this is
-  the usual next item.
-- Histories are cut into windows from their end. Windows of about the same length are batched
-  together and filled up on the right; a batch holds the same number of tokens whatever its width.
-- Shapes are static but for a handful of widths, so the graph is traced once for each.
+- The target of a line is a random item of the user's *next* basket, redrawn in each epoch, because
+  a basket has no order. If every basket has one item, as in film ratings, it is the next item.
+- Histories are cut into windows from their end. Windows of similar length share a batch and are
+  padded on the right; every batch holds the same number of tokens.
+- Batches have few distinct widths, so the graph is traced only a few times.
 """
 
 from collections.abc import Iterator
@@ -25,14 +24,14 @@ NARROWEST = 4
 
 @dataclass(frozen=True)
 class Sequences:
-    """Every line of every shopper, ordered by shopper, then basket, then item.
+    """Lines of all users, ordered by user, then basket, then item.
 
     Attributes:
-        code: [n_lines] code of the item, 0 = any item that has none of its own.
-        next_start: [n_lines] where the shopper's next basket begins.
-        next_count: [n_lines] how many lines it has; 0 after the last basket.
-        window_start: [n_windows] where each window begins; only lines with a next basket are in.
-        window_length: [n_windows].
+        code: [n_lines] item code, 0 for items without a vector.
+        next_start: [n_lines] first line of the user's next basket.
+        next_count: [n_lines] lines of the next basket, 0 after the last basket.
+        window_start: [n_windows] first line of each window; windows hold lines with a next basket.
+        window_length: [n_windows] lines of each window.
     """
 
     code: Ints
@@ -43,17 +42,17 @@ class Sequences:
 
     @property
     def n_tokens(self) -> int:
-        """How many lines are learned from in an epoch."""
+        """Number of lines per epoch."""
         return int(self.window_length.sum())
 
     @cached_property
     def item_counts(self) -> Longs:
-        """How often each code was bought: [n_codes]."""
+        """[n_codes] purchases of each code."""
         return np.bincount(self.code)
 
 
-def item_codes(histories: Histories, n_items: int, until: float, maximum: int) -> Ints:
-    """Return [n_items] a code from 1 for the items bought most before `until`, 0 for the rest."""
+def assign_codes(histories: Histories, n_items: int, until: float, maximum: int) -> Ints:
+    """Return [n_items] codes from 1 for the items bought most before `until`, 0 for the rest."""
     counts = np.bincount(histories.item[histories.time < until], minlength=n_items)
     order = np.lexsort((np.arange(n_items), -counts))
     chosen = np.sort(order[counts[order] > 0][:maximum])
@@ -62,17 +61,17 @@ def item_codes(histories: Histories, n_items: int, until: float, maximum: int) -
     return codes
 
 
-def sequences_of(histories: Histories, codes: Ints, until: float, max_length: int) -> Sequences:
-    """Return what was bought before `until` as sequences.
+def build_sequences(histories: Histories, codes: Ints, until: float, max_length: int) -> Sequences:
+    """Return the sequences of purchases before `until`.
 
     Args:
         histories: All purchases.
         codes: [n_items] code of each item.
-        until: Seconds since 1970; nothing from then on is used.
-        max_length: Of a window.
+        until: Seconds since 1970, exclusive.
+        max_length: Maximum lines of a window.
 
     Raises:
-        TrainingError: No shopper has two baskets.
+        TrainingError: No user has two baskets.
     """
     known = histories.time < until
     user = np.repeat(np.arange(len(histories.user_ids)), np.diff(histories.row_splits))[known]
@@ -82,14 +81,14 @@ def sequences_of(histories: Histories, codes: Ints, until: float, max_length: in
     start = np.flatnonzero(np.diff(user, prepend=-1) | np.diff(basket, prepend=-1))
     size = np.diff(start, append=len(user))
     follows = np.append(user[start][1:] == user[start][:-1], False)[: len(start)]
-    own = np.repeat(np.arange(len(start)), size)
-    next_start = np.append(start[1:], 0)[: len(start)][own]
-    next_count = (np.append(size[1:], 0)[: len(start)] * follows)[own]
+    basket_of_line = np.repeat(np.arange(len(start)), size)
+    next_start = np.append(start[1:], 0)[: len(start)][basket_of_line]
+    next_count = (np.append(size[1:], 0)[: len(start)] * follows)[basket_of_line]
     window_start, window_length = _windows(user[next_count > 0], max_length)
     if not len(window_start):
         raise TrainingError(
             "users with two baskets or more before the validation window",
-            received=f"{len(np.unique(user))} shoppers with at most one",
+            received=f"{len(np.unique(user))} users with at most one",
             action="Give more history, or leave families that learn from sequences out.",
         )
     line = np.flatnonzero(next_count > 0)
@@ -97,25 +96,25 @@ def sequences_of(histories: Histories, codes: Ints, until: float, max_length: in
 
 
 def _windows(user: Longs, max_length: int) -> tuple[Longs, Longs]:
-    """Return start and length of windows that cut each user's lines from their end."""
+    """Return start and length of the windows, cut from the end of each user's lines."""
     first = np.flatnonzero(np.diff(user, prepend=-1))
     length = np.diff(first, append=len(user))
     n_windows = -(-length // max_length)
-    own = np.repeat(np.arange(len(first)), n_windows)
-    number = np.arange(len(own)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-    ends = first[own] + length[own] - number * max_length
-    starts = np.maximum(ends - max_length, first[own])
+    history = np.repeat(np.arange(len(first)), n_windows)
+    number = np.arange(len(history)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    ends = first[history] + length[history] - number * max_length
+    starts = np.maximum(ends - max_length, first[history])
     return starts, ends - starts
 
 
 @dataclass(frozen=True)
 class WindowBatches:
-    """Batches of windows of about the same length.
+    """Batches of windows of similar length.
 
     Attributes:
-        sequences: To cut from.
-        max_length: Of a window.
-        batch_size: Windows of that length in a batch; of shorter ones there are more.
+        sequences: Source of the windows.
+        max_length: Maximum lines of a window.
+        batch_size: Windows of maximum length per batch; shorter windows come in larger batches.
     """
 
     sequences: Sequences
@@ -124,37 +123,37 @@ class WindowBatches:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """The widths that batches may have, ascending: each two thirds of the next, rounded up."""
-        found = [self.max_length]
-        while found[-1] > NARROWEST:
-            found.append(-(-found[-1] * 2 // 3))
-        return tuple(reversed(found))
+        """Widths of batches, ascending; each is two thirds of the next, rounded up."""
+        widths = [self.max_length]
+        while widths[-1] > NARROWEST:
+            widths.append(-(-widths[-1] * 2 // 3))
+        return tuple(reversed(widths))
 
     @cached_property
     def _buckets(self) -> list[Longs]:
-        """Return the windows of each width; those that fill no batch go to the next width."""
+        """Windows of each width; those that fill no batch move to the next width."""
         bucket = np.searchsorted(self.widths, self.sequences.window_length)
-        found, few = [], np.array([], dtype=np.int64)
+        buckets, few = [], np.array([], dtype=np.int64)
         for at, width in enumerate(self.widths):
-            own = np.concatenate([few, np.flatnonzero(bucket == at)])
-            is_few = len(own) < self.rows(width) and width < self.max_length
-            few = own if is_few else own[:0]
-            found.append(own[:0] if is_few else own)
-        return found
+            members = np.concatenate([few, np.flatnonzero(bucket == at)])
+            is_few = len(members) < self.rows(width) and width < self.max_length
+            few = members if is_few else members[:0]
+            buckets.append(members[:0] if is_few else members)
+        return buckets
 
     def rows(self, width: int) -> int:
-        """Return how many windows a batch of this width has."""
+        """Return the number of windows in a batch of this width."""
         return max(1, self.batch_size * self.max_length // width)
 
     @cached_property
     def n_batches(self) -> int:
-        """How many batches an epoch has."""
+        """Number of batches per epoch."""
         pairs = zip(self.widths, self._buckets, strict=True)
         return sum(-(-len(bucket) // self.rows(width)) for width, bucket in pairs)
 
     @cached_property
     def n_cells(self) -> int:
-        """How many cells the batches of an epoch have, those that are filled up included."""
+        """Number of cells per epoch, padding included."""
         pairs = zip(self.widths, self._buckets, strict=True)
         return sum(
             -(-len(bucket) // self.rows(width)) * self.rows(width) * width
@@ -164,7 +163,7 @@ class WindowBatches:
     def batches(self, random: np.random.Generator) -> Iterator[tuple[Ints, Ints, Floats]]:
         """Yield codes, target codes and weights of an epoch, each [n_windows, width].
 
-        A weight is 0 where a window is filled up, or where the target has no code of its own.
+        A weight is 0 for padding and for targets without a vector.
         """
         sequences = self.sequences
         drawn = (random.random(len(sequences.code)) * sequences.next_count).astype(np.int64)

@@ -1,18 +1,18 @@
-"""IRGAN: one network learns to tell what was bought, another to find what looks like it.
+"""IRGAN: a generator draws hard negatives for a discriminator that recommends.
 
-The discriminator scores a shopper and an item; it is what recommends. Its negatives are not drawn
-at random: the generator, a softmax over the items, draws them, and is rewarded by policy gradient
-when the discriminator takes them for bought. So the negatives become harder as both learn.
+The discriminator scores a user and an item, and ranks the recommendations. The generator, a
+softmax over the items, draws its negatives. A policy gradient rewards the generator if the
+discriminator scores a negative as bought, so the negatives become harder during training.
 
 Design choices:
 
-- Both learn in each step, from the same batch; neither sees the other's gradient.
-- What was bought is never drawn as a negative.
-- The reward is the discriminator's probability less its mean over the request, so that it says
-  which of the drawn items was better, not how good the request was.
-- The generator is paid for variety too. The hardest negatives of a shopper are what the shopper
-  will buy next; a generator that draws nothing else teaches the wrong lesson.
-- Both start from popularity: the first negatives are those of a popularity sampler.
+- Both networks learn in each step from the same batch; neither sees the other's gradient.
+- Labels are never drawn as negatives.
+- The reward is the discriminator's probability minus its mean over the request, so that it
+  compares the drawn items of a request rather than requests.
+- The generator also earns an entropy bonus. Otherwise it draws only the items that the user buys
+  next, which are the hardest negatives, and the discriminator learns to reject them.
+- Both networks start from popularity, so the first negatives are those of a popularity sampler.
 
 References:
     Wang, Yu, Zhang, Gong, Xu, Wang, Zhang and Zhang, 2017, arXiv:1705.10513.
@@ -22,32 +22,37 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import IrganParams
-from pipeline.recommenders.base.graph import SIGNATURE, Batch, read_batch
-from pipeline.recommenders.base.top import NOTHING
+from pipeline.recommenders.base.batch import SIGNATURE, Batch, read_batch
+from pipeline.recommenders.base.top_k import NOTHING
 from pipeline.recommenders.fitting.fit import Fitted
-from pipeline.recommenders.fitting.stopping import ndcg_of_lists
-from pipeline.recommenders.vectors.bag_fit import fit_task, log_shares, mean_of, request_batches
-from pipeline.recommenders.vectors.bags import BagFamily, BagGraph, Parts, Task, mix
+from pipeline.recommenders.fitting.stopping import build_list_validation
+from pipeline.recommenders.vectors.bag_fit import (
+    build_request_batches,
+    fit_task,
+    log_shares,
+    mean_of,
+)
+from pipeline.recommenders.vectors.bags import BagFamily, BagGraph, Parts, Task, sum_rows
 
 NAME = "irgan"
 
 
 class IrganGraph(BagGraph):
-    """items, bias: the discriminator's."""
+    """Graph of the discriminator's item vectors and biases."""
 
     def embed(self, batch: Batch) -> tf.Tensor:
         """Return [n, dim] the weighted sum of the vectors of the items bought before."""
-        return mix(self.unit_bag(batch), self.items, batch)
+        return sum_rows(self.unit_bag(batch), self.items, batch)
 
 
 def draw(logits: tf.Tensor, labels: tf.Tensor, n_negatives: int, seed: tf.Tensor) -> tf.Tensor:
-    """Return [n, n_negatives] items drawn from the softmax of what was not bought.
+    """Return [n, n_negatives] items drawn from the softmax over items that are no labels.
 
     Args:
-        logits: [n, n_items] of the generator; index 0 is never drawn.
-        labels: [n_labels, 2] request and item index: what was bought.
-        n_negatives: How many, with replacement.
-        seed: [2].
+        logits: [n, n_items] logits of the generator; index 0 is never drawn.
+        labels: [n_labels, 2] request and item index of the labels.
+        n_negatives: Number of draws per request, with replacement.
+        seed: [2] seed of the draw.
     """
     open_to = tf.tensor_scatter_nd_update(logits, labels, tf.fill(tf.shape(labels)[:1], NOTHING))
     drawn = tf.random.stateless_categorical(open_to[:, 1:], n_negatives, seed, dtype=tf.int32)
@@ -60,11 +65,11 @@ def generator_loss(
     """Return a scalar whose gradient is the policy gradient (REINFORCE with a baseline).
 
     Args:
-        logits: [n, n_items].
-        drawn: [n, n_negatives] items that were drawn from them.
-        reward: [n, n_negatives] of each; its mean over the request is taken off.
-        entropy_weight: What a nat of variety is worth. In the end the draw is the softmax of
-            reward / entropy_weight; without it, it is one item, and always the same.
+        logits: [n, n_items] logits of the generator.
+        drawn: [n, n_negatives] items drawn from the softmax of the logits.
+        reward: [n, n_negatives] reward of each item; the mean over the request is subtracted.
+        entropy_weight: Reward of one nat of entropy. The draw converges to the softmax of
+            reward / entropy_weight, and without the bonus to a single item.
     """
     advantage = tf.stop_gradient(reward - tf.reduce_mean(reward, axis=1, keepdims=True))
     log_probability = tf.nn.log_softmax(logits[:, 1:], axis=1)
@@ -76,7 +81,7 @@ def generator_loss(
 def discriminator_loss(
     logits: tf.Tensor, labels: tf.Tensor, drawn: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the cross-entropy of telling bought from drawn, and the logits of what was drawn.
+    """Return the cross-entropy of labels against drawn items, and the logits of the drawn items.
 
     Args:
         logits: [n, n_items].
@@ -89,22 +94,22 @@ def discriminator_loss(
 
 
 def learn(task: Task[IrganParams]) -> tuple[Parts, Fitted]:
-    """Return the discriminator's parts after both have trained."""
+    """Train both networks and return the parts of the discriminator."""
     section, random = task.section, np.random.default_rng(task.seed)
-    shares = log_shares(task.shop)
+    shares = log_shares(task.data)
     n_items = len(shares)
 
-    def first() -> dict[str, tf.Variable]:
+    def initial_parts() -> dict[str, tf.Variable]:
         items = random.normal(0.0, 0.1, (n_items, section.embedding_dim)).astype(np.float32)
         return {"items": tf.Variable(items), "bias": tf.Variable(shares)}
 
-    discriminator, generator = first(), first()
+    discriminator, generator = initial_parts(), initial_parts()
     discriminator["bias"].assign(shares - shares.mean())
     start = {name: values.numpy() for name, values in discriminator.items()}
     graph = IrganGraph(task.popularity, section.explore_catalogue, section.decay_days, start)
 
     def logits_of(player: dict[str, tf.Variable], batch: Batch) -> tf.Tensor:
-        users = mix(graph.unit_bag(batch), player["items"], batch)
+        users = sum_rows(graph.unit_bag(batch), player["items"], batch)
         return tf.matmul(users, player["items"], transpose_b=True) + player["bias"]
 
     def loss(*inputs: tf.Tensor) -> tf.Tensor:
@@ -112,17 +117,19 @@ def learn(task: Task[IrganParams]) -> tuple[Parts, Fitted]:
         labels, seed = inputs[-2:]
         policy = logits_of(generator, batch)
         drawn = draw(tf.stop_gradient(policy), labels, section.n_negatives, seed)
-        told, false = discriminator_loss(logits_of(discriminator, batch), labels, drawn)
+        discriminator_value, false = discriminator_loss(
+            logits_of(discriminator, batch), labels, drawn
+        )
         reward = tf.sigmoid(tf.stop_gradient(false))
-        return told + generator_loss(policy, drawn, reward, section.entropy_weight)
+        return discriminator_value + generator_loss(policy, drawn, reward, section.entropy_weight)
 
     fitted = fit_task(
         NAME,
         task,
         [*discriminator.values(), *generator.values()],
-        batches=request_batches(task.shop, section.batch_size),
+        batches=build_request_batches(task.data, section.batch_size),
         loss=loss,
-        validate=ndcg_of_lists(graph, task.shop, lambda: graph.put(discriminator)),
+        validate=build_list_validation(graph, task.data, lambda: graph.put(discriminator)),
     )
     return {name: variable.numpy() for name, variable in discriminator.items()}, fitted
 

@@ -1,20 +1,21 @@
-"""LightGCN: vectors spread over the graph of who bought what, without weights in between.
+"""LightGCN: item vectors propagated over the purchase graph, without weights between layers.
 
-Items have a first vector each. Along the edges, divided by the roots of both ends' degrees, it goes
-to the shoppers, back to the items, and so on; the mean over all layers is the final vector.
+Each item has an initial vector. Each layer propagates the vectors along the edges, divided by the
+square roots of both degrees, from items to users and back. The final vector is the mean over all
+layers.
 
 Design choices:
 
-- Inductive: shoppers have no first vector (zero), so a shopper's vector is a sum over the items
-  in the request, and one who was not there in training is no special case. What an item sends
-  to its shoppers in all layers is added up once, in `sources`.
-- Edges are decayed counts as of the end of training, not 0 and 1: habits are heavier.
-- The loss is the softmax over all items instead of BPR: with the most-bought items only it is
-  cheap, and one sampled negative says little.
+- Inductive: users have no initial vector, so a user's vector is a sum over the items in the
+  request, and users unseen in training need no special case. `sources` holds the sum of what an
+  item sends to its users in all layers.
+- Edge weights are decayed purchase counts at the end of training, so habits weigh more.
+- The loss is the softmax over all items instead of BPR: it is cheap for the most-bought items,
+  and more informative than a single sampled negative.
 
 References:
     He, Deng, Wang, Li, Zhang and Wang, 2020, arXiv:2002.02126.
-    Without first vectors of shoppers: Wu, Cao, Xu, Tan and Ma, 2022, arXiv:2207.05959.
+    No initial user vectors: Wu, Cao, Xu, Tan and Ma, 2022, arXiv:2207.05959.
 """
 
 from dataclasses import dataclass
@@ -23,48 +24,48 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.contracts.params import LightGcnParams
-from pipeline.recommenders.base.graph import SIGNATURE, Batch, read_batch
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.batch import SIGNATURE, Batch, read_batch
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.recommenders.fitting.family import validation_opens
+from pipeline.recommenders.fitting.family import validation_start
 from pipeline.recommenders.fitting.fit import Fitted
-from pipeline.recommenders.fitting.stopping import ndcg_of_lists
+from pipeline.recommenders.fitting.stopping import build_list_validation
 from pipeline.recommenders.vectors.bag_fit import (
+    build_request_batches,
     fit_task,
     label_log_probability,
     log_shares,
     mean_of,
-    request_batches,
 )
-from pipeline.recommenders.vectors.bags import Array, BagFamily, BagGraph, Parts, Task, mix
+from pipeline.recommenders.vectors.bags import Array, BagFamily, BagGraph, Parts, Task, sum_rows
 
 NAME = "lightgcn"
 
 
 class LightGcnGraph(BagGraph):
-    """items: the mean over the layers; sources: what an item sends to its shoppers."""
+    """Graph of `items`, the mean over the layers, and `sources`, the vectors sent to users."""
 
     PER_ITEM = ("items", "bias", "sources")
 
     def embed(self, batch: Batch) -> tf.Tensor:
-        """Return [n, dim] one step along the edges of the request."""
+        """Return [n, dim] user vectors, one step along the edges of the request."""
         return self.embed_with(self.parts["sources"], batch)
 
     def embed_with(self, sources: tf.Tensor, batch: Batch) -> tf.Tensor:
-        """Return the same with other sources: those of this training step."""
+        """Return the user vectors for the sources of the current training step."""
         bag = self.bag(batch)
-        degree = tf.math.unsorted_segment_sum(bag, batch.own_row, batch.n)
-        sums = mix(bag, sources, batch)
+        degree = tf.math.unsorted_segment_sum(bag, batch.repeat_row, batch.n)
+        sums = sum_rows(bag, sources, batch)
         return sums / tf.sqrt(tf.maximum(degree, 1e-9))[:, tf.newaxis]
 
 
 @dataclass(frozen=True)
 class Edges:
-    """The graph of shoppers and items.
+    """Edges of the graph of users and items.
 
     Attributes:
-        normal: [n_users, n_items] sparse: weight / sqrt(degree of the user * of the item).
-        item_degree: [n_items].
+        normal: [n_users, n_items] sparse: weight / sqrt(user degree * item degree).
+        item_degree: [n_items] sum of the weights of an item.
     """
 
     normal: tf.SparseTensor
@@ -72,14 +73,14 @@ class Edges:
 
     @classmethod
     def of(cls, user: Array, item: Array, weight: Array, n_users: int, n_items: int) -> "Edges":
-        """Add up the weights of equal pairs, and normalise.
+        """Return the edges with the weights of equal pairs added and normalised.
 
         Args:
-            user: [n] index.
-            item: [n] index.
+            user: [n] user index.
+            item: [n] item index.
             weight: [n] > 0.
-            n_users: Their number.
-            n_items: Their number.
+            n_users: Number of users.
+            n_items: Number of items.
         """
         pair, place = np.unique(user.astype(np.int64) * n_items + item, return_inverse=True)
         total = np.bincount(place, weights=weight, minlength=len(pair))
@@ -92,26 +93,26 @@ class Edges:
         return cls(normal, of_item.astype(np.float32))
 
 
-def edges_of(shop: TrainingData, decay_days: float) -> Edges:
-    """Return the edges before validation opens."""
-    lines, opens = shop.histories, validation_opens(shop)
+def build_edges(data: TrainingData, decay_days: float) -> Edges:
+    """Return the edges of the purchases before validation starts."""
+    lines, opens = data.histories, validation_start(data)
     user = np.repeat(np.arange(len(lines.user_ids)), np.diff(lines.row_splits))
     past = lines.time < opens
     weight = np.exp((lines.time[past] - opens) / DAY / decay_days)
-    return Edges.of(user[past], lines.item[past], weight, len(lines.user_ids), len(shop.vocabulary))
+    return Edges.of(user[past], lines.item[past], weight, len(lines.user_ids), len(data.vocabulary))
 
 
 def propagate(first: tf.Tensor, edges: Edges, n_layers: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the items' final vectors, and what each sends to its shoppers.
+    """Return [n_items, dim] final item vectors and [n_items, dim] sources.
 
-    A shopper's final vector is the sum over their items of weight * source, divided by the root
-    of their own degree.
+    A user's final vector is the sum of weight * source over their items, divided by the square
+    root of the user's degree.
 
     Args:
-        first: [n_items, dim] first vectors.
-        edges: Of the graph.
-        n_layers: How far they spread; shoppers start at zero, so from one layer on a vector
-            reaches the other side, and from two on it comes back.
+        first: [n_items, dim] initial vectors.
+        edges: Edges of the graph.
+        n_layers: Number of propagation steps. Users start at zero, so one step reaches the users
+            and two steps reach the items again.
     """
     item = tf.convert_to_tensor(first)
     user = tf.zeros([edges.normal.shape[0], item.shape[1]])
@@ -129,13 +130,13 @@ def propagate(first: tf.Tensor, edges: Edges, n_layers: int) -> tuple[tf.Tensor,
 
 
 def learn(task: Task[LightGcnParams]) -> tuple[Parts, Fitted]:
-    """Return the parts after training the first vectors."""
+    """Train the initial vectors and return the parts."""
     section = task.section
-    random, n_items = np.random.default_rng(task.seed), len(task.shop.vocabulary)
-    edges = edges_of(task.shop, section.decay_days)
+    random, n_items = np.random.default_rng(task.seed), len(task.data.vocabulary)
+    edges = build_edges(task.data, section.decay_days)
     start = random.normal(0.0, 0.1, (n_items, section.embedding_dim))
     first = tf.Variable(start.astype(np.float32))
-    bias = tf.Variable(log_shares(task.shop))
+    bias = tf.Variable(log_shares(task.data))
 
     def parts() -> dict[str, tf.Tensor]:
         items, sources = propagate(first, edges, section.n_layers)
@@ -157,9 +158,9 @@ def learn(task: Task[LightGcnParams]) -> tuple[Parts, Fitted]:
         NAME,
         task,
         [first, bias],
-        batches=request_batches(task.shop, section.batch_size),
+        batches=build_request_batches(task.data, section.batch_size),
         loss=loss,
-        validate=ndcg_of_lists(graph, task.shop, lambda: graph.put(parts())),
+        validate=build_list_validation(graph, task.data, lambda: graph.put(parts())),
     )
     return values(), fitted
 

@@ -1,4 +1,4 @@
-"""Too little data: does quality still rise when the shoppers to learn from are doubled?"""
+"""Too little data: does doubling the training users still improve quality?"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,15 @@ from pipeline.testing.diagnosis.finding import Finding, at_most, healthy, unknow
 NAME = "too_little_data"
 Z = 1.96
 POINTS = 3
-BISECTIONS = 60  # more than a double tells apart
+BISECTIONS = 60  # enough for double precision
 
 
 def doubling_gains(points: Sequence[Mapping[str, float]]) -> tuple[float, float]:
-    """Return what the last doubling of the data brought, and what the next one promises.
+    """Return the gain of the last doubling of the data, and the expected gain of the next one.
 
-    The last three points lie on limit - drop * r^x, where x counts doublings: each doubling brings
-    r times what the one before it brought, whatever the distance between the points. A power law
-    of the size is such a curve. Gains that do not shrink (r >= 1), or that follow a fall, are taken
-    to stay as they are.
+    The last three points are fitted by limit - drop * r^x, where x counts doublings, so that each
+    doubling gains r times the previous gain. A power law of the data size is such a curve. Gains
+    that do not shrink (r >= 1), or that follow a fall, are assumed to stay constant.
 
     >>> doubling_gains([{"fraction": 0.25, "score": 0.1}, {"fraction": 0.5, "score": 0.14},
     ...     {"fraction": 1.0, "score": 0.16}])
@@ -30,23 +29,23 @@ def doubling_gains(points: Sequence[Mapping[str, float]]) -> tuple[float, float]
     scores = [point["score"] for point in points[-POINTS:]]
     steps = [b - a for a, b in pairwise(places)]
     gains = [b - a for a, b in pairwise(scores)]
-    r = shrink(gains[1] / gains[0], *steps) if min(gains) > 0 else 1.0
+    r = shrink_factor(gains[1] / gains[0], *steps) if min(gains) > 0 else 1.0
     last = gains[1] / steps[1] if r == 1 else gains[1] * (1 / r - 1) / (r ** -steps[1] - 1)
     return round(last, 10), round(last * r, 10)
 
 
-def shrink(ratio: float, before: float, after: float) -> float:
-    """Return r, the gain of a doubling as a share of that of the doubling before it, at most 1.
+def shrink_factor(ratio: float, before: float, after: float) -> float:
+    """Return r, the gain of a doubling relative to the previous doubling, at most 1.
 
     Solves r^before * (1 - r^after) / (1 - r^before) = ratio, whose left side rises with r up to
     after / before at r = 1.
 
     Args:
-        ratio: Gain between the last two points over that between the two before, > 0.
-        before: Doublings between the earlier two points.
+        ratio: Gain between the last two points over the gain before, > 0.
+        before: Doublings between the first two points.
         after: Doublings between the last two points.
 
-    >>> round(shrink(0.25, 2.0, 2.0), 6)  # a quarter after two doublings: half after each
+    >>> round(shrink_factor(0.25, 2.0, 2.0), 6)  # a quarter after two doublings: half after each
     0.5
     """
     if ratio >= after / before:
@@ -59,17 +58,17 @@ def shrink(ratio: float, before: float, after: float) -> float:
     return (low + high) / 2
 
 
-def too_little_data(probe: Mapping[str, Any], params: DiagnosisParams) -> Finding:
-    """Return whether another doubling of the shoppers promises a better model.
+def check_data_size(probe: Mapping[str, Any], params: DiagnosisParams) -> Finding:
+    """Return whether another doubling of the users promises a better model.
 
     Args:
-        probe: With `learning_curve`, rows of fraction and score in ascending order, the last with
-            all data, and `last_gain` with the difference between the last two and its error.
+        probe: `learning_curve`, rows of fraction and score in ascending order, the last one with
+            all data, and `last_gain`, the difference of the last two scores and its error.
         params: Bounds.
     """
     points = probe.get("learning_curve", [])
     if len(points) < POINTS:
-        return unknown(NAME, "It was not fitted on parts of the data (learning_curve_fractions).")
+        return unknown(NAME, "There is no learning curve (learning_curve_fractions).")
     last, following = doubling_gains(points)
     step = probe["last_gain"]
     quality = max(points[-1]["score"], 1e-9)
@@ -79,17 +78,17 @@ def too_little_data(probe: Mapping[str, Any], params: DiagnosisParams) -> Findin
             "next_doubling_gain_fraction",
             following / quality,
             params.maximum_doubling_gain_fraction,
-            f"of {shares}; the last part of the data brought {step['difference']:+.4f} ± "
+            f"of {shares}; the last part of the data gained {step['difference']:+.4f} ± "
             f"{Z * step['error']:.4f}",
         ),
     )
     if evidence[0].holds:
-        return healthy(NAME, evidence, "More shoppers of the same kind promise little.")
+        return healthy(NAME, evidence, "More shoppers of the same kind promise little gain.")
     if step["difference"] - Z * step["error"] <= 0:
-        return unknown(NAME, "What the last part of the data brought may be chance.", evidence)
+        return unknown(NAME, "The gain of the last part of the data may be chance.", evidence)
     return Finding(
         NAME, "suspected", evidence,
-        f"The learning curve still rises: the last doubling brought {last / quality:.1%}, the next "
+        f"The learning curve still rises: the last doubling gained {last / quality:.1%}, the next "
         f"promises {following / quality:.1%}.",
         "collection", "Collect more shoppers or more months, or learn from more windows "
         "(labeling.train_windows, labeling.train_examples_per_user_window).",

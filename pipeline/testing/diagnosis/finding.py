@@ -1,4 +1,4 @@
-"""What a diagnosis concludes: one disease, the numbers it was looked for in, and the cure."""
+"""Finding of a diagnosis: a failure mode, its evidence and the remedy."""
 
 import math
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ Status = Literal["healthy", "suspected", "unknown"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One disease that was looked for.
+    """Result of the check of one failure mode.
 
     Attributes:
-        name: Of the disease: overfit, underfit, too_little_data, label_noise, leak, units.
-        verdict: `unknown` when nothing was measured that could tell, or too little.
-        evidence: The numbers beside their bounds; of a healthy finding all hold.
+        name: Failure mode: overfit, underfit, too_little_data, label_noise, leak or units.
+        verdict: `unknown` if the measurements are missing or not sufficient.
+        evidence: Numbers with their bounds; all hold in a healthy finding.
         cause: One plain sentence.
-        target_phase: Where the cure is; None unless suspected.
-        action: What to do there; None unless suspected.
+        target_phase: Phase of the remedy; None unless suspected.
+        action: Remedy in that phase; None unless suspected.
     """
 
     name: str
@@ -30,16 +30,16 @@ class Finding:
     action: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that nothing is called healthy against its own numbers."""
+        """Check that the evidence of a healthy finding holds."""
         broken = [item.name for item in self.evidence if not item.holds]
         if self.verdict == "healthy" and broken:
             message = f"Expected evidence that holds in a healthy finding, got {broken} beyond it"
             raise ValueError(message)
 
     def open_evidence(self) -> tuple[Evidence, ...]:
-        """Return what a verdict has to show of the finding: warnings, none of a healthy one.
+        """Return the evidence of an open finding as warnings, empty for a healthy one.
 
-        The names begin with that of the finding. What could not be answered has no value.
+        Names start with the finding's name. An unknown finding has no value.
         """
         if self.verdict == "healthy":
             return ()
@@ -70,12 +70,12 @@ class Finding:
 
 
 def healthy(name: str, evidence: tuple[Evidence, ...], cause: str) -> Finding:
-    """Return that nothing points to the disease `name`."""
+    """Return a finding without signs of the failure mode `name`."""
     return Finding(name, "healthy", evidence, cause)
 
 
 def unknown(name: str, cause: str, evidence: tuple[Evidence, ...] = ()) -> Finding:
-    """Return that nothing can be said about the disease `name`, and why."""
+    """Return a finding that cannot decide about the failure mode `name`."""
     return Finding(name, "unknown", evidence, cause)
 
 
@@ -85,7 +85,7 @@ def _number(item: Evidence) -> str:
 
 
 def at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:
-    """Return evidence that holds up to the bound; a value that is not finite does not hold."""
+    """Return evidence that holds up to the bound; a non-finite value does not hold."""
     known = math.isfinite(value)
     return Evidence(
         name=name, value=value if known else None, bound=bound, holds=known and value <= bound,
@@ -94,5 +94,5 @@ def at_most(name: str, value: float, bound: float, note: str = "") -> Evidence:
 
 
 def above(name: str, value: float, bound: float, note: str = "") -> Evidence:
-    """Return evidence that holds beyond the bound."""
+    """Return evidence that holds above the bound."""
     return Evidence(name=name, value=value, bound=bound, holds=value > bound, note=note)

@@ -1,8 +1,8 @@
-"""Overfit and underfit: how far ahead of counting the model is, where it learned and elsewhere.
+"""Overfit and underfit: the model's lead over a baseline on training and on unseen requests.
 
-Weeks differ, so the quality of the model alone on training and on unseen requests cannot be
-compared. A counting method learns nothing by heart: what it loses between the two windows is the
-weeks' doing. So the model's lead over counting is compared.
+Weeks differ, so the model's quality on training and on unseen requests is not comparable. A
+frequency baseline cannot memorise, so its difference between the windows is due to the weeks. The
+check therefore compares the model's lead over the baseline.
 """
 
 from collections.abc import Sequence
@@ -16,35 +16,35 @@ from pipeline.contracts.verdicts import Evidence
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
 from pipeline.testing.diagnosis.intervals import Doubles, Whole, interval, weighted_mean
 
-BEHIND = "Even on requests that it learned from it is behind counting."
+BEHIND = "It is behind the best baseline even on its training requests."
 
 
 @dataclass(frozen=True)
-class Side:
-    """Requests of one window, and what two methods are worth on each.
+class WindowQuality:
+    """Quality of two methods on the requests of one window.
 
     Attributes:
-        user: [n] code of each request's user; the same user has the same code on both sides.
+        user: [n] code of each request's user, shared by both windows.
         model: [n] quality of the model.
-        counting: [n] quality of the best counting method on the same requests.
+        baseline: [n] quality of the best baseline.
     """
 
     user: Whole
     model: Doubles
-    counting: Doubles
+    baseline: Doubles
 
     @property
     def lead(self) -> Doubles:
-        """How far the model is ahead, request by request."""
-        return self.model - self.counting
+        """[n] lead of the model over the baseline."""
+        return self.model - self.baseline
 
 
 @dataclass(frozen=True)
 class GeneralizationGap:
-    """The same quality on requests that were learned from, and on unseen ones."""
+    """Quality on training requests and on unseen requests."""
 
-    train: Side
-    unseen: Side
+    train: WindowQuality
+    unseen: WindowQuality
     metric: str = "ndcg@10"
 
     @property
@@ -53,92 +53,92 @@ class GeneralizationGap:
         return int(max(self.train.user.max(initial=-1), self.unseen.user.max(initial=-1))) + 1
 
 
-def lost_lead(seen: GeneralizationGap) -> tuple[float, float, float]:
-    """Return the lead on training requests minus that on unseen ones, and its interval."""
-    n = seen.n_users
-    train = weighted_mean(seen.train.lead, seen.train.user, n)
-    unseen = weighted_mean(seen.unseen.lead, seen.unseen.user, n)
-    gap = float(seen.train.lead.mean() - seen.unseen.lead.mean())
-    return gap, *interval(n, lambda drawn: train(drawn) - unseen(drawn))
+def lost_lead(gap: GeneralizationGap) -> tuple[float, float, float]:
+    """Return the lead on training requests minus the lead on unseen ones, and its interval."""
+    n = gap.n_users
+    train = weighted_mean(gap.train.lead, gap.train.user, n)
+    unseen = weighted_mean(gap.unseen.lead, gap.unseen.user, n)
+    lost = float(gap.train.lead.mean() - gap.unseen.lead.mean())
+    return lost, *interval(n, lambda drawn: train(drawn) - unseen(drawn))
 
 
-def overfit(seen: GeneralizationGap, params: DiagnosisParams) -> Finding:
-    """Return whether the model knows its training requests better than it knows shoppers.
+def check_overfit(gap: GeneralizationGap, params: DiagnosisParams) -> Finding:
+    """Return whether the model memorised its training requests.
 
-    A gap beyond the bound that may be chance is neither healthy nor suspected, and so is that of a
-    model that is behind counting even where it learned: it has no lead to lose.
+    The finding is unknown if a gap beyond the bound may be chance, or if the model has no lead to
+    lose because it is behind the baseline on training requests.
 
     Args:
-        seen: Quality where it learned and elsewhere.
+        gap: Quality on training and on unseen requests.
         params: Bounds.
     """
-    gap, low, high = lost_lead(seen)
-    quality = max(float(seen.unseen.model.mean()), 1e-9)
+    lost, low, high = lost_lead(gap)
+    quality = max(float(gap.unseen.model.mean()), 1e-9)
     evidence = (
         at_most(
-            "lost_lead_fraction", gap / quality, params.maximum_overfit_fraction,
-            f"lead over counting in {seen.metric} on training requests minus that on unseen ones, "
-            f"as a fraction of the quality there; interval {low / quality:+.3f} to "
+            "lost_lead_fraction", lost / quality, params.maximum_overfit_fraction,
+            f"lead over the baseline in {gap.metric} on training requests minus that on unseen "
+            f"ones, as a fraction of the latter's quality; interval {low / quality:+.3f} to "
             f"{high / quality:+.3f}",
         ),
     )  # fmt: skip
     if evidence[0].holds:
-        return healthy("overfit", evidence, "It is as good on unseen requests as where it learned.")
+        return healthy("overfit", evidence, "It is as good on unseen as on training requests.")
     if low <= 0:
-        return unknown("overfit", "The lead that it loses may be chance.", evidence)
-    if seen.train.lead.mean() <= 0:
-        return unknown("overfit", "It is behind counting even where it learned.", evidence)
+        return unknown("overfit", "The lost lead may be chance.", evidence)
+    if gap.train.lead.mean() <= 0:
+        return unknown("overfit", BEHIND, evidence)
     return Finding(
         "overfit", "suspected", evidence,
-        f"On requests that it learned from, its lead over counting is {gap:.4f} larger than on "
-        "unseen ones: it learned them by heart.",
+        f"Its lead over the best baseline is {lost:.4f} larger on training requests than on unseen "
+        "ones: it memorised them.",
         "training", "Fewer epochs or smaller layers, more dropout or weight_decay (families).",
     )  # fmt: skip
 
 
-def underfit(
-    seen: GeneralizationGap, curve: Sequence[dict[str, Any]], params: DiagnosisParams
+def check_underfit(
+    gap: GeneralizationGap, curve: Sequence[dict[str, Any]], params: DiagnosisParams
 ) -> Finding:
-    """Return whether the model did not learn what there is to learn from its own examples.
+    """Return whether the model learned too little from its training examples.
 
     Args:
-        seen: Quality where it learned and elsewhere.
+        gap: Quality on training and on unseen requests.
         curve: Rows of the learning curve: epoch, loss, validation.
         params: Bounds.
     """
-    lead = _lead_where_it_learned(seen)
+    lead = _training_lead(gap)
     gain = last_gain(curve)
     if gain is None:
         if lead.holds:
             return unknown("underfit", "Fewer than two epochs have a validation score.", (lead,))
-        return _underfit((lead,), BEHIND)
+        return _underfit_finding((lead,), BEHIND)
     evidence = (
         lead,
         at_most(
             "last_epoch_gain_fraction", gain, params.maximum_last_epoch_gain_fraction,
-            f"gain of validation in epoch {len(curve)}, the last; 0 when an earlier one was best",
+            f"gain of validation in the last epoch, {len(curve)}; 0 if an earlier one was best",
         ),
     )  # fmt: skip
     if all(item.holds for item in evidence):
-        return healthy("underfit", evidence, "It learned what there is in its examples.")
+        return healthy("underfit", evidence, "It learned its training examples.")
     rising = (
-        f"Validation still rose by {gain:.1%} in epoch {len(curve)}, the last: it may have been "
-        "stopped too early, which a fit with more epochs tells."
+        f"Validation still rose by {gain:.1%} in the last epoch, {len(curve)}: the fit may have "
+        "stopped too early."
     )
-    return _underfit(evidence, rising if lead.holds else BEHIND)
+    return _underfit_finding(evidence, rising if lead.holds else BEHIND)
 
 
-def _lead_where_it_learned(seen: GeneralizationGap) -> Evidence:
-    side = seen.train
-    low, high = interval(seen.n_users, weighted_mean(side.lead, side.user, seen.n_users))
+def _training_lead(gap: GeneralizationGap) -> Evidence:
+    side = gap.train
+    low, high = interval(gap.n_users, weighted_mean(side.lead, side.user, gap.n_users))
     return above(
         "lead_on_training_requests", high, 0.0,
-        f"upper end of the lead over the best counting method in {seen.metric} where it "
-        f"learned: {side.lead.mean():+.4f}, interval {low:+.4f} to {high:+.4f}",
+        f"upper end of the lead over the best baseline in {gap.metric} on training requests: "
+        f"{side.lead.mean():+.4f}, interval {low:+.4f} to {high:+.4f}",
     )  # fmt: skip
 
 
-def _underfit(evidence: tuple[Evidence, ...], cause: str) -> Finding:
+def _underfit_finding(evidence: tuple[Evidence, ...], cause: str) -> Finding:
     action = "More epochs, a higher learning_rate or wider layers (families)."
     return Finding("underfit", "suspected", evidence, cause, "training", action)
 
@@ -146,8 +146,8 @@ def _underfit(evidence: tuple[Evidence, ...], cause: str) -> Finding:
 def last_gain(curve: Sequence[dict[str, Any]]) -> float | None:
     """Return the relative gain of validation in the last epoch, 0 unless it was the best.
 
-    A fit that stopped by itself has its best epoch before the last. What the loss did does not
-    count: that of an adversarial family need not fall. None with fewer than two scores.
+    A fit that stopped early has its best epoch before the last. The loss is ignored, since that of
+    an adversarial family need not fall. None with fewer than two scores.
     """
     scores = [row["validation"] for row in curve if row.get("validation") is not None]
     if len(scores) < 2:  # noqa: PLR2004  a gain needs two

@@ -1,4 +1,4 @@
-"""Intervals by bootstrap over users, also for differences between windows with other requests."""
+"""Bootstrap intervals over users, also for differences between windows."""
 
 from collections.abc import Callable
 
@@ -15,12 +15,12 @@ SEED = 11
 def interval(
     n_users: int, statistic: Callable[[Doubles], Doubles], seed: int = SEED
 ) -> tuple[float, float]:
-    """Return the interval of a statistic when users are drawn with replacement.
+    """Return the bootstrap interval of a statistic over users.
 
     Args:
         n_users: Number of users.
-        statistic: From [n_samples, n_users] how often each was drawn, to [n_samples] values.
-        seed: For the draws.
+        statistic: Maps [n_samples, n_users] numbers of draws to [n_samples] values.
+        seed: Seed of the draws.
     """
     random = np.random.default_rng(seed)
     drawn = random.multinomial(n_users, np.full(n_users, 1 / n_users), size=N_SAMPLES)
@@ -31,14 +31,14 @@ def interval(
 
 
 def weighted_mean(values: Doubles, user: Whole, n_users: int) -> Callable[[Doubles], Doubles]:
-    """Return a statistic for `interval`: the mean of `values` under the drawn users."""
+    """Return a statistic for `interval`: the mean of `values` over the drawn users."""
     sums = np.bincount(user, weights=values, minlength=n_users)
     counts = np.bincount(user, minlength=n_users)
 
     def mean(drawn: Doubles) -> Doubles:
         total = drawn @ counts
-        found = np.full(len(drawn), np.nan)
-        np.divide(drawn @ sums, total, out=found, where=total > 0)
-        return found
+        means = np.full(len(drawn), np.nan)
+        np.divide(drawn @ sums, total, out=means, where=total > 0)
+        return means
 
     return mean

@@ -1,4 +1,4 @@
-"""The part of the testing page that says what is wrong with the fit, or that nothing is."""
+"""The section of the testing page with the diagnosis of the fit."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.presentation.pages import Page, new_figure
 from pipeline.testing.diagnosis.fit_quality import GeneralizationGap
-from pipeline.testing.diagnosis.label_noise import MINIMUM_GROUP, Judged
+from pipeline.testing.diagnosis.label_noise import MINIMUM_GROUP, ScoredCandidates
 from pipeline.testing.examine import Examination
 
 GREEN, GREY, ORANGE = "#1d7a4c", "#8a968f", "#a15c00"
@@ -22,29 +22,29 @@ WORDS = {
 }
 
 
-def add(page: Page, examination: Examination) -> None:
-    """Add the findings, their evidence and what they look like to the page."""
+def add_diagnosis(page: Page, examination: Examination) -> None:
+    """Add the findings, their evidence and plots to the page."""
     page.table(
         "Diagnosis of the fit",
-        findings_table(examination),
-        "Of the deep candidate, whichever method won. In the order in which one would treat them; "
-        "a suspicion goes back only when quality misses its bound, a leak always.",
+        build_findings_table(examination),
+        "Diagnosis of the deep candidate, whichever method won, in the order of treatment. A "
+        "suspected failure returns only if quality misses its bound; a leak always does.",
     )
-    page.table("Evidence of the diagnosis", evidence_table(examination))
-    page.figure("What the diagnosis looked at", figure_of(examination), _caption(examination))
+    page.table("Evidence of the diagnosis", build_evidence_table(examination))
+    page.figure("Data of the diagnosis", draw_diagnosis(examination), _caption(examination))
     if len(examination.noise):
         page.table(
             "Where labels contradict the model",
             examination.noise.rename(columns={"noise_fraction": "errors, at most"}),
-            "Share of labels of the test window that behave like errors, by department and length "
-            f"of the history, of groups with {MINIMUM_GROUP} labels or more; rare real purchases "
-            "count too. The labels to review first, of training and validation, are in "
-            "suspicious_labels.csv.",
+            "Upper estimate of the share of erroneous labels in the test window, by department and "
+            f"length of the history, for groups with {MINIMUM_GROUP} labels or more. It includes "
+            "rare real purchases. suspicious_labels.csv lists the labels of training and "
+            "validation to review first.",
         )
 
 
-def findings_table(examination: Examination) -> pd.DataFrame:
-    """Return one row per disease."""
+def build_findings_table(examination: Examination) -> pd.DataFrame:
+    """Return one row per failure mode."""
     return pd.DataFrame(
         [
             {
@@ -59,7 +59,7 @@ def findings_table(examination: Examination) -> pd.DataFrame:
     )
 
 
-def evidence_table(examination: Examination) -> pd.DataFrame:
+def build_evidence_table(examination: Examination) -> pd.DataFrame:
     """Return one row per number and bound."""
     return pd.DataFrame(
         [
@@ -77,37 +77,37 @@ def evidence_table(examination: Examination) -> pd.DataFrame:
     )
 
 
-def figure_of(examination: Examination) -> Any:
-    """Return four small plots: lead where it learned, data, labels and single features."""
+def draw_diagnosis(examination: Examination) -> Any:
+    """Return four plots: lead on training requests, data, labels and single features."""
     figure = new_figure(9, 6)
     axes = figure.subplots(2, 2)
     inputs = examination.inputs
-    _plot_lead(axes[0, 0], inputs.seen)
+    _plot_lead(axes[0, 0], inputs.gap)
     _plot_data(axes[0, 1], inputs.probe.get("learning_curve", []))
-    _plot_labels(axes[1, 0], inputs.judged)
+    _plot_labels(axes[1, 0], inputs.scored)
     _plot_features(axes[1, 1], inputs.probe.get("feature_auc", {}))
     return figure
 
 
-def _plot_lead(axis: Any, seen: GeneralizationGap | None) -> None:
-    axis.set_title("Overfit: where it learned, and unseen")
-    if seen is None:
+def _plot_lead(axis: Any, gap: GeneralizationGap | None) -> None:
+    axis.set_title("Overfit: training and unseen requests")
+    if gap is None:
         return
-    sides = {"training requests": seen.train, "unseen requests": seen.unseen}
+    sides = {"training requests": gap.train, "unseen requests": gap.unseen}
     place = np.arange(len(sides))
     model = [side.model.mean() for side in sides.values()]
-    counting = [side.counting.mean() for side in sides.values()]
-    axis.bar(place - 0.2, counting, 0.38, color=GREY, label="best counting method")
+    baseline = [side.baseline.mean() for side in sides.values()]
+    axis.bar(place - 0.2, baseline, 0.38, color=GREY, label="best baseline")
     axis.bar(place + 0.2, model, 0.38, color=GREEN, label="model")
     axis.set_xticks(place, list(sides))
     axis.set_ylabel("NDCG@10")
-    axis.set_ylim(0, 1.35 * max(*model, *counting))
+    axis.set_ylim(0, 1.35 * max(*model, *baseline))
     axis.legend(frameon=False, ncols=2, fontsize=8)
 
 
 def _plot_data(axis: Any, points: list[dict[str, float]]) -> None:
     axis.set_title("Too little data: by share of shoppers")
-    axis.set(xlabel="share of the shoppers learned from", ylabel="NDCG@10 of own items")
+    axis.set(xlabel="share of the shoppers learned from", ylabel="NDCG@10 of repeat candidates")
     shares = [point["fraction"] for point in points]
     axis.plot(shares, [point["score"] for point in points], color=GREEN, marker="o")
     if points:
@@ -115,31 +115,33 @@ def _plot_data(axis: Any, points: list[dict[str, float]]) -> None:
         axis.set_xticks(shares, [f"{share:.0%}" for share in shares])
 
 
-def _plot_labels(axis: Any, judged: Judged | None) -> None:
+def _plot_labels(axis: Any, scored: ScoredCandidates | None) -> None:
     axis.set_title("Label noise: labels by the model's order")
     axis.set(xlabel="tenth of the candidates, most likely first", ylabel="share of labels")
-    if judged is None or not judged.wanted.any():
+    if scored is None or not scored.wanted.any():
         return
-    found, expected = labels_by_tenth(judged)
+    observed, expected = count_labels_by_tenth(scored)
     place = np.arange(1, N_DECILES + 1)
-    axis.bar(place, found, color=GREEN, label="found")
+    axis.bar(place, observed, color=GREEN, label="found")
     axis.plot(place, expected, color=ORANGE, marker=".", label="expected by the model")
     axis.set_yscale("log")
     axis.set_xticks(place)
     axis.legend(frameon=False, fontsize=8)
 
 
-def labels_by_tenth(judged: Judged) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def count_labels_by_tenth(
+    scored: ScoredCandidates,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return the share of labels in each tenth of the candidates, found and expected."""
-    order = np.lexsort((judged.item, -judged.probability, judged.row))
-    first = np.searchsorted(judged.row, np.arange(judged.n))
-    size = np.bincount(judged.row, minlength=judged.n)
-    row = judged.row[order]
+    order = np.lexsort((scored.item, -scored.probability, scored.row))
+    first = np.searchsorted(scored.row, np.arange(scored.n))
+    size = np.bincount(scored.row, minlength=scored.n)
+    row = scored.row[order]
     tenth = (np.arange(len(order)) - first[row]) * N_DECILES // size[row]
-    n_labels = judged.per_request(judged.wanted)[row]
-    found = np.bincount(tenth, weights=judged.wanted[order], minlength=N_DECILES)
-    expected = np.bincount(tenth, weights=judged.probability[order] * n_labels, minlength=N_DECILES)
-    return found / found.sum(), expected / expected.sum()
+    n_labels = scored.per_request(scored.wanted)[row]
+    observed = np.bincount(tenth, weights=scored.wanted[order], minlength=N_DECILES)
+    expected = np.bincount(tenth, weights=scored.probability[order] * n_labels, minlength=N_DECILES)
+    return observed / observed.sum(), expected / expected.sum()
 
 
 def _plot_features(axis: Any, aucs: dict[str, float]) -> None:
@@ -152,10 +154,10 @@ def _plot_features(axis: Any, aucs: dict[str, float]) -> None:
 
 
 def _caption(examination: Examination) -> str:
-    n = 0 if examination.inputs.judged is None else examination.inputs.judged.n
+    n = 0 if examination.inputs.scored is None else examination.inputs.scored.n
     return (
-        "Training requests: the last training window, without a cart. Shares of shoppers: networks "
-        "fitted anew, on validation. Labels: on products bought before, in "
-        f"{n:,} requests of the test window; errors would lie evenly over the tenths. Features: "
-        "alone, on validation; 0.5 is chance."
+        "Training requests: the last training window, without carts. Shares of shoppers: refitted "
+        "networks, on validation. Labels: on repeat candidates, in "
+        f"{n:,} requests of the test window; errors are uniform over the tenths. Features: "
+        "each alone, on validation; 0.5 is chance."
     )

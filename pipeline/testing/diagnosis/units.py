@@ -1,4 +1,4 @@
-"""Dead or exploding units: the debugging that a fit needs before its quality means anything.
+"""Dead or exploding units: basic checks of a network's training.
 
 References:
     Karpathy, 2019, "A recipe for training neural networks": loss at start, overfit one batch.
@@ -12,24 +12,24 @@ from pipeline.contracts.verdicts import Evidence
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
 
 NAME = "units"
-SAYS = {
+MESSAGES = {
     "loss_at_start": "its loss starts far from that of equal scores",
-    "loss_at_end": "its loss ended above where it started",
-    "gradient_ratio": "some steps were far larger than the others",
-    "gradient_median": "hardly any gradient flows back",
+    "loss_at_end": "its final loss is above its initial loss",
+    "gradient_ratio": "some gradients are far larger than the others",
+    "gradient_median": "gradients vanish",
     "dead_fraction": "units are dead, 0 for every input",
-    "saturated_fraction": "inputs or units are at their limit",
-    "batch_loss_left": "it cannot even learn one batch by heart",
+    "saturated_fraction": "inputs or units are saturated",
+    "batch_loss_left": "it cannot overfit one batch",
 }
 
 
-def units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
-    """Return whether the network is able to learn, or its units are dead or its steps explode.
+def check_units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
+    """Return whether the network is able to learn.
 
     Args:
-        probe: What the fit recorded: loss_at_start, expected_loss_at_start, loss_at_end,
+        probe: Debugging numbers of the fit: loss_at_start, expected_loss_at_start, loss_at_end,
             gradient_median, gradient_ratio, dead_fraction, saturated_fraction,
-            batch_loss_left; what is missing is not judged.
+            batch_loss_left; missing ones are skipped.
         params: Bounds.
     """
     evidence = tuple(_evidence(probe, params))
@@ -37,13 +37,13 @@ def units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
         return unknown(NAME, "The fit of this family records no debugging numbers.")
     broken = {item.name for item in evidence if not item.holds}
     if not broken:
-        return healthy(NAME, evidence, "It starts, steps and learns as a network should.")
-    said = "; ".join(words for name, words in SAYS.items() if name in broken)
-    cause = f"The network does not learn as it should: {said}."
+        return healthy(NAME, evidence, "Its losses, gradients and units are sound.")
+    symptoms = "; ".join(words for name, words in MESSAGES.items() if name in broken)
+    cause = f"The network does not train properly: {symptoms}."
     return Finding(
         NAME, "suspected", evidence, cause, "training",
-        "Lower learning_rate (families), check the scale of features and the first values of "
-        "weights and biases; then fit again.",
+        "Lower learning_rate (families), check the scale of features and the initial weights and "
+        "biases; then fit again.",
     )  # fmt: skip
 
 
@@ -68,17 +68,17 @@ def _evidence(probe: Mapping[str, float], params: DiagnosisParams) -> Iterator[E
             "gradient_median",
             probe["gradient_median"],
             params.minimum_gradient,
-            "norm, of the epoch where it is largest; below the bound nothing is learned",
+            "norm, in the epoch where it is largest; below the bound the fit learns nothing",
         )
     bounds = {
         "dead_fraction": (params.maximum_dead_fraction, "of ReLU units, 0 on a whole batch"),
         "saturated_fraction": (
             params.maximum_saturated_fraction,
-            "of inputs and recurrent outputs at their limit",
+            "of inputs and recurrent outputs that are saturated",
         ),
         "batch_loss_left": (
             params.maximum_batch_loss_left,
-            "of the loss above its floor, after learning one batch by heart",
+            "of the loss above its floor, after overfitting one batch",
         ),
     }
     for name, (bound, note) in bounds.items():

@@ -1,4 +1,4 @@
-"""Fit: one family of deep recommenders is fitted on labelled examples.
+"""Fit: fit one family of deep recommenders on labelled examples.
 
 Reads:  data/clean/{events,items.parquet,users.parquet,offers}; data/labelled/examples.parquet
 Writes: models/families/<name>/{saved_model,model.json,vocabulary.json};
@@ -16,24 +16,24 @@ from pipeline.runtime.tracking import Run
 
 @part("training", "training.fit", stages="families", after="labeling")
 def main(name: str, params: Params, run: Run) -> None:
-    """Fit, save, report."""
+    """Fit a family, save it, and report."""
     configure_threads(name)
     from pipeline.recommenders.base.tables import read_training_data
     from pipeline.recommenders.fitting.fit import clear_checkpoints
     from pipeline.training.fit import report
-    from pipeline.training.fit.candidates import fit_family, quality_on_validation
+    from pipeline.training.fit.candidates import fit_family, measure_on_validation
 
-    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
-    fitted, recommender = fit_family(name, shop, params.families, seed=params.shop.seed)
+    data = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    fitted, recommender = fit_family(name, data, params.families, seed=params.shop.seed)
     with whole_folder(artefacts.family(name).path) as folder:
         recommender.save(folder)
     clear_checkpoints()
-    validation = quality_on_validation(name, recommender, shop, params.families)
-    found = report.metrics(fitted.fits, validation, len(shop.train))
-    curve = report.curve(fitted.fits)
-    artefacts.write_json(found, artefacts.family_metrics(name).path)
+    validation = measure_on_validation(name, recommender, data, params.families)
+    metrics = report.build_metrics(fitted.fits, validation, len(data.train))
+    curve = report.build_curve(fitted.fits)
+    artefacts.write_json(metrics, artefacts.family_metrics(name).path)
     artefacts.write_text(curve.to_csv(index=False), artefacts.family_curve(name).path)
-    run.log_metrics(found)
+    run.log_metrics(metrics)
     for row in curve.to_dict("records"):
         values = {f"{row['part']}.{key}": row[key] for key in ("loss", "validation")}
         run.log_metrics(values, step=int(row["epoch"]))

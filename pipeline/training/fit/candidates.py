@@ -1,4 +1,4 @@
-"""Candidates: a fitted family or a counting baseline, behind the one interface `Recommender`."""
+"""Candidates: fitted families and frequency baselines as recommenders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,124 +12,126 @@ from pipeline.metrics import ranking
 from pipeline.recommenders.base.graph import RankingGraph
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import ExampleBatch, TrainingData, labels_of
+from pipeline.recommenders.base.training_data import ExampleBatch, TrainingData, encode_labels
 from pipeline.recommenders.baselines.frequency import build_baseline
-from pipeline.recommenders.fitting.family import FittedFamily, validation_opens
+from pipeline.recommenders.fitting.family import FittedFamily, validation_start
 from pipeline.recommenders.names import BASELINES
-from pipeline.recommenders.registry import family_of
+from pipeline.recommenders.registry import get_family
 
 K = 10
 
 
 def fit_family(
     name: str,
-    shop: TrainingData,
+    data: TrainingData,
     params: FamiliesParams,
     *,
     seed: int,
     epochs: Mapping[str, int] | None = None,
 ) -> tuple[FittedFamily, GraphRecommender]:
-    """Return the family `name` fitted on `shop.train`; it stops by `shop.validation`.
+    """Return the family `name` fitted on `data.train`, stopped by `data.validation`.
 
     Args:
-        name: Which family.
-        shop: What may be known.
-        params: Of all families.
-        seed: For everything random.
-        epochs: How long to train each part, when there is no validation.
+        name: Name of the family.
+        data: Training data.
+        params: Parameters of all families.
+        seed: Seed of all random choices.
+        epochs: Number of epochs of each part without validation.
 
     Raises:
-        TrainingError: There is no family of that name, or its loss is not finite.
+        TrainingError: No family has this name, or its loss is not finite.
     """
-    fitted = family_of(name).fit(shop, params, seed=seed, epochs=epochs)
+    fitted = get_family(name).fit(data, params, seed=seed, epochs=epochs)
     settings = params.of(name).model_dump(mode="json")
-    kept = {part: fit.epochs for part, fit in fitted.fits.items()}
-    description = _describe(name, shop, settings) | {"epochs": kept}
-    return fitted, GraphRecommender(description, shop.vocabulary, fitted.graph)
+    epochs_by_part = {part: fit.epochs for part, fit in fitted.fits.items()}
+    description = _describe(name, data, settings) | {"epochs": epochs_by_part}
+    return fitted, GraphRecommender(description, data.vocabulary, fitted.graph)
 
 
-def build_counting(name: str, shop: TrainingData, params: BaselineParams) -> GraphRecommender:
-    """Return the baseline `name` as of `shop.cutoff`."""
-    graph = build_baseline(name, shop, params, shop.cutoff)
-    return GraphRecommender(_describe(name, shop, params.model_dump()), shop.vocabulary, graph)
+def build_baseline_recommender(
+    name: str, data: TrainingData, params: BaselineParams
+) -> GraphRecommender:
+    """Return the baseline `name` at `data.cutoff`."""
+    graph = build_baseline(name, data, params, data.cutoff)
+    return GraphRecommender(_describe(name, data, params.model_dump()), data.vocabulary, graph)
 
 
 def refit(
     description: Mapping[str, Any],
-    shop: TrainingData,
+    data: TrainingData,
     families: FamiliesParams,
     baselines: BaselineParams,
     *,
     seed: int,
 ) -> GraphRecommender:
-    """Return a candidate fitted again on all of `shop`.
+    """Return a candidate refitted on all of `data`.
 
     Args:
-        description: `model.json` of the first fit: which method, and how long to train.
-        shop: Everything before `as_of`; `validation` is empty.
-        families: The same as in the first fit.
-        baselines: The same.
-        seed: The same.
+        description: `model.json` of the first fit, with the method and its epochs.
+        data: Everything before `as_of`; `validation` is empty.
+        families: Parameters of the first fit.
+        baselines: Parameters of the first fit.
+        seed: Seed of the first fit.
 
     Raises:
-        TrainingError: There is no method of that name.
+        TrainingError: No method has this name.
     """
     name = str(description["name"])
     if name in BASELINES:
-        return build_counting(name, shop, baselines)
+        return build_baseline_recommender(name, data, baselines)
     if "epochs" not in description:
         raise TrainingError(
             f"a candidate among {', '.join(BASELINES)} or a fitted family",
             received=f"'{name}'",
             action="Run `uv run dvc repro training testing`.",
         )
-    return fit_family(name, shop, families, seed=seed, epochs=description["epochs"])[1]
+    return fit_family(name, data, families, seed=seed, epochs=description["epochs"])[1]
 
 
-def _describe(name: str, shop: TrainingData, settings: dict[str, Any]) -> dict[str, Any]:
+def _describe(name: str, data: TrainingData, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
-        "cutoff": pd.Timestamp(shop.cutoff, unit="s", tz="UTC").isoformat(),
-        "n_items": len(shop.vocabulary),
+        "cutoff": pd.Timestamp(data.cutoff, unit="s", tz="UTC").isoformat(),
+        "n_items": len(data.vocabulary),
         "settings": settings,
     }
 
 
-def quality(recommender: Recommender, shop: TrainingData, asked: ExampleBatch) -> dict[str, float]:
+def measure_quality(
+    recommender: Recommender, data: TrainingData, batch: ExampleBatch
+) -> dict[str, float]:
     """Return mean recall@10 and NDCG@10 of plain lists."""
-    rows, items = labels_of(asked.examples, shop.vocabulary)
-    n_true = asked.examples["labels"].map(len).to_numpy()
-    found = recommender.recommend(asked.requests, K)
-    hits = ranking.hit_matrix(found.items, rows, items)
+    rows, items = encode_labels(batch.examples, data.vocabulary)
+    n_true = batch.examples["labels"].map(len).to_numpy()
+    recommendations = recommender.recommend(batch.requests, K)
+    hits = ranking.hit_matrix(recommendations.items, rows, items)
     return {
         f"recall@{K}": float(np.nanmean(ranking.recall_at_k(hits, n_true, K))),
         f"ndcg@{K}": float(np.nanmean(ranking.ndcg_at_k(hits, n_true, K))),
     }
 
 
-def quality_on_validation(
-    name: str, fitted: GraphRecommender, shop: TrainingData, params: FamiliesParams
+def measure_on_validation(
+    name: str, fitted: GraphRecommender, data: TrainingData, params: FamiliesParams
 ) -> dict[str, float]:
-    """Return a family's quality on rolling validation, as it stood when that window opened.
+    """Return a family's quality on rolling validation, with item state at the start of the window.
 
-    The model that is saved knows the item state up to the test window; here, as in its early
-    stop, it knows what was known when the validation window opened.
+    The saved model holds the item state at the start of the test window. Here, as in early
+    stopping, it uses the state at the start of the validation window.
     """
-    graph = family_of(name).at(validation_opens(shop), fitted.module, shop, params)
-    return _on_validation(graph, shop)
+    graph = get_family(name).at(validation_start(data), fitted.module, data, params)
+    return _on_validation(graph, data)
 
 
-def baselines_on_validation(
-    shop: TrainingData, params: BaselineParams
-) -> dict[str, dict[str, float]]:
-    """Return the quality of each baseline on rolling validation, as of when it opened."""
-    opens = validation_opens(shop)
+def measure_baselines(data: TrainingData, params: BaselineParams) -> dict[str, dict[str, float]]:
+    """Return each baseline's quality on rolling validation, at the start of the window."""
+    opens = validation_start(data)
     return {
-        name: _on_validation(build_baseline(name, shop, params, opens), shop) for name in BASELINES
+        name: _on_validation(build_baseline(name, data, params, opens), data) for name in BASELINES
     }
 
 
-def _on_validation(graph: RankingGraph, shop: TrainingData) -> dict[str, float]:
-    return quality(
-        GraphRecommender({"name": "validated"}, shop.vocabulary, graph), shop, shop.rolling
+def _on_validation(graph: RankingGraph, data: TrainingData) -> dict[str, float]:
+    return measure_quality(
+        GraphRecommender({"name": "validated"}, data.vocabulary, graph), data, data.rolling
     )

@@ -1,4 +1,4 @@
-"""What the fit of a family says: its metrics and its learning curve."""
+"""Metrics and learning curve of a family's fit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +10,15 @@ from pipeline.recommenders.fitting.fit import Fitted
 TINY = 1e-12
 
 
-def metrics(
+def build_metrics(
     fits: Mapping[str, Fitted], validation: Mapping[str, float], n_examples: int
 ) -> dict[str, Any]:
-    """Return what goes into the metrics.json of a family.
+    """Return the contents of a family's metrics.json.
 
     Args:
-        fits: By part.
-        validation: Its quality on rolling validation.
-        n_examples: What it learned from.
+        fits: Records of the fits by part.
+        validation: Quality on rolling validation.
+        n_examples: Number of training examples.
     """
     return {
         "n_examples": n_examples,
@@ -26,15 +26,15 @@ def metrics(
         "loss": {part: fit.curve[fit.epochs - 1]["loss"] for part, fit in fits.items()},
         "stopped_by": {part: fit.curve[fit.epochs - 1]["validation"] for part, fit in fits.items()},
         "validation": dict(validation),
-        "probe": {part: probe_of(fit) for part, fit in fits.items()},
+        "probe": {part: collect_probe(fit) for part, fit in fits.items()},
     }
 
 
-def probe_of(fit: Fitted) -> dict[str, Any]:
-    """Return the debugging numbers of a fit; those that it did not record are left out."""
-    found = dict(fit.probe)
+def collect_probe(fit: Fitted) -> dict[str, Any]:
+    """Return the debugging numbers that a fit recorded."""
+    probe = dict(fit.probe)
     if fit.curve and "first_loss" in fit.curve[0]:
-        found |= {
+        probe |= {
             "loss_at_start": fit.curve[0]["first_loss"],
             "loss_at_end": fit.curve[fit.epochs - 1]["loss"],
             "gradient_median": max(row["gradient_median"] for row in fit.curve),
@@ -43,10 +43,10 @@ def probe_of(fit: Fitted) -> dict[str, Any]:
                 row["gradient_largest"] / max(row["gradient_median"], TINY) for row in fit.curve
             ),
         }
-    return found
+    return probe
 
 
-def curve(fits: Mapping[str, Fitted]) -> pd.DataFrame:
+def build_curve(fits: Mapping[str, Fitted]) -> pd.DataFrame:
     """Return one row per part and epoch: part, epoch, loss, validation."""
     frames = [pd.DataFrame(fit.curve).assign(part=part) for part, fit in fits.items()]
     return pd.concat(frames)[["part", "epoch", "loss", "validation"]].round(8)

@@ -1,10 +1,10 @@
-"""Tuning: better hyper-parameters of the ranker are searched by Optuna on validation.
+"""Tuning: search hyper-parameters of the ranker with Optuna on validation.
 
     uv run python -m pipeline.training.search mlp --trials 30
 
 Reads:  data/clean; data/labelled/examples.parquet
-Writes: models/tuning.db (a search that was interrupted goes on from it); reports/tuning/index.html;
-        the best values into params.yaml, with a comment of where they come from
+Writes: models/tuning.db (an interrupted search resumes from it); reports/tuning/index.html;
+        the best values into params.yaml, with a comment that names their origin
 """
 
 import argparse
@@ -26,7 +26,7 @@ log = logging.getLogger("evergreen")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Search, write what was found."""
+    """Parse the arguments and run the search."""
     parser = argparse.ArgumentParser(
         prog="uv run python -m pipeline.training.search",
         description=__doc__,
@@ -34,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("family", nargs="?", default="mlp", help="which history encoder")
     parser.add_argument(
-        "--trials", type=int, default=DEFAULT_TRIALS, help="in all, earlier ones too"
+        "--trials", type=int, default=DEFAULT_TRIALS, help="total, earlier trials included"
     )
-    asked = parser.parse_args(argv)
-    return run_command("tuning", lambda params: tune(asked.family, asked.trials, params))
+    arguments = parser.parse_args(argv)
+    return run_command("tuning", lambda params: tune(arguments.family, arguments.trials, params))
 
 
 def tune(family: str, n_trials: int, params: Params) -> int:
@@ -46,26 +46,28 @@ def tune(family: str, n_trials: int, params: Params) -> int:
     from pipeline.training.search import outcome, search
 
     check_gate("tuning", "labeling")
-    shop = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
+    data = read_training_data(params.shop, params.shop.windows().test_start, learn_from=("train",))
 
-    def tell(number: int, chosen: dict[str, Any], found: dict[str, float]) -> None:
+    def report_trial(number: int, chosen: dict[str, Any], metrics: dict[str, float]) -> None:
         with track_phase("training", params, f"trial {number}") as run:
             run.log_params({f"tuned.{name}": value for name, value in chosen.items()})
-            run.log_metrics(found)
-        log.info("trial %d: %s", number, found)
+            run.log_metrics(metrics)
+        log.info("trial %d: %s", number, metrics)
 
-    with search.opened(family, params.shop.seed) as study:
-        search.start_from(study, params.families.ranker)
-        search.search(study, lambda: search.bench_of(family, shop, params), n_trials, tell)
-        found = search.chosen_trial(study)
-        outcome.page(study, found).write(PAGE)
+    with search.open_study(family, params.shop.seed) as study:
+        search.enqueue_current(study, params.families.ranker)
+        search.search(
+            study, lambda: search.build_bench(family, data, params), n_trials, report_trial
+        )
+        trial = search.choose_trial(study)
+        outcome.build_page(study, trial).write(PAGE)
         day = datetime.now(UTC).date().isoformat()
         origin = (
-            f"{family}: from `make tune` on {day}, trial {found.number} of {len(study.trials)}, "
-            f"validation NDCG@10 {found.value:.4f}"
+            f"{family}: from `make tune` on {day}, trial {trial.number} of {len(study.trials)}, "
+            f"validation NDCG@10 {trial.value:.4f}"
         )
-        outcome.write_params(PARAMS_PATH, search.values_of(found), origin)
-    log.info("tuning: %s. Look at %s, then run `uv run dvc repro`.", origin, PAGE)
+        outcome.write_params(PARAMS_PATH, search.trial_values(trial), origin)
+    log.info("tuning: %s. Open %s, then run `uv run dvc repro`.", origin, PAGE)
     return 0
 
 

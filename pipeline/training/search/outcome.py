@@ -1,4 +1,4 @@
-"""What a search found: a page with its plots, and the best values in params.yaml."""
+"""Results of a search: a page with plots, and the best values in params.yaml."""
 
 import warnings
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ SHORT = {  # so that the table of trials fits on a page
 
 
 def write_params(path: Path, values: Mapping[str, Any], origin: str) -> None:
-    """Put the values into `families.ranker` of params.yaml; everything else stays as it is.
+    """Write the values to `families.ranker` of params.yaml; the rest of the file is unchanged.
 
     Args:
-        path: params.yaml.
-        values: By name in `families.ranker`.
-        origin: Where they come from: the comment that is put above the section.
+        path: Path of params.yaml.
+        values: Values by name in `families.ranker`.
+        origin: Origin of the values, written as a comment above the section.
     """
     from io import StringIO
 
@@ -59,25 +59,25 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
 
 
-def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
-    """Return the page of a search: its trials, which one is taken, which parameters matter."""
+def build_page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
+    """Return the page of a search: its trials, the chosen one, the importance of parameters."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import optuna.visualization.matplotlib as plots
 
-    made = Page(
+    page = Page(
         "Tuning",
-        f"The search {study.study_name} for better hyper-parameters of the family that it names.",
+        f"Hyper-parameter search {study.study_name}.",
     )
-    made.facts(
-        "Trial that is taken",
+    page.facts(
+        "Chosen trial",
         {"number": chosen.number, "validation NDCG@10": f"{chosen.value:.4f}", **chosen.params},
     )
-    made.table(
+    page.table(
         "Trials",
         _trials(study),
-        "Rolling validation NDCG@10; of a trial that was pruned, the last one before.",
+        "Rolling validation NDCG@10; for a pruned trial, its last value.",
     )
     for title, plot in (
         ("Parallel coordinates", plots.plot_parallel_coordinate),
@@ -89,8 +89,8 @@ def page(study: "optuna.Study", chosen: "optuna.trial.FrozenTrial") -> Page:
             figure = plot(study).figure
         figure.set_size_inches(10, 4.5)
         figure.set_layout_engine("tight")
-        made.figure(title, figure, "")
-    return made
+        page.figure(title, figure, "")
+    return page
 
 
 def _trials(study: "optuna.Study") -> "pd.DataFrame":

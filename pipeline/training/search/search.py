@@ -1,8 +1,8 @@
-"""A search over the ranker's hyper-parameters by Optuna: resumable, with early pruning.
+"""Search the ranker's hyper-parameters with Optuna: resumable, with early pruning.
 
-The features are computed once; a trial only fits the network. Its value is the best rolling
-validation NDCG@10, so the test window is never seen. Every trial is kept in an SQLite file, and a
-search that was interrupted goes on where it stopped.
+Features are computed once; a trial only fits the network. Its value is the best rolling validation
+NDCG@10; the search never uses the test window. An SQLite file stores every trial, so that an
+interrupted search resumes.
 
 References:
     Akiba et al., 2019, "Optuna", arXiv:1907.10902; Bergstra et al., 2011 (TPE).
@@ -18,18 +18,18 @@ import keras
 
 from pipeline.contracts.errors import TrainingError
 from pipeline.contracts.params import FamiliesParams, Params, RankerParams
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.recommenders.fitting.family import validation_opens
+from pipeline.recommenders.base.training_data import TrainingData
+from pipeline.recommenders.fitting.family import validation_start
 from pipeline.recommenders.fitting.fit import clear_checkpoints, key_of
 from pipeline.recommenders.names import HISTORY_ENCODERS
 from pipeline.recommenders.ranker.examples import RepeatPairs
-from pipeline.recommenders.ranker.fitting import training_pairs
-from pipeline.recommenders.ranker.graph import RankerGraph, code_counts, tables_of
+from pipeline.recommenders.ranker.fitting import build_training_pairs
+from pipeline.recommenders.ranker.graph import RankerGraph, build_item_tables, code_counts
 from pipeline.recommenders.ranker.repeat_fit import (
     Lists,
     RepeatValidation,
+    build_fresh_network,
     fit_network,
-    network_for,
 )
 
 if TYPE_CHECKING:
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
 
 STORAGE = Path("models/tuning.db")
 STARTUP_TRIALS = 5
-SPACE = 2  # raised when what is searched changes: trials of another network would mislead
+SPACE = 2  # version of the search space: a study must not mix trials of different networks
 SAME_NDCG = 0.0002  # two seeds differ by more: docs/experiments.md
 N_WEIGHTS = "n_weights"
 
-Tell = Callable[[int, dict[str, Any], dict[str, float]], None]
+ReportTrial = Callable[[int, dict[str, Any], dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every trial shares.
+    """Inputs shared by all trials.
 
     Attributes:
-        family: Which history encoder.
-        train: Pairs to learn from.
-        validation: Where a trial is judged.
+        family: Name of the history encoder.
+        train: Training pairs.
+        validation: Validation pairs.
         n_kinds: Number of product types.
-        params: What is not searched.
-        seed: Of every trial.
+        params: Values of the parameters outside the search.
+        seed: Seed of every trial.
     """
 
     family: str
@@ -65,8 +65,8 @@ class Bench:
     seed: int
 
     @classmethod
-    def of(cls, family: str, shop: TrainingData, params: FamiliesParams, seed: int) -> "Bench":
-        """Compute the features of all examples, once.
+    def of(cls, family: str, data: TrainingData, params: FamiliesParams, seed: int) -> "Bench":
+        """Compute the features of all examples.
 
         Raises:
             TrainingError: The family is no history encoder of the ranker.
@@ -75,17 +75,17 @@ class Bench:
             raise TrainingError(
                 f"a history encoder among {', '.join(HISTORY_ENCODERS)} for tuning",
                 received=f"'{family}'",
-                action="Name one of them: `uv run python -m pipeline.training.search mlp`.",
+                action="Name one: `uv run python -m pipeline.training.search mlp`.",
             )
-        tables = tables_of(shop, validation_opens(shop), params.popular_days)
-        graph = RankerGraph(tables, params.ranker, code_counts(shop), seed)
-        train = training_pairs(shop, graph, params)
-        validation = RepeatValidation.of(graph, shop, params.ranker)
+        tables = build_item_tables(data, validation_start(data), params.popular_days)
+        graph = RankerGraph(tables, params.ranker, code_counts(data), seed)
+        train = build_training_pairs(data, graph, params)
+        validation = RepeatValidation.of(graph, data, params.ranker)
         return cls(family, train, validation, graph.features.n_types, params.ranker, seed)
 
 
 def suggest(trial: "optuna.Trial") -> dict[str, Any]:
-    """Return the values of a trial, by their names in `families.ranker`."""
+    """Return the suggested values by their names in `families.ranker`."""
     first = trial.suggest_int("first_hidden", 32, 512, log=True)
     second = trial.suggest_int("second_hidden", 16, 256, log=True)
     return {
@@ -100,8 +100,8 @@ def suggest(trial: "optuna.Trial") -> dict[str, Any]:
     }
 
 
-class Reporting:
-    """A judge that tells Optuna each epoch's score, and ends a trial that falls behind."""
+class PruningValidation:
+    """Reports each epoch's validation score to Optuna, and prunes a trial that falls behind."""
 
     def __init__(self, validation: RepeatValidation, trial: "optuna.Trial") -> None:
         """Wrap the validation of a trial."""
@@ -124,20 +124,20 @@ class Reporting:
         return report
 
 
-def objective(bench: Bench, tell: Tell) -> Callable[["optuna.Trial"], float]:
-    """Return what Optuna maximises: the best validation NDCG@10 of a trial's network."""
+def build_objective(bench: Bench, report_trial: ReportTrial) -> Callable[["optuna.Trial"], float]:
+    """Return the objective: the best validation NDCG@10 of a trial's network."""
 
     def run(trial: "optuna.Trial") -> float:
         chosen = suggest(trial)
         params = bench.params.model_copy(update=chosen)
         keras.utils.set_random_seed(bench.seed)
-        network = network_for(bench.train, bench.n_kinds, params, bench.family)
+        network = build_fresh_network(bench.train, bench.n_kinds, params, bench.family)
         trial.set_user_attr(N_WEIGHTS, network.count_params())
         fitted = fit_network(
             f"trial_{trial.number}",
             network,
             Lists(bench.train),
-            Reporting(bench.validation, trial),
+            PruningValidation(bench.validation, trial),
             params,
             seed=bench.seed,
             epochs=None,
@@ -145,19 +145,19 @@ def objective(bench: Bench, tell: Tell) -> Callable[["optuna.Trial"], float]:
         )
         clear_checkpoints()
         value = float(fitted.curve[fitted.epochs - 1]["validation"])
-        tell(trial.number, chosen, {"ndcg@10": value, "epochs": fitted.epochs})
+        report_trial(trial.number, chosen, {"ndcg@10": value, "epochs": fitted.epochs})
         return value
 
     return run
 
 
 @contextmanager
-def opened(family: str, seed: int, path: Path = STORAGE) -> "Iterator[optuna.Study]":
-    """Yield the study of a family: a new one, or the one that was begun in this file.
+def open_study(family: str, seed: int, path: Path = STORAGE) -> "Iterator[optuna.Study]":
+    """Yield the study of a family, loaded from the file if it exists there.
 
     Args:
-        family: Names the study.
-        seed: Of the sampler.
+        family: Name of the family.
+        seed: Seed of the sampler.
         path: SQLite file.
     """
     import optuna
@@ -174,8 +174,8 @@ def opened(family: str, seed: int, path: Path = STORAGE) -> "Iterator[optuna.Stu
     )
 
 
-def start_from(study: "optuna.Study", params: RankerParams) -> None:
-    """Let a new search begin with the values that are in use, so that it cannot end below them."""
+def enqueue_current(study: "optuna.Study", params: RankerParams) -> None:
+    """Enqueue the current values as the first trial of a new search."""
     if study.trials:
         return
     study.enqueue_trial(
@@ -193,25 +193,29 @@ def start_from(study: "optuna.Study", params: RankerParams) -> None:
     )
 
 
-def search(study: "optuna.Study", bench: Callable[[], Bench], n_trials: int, tell: Tell) -> None:
-    """Run trials until the study holds `n_trials` that ended; those of earlier runs count.
+def search(
+    study: "optuna.Study", bench: Callable[[], Bench], n_trials: int, report_trial: ReportTrial
+) -> None:
+    """Run trials until the study holds `n_trials` completed or pruned ones.
 
     Args:
-        study: From `opened`.
-        bench: Called when there is a trial to run.
-        n_trials: In all.
-        tell: Called after each trial that was not pruned.
+        study: From `open_study`.
+        bench: Builds the shared inputs; called only if trials are left.
+        n_trials: Total number of trials, those of earlier runs included.
+        report_trial: Called after each completed trial.
     """
     import optuna
 
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     left = n_trials - sum(trial.state in ended for trial in study.trials)
     if left > 0:
-        study.optimize(objective(bench(), tell), n_trials=left, show_progress_bar=True)
+        study.optimize(
+            build_objective(bench(), report_trial), n_trials=left, show_progress_bar=True
+        )
 
 
-def chosen_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
-    """Return the smallest network among those that are as good as the best one."""
+def choose_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
+    """Return the trial with the smallest network within SAME_NDCG of the best value."""
     import optuna
 
     ended = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
@@ -219,13 +223,13 @@ def chosen_trial(study: "optuna.Study") -> "optuna.trial.FrozenTrial":
     return min(as_good, key=lambda trial: trial.user_attrs[N_WEIGHTS])
 
 
-def values_of(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
-    """Return a trial's values by their names in `families.ranker`."""
+def trial_values(trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """Return the values of a trial by their names in `families.ranker`."""
     import optuna
 
     return suggest(optuna.trial.FixedTrial(trial.params))
 
 
-def bench_of(family: str, shop: TrainingData, params: Params) -> Bench:
-    """Return the bench of a family for all of params.yaml."""
-    return Bench.of(family, shop, params.families, params.shop.seed)
+def build_bench(family: str, data: TrainingData, params: Params) -> Bench:
+    """Return the bench of a family with the parameters of params.yaml."""
+    return Bench.of(family, data, params.families, params.shop.seed)

@@ -7,10 +7,10 @@ import pytest
 from pipeline.contracts.review_ids import example_id, forget_reviews, review_id
 from pipeline.labeling.audit.reviews import (
     HEADER,
+    build_review_queue,
+    build_review_tasks,
+    match_decisions,
     read_decisions,
-    resolve,
-    review_queue,
-    review_tasks,
 )
 from tests.support.weekly_shop import events, labelled
 
@@ -70,7 +70,7 @@ def test_a_file_about_others_stays_byte_for_byte(tmp_path: Path) -> None:
 def test_a_decision_finds_its_basket_by_either_name(tmp_path: Path, example: str) -> None:
     labelled_shop = labelled(events()).source
     reviewed(tmp_path / "labels.csv", f"{example},ann-01-30,salt,bulk,drop")
-    (basket,) = resolve(read_decisions(tmp_path / "labels.csv"), labelled_shop)["basket"]
+    (basket,) = match_decisions(read_decisions(tmp_path / "labels.csv"), labelled_shop)["basket"]
     assert labelled_shop.baskets["basket_id"][basket] == "ann-01-30"
 
 
@@ -79,8 +79,8 @@ def test_questions_name_no_user() -> None:
     doubts = labelled_shop.source.baskets[["basket"]].assign(
         item_id="", reason="bulk", evidence="many"
     )
-    queue = review_queue(doubts, labelled_shop)
+    queue = build_review_queue(doubts, labelled_shop)
     assert len(queue) > 0
     assert "user_id" not in queue.columns
     assert not queue["example_id"].str.contains("ann|bob").any()
-    assert all("user_id" not in task["data"] for task in review_tasks(queue))
+    assert all("user_id" not in task["data"] for task in build_review_tasks(queue))

@@ -36,18 +36,18 @@ def test_a_draw_without_any_request_of_the_slice_counts_nothing() -> None:
 
 
 def test_a_paired_difference_is_that_of_each_request() -> None:
-    found = by_hand().paired(np.array([1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0]))
+    paired = by_hand().paired(np.array([1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0]))
     # differences 1, 0, 0; drawn means 1/2, 0, 1/3
-    assert found["difference"] == pytest.approx(1 / 3)
-    assert found["low"] == pytest.approx(1 / 6)
-    assert found["high"] == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert paired["difference"] == pytest.approx(1 / 3)
+    assert paired["low"] == pytest.approx(1 / 6)
+    assert paired["high"] == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
 def test_a_difference_that_is_everywhere_the_same_is_certain() -> None:
     values = np.random.default_rng(0).random(60)
     bootstrap = Bootstrap.of(np.repeat(np.arange(20), 3), 200, 0.95, seed=1)
-    found = bootstrap.paired(values + 0.25, values)
-    assert list(found.values()) == pytest.approx([0.25] * 3)
+    paired = bootstrap.paired(values + 0.25, values)
+    assert list(paired.values()) == pytest.approx([0.25] * 3)
 
 
 def test_constant_values_have_an_interval_without_width() -> None:

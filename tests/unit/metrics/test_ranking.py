@@ -28,8 +28,8 @@ def test_hits_are_the_wanted_items_of_the_same_request(hits: ranking.Bools) -> N
 
 
 def test_padding_never_hits_an_unknown_label() -> None:
-    found = ranking.hit_matrix(np.array([[0, 0]]), np.array([0]), np.array([0]))
-    assert not found.any()
+    result = ranking.hit_matrix(np.array([[0, 0]]), np.array([0]), np.array([0]))
+    assert not result.any()
 
 
 def test_no_truth_at_all_hits_nothing() -> None:

@@ -13,7 +13,7 @@ from pipeline.monitoring.quality import (
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
-from pipeline.recommenders.base.shop import is_own
+from pipeline.recommenders.base.training_data import is_repeat_label
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import EvaluationSet
 
@@ -138,5 +138,5 @@ def test_own_purchases_are_those_before_the_request() -> None:
     requests = build_requests(histories, ["u", "u", "v"], at)
     row = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
     item = np.array([1, 3, 3, 0, 2, 1], dtype=np.int32)
-    own = is_own(requests, row, item, len(VOCABULARY))
+    own = is_repeat_label(requests, row, item, len(VOCABULARY))
     assert own.tolist() == [True, False, True, False, True, False]

@@ -10,9 +10,13 @@ import pytest
 from pipeline.presentation.pages import Page
 from pipeline.testing.diagnosis.diagnose import Inputs
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
-from pipeline.testing.diagnosis.fit_quality import GeneralizationGap, Side
-from pipeline.testing.diagnosis.label_noise import Judged
-from pipeline.testing.diagnosis.page import add, evidence_table, labels_by_tenth
+from pipeline.testing.diagnosis.fit_quality import GeneralizationGap, WindowQuality
+from pipeline.testing.diagnosis.label_noise import ScoredCandidates
+from pipeline.testing.diagnosis.page import (
+    add_diagnosis,
+    build_evidence_table,
+    count_labels_by_tenth,
+)
 from pipeline.testing.examine import Examination
 
 LEAK = Finding(
@@ -23,7 +27,7 @@ LEAK = Finding(
 
 def examination() -> Examination:
     user = np.array([0, 1])
-    side = Side(user, np.array([0.3, 0.4]), np.array([0.2, 0.3]))
+    side = WindowQuality(user, np.array([0.3, 0.4]), np.array([0.2, 0.3]))
     row = np.repeat(user, 10)
     probability = np.tile(np.linspace(0.19, 0.01, 10), 2)
     wanted = np.zeros(20, dtype=bool)
@@ -33,8 +37,8 @@ def examination() -> Examination:
             "feature_auc": {"count": 0.8, "age": 0.7},
             "learning_curve": [{"fraction": f, "score": 0.2} for f in (0.25, 0.5, 1.0)],
         },
-        seen=GeneralizationGap(side, side),
-        judged=Judged(user, row, np.tile(np.arange(10), 2), probability, wanted),
+        gap=GeneralizationGap(side, side),
+        scored=ScoredCandidates(user, row, np.tile(np.arange(10), 2), probability, wanted),
     )
     noise = pd.DataFrame(
         {"kind": ["department"], "group": ["DAIRY"], "labels": [4], "noise_fraction": [0.25]}
@@ -46,7 +50,7 @@ def examination() -> Examination:
 
 def test_the_page_shows_every_finding_with_its_numbers(tmp_path: Path) -> None:
     page = Page("Testing", "")
-    add(page, examination())
+    add_diagnosis(page, examination())
     page.write(tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     for words in (
@@ -58,25 +62,25 @@ def test_the_page_shows_every_finding_with_its_numbers(tmp_path: Path) -> None:
         "DAIRY",
     ):
         assert words in text
-    assert evidence_table(examination())["holds"].tolist() == [False, True, True]
+    assert build_evidence_table(examination())["holds"].tolist() == [False, True, True]
 
 
 def test_a_page_without_any_input_still_has_its_plots() -> None:
     page = Page("Testing", "")
     empty = replace(examination(), inputs=Inputs(), noise=pd.DataFrame())
-    add(page, empty)
+    add_diagnosis(page, empty)
 
 
 def test_labels_by_tenth_by_hand() -> None:
-    judged = examination().inputs.judged
-    assert judged is not None
-    found, expected = labels_by_tenth(judged)
-    assert found.tolist() == [0.5, 0.25, 0, 0, 0, 0, 0, 0, 0, 0.25]
+    scored = examination().inputs.scored
+    assert scored is not None
+    result, expected = count_labels_by_tenth(scored)
+    assert result.tolist() == [0.5, 0.25, 0, 0, 0, 0, 0, 0, 0, 0.25]
     # two labels per request, probabilities .19, .17 … .01
     assert expected == pytest.approx(np.linspace(0.19, 0.01, 10))
 
 
 def test_findings_are_plain_values_by_name() -> None:
-    found = examination().as_dict()
-    assert set(found) == {"leak", "underfit", "label_noise"}
-    assert found["leak"]["target_phase"] == "labeling"
+    result = examination().as_dict()
+    assert set(result) == {"leak", "underfit", "label_noise"}
+    assert result["leak"]["target_phase"] == "labeling"

@@ -62,7 +62,7 @@ def metrics(
     }
 
 
-def judged(values: dict[str, float], paired: dict[str, dict[str, float]], **more: Any) -> Verdict:
+def scored(values: dict[str, float], paired: dict[str, dict[str, float]], **more: Any) -> Verdict:
     champion = choose_champion("ranker", values, paired)
     return gate(champion, metrics(champion, values, **more), paired, PLAN)
 
@@ -86,60 +86,60 @@ def test_being_behind_any_baseline_is_enough_to_lose() -> None:
 
 
 def test_a_winning_ranker_goes_on() -> None:
-    found = judged(VALUES, leads(0.1, 0.04))
-    assert found.status == "proceed"
-    assert all(holds(found).values())
-    assert "ranker reaches recall@10 0.2500 [0.2400, 0.2600]" in found.cause
+    result = scored(VALUES, leads(0.1, 0.04))
+    assert result.status == "proceed"
+    assert all(holds(result).values())
+    assert "ranker reaches recall@10 0.2500 [0.2400, 0.2600]" in result.cause
 
 
 def test_a_winning_baseline_goes_on_and_says_so() -> None:
-    found = judged({"ranker": 0.2, "popular": 0.1, "decayed": 0.21}, leads(0.1, -0.02))
-    assert found.status == "proceed"
-    assert found.cause.startswith("decayed reaches")
-    assert "no deep model is ahead" in found.cause
-    assert [item.name for item in found.warnings] == ["ahead_of_baselines"]
-    assert found.failing == ()
+    result = scored({"ranker": 0.2, "popular": 0.1, "decayed": 0.21}, leads(0.1, -0.02))
+    assert result.status == "proceed"
+    assert result.cause.startswith("decayed reaches")
+    assert "no deep model is ahead" in result.cause
+    assert [item.name for item in result.warnings] == ["ahead_of_baselines"]
+    assert result.failing == ()
 
 
 def test_a_gain_below_the_plan_goes_back_to_training() -> None:
-    # the plan wants 0.22 / 0.2 - 1 = 10 % more than the best counting method; 0.21 brings 5 %
-    found = judged(VALUES | {"ranker": 0.21}, leads(0.1, 0.005))
-    assert (found.status, found.target_phase) == ("return", "training")
-    assert found.action
-    assert holds(found) == {
+    # the plan wants 0.22 / 0.2 - 1 = 10 % more than the best baseline; 0.21 gains 5 %
+    result = scored(VALUES | {"ranker": 0.21}, leads(0.1, 0.005))
+    assert (result.status, result.target_phase) == ("return", "training")
+    assert result.action
+    assert holds(result) == {
         "recall@10": True,
         "gain_fraction": False,
         "ahead_of_baselines": True,
         "coverage@10": True,
         "fairness_gap": True,
     }
-    gain = next(item for item in found.evidence if item.name == "gain_fraction")
+    gain = next(item for item in result.evidence if item.name == "gain_fraction")
     assert (gain.value, gain.bound) == pytest.approx((0.05, 0.1))
 
 
 def test_too_little_of_the_catalogue_goes_back() -> None:
-    found = judged(VALUES, leads(0.1, 0.04), coverage=0.01)
-    assert found.status == "return"
-    assert "coverage@10" in found.cause
+    result = scored(VALUES, leads(0.1, 0.04), coverage=0.01)
+    assert result.status == "return"
+    assert "coverage@10" in result.cause
 
 
 def test_a_group_too_far_below_the_mean_goes_back() -> None:
-    found = judged(VALUES, leads(0.1, 0.04), fairness_gap=0.6)
-    assert found.status == "return"
-    assert "fairness_gap" in found.cause
+    result = scored(VALUES, leads(0.1, 0.04), fairness_gap=0.6)
+    assert result.status == "return"
+    assert "fairness_gap" in result.cause
 
 
 def test_bounds_themselves_are_met() -> None:
-    found = judged(VALUES, leads(0.1, 0.04), coverage=0.02, fairness_gap=0.5)
-    assert found.status == "proceed"
+    result = scored(VALUES, leads(0.1, 0.04), coverage=0.02, fairness_gap=0.5)
+    assert result.status == "proceed"
 
 
 def test_a_champion_that_is_behind_counting_goes_back() -> None:
     """Planted: another than `choose_champion` would choose."""
     values = VALUES | {"ranker": 0.19}
-    found = gate("ranker", metrics("ranker", values), leads(0.09, -0.02), PLAN)
-    assert found.status == "return"
-    assert holds(found)["recall@10"] is False
+    verdict = gate("ranker", metrics("ranker", values), leads(0.09, -0.02), PLAN)
+    assert verdict.status == "return"
+    assert holds(verdict)["recall@10"] is False
 
 
 def suspected(value: float, *findings: Finding) -> Verdict:
@@ -164,9 +164,9 @@ FINE = healthy("units", (at_most("dead_fraction", 0.0, 0.5),), "It learns.")
 
 
 def test_a_suspicion_warns_of_a_champion_that_meets_its_bounds() -> None:
-    found = suspected(0.25, FINE, OVERFIT, NOISE)
-    assert (found.status, found.failing) == ("proceed", ())
-    shown = [(item.name, item.value, item.bound, item.note) for item in found.warnings]
+    result = suspected(0.25, FINE, OVERFIT, NOISE)
+    assert (result.status, result.failing) == ("proceed", ())
+    shown = [(item.name, item.value, item.bound, item.note) for item in result.warnings]
     assert shown == [
         ("overfit: lost_lead_fraction", 0.4, 0.1, "It knows them by heart."),
         ("label_noise", None, None, "Too few labels."),
@@ -178,9 +178,9 @@ def test_a_healthy_fit_leaves_no_warning() -> None:
 
 
 def test_what_does_harm_gates_and_what_does_not_warns() -> None:
-    found = suspected(0.21, OVERFIT, NOISE)
-    assert [item.name for item in found.failing] == ["gain_fraction", "lost_lead_fraction"]
-    assert [item.name for item in found.warnings] == ["label_noise"]
+    result = suspected(0.21, OVERFIT, NOISE)
+    assert [item.name for item in result.failing] == ["gain_fraction", "lost_lead_fraction"]
+    assert [item.name for item in result.warnings] == ["label_noise"]
     assert [item.name for item in suspected(0.21, NOISE).warnings] == ["label_noise"]
     leaking = suspected(0.25, LEAK, OVERFIT)
     assert [item.name for item in leaking.failing] == ["future_in_request"]
@@ -188,23 +188,23 @@ def test_what_does_harm_gates_and_what_does_not_warns() -> None:
 
 
 def test_a_suspicion_says_where_to_go_when_quality_misses_its_bound() -> None:
-    found = suspected(0.21, OVERFIT)
-    assert (found.status, found.target_phase, found.action) == (
+    result = suspected(0.21, OVERFIT)
+    assert (result.status, result.target_phase, result.action) == (
         "return", "training", "Fewer epochs.",
     )  # fmt: skip
-    assert "gain_fraction miss their bound. It knows them by heart" in found.cause
-    assert found.evidence[-1].name == "lost_lead_fraction"
+    assert "gain_fraction miss their bound. It knows them by heart" in result.cause
+    assert result.evidence[-1].name == "lost_lead_fraction"
 
 
 def test_without_a_suspicion_a_missed_bound_goes_back_to_training() -> None:
-    found = suspected(0.21)
-    assert (found.status, found.target_phase) == ("return", "training")
-    assert "families" in str(found.action)
+    result = suspected(0.21)
+    assert (result.status, result.target_phase) == ("return", "training")
+    assert "families" in str(result.action)
 
 
 @pytest.mark.parametrize("value", [0.25, 0.21])
 def test_a_leak_always_goes_back(value: float) -> None:
-    found = suspected(value, LEAK, OVERFIT)
-    assert (found.status, found.target_phase) == ("return", "labeling")
-    assert "not to be believed" in found.cause
-    assert found.failing[-1].name == "future_in_request"
+    result = suspected(value, LEAK, OVERFIT)
+    assert (result.status, result.target_phase) == ("return", "labeling")
+    assert "not reliable" in result.cause
+    assert result.failing[-1].name == "future_in_request"

@@ -14,10 +14,10 @@ from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import (
     EvaluationSet,
     Predictions,
-    answers_of,
     beyond_accuracy,
-    summary,
-    values_of,
+    compute_metrics,
+    predict,
+    summarise_values,
 )
 
 NAN = float("nan")
@@ -66,7 +66,7 @@ def values(questions: EvaluationSet) -> dict[str, Any]:
         served=listed([MILK, TEA], [BREAD, JAM], [TEA, 0]),
         explore_items=np.array([[TEA, JAM], [JAM, TEA], [JAM, MILK]]),
     )
-    return values_of(answers, questions, (1, 2))
+    return compute_metrics(answers, questions, (1, 2))
 
 
 def test_questions_tell_repeat_labels_from_new_ones(questions: EvaluationSet) -> None:
@@ -121,33 +121,33 @@ class Counting:
 
 def test_one_run_answers_plain_and_served_lists(questions: EvaluationSet) -> None:
     counting: Any = Counting()
-    found = answers_of(counting, questions, k=2, served_k=3, explore_slots=1)
+    predictions = predict(counting, questions, k=2, served_k=3, explore_slots=1)
     assert counting.asked == [3]
-    assert found.plain.items[0].tolist() == [MILK, BREAD]
-    assert found.served.items[0].tolist() == [MILK, BREAD, TEA]
-    assert found.explore_items[0].tolist() == [TEA, JAM, COFFEE]
+    assert predictions.plain.items[0].tolist() == [MILK, BREAD]
+    assert predictions.served.items[0].tolist() == [MILK, BREAD, TEA]
+    assert predictions.explore_items[0].tolist() == [TEA, JAM, COFFEE]
 
 
 def test_coverage_novelty_and_popularity_bias_by_hand() -> None:
     popularity = np.array([0.0, 6.0, 2.0, 0.0, 0.0])  # four items
-    found = beyond_accuracy(np.array([[1, 2, 3], [1, 0, 0]]), popularity, 2)
-    assert found["coverage@2"] == 2 / 4
+    result = beyond_accuracy(np.array([[1, 2, 3], [1, 0, 0]]), popularity, 2)
+    assert result["coverage@2"] == 2 / 4
     # smoothed shares 7/13 (twice) and 3/13
-    assert found["novelty@2"] == pytest.approx(-(2 * np.log2(7 / 13) + np.log2(3 / 13)) / 3)
+    assert result["novelty@2"] == pytest.approx(-(2 * np.log2(7 / 13) + np.log2(3 / 13)) / 3)
     # on average 14/3 purchases of what is shown, 40/8 of what is bought
-    assert found["popularity_bias@2"] == pytest.approx((14 / 3) / 5)
+    assert result["popularity_bias@2"] == pytest.approx((14 / 3) / 5)
 
 
 def test_an_empty_list_covers_nothing() -> None:
-    found = beyond_accuracy(np.zeros((2, 2), dtype=np.int32), np.array([0.0, 1.0]), 2)
-    assert found == {"coverage@2": 0.0, "novelty@2": 0.0, "popularity_bias@2": 0.0}
+    result = beyond_accuracy(np.zeros((2, 2), dtype=np.int32), np.array([0.0, 1.0]), 2)
+    assert result == {"coverage@2": 0.0, "novelty@2": 0.0, "popularity_bias@2": 0.0}
 
 
 def test_a_summary_leaves_out_what_does_not_apply() -> None:
     bootstrap = Bootstrap.of(np.array([0, 0, 1]), 100, 0.95, seed=1)
-    found = summary({"a": np.array([1.0, NAN, 0.5]), "b": np.full(3, NAN)}, bootstrap)
-    assert (found["a"], found["b"]) == (0.75, None)
-    assert found["mean_over_users"] == {"a": 0.75}
-    assert set(found["interval"]) == {"a"}
-    low, high = found["interval"]["a"]
+    summary = summarise_values({"a": np.array([1.0, NAN, 0.5]), "b": np.full(3, NAN)}, bootstrap)
+    assert (summary["a"], summary["b"]) == (0.75, None)
+    assert summary["mean_over_users"] == {"a": 0.75}
+    assert set(summary["interval"]) == {"a"}
+    low, high = summary["interval"]["a"]
     assert 0.5 <= low <= 0.75 <= high <= 1.0

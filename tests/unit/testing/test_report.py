@@ -11,8 +11,8 @@ from pipeline.contracts.params import GuardrailParams
 from pipeline.contracts.plan import Baseline, Plan, Profile, Target
 from pipeline.testing.gate import gate
 from pipeline.testing.protocols import KNOWN, TITLES
-from pipeline.testing.report import model_card, page
-from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, Fairness, fairness_of
+from pipeline.testing.report import build_model_card, build_page
+from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, Fairness, compute_fairness
 
 PLAN = Plan.model_construct(
     objective="Show what is wanted",
@@ -83,67 +83,67 @@ def metrics(fairness: Fairness) -> dict[str, Any]:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> dict[str, str]:
+def reported(tmp_path: Path) -> dict[str, str]:
     """The page, the card, and the note of the gate."""
-    fairness = fairness_of(slices(), ["income", "kids_count"])
-    found = metrics(fairness)
-    verdict = gate("mlp", found, {"decayed": {"low": 0.005}}, PLAN)
-    page(found, slices(), verdict, PLAN).write(tmp_path / "page.html")
+    fairness = compute_fairness(slices(), ["income", "kids_count"])
+    result = metrics(fairness)
+    verdict = gate("mlp", result, {"decayed": {"low": 0.005}}, PLAN)
+    build_page(result, slices(), verdict, PLAN).write(tmp_path / "page.html")
     (evidence,) = [item for item in verdict.evidence if item.name == "fairness_gap"]
     assert evidence.value == fairness.gap_fraction == 0.25
     return {
         "page": (tmp_path / "page.html").read_text(encoding="utf-8"),
-        "card": model_card(found, slices(), PLAN),
+        "card": build_model_card(result, slices(), PLAN),
         "gate": evidence.note,
     }
 
 
-def test_every_slice_is_on_the_page(told: dict[str, str]) -> None:
-    assert f"All {N_GROUPS} slices" in told["page"]
+def test_every_slice_is_on_the_page(reported: dict[str, str]) -> None:
+    assert f"All {N_GROUPS} slices" in reported["page"]
     for row in slices().itertuples():
-        assert f"<td>{row.kind}</td><td>{escape(str(row.slice))}</td>" in told["page"]
+        assert f"<td>{row.kind}</td><td>{escape(str(row.slice))}</td>" in reported["page"]
 
 
-def test_the_fairness_gap_is_one_sentence_in_gate_page_and_card(told: dict[str, str]) -> None:
-    sentence = str(fairness_of(slices(), ["income", "kids_count"]))
+def test_the_fairness_gap_is_one_sentence_in_gate_page_and_card(reported: dict[str, str]) -> None:
+    sentence = str(compute_fairness(slices(), ["income", "kids_count"]))
     assert sentence.startswith("25.0% below the mean, set by kids_count 3+ with 0.1500 [0.1200, ")
-    assert told["gate"] == sentence
-    assert sentence in told["card"]
-    assert escape(sentence) in told["page"]
+    assert reported["gate"] == sentence
+    assert sentence in reported["card"]
+    assert escape(sentence) in reported["page"]
 
 
 def test_a_wider_gap_that_may_be_chance_is_called_so_beside_its_interval(
-    told: dict[str, str],
+    reported: dict[str, str],
 ) -> None:
     assert (
         "- income, 250K+: 0.1400 [0.0700, 0.2300] (-30.0% of the mean, 109 requests; may be chance)"
-        in told["card"]
+        in reported["card"]
     )
     assert (
         "- kids_count, 3+: 0.1500 [0.1200, 0.1800] (-25.0% of the mean, 214 requests)"
-        in (told["card"])
+        in (reported["card"])
     )
 
 
-def test_the_card_says_what_the_diagnosis_leaves_open(told: dict[str, str]) -> None:
+def test_the_card_says_what_the_diagnosis_leaves_open(reported: dict[str, str]) -> None:
     assert (
         "- Underfit: suspected. It still rose. last_epoch_gain_fraction 0.0129, bound 0.01.\n"
         "- Label noise: unknown. Too few labels.\n"
-    ) in told["card"]
+    ) in reported["card"]
 
 
 def test_the_card_of_a_healthy_fit_says_that_nothing_is_open() -> None:
-    found = metrics(Fairness(0.0))
-    found["diagnosis"] = {"units": found["diagnosis"]["units"]}
-    card = model_card(found, slices(), PLAN)
-    assert "Nothing: dead or exploding units are healthy." in card
+    result = metrics(Fairness(0.0))
+    result["diagnosis"] = {"units": result["diagnosis"]["units"]}
+    card = build_model_card(result, slices(), PLAN)
+    assert "None: dead or exploding units are healthy." in card
 
 
-def test_every_table_says_what_is_known_at_request_time(told: dict[str, str]) -> None:
-    """Two leads are comparable only where the methods were told the same."""
+def test_every_table_says_what_is_known_at_request_time(reported: dict[str, str]) -> None:
+    """Two leads are comparable only where the methods know the same."""
     for protocol, words in TITLES.items():
-        assert KNOWN[protocol] in told["card"]
-        assert escape(KNOWN[protocol]) in told["page"]
-        assert f"Candidates, {words}" in told["page"]
+        assert KNOWN[protocol] in reported["card"]
+        assert escape(KNOWN[protocol]) in reported["page"]
+        assert f"Candidates, {words}" in reported["page"]
     lead = "+0.1000 [+0.0900, +0.1100]"
-    assert f"| decayed | {lead} | {lead} | {lead} |" in told["card"]
+    assert f"| decayed | {lead} | {lead} | {lead} |" in reported["card"]

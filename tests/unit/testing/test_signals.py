@@ -18,24 +18,24 @@ NAN = float("nan")
 
 
 def test_bins_are_cut_at_the_quantiles_of_the_reference() -> None:
-    found = frozen_bins(np.arange(1.0, 11.0), 4)
-    assert found["edges"] == [0.999999, 3.25, 5.5, 7.75, 10.0]
-    assert found["shares"] == [0.0, 0.3, 0.2, 0.2, 0.3, 0.0, 0.0]
+    result = frozen_bins(np.arange(1.0, 11.0), 4)
+    assert result["edges"] == [0.999999, 3.25, 5.5, 7.75, 10.0]
+    assert result["shares"] == [0.0, 0.3, 0.2, 0.2, 0.3, 0.0, 0.0]
 
 
 def test_missing_values_have_a_bin_of_their_own() -> None:
-    found = frozen_bins(np.array([1.0, 2.0, NAN, NAN]), 2)
-    assert found == {"edges": [0.999999, 1.5, 2.0], "shares": [0.0, 0.25, 0.25, 0.0, 0.5]}
+    result = frozen_bins(np.array([1.0, 2.0, NAN, NAN]), 2)
+    assert result == {"edges": [0.999999, 1.5, 2.0], "shares": [0.0, 0.25, 0.25, 0.0, 0.5]}
 
 
 def test_equal_edges_are_merged() -> None:
-    found = frozen_bins(np.array([5.0] * 8 + [6.0, 7.0]), 4)
-    assert found["shares"] == [0.0, 0.8, 0.2, 0.0, 0.0]
+    result = frozen_bins(np.array([5.0] * 8 + [6.0, 7.0]), 4)
+    assert result["shares"] == [0.0, 0.8, 0.2, 0.0, 0.0]
 
 
 def test_what_lies_beyond_the_reference_is_seen() -> None:
-    found = frozen_bins(np.array([0.8] * 10), 4)
-    assert bin_shares(np.array([0.0, 0.8, 1.0]), np.array(found["edges"])).tolist() == [
+    result = frozen_bins(np.array([0.8] * 10), 4)
+    assert bin_shares(np.array([0.0, 0.8, 1.0]), np.array(result["edges"])).tolist() == [
         1 / 3,
         1 / 3,
         1 / 3,
@@ -87,10 +87,10 @@ def test_inputs_by_hand() -> None:
         }
     )
     histories = build_histories(events, Vocabulary(("milk", "tea")))
-    found = input_signals(build_requests(histories, ["ann", "bob"], pd.Series([now, now])))
-    assert tuple(found.columns) == INPUTS
-    assert found.iloc[0].tolist() == [10.0, 5.0, 2.0, 3.0, 2.0, 2.0]
-    np.testing.assert_array_equal(found.iloc[1], [10.0, 5.0, NAN, 0.0, 0.0, NAN])
+    signals = input_signals(build_requests(histories, ["ann", "bob"], pd.Series([now, now])))
+    assert tuple(signals.columns) == INPUTS
+    assert signals.iloc[0].tolist() == [10.0, 5.0, 2.0, 3.0, 2.0, 2.0]
+    np.testing.assert_array_equal(signals.iloc[1], [10.0, 5.0, NAN, 0.0, 0.0, NAN])
 
 
 def test_outputs_by_hand() -> None:
@@ -99,12 +99,12 @@ def test_outputs_by_hand() -> None:
         scores=np.array([[0.9, 0.4, 7.0], [8.0, 0, 0], [0, 0, 0]], dtype=np.float32),
         slots=np.array([[0, 0, 1], [1, 0, 0], [0, 0, 0]], dtype=np.int8),
     )
-    found = output_signals(answers, np.array([0.0, 1.0, 3.0, 0.0]))
-    assert tuple(found.columns) == OUTPUTS
+    signals = output_signals(answers, np.array([0.0, 1.0, 3.0, 0.0]))
+    assert tuple(signals.columns) == OUTPUTS
     expected = [1 / (1 + np.exp(-0.5)), 0.5, 2 / 3, (np.log(2) + np.log(4)) / 3]
-    np.testing.assert_allclose(found.iloc[0], expected, rtol=1e-6)
-    np.testing.assert_array_equal(found.iloc[1], [NAN, NAN, 0.0, 0.0])
-    np.testing.assert_array_equal(found.iloc[2], [NAN, NAN, 0.0, 0.0])
+    np.testing.assert_allclose(signals.iloc[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(signals.iloc[1], [NAN, NAN, 0.0, 0.0])
+    np.testing.assert_array_equal(signals.iloc[2], [NAN, NAN, 0.0, 0.0])
 
 
 def test_a_constant_that_is_added_to_all_scores_changes_nothing() -> None:
@@ -119,7 +119,7 @@ def test_a_constant_that_is_added_to_all_scores_changes_nothing() -> None:
 
 
 def test_judging_needs_no_tensorflow() -> None:
-    modules = ("evaluate", "gate", "measure", "reference", "report", "signals", "slices")
+    modules = ("comparison", "gate", "measure", "reference", "report", "signals", "slices")
     names = ", ".join(f"pipeline.testing.{name}" for name in modules)
     code = f"import sys, {names}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

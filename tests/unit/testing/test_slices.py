@@ -14,9 +14,9 @@ from pipeline.testing.slices import (
     CHANCE,
     FEW,
     Fairness,
-    fairness_of,
-    slice_table,
-    slices_of,
+    build_slice_table,
+    compute_fairness,
+    iterate_slices,
 )
 
 N = 120
@@ -25,7 +25,7 @@ USERS = pd.DataFrame({"user_id": ["u0", "u1", "u2"], "age": ["19-24", "45-54", N
 
 @pytest.fixture
 def questions() -> Any:
-    """Four users in turn, 30 requests each; u3 told us nothing."""
+    """Four users in turn, 30 requests each; u3 has no attributes."""
     at = np.arange(N)
     examples = pd.DataFrame(
         {"user_id": [f"u{n % 4}" for n in at], "n_earlier_baskets": np.where(at < 60, 9, 10)}
@@ -35,8 +35,10 @@ def questions() -> Any:
 
 
 def test_slices_split_the_requests_by_kind(questions: Any) -> None:
-    found = {(kind, name): int(inside.sum()) for kind, name, inside in slices_of(questions, USERS)}
-    assert found == {
+    results = {
+        (kind, name): int(inside.sum()) for kind, name, inside in iterate_slices(questions, USERS)
+    }
+    assert results == {
         ("earlier baskets", "0 to 9"): 60,
         ("earlier baskets", "10 to 29"): 60,
         ("earlier baskets", "30 to 99"): 0,
@@ -53,13 +55,13 @@ def test_slices_split_the_requests_by_kind(questions: Any) -> None:
 
 
 def test_without_attributes_there_are_no_groups_of_people(questions: Any) -> None:
-    kinds = {kind for kind, _, _ in slices_of(questions, USERS[["user_id"]])}
+    kinds = {kind for kind, _, _ in iterate_slices(questions, USERS[["user_id"]])}
     assert kinds == {"earlier baskets", "basket size", "day"}
 
 
 def test_numbers_may_be_attributes(questions: Any) -> None:
     users = pd.DataFrame({"user_id": ["u0", "u1"], "children": [0, 2]})
-    names = [name for kind, name, _ in slices_of(questions, users) if kind == "children"]
+    names = [name for kind, name, _ in iterate_slices(questions, users) if kind == "children"]
     assert names == ["0", "2", "unknown"]
 
 
@@ -67,7 +69,7 @@ def test_the_table_has_every_slice_with_its_mean_and_its_gap_to_all(questions: A
     user = np.arange(N) % 4
     values = np.where(user == 0, 0.0, 1.0)
     bootstrap = Bootstrap.of(user, 100, 0.95, seed=1)
-    table = slice_table(questions, USERS, values, bootstrap)
+    table = build_slice_table(questions, USERS, values, bootstrap)
     assert table["gap_fraction"].is_monotonic_increasing  # the widest gap first
     table = table.set_index(["kind", "slice"])
     young = table.loc[("age", "19-24")]
@@ -93,9 +95,9 @@ def test_a_slice_is_below_or_above_only_with_its_whole_interval() -> None:
     )
     people = pd.DataFrame({"user_id": [f"u{n}" for n in range(len(group))], "group": group})
     draw = Bootstrap.of(user, 200, 0.95, seed=1)
-    table = slice_table(asked, people, np.repeat(values, 4), draw)
-    found = table[table["kind"] == "group"].set_index("slice")["against_mean"]
-    assert found.to_dict() == {"low": BELOW, "few": FEW, "mixed": CHANCE, "high": ABOVE}
+    table = build_slice_table(asked, people, np.repeat(values, 4), draw)
+    result = table[table["kind"] == "group"].set_index("slice")["against_mean"]
+    assert result.to_dict() == {"low": BELOW, "few": FEW, "mixed": CHANCE, "high": ABOVE}
 
 
 def groups(*rows: tuple[str, str, float, str]) -> pd.DataFrame:
@@ -112,26 +114,26 @@ def test_the_gap_is_that_of_the_worst_group_beyond_chance() -> None:
         ("income", "250K+", -0.1, BELOW),
         ("day", "weekend", -0.8, BELOW),  # no group of people
     )
-    found = fairness_of(table, ["age", "income"])
-    assert found == Fairness(pytest.approx(0.2), "age 19-24", 40, pytest.approx(0.4), 0.0, 0.45)
-    assert str(found).startswith(
+    fairness = compute_fairness(table, ["age", "income"])
+    assert fairness == Fairness(pytest.approx(0.2), "age 19-24", 40, pytest.approx(0.4), 0.0, 0.45)
+    assert str(fairness).startswith(
         "20.0% below the mean, set by age 19-24 with 0.4000 [0.0000, 0.4500] in 40 requests. Rule: "
-        "of the groups of people with at least 30 requests by 10 users whose whole interval lies "
-        "below the mean"
+        "the lowest of the groups of people with at least 30 requests by 10 users whose whole "
+        "interval lies below the mean"
     )
 
 
 def test_a_group_that_gets_nothing_right_is_the_widest_gap() -> None:
     table = groups(("age", "a", -1.0, BELOW), ("age", "b", -0.2, BELOW))
-    assert fairness_of(table, ["age"]).gap_fraction == 1.0
+    assert compute_fairness(table, ["age"]).gap_fraction == 1.0
 
 
 @pytest.mark.parametrize("place", [CHANCE, FEW, ABOVE])
 def test_no_group_below_the_mean_beyond_chance_is_no_gap(place: str) -> None:
-    found = fairness_of(groups(("age", "a", -0.1, place)), ["age"])
-    assert found == Fairness(0.0)
-    assert str(found).startswith("0.0%: no group lies below the mean.")
+    fairness = compute_fairness(groups(("age", "a", -0.1, place)), ["age"])
+    assert fairness == Fairness(0.0)
+    assert str(fairness).startswith("0.0%: no group lies below the mean.")
 
 
 def test_without_groups_of_people_there_is_no_gap() -> None:
-    assert fairness_of(groups(("day", "weekend", -0.8, BELOW)), ["age"]).gap_fraction == 0.0
+    assert compute_fairness(groups(("day", "weekend", -0.8, BELOW)), ["age"]).gap_fraction == 0.0

@@ -2,12 +2,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.training.refit import learnable
+from pipeline.recommenders.base.training_data import TrainingData
+from pipeline.training.refit import thin_examples
 
 
 def test_the_last_windows_weigh_no_more_than_the_first(small_shop: TrainingData) -> None:
-    thinned = learnable(small_shop).train
+    thinned = thin_examples(small_shop).train
     assert thinned.groupby(["split", "protocol"]).size().to_dict() == {
         ("test", "first_basket"): 1,
         ("test", "rolling"): 1,

@@ -15,10 +15,15 @@ from benchmarks.quality.transfer import (
 )
 from pipeline.contracts.params import FamiliesParams
 from pipeline.metrics.bootstrap import Bootstrap
-from pipeline.recommenders.base.shop import TrainingData
+from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.ranker.explore import ExploreHead
 from pipeline.recommenders.ranker.explore_fit import EXPLORE_VALIDATION
-from pipeline.recommenders.ranker.transfer import FINE_PACE, learned_with, start_from, vectors_of
+from pipeline.recommenders.ranker.transfer import (
+    FINE_PACE,
+    fit_vectors,
+    set_item_vectors,
+    variables_to_fit,
+)
 from tests.model import two_groups
 
 
@@ -39,7 +44,7 @@ def vectors(
 ) -> np.ndarray:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("fit"))
-        return vectors_of(shop, params, seed=1)
+        return fit_vectors(shop, params, seed=1)
 
 
 def head_of(
@@ -103,11 +108,11 @@ class TestAWay:
         self, shop: TrainingData, params: FamiliesParams, vectors: np.ndarray
     ) -> None:
         head = head_of(shop, params, vectors, "scratch")
-        start_from(head, vectors, "finetuned")
+        set_item_vectors(head, vectors, "finetuned")
         assert float(head.pace) == pytest.approx(FINE_PACE)
         assert not head.items.numpy().any()
-        assert any(variable is head.turn for variable in learned_with(head, "finetuned"))
-        assert not any(variable is head.turn for variable in learned_with(head, "initialised"))
+        assert any(variable is head.turn for variable in variables_to_fit(head, "finetuned"))
+        assert not any(variable is head.turn for variable in variables_to_fit(head, "initialised"))
 
     def test_an_item_without_a_vector_keeps_its_random_start_when_initialised(
         self, shop: TrainingData, params: FamiliesParams, vectors: np.ndarray
@@ -115,7 +120,7 @@ class TestAWay:
         head = head_of(shop, params, vectors, "scratch")
         before, some = head.items.numpy(), vectors.copy()
         some[5] = 0.0
-        start_from(head, some, "initialised")
+        set_item_vectors(head, some, "initialised")
         np.testing.assert_array_equal(head.items[5], before[5])
         np.testing.assert_array_equal(head.items[6], vectors[6])
 

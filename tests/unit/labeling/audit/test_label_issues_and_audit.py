@@ -1,4 +1,4 @@
-"""Each kind of doubt is found in a case made for it, and in no other."""
+"""Each kind of label issue is found in its own case and in no other."""
 
 from typing import Any
 
@@ -6,35 +6,35 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts.review_ids import review_id
-from pipeline.labeling.audit.balance import balance
-from pipeline.labeling.audit.label_audit import audit
+from pipeline.labeling.audit.balance import compute_balance
+from pipeline.labeling.audit.label_audit import audit_labels
 from pipeline.labeling.audit.label_issues import find_label_issues
-from pipeline.labeling.audit.reviews import review_queue, review_tasks
+from pipeline.labeling.audit.reviews import build_review_queue, build_review_tasks
 from tests.support.weekly_shop import event, events, items, labeling, labelled
 
 CALM: dict[str, Any] = {"automated_minimum_baskets": 50}  # the weekly shop is a rhythm by itself
 
 
-def doubts_of(purchases: pd.DataFrame, **changes: Any) -> list[tuple[str, str, str]]:
-    found = labelled(purchases, **(CALM | changes)).source
-    doubts = find_label_issues(found, purchases, labeling(**(CALM | changes)), "UTC")
-    baskets = found.baskets["basket_id"].to_numpy()[doubts["basket"]]
-    rows = zip(baskets, doubts["item_id"], doubts["reason"], strict=True)
+def issues_of(purchases: pd.DataFrame, **changes: Any) -> list[tuple[str, str, str]]:
+    source = labelled(purchases, **(CALM | changes)).source
+    issues = find_label_issues(source, purchases, labeling(**(CALM | changes)), "UTC")
+    baskets = source.baskets["basket_id"].to_numpy()[issues["basket"]]
+    rows = zip(baskets, issues["item_id"], issues["reason"], strict=True)
     return sorted((str(basket), item, reason) for basket, item, reason in rows)
 
 
-def test_an_ordinary_shop_raises_no_doubt() -> None:
-    assert doubts_of(events()) == []
+def test_an_ordinary_shop_raises_no_issue() -> None:
+    assert issues_of(events()) == []
 
 
 def test_a_basket_with_more_items_than_almost_all_is_bulk() -> None:
     large = [event("ann", f"thing-{n}", "2024-01-31T10:00", "large") for n in range(9)]
-    assert doubts_of(events(*large), bulk_quantile=0.9) == [("large", "", "bulk")]
+    assert issues_of(events(*large), bulk_quantile=0.9) == [("large", "", "bulk")]
 
 
 def test_a_basket_with_more_units_than_almost_all_is_bulk() -> None:
     large = event("ann", "tea", "2024-01-31T10:00", "large", quantity=80.0)
-    assert doubts_of(events(large), bulk_quantile=0.9) == [("large", "", "bulk")]
+    assert issues_of(events(large), bulk_quantile=0.9) == [("large", "", "bulk")]
 
 
 @pytest.mark.parametrize(("minute", "is_duplicate"), [(10, True), (11, False)])
@@ -43,50 +43,50 @@ def test_the_same_basket_again_within_minutes_is_a_duplicate(
 ) -> None:
     again = [event("ann", item, f"2024-01-30T10:{minute}", "again") for item in ("bread", "salt")]
     expected = [("again", "", "duplicate")] if is_duplicate else []
-    assert doubts_of(events(*again)) == expected
+    assert issues_of(events(*again)) == expected
 
 
 @pytest.mark.parametrize(("user", "item"), [("eve", "salt"), ("ann", "tea")])
 def test_other_items_or_another_shopper_are_no_duplicate(user: str, item: str) -> None:
-    again = [event(user, each, "2024-01-30T10:05", "again") for each in ("bread", item)]
-    assert doubts_of(events(*again)) == []
+    again = [event(user, entry, "2024-01-30T10:05", "again") for entry in ("bread", item)]
+    assert issues_of(events(*again)) == []
 
 
 def test_more_baskets_on_one_day_than_a_household_has_look_automated() -> None:
     many = [event("ann", "tea", f"2024-01-31T{10 + n}:00", f"busy-{n}") for n in range(3)]
-    found = doubts_of(events(*many), automated_baskets_per_day=2)
-    assert found == [(f"busy-{n}", "", "automated") for n in range(3)]
-    assert doubts_of(events(*many), automated_baskets_per_day=3) == []
+    issues = issues_of(events(*many), automated_baskets_per_day=2)
+    assert issues == [(f"busy-{n}", "", "automated") for n in range(3)]
+    assert issues_of(events(*many), automated_baskets_per_day=3) == []
 
 
 def test_baskets_at_even_intervals_look_automated() -> None:
-    found = doubts_of(events(), automated_minimum_baskets=7)
-    assert len(found) == 14  # seven weekly baskets of each shopper, to the hour
-    assert {reason for _, _, reason in found} == {"automated"}
-    assert doubts_of(events(), automated_minimum_baskets=8) == []
+    issues = issues_of(events(), automated_minimum_baskets=7)
+    assert len(issues) == 14  # seven weekly baskets of each shopper, to the hour
+    assert {reason for _, _, reason in issues} == {"automated"}
+    assert issues_of(events(), automated_minimum_baskets=8) == []
 
 
 def test_an_account_with_more_lines_than_any_household_is_doubtful_in_every_window() -> None:
     more = [event("ann", "tea", f"2024-02-07T{hour}:00", f"x{hour}") for hour in (10, 12)]
-    found = labelled(events(*more), **CALM).source
-    heavy = find_label_issues(found, events(*more), labeling(**CALM), "UTC", maximum_user_lines=15)
+    source = labelled(events(*more), **CALM).source
+    heavy = find_label_issues(source, events(*more), labeling(**CALM), "UTC", maximum_user_lines=15)
     assert set(heavy["reason"]) == {"heavy account"}
-    baskets = found.baskets.loc[heavy["basket"]]
+    baskets = source.baskets.loc[heavy["basket"]]
     assert set(baskets["user_id"]) == {"ann"}  # 16 lines; Bob has 14
     assert len(baskets) == 7  # from 15 January on: five Tuesdays and two more
-    assert find_label_issues(found, events(*more), labeling(**CALM), "UTC", 16).empty
+    assert find_label_issues(source, events(*more), labeling(**CALM), "UTC", 16).empty
 
 
 def test_a_line_that_cost_nothing_is_doubtful_by_itself() -> None:
     free = event("ann", "tea", "2024-01-30T10:00", "ann-01-30", price=0.0)
-    assert doubts_of(events(free)) == [("ann-01-30", "tea", "zero value")]
+    assert issues_of(events(free)) == [("ann-01-30", "tea", "zero value")]
 
 
 @pytest.mark.parametrize(("price", "conflicts"), [(2.0, False), (3.0, True)])
 def test_sources_that_contradict_each_other_are_doubtful(price: float, *, conflicts: bool) -> None:
     other = event("ann", "salt", "2024-01-30T10:00", "ann-01-30", source="app", price=price)
     expected = [("ann-01-30", "salt", "conflicting sources")] if conflicts else []
-    assert doubts_of(events(other)) == expected
+    assert issues_of(events(other)) == expected
 
 
 def free_tea() -> pd.DataFrame:
@@ -97,11 +97,11 @@ def free_tea() -> pd.DataFrame:
     )
 
 
-def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> None:
+def test_the_audit_counts_issues_in_all_baskets_and_in_the_labels_in_use() -> None:
     params = labeling(**CALM, cart_fraction=0.0)
-    found = labelled(free_tea(), **CALM, cart_fraction=0.0)
-    doubts = find_label_issues(found.source, free_tea(), params, "UTC")
-    counts = audit(found, doubts, doubts, items(), params.bulk_quantile)
+    result = labelled(free_tea(), **CALM, cart_fraction=0.0)
+    issues = find_label_issues(result.source, free_tea(), params, "UTC")
+    counts = audit_labels(result, issues, issues, items(), params.bulk_quantile)
     assert counts["doubts"]["zero value"] == {"n_baskets": 2, "n_users": 1, "n_rows": 2}
     assert counts["doubts"]["bulk"] == {"n_baskets": 0, "n_users": 0, "n_rows": 0}
     # 20 examples of two labels each, and tea in the rolling and the first-basket example
@@ -115,20 +115,20 @@ def test_the_audit_counts_doubts_in_all_baskets_and_in_the_labels_in_use() -> No
 
 
 def test_labels_without_a_category_are_counted() -> None:
-    found = labelled(events(), **CALM, cart_fraction=0.0)
+    result = labelled(events(), **CALM, cart_fraction=0.0)
     params = labeling(**CALM)
-    doubts = find_label_issues(found.source, events(), params, "UTC")
+    issues = find_label_issues(result.source, events(), params, "UTC")
     catalogue = items()
     catalogue.loc[catalogue["item_id"] == "salt", "category"] = None
     listed = catalogue[catalogue["item_id"] != "oil"]
-    counts = audit(found, doubts, doubts, listed, params.bulk_quantile)
+    counts = audit_labels(result, issues, issues, listed, params.bulk_quantile)
     assert counts["labels"]["n_without_category"] == 8  # two shoppers, two protocols, two items
 
 
 def test_the_queue_asks_about_each_label_in_use_once() -> None:
-    found = labelled(free_tea(), **CALM)
-    doubts = find_label_issues(found.source, free_tea(), labeling(**CALM), "UTC")
-    queue = review_queue(doubts, found)
+    result = labelled(free_tea(), **CALM)
+    issues = find_label_issues(result.source, free_tea(), labeling(**CALM), "UTC")
+    queue = build_review_queue(issues, result)
     assert queue.iloc[0].to_dict() == {
         "example_id": review_id("first_basket:ann:ann-01-30"),
         "basket_id": "ann-01-30",
@@ -141,14 +141,14 @@ def test_the_queue_asks_about_each_label_in_use_once() -> None:
         "suggested": "keep",
     }
     assert len(queue) == 1
-    (task,) = review_tasks(queue)
+    (task,) = build_review_tasks(queue)
     assert task["data"]["item_id"] == "tea"
     assert task["predictions"][0]["result"][0]["value"] == {"choices": ["keep"]}
 
 
 def test_balance_and_coverage_are_shares_of_what_was_known_before() -> None:
-    found = balance(labelled(events(), n_negatives=2), items(), 1)
-    row = found.set_index(["split", "protocol"]).loc[("test", "rolling")]
+    balance = compute_balance(labelled(events(), n_negatives=2), items(), 1)
+    row = balance.set_index(["split", "protocol"]).loc[("test", "rolling")]
     assert (row["n_examples"], row["n_users"], row["n_labels"]) == (2, 2, 4)
     assert row["mean_labels"] == 2.0
     assert row["positive_fraction"] == 4 / (4 + 4)

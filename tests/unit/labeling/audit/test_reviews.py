@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts.errors import ArtefactError, DataQualityError
-from pipeline.labeling.audit.label_audit import review_counts
+from pipeline.labeling.audit.label_audit import count_reviews
 from pipeline.labeling.audit.reviews import (
     HEADER,
-    lines_that,
+    lines_matching,
+    match_decisions,
     read_decisions,
-    resolve,
-    undecided,
-    without_effect,
+    select_undecided,
+    select_without_effect,
 )
-from pipeline.labeling.outcome import LabelingTables, examine
+from pipeline.labeling.outcome import LabelingTables, label_and_audit
 from tests.support.weekly_shop import events, items, labeling, labelled, offers, shop
 
 ROW = "rolling:ann:ann-01-30,ann-01-30,salt,bulk,"
@@ -36,8 +36,8 @@ def test_rows_that_are_not_decided_yet_are_left_out(tmp_path: Path) -> None:
 
 
 def test_further_columns_are_left_alone(tmp_path: Path) -> None:
-    found = reviewed(tmp_path, f"annotator,{HEADER}", f"eve,{ROW}drop")
-    assert found["decision"].tolist() == ["drop"]
+    result = reviewed(tmp_path, f"annotator,{HEADER}", f"eve,{ROW}drop")
+    assert result["decision"].tolist() == ["drop"]
 
 
 def test_a_missing_file_is_an_error_that_says_how_to_get_it(tmp_path: Path) -> None:
@@ -73,15 +73,15 @@ def decisions(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
 
 
 def test_a_decision_finds_its_basket_by_either_protocol() -> None:
-    found = labelled(events()).source
+    source = labelled(events()).source
     rows = decisions(
         ("rolling:ann:ann-01-30", "ann-01-30", "salt", "bulk"),
         ("first_basket:bob:bob-01-30", "bob-01-30", "", "bulk"),
         ("rolling:bob:ann-01-30", "ann-01-30", "", "bulk"),
     )
-    resolved = resolve(rows, found)
+    resolved = match_decisions(rows, source)
     assert resolved["basket"].tolist() == [4, 11, -1]  # seven baskets each, the fifth of each
-    marked = found.lines[lines_that(resolved, found)]
+    marked = source.lines[lines_matching(resolved, source)]
     assert marked[["user_id", "item_id"]].to_numpy().tolist() == [
         ["ann", "salt"],
         ["bob", "bread"],
@@ -90,18 +90,18 @@ def test_a_decision_finds_its_basket_by_either_protocol() -> None:
 
 
 def test_no_decision_marks_nothing() -> None:
-    found = labelled(events()).source
-    assert not lines_that(resolve(decisions(), found), found).any()
+    source = labelled(events()).source
+    assert not lines_matching(match_decisions(decisions(), source), source).any()
 
 
-def test_a_settled_doubt_is_not_asked_again() -> None:
-    doubts = pd.DataFrame(
+def test_a_decided_issue_is_not_queued_again() -> None:
+    issues = pd.DataFrame(
         {"basket": [4, 4], "item_id": ["", ""], "reason": ["bulk", "duplicate"], "evidence": ""}
     )
-    resolved = resolve(
+    resolved = match_decisions(
         decisions(("rolling:ann:ann-01-30", "ann-01-30", "", "bulk")), labelled(events()).source
     )
-    assert undecided(doubts, resolved)["reason"].tolist() == ["duplicate"]
+    assert select_undecided(issues, resolved)["reason"].tolist() == ["duplicate"]
 
 
 def test_a_decision_about_a_measuring_window_speaks_of_no_basket() -> None:
@@ -111,12 +111,12 @@ def test_a_decision_about_a_measuring_window_speaks_of_no_basket() -> None:
         "02-06": "test", "02-13": "production",
     }  # fmt: skip
     rows = [(f"rolling:ann:ann-{day}", f"ann-{day}", "bread", "bulk") for day in days]
-    found = labelled(events()).source
-    resolved = resolve(decisions(*rows, ("rolling:ann:none", "none", "", "bulk")), found)
+    source = labelled(events()).source
+    resolved = match_decisions(decisions(*rows, ("rolling:ann:none", "none", "", "bulk")), source)
     assert resolved["split"].tolist() == [*days.values(), ""]
     assert resolved["basket"].tolist() == [1, 2, 3, 4, -1, -1, -1]  # ann's seven come first
-    assert without_effect(resolved)["basket_id"].tolist() == ["ann-02-06", "ann-02-13"]
-    counts = review_counts(resolved, lines_that(resolved, found))
+    assert select_without_effect(resolved)["basket_id"].tolist() == ["ann-02-06", "ann-02-13"]
+    counts = count_reviews(resolved, lines_matching(resolved, source))
     assert (counts["n_unmatched"], counts["n_without_effect"]) == (1, 2)
     assert counts["n_lines_dropped"] == 4
 
@@ -129,32 +129,32 @@ def test_no_decision_changes_a_label_that_a_model_is_measured_on(
 ) -> None:
     """A person drops, and one keeps, labels of the test and of the production window."""
     tables = LabelingTables(events(), items(), offers())
-    plain = examine(tables, decisions(), labeling(), shop())
+    plain = label_and_audit(tables, decisions(), labeling(), shop())
     rows = decisions((f"{protocol}:ann:ann-{day}", f"ann-{day}", item, "bulk"))
     for decision in ("drop", "keep"):
         caplog.clear()
-        after = examine(tables, rows.assign(decision=decision), labeling(), shop())
+        after = label_and_audit(tables, rows.assign(decision=decision), labeling(), shop())
         assert after.table.equals(plain.table)
         assert after.audit["reviews"]["n_without_effect"] == 1
         assert after.audit["reviews"]["n_lines_dropped"] == 0
         assert after.audit["labels"] == plain.audit["labels"]
-        assert f"The first: basket ann-{day}" in caplog.text
+        assert f"The first is about basket ann-{day}" in caplog.text
 
 
 def test_the_same_decision_about_validation_does_change_its_labels() -> None:
     tables = LabelingTables(events(), items(), offers())
-    plain = examine(tables, decisions(), labeling(), shop())
+    plain = label_and_audit(tables, decisions(), labeling(), shop())
     rows = decisions(("rolling:ann:ann-01-30", "ann-01-30", "bread", "bulk"))
-    after = examine(tables, rows, labeling(), shop())
+    after = label_and_audit(tables, rows, labeling(), shop())
     assert after.audit["labels"]["n_labels"] == plain.audit["labels"]["n_labels"] - 2
 
 
 def test_nobody_is_asked_about_labels_that_no_decision_changes() -> None:
     """Every line cost nothing, so every label is doubtful."""
     free = LabelingTables(events().assign(price=0.0), items(), offers())
-    found = examine(free, decisions(), labeling(), shop())
-    assert set(found.queue["basket_id"].str.slice(4)) == {"01-16", "01-23", "01-30"}
-    labels = found.audit["labels"]
+    outcome = label_and_audit(free, decisions(), labeling(), shop())
+    assert set(outcome.queue["basket_id"].str.slice(4)) == {"01-16", "01-23", "01-30"}
+    labels = outcome.audit["labels"]
     # held out: two shoppers, windows, protocols and labels of a basket
     assert (labels["n_held_out"], labels["n_held_out_doubtful"]) == (16, 16)
     assert (labels["doubtful_fraction"], labels["held_out_doubtful_fraction"]) == (1.0, 1.0)

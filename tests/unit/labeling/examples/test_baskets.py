@@ -2,28 +2,33 @@
 
 import pandas as pd
 
-from pipeline.labeling.examples.baskets import basket_lines, baskets_of, count_earlier, relevance_of
+from pipeline.labeling.examples.baskets import (
+    build_basket_lines,
+    build_baskets,
+    compute_relevance,
+    count_earlier,
+)
 from tests.support.weekly_shop import event, frame, labeling, moment
 
 
 def lines(events: pd.DataFrame, **changes: object) -> pd.DataFrame:
-    return basket_lines(events, labeling(**changes))
+    return build_basket_lines(events, labeling(**changes))
 
 
 def test_the_same_item_twice_in_a_basket_is_one_line() -> None:
-    found = lines(
+    result = lines(
         frame(
             event("ann", "milk", "2024-01-01T10:00", "b1", quantity=2.0, price=3.0),
             event("ann", "milk", "2024-01-01T10:00", "b1", quantity=1.0, price=4.0),
         )
     )
-    assert found[["quantity", "value", "n_purchases", "weight"]].to_numpy().tolist() == [
+    assert result[["quantity", "value", "n_purchases", "weight"]].to_numpy().tolist() == [
         [3.0, 10.0, 2.0, 1.0]
     ]
 
 
 def test_earlier_baskets_are_those_that_began_strictly_before() -> None:
-    found = baskets_of(
+    baskets = build_baskets(
         lines(
             frame(
                 event("ann", "milk", "2024-01-01T10:00", "b1"),
@@ -34,7 +39,7 @@ def test_earlier_baskets_are_those_that_began_strictly_before() -> None:
             )
         )
     )
-    assert dict(zip(found["basket_id"], found["n_earlier_baskets"], strict=True)) == {
+    assert dict(zip(baskets["basket_id"], baskets["n_earlier_baskets"], strict=True)) == {
         "b1": 0,
         "b2": 1,
         "b3": 1,
@@ -44,7 +49,7 @@ def test_earlier_baskets_are_those_that_began_strictly_before() -> None:
 
 
 def test_a_basket_that_was_only_looked_at_is_no_history() -> None:
-    found = baskets_of(
+    baskets = build_baskets(
         lines(
             frame(
                 event("ann", "milk", "2024-01-01T10:00", "b1", event_type="view"),
@@ -53,11 +58,11 @@ def test_a_basket_that_was_only_looked_at_is_no_history() -> None:
             event_weights={"view": 0.1, "purchase": 1.0},
         )
     )
-    assert found["n_earlier_baskets"].tolist() == [0, 0]
+    assert baskets["n_earlier_baskets"].tolist() == [0, 0]
 
 
 def test_unknown_shoppers_have_no_earlier_baskets() -> None:
-    baskets = baskets_of(lines(frame(event("ann", "milk", "2024-01-01T10:00", "b1"))))
+    baskets = build_baskets(lines(frame(event("ann", "milk", "2024-01-01T10:00", "b1"))))
     asked = pd.Series(["ann", "eve"], dtype="str")
     later = pd.Series([moment("2024-02-01")] * 2)
     assert count_earlier(baskets, asked, later).tolist() == [1, 0]
@@ -65,14 +70,14 @@ def test_unknown_shoppers_have_no_earlier_baskets() -> None:
 
 def returned(days: int, *, closes: str) -> list[float]:
     at = pd.Timestamp("2024-01-01T10:00") + pd.Timedelta(days=days)
-    found = lines(
+    result = lines(
         frame(
             event("ann", "milk", "2024-01-01T10:00", "b1"),
             event("ann", "tea", "2024-01-01T10:00", "b1"),
             event("ann", "milk", at.isoformat(), None, event_type="return"),
         )
     )
-    weights = relevance_of(found, pd.Series([moment(closes)] * 2), labeling())
+    weights = compute_relevance(result, pd.Series([moment(closes)] * 2), labeling())
     return list(weights)
 
 
@@ -89,17 +94,17 @@ def test_a_return_beyond_the_horizon_does_not_cancel() -> None:
 
 
 def test_a_return_cancels_the_latest_purchase_only() -> None:
-    found = lines(
+    result = lines(
         frame(
             event("ann", "milk", "2024-01-01T10:00", "b1"),
             event("ann", "milk", "2024-01-03T10:00", "b2"),
             event("ann", "milk", "2024-01-04T10:00", None, event_type="return"),
         )
     )
-    assert found["returned_at"].notna().tolist() == [False, True]
+    assert result["returned_at"].notna().tolist() == [False, True]
 
 
 def test_what_is_bought_after_the_window_closes_is_no_label() -> None:
-    found = lines(frame(event("ann", "milk", "2024-01-09T10:00", "b1")))
+    result = lines(frame(event("ann", "milk", "2024-01-09T10:00", "b1")))
     closes = pd.Series([moment("2024-01-09T10:00")])
-    assert relevance_of(found, closes, labeling()).tolist() == [0.0]
+    assert compute_relevance(result, closes, labeling()).tolist() == [0.0]

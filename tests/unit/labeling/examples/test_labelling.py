@@ -23,31 +23,31 @@ def test_each_basket_in_a_window_is_one_example_and_the_first_one_another() -> N
 
 
 def test_a_rolling_example_is_asked_when_its_basket_begins() -> None:
-    found = example(labelled(events()), "rolling:ann:ann-01-30")
-    assert found["timestamp"] == moment("2024-01-30T10:00")
-    assert found["cutoff"] == moment("2024-01-29")
-    assert found["n_earlier_baskets"] == 4
-    assert (found["labels"], found["relevance"]) == (["bread", "salt"], [1.0, 1.0])
-    assert found["cart"] == []
+    result = example(labelled(events()), "rolling:ann:ann-01-30")
+    assert result["timestamp"] == moment("2024-01-30T10:00")
+    assert result["cutoff"] == moment("2024-01-29")
+    assert result["n_earlier_baskets"] == 4
+    assert (result["labels"], result["relevance"]) == (["bread", "salt"], [1.0, 1.0])
+    assert result["cart"] == []
 
 
 def test_a_first_basket_example_is_asked_when_the_window_opens() -> None:
     more = event("ann", "tea", "2024-01-30T18:00", "ann-evening")
-    found = labelled(events(more))
-    first = example(found, "first_basket:ann:ann-01-30")
+    result = labelled(events(more))
+    first = example(result, "first_basket:ann:ann-01-30")
     assert first["timestamp"] == first["cutoff"] == moment("2024-01-29")
     assert first["n_earlier_baskets"] == 4
     assert first["labels"] == ["bread", "salt"]
-    assert "first_basket:ann:ann-evening" not in set(found.rows["example_id"])
-    assert example(found, "rolling:ann:ann-evening")["n_earlier_baskets"] == 5
+    assert "first_basket:ann:ann-evening" not in set(result.rows["example_id"])
+    assert example(result, "rolling:ann:ann-evening")["n_earlier_baskets"] == 5
 
 
 def test_a_first_basket_lies_within_the_horizon() -> None:
     last = event("eve", "tea", "2024-02-11T10:00", "eve-1")
     known = events(last)
     known = known[known["timestamp"] < moment("2024-02-12")]
-    found = labelled(known, horizon_days=1)  # windows open on Monday, baskets are on Tuesday
-    assert set(found.rows["protocol"]) == {"rolling"}
+    result = labelled(known, horizon_days=1)  # windows open on Monday, baskets are on Tuesday
+    assert set(result.rows["protocol"]) == {"rolling"}
 
 
 def test_shoppers_with_too_little_history_are_left_out() -> None:
@@ -86,9 +86,9 @@ def test_a_basket_that_was_returned_as_a_whole_is_no_example_but_still_history()
         event("ann", item, "2024-01-31T10:00", None, event_type="return")
         for item in ("bread", "salt")
     ]
-    found = labelled(events(*returns))
-    assert not [name for name in found.rows["example_id"] if "ann-01-30" in name]
-    assert example(found, "rolling:ann:ann-02-06")["n_earlier_baskets"] == 5
+    result = labelled(events(*returns))
+    assert not [name for name in result.rows["example_id"] if "ann-01-30" in name]
+    assert example(result, "rolling:ann:ann-02-06")["n_earlier_baskets"] == 5
 
 
 def test_every_training_basket_with_a_cart_keeps_a_label() -> None:
@@ -103,10 +103,10 @@ def test_every_training_basket_with_a_cart_keeps_a_label() -> None:
 
 
 def test_negatives_are_what_was_on_offer_and_not_in_the_basket() -> None:
-    found = labelled(events(), n_negatives=10)
-    first = example(found, "rolling:ann:ann-01-16")
+    result = labelled(events(), n_negatives=10)
+    first = example(result, "rolling:ann:ann-01-16")
     assert first["negatives"] == ["cocoa", "eggs", "milk"]  # sold before 15 January, or promoted
-    last = example(found, "rolling:ann:ann-02-13")
+    last = example(result, "rolling:ann:ann-02-13")
     # in the 30 days before 12 February, without bread (bought) and melon (promoted later)
     assert last["negatives"] == ["oil", "rice", "salt", "tea"]
 
@@ -125,11 +125,11 @@ def test_what_a_reviewer_drops_is_no_label_in_any_example(item: str) -> None:
         "reason": ["wrong"],
         "decision": ["drop"],
     }
-    found = labelled(events(), pd.DataFrame(decision, dtype="str"))
-    ids = set(found.rows["example_id"])
+    result = labelled(events(), pd.DataFrame(decision, dtype="str"))
+    ids = set(result.rows["example_id"])
     both = {"rolling:ann:ann-01-30", "first_basket:ann:ann-01-30"}
     if item:
-        assert [example(found, name)["labels"] for name in sorted(both)] == [["bread"]] * 2
+        assert [example(result, name)["labels"] for name in sorted(both)] == [["bread"]] * 2
     else:
         assert not both & ids
 

@@ -9,9 +9,9 @@ from pipeline.recommenders.base.items import (
     STATE,
     ItemState,
     OfferWeeks,
-    classes_of,
-    item_state,
-    offer_weeks,
+    build_offer_weeks,
+    compute_item_state,
+    encode_classes,
 )
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.base.wall_clock import DAY
@@ -38,7 +38,7 @@ def state() -> ItemState:
     frame["timestamp"] = pd.to_datetime(frame["day"] * DAY, unit="s", utc=True)
     frame["basket_id"] = [f"b{n}" for n in range(len(frame))]
     frame = frame.assign(event_type="purchase", quantity=1.0, price=1.0)
-    return item_state(build_histories(frame, VOCABULARY), 3, 100 * DAY, popular_days=28)
+    return compute_item_state(build_histories(frame, VOCABULARY), 3, 100 * DAY, popular_days=28)
 
 
 def column(state: ItemState, name: str) -> list[float]:
@@ -80,7 +80,7 @@ def test_an_item_that_never_sold_before_the_cutoff_has_no_popularity() -> None:
         price=1.0,
         basket_id="b",
     )
-    empty = item_state(build_histories(frame, VOCABULARY), 3, DAY, popular_days=28)
+    empty = compute_item_state(build_histories(frame, VOCABULARY), 3, DAY, popular_days=28)
     assert empty.popularity.tolist() == [0.0, 0.0, 0.0]
     assert column(empty, "median_gap") == [40.0] * 3
 
@@ -94,10 +94,10 @@ def offers(*rows: tuple[str, str, str, str, float]) -> pd.DataFrame:
     return frame.assign(audience=None, audience_fraction=np.nan)
 
 
-def weeks(found: pd.DataFrame, timezone: str = "UTC", cutoff: str = "2024-02-01") -> OfferWeeks:
+def weeks(result: pd.DataFrame, timezone: str = "UTC", cutoff: str = "2024-02-01") -> OfferWeeks:
     """The calendar of a shop whose first sale was on the first of January 2024."""
     first, known = (pd.Timestamp(day, tz="UTC").timestamp() for day in ("2024-01-01", cutoff))
-    return offer_weeks(found, ITEMS, timezone, first_sale=first, cutoff=known)
+    return build_offer_weeks(result, ITEMS, timezone, first_sale=first, cutoff=known)
 
 
 ITEMS = pd.Series(["apple", "beer"])
@@ -105,15 +105,15 @@ MAILER, DISPLAY, COUPON = range(3)
 
 
 def test_an_offer_of_a_week_is_in_that_week_only() -> None:
-    found = weeks(offers(("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)))
-    assert found.first_week == WEEK_OF_JANUARY_1_2024
-    assert found.table.shape == (3, 3, 4)
-    assert found.table[:, APPLE, MAILER].tolist() == [0, 255, 0]
-    assert found.table.sum() == 255
+    result = weeks(offers(("apple", "2024-01-01", "2024-01-08", "mailer", 1.0)))
+    assert result.first_week == WEEK_OF_JANUARY_1_2024
+    assert result.table.shape == (3, 3, 4)
+    assert result.table[:, APPLE, MAILER].tolist() == [0, 255, 0]
+    assert result.table.sum() == 255
 
 
 def test_a_week_counts_when_the_offer_covers_its_middle() -> None:
-    found = weeks(
+    result = weeks(
         offers(
             ("apple", "2024-01-01", "2024-01-08", "mailer", 1.0),
             ("beer", "2024-01-10", "2024-01-24", "display", 0.5),  # Wednesday to Wednesday
@@ -126,9 +126,9 @@ def test_a_week_counts_when_the_offer_covers_its_middle() -> None:
             ),  # covers no middle: its first week
         ),
     )
-    assert found.table[:, APPLE, MAILER].tolist() == [0, 255, 0, 0, 0]
-    assert found.table[:, BEER, DISPLAY].tolist() == [0, 0, 128, 128, 0]
-    assert found.table[:, APPLE, COUPON].tolist() == [0, 0, 0, 26, 0]
+    assert result.table[:, APPLE, MAILER].tolist() == [0, 255, 0, 0, 0]
+    assert result.table[:, BEER, DISPLAY].tolist() == [0, 0, 128, 128, 0]
+    assert result.table[:, APPLE, COUPON].tolist() == [0, 0, 0, 26, 0]
 
 
 def test_of_overlapping_offers_the_wider_counts() -> None:
@@ -142,9 +142,9 @@ def test_weeks_are_the_shops_own() -> None:
     # Friday noon in UTC is the middle of the week that starts and ends a day late
     row = ("apple", "2024-01-04T18:00Z", "2024-01-05T18:00Z", "mailer", 1.0)
     short = ("apple", "2024-01-08T02:00Z", "2024-01-08T04:00Z", "coupon", 1.0)  # Sunday there
-    found = weeks(offers(row, short), "America/New_York")
-    assert found.first_week == WEEK_OF_JANUARY_1_2024
-    assert found.table[:, APPLE, COUPON].tolist() == [0, 255, 0]
+    result = weeks(offers(row, short), "America/New_York")
+    assert result.first_week == WEEK_OF_JANUARY_1_2024
+    assert result.table[:, APPLE, COUPON].tolist() == [0, 255, 0]
     assert weeks(offers(short)).first_week == WEEK_OF_JANUARY_1_2024 + 1
 
 
@@ -161,12 +161,12 @@ def test_an_offer_without_an_end_adds_nothing_beyond_the_window(timezone: str) -
     ever = ("apple", "0001-01-01", "9999-12-31T23:00:00Z", "coupon", 1.0)
     new_year = ("beer", "9998-01-01", "9999-01-01", "coupon", 1.0)
     plain = weeks(offers(planned, usual), timezone)
-    found = weeks(offers(planned, usual, ever, new_year), timezone)
-    assert found.table.shape[0] == plain.table.shape[0] + 2  # and the two weeks before the data
-    assert found.table.shape[0] <= 2 + (14 + 31 + 26 * 7) / 7 + 1
-    assert (found.table[1:-1, APPLE, COUPON] == 255).all()
-    assert not found.table[:, BEER, COUPON].any()
-    assert (found.table[2:, :, MAILER] == plain.table[:, :, MAILER]).all()
+    result = weeks(offers(planned, usual, ever, new_year), timezone)
+    assert result.table.shape[0] == plain.table.shape[0] + 2  # and the two weeks before the data
+    assert result.table.shape[0] <= 2 + (14 + 31 + 26 * 7) / 7 + 1
+    assert (result.table[1:-1, APPLE, COUPON] == 255).all()
+    assert not result.table[:, BEER, COUPON].any()
+    assert (result.table[2:, :, MAILER] == plain.table[:, :, MAILER]).all()
 
 
 def test_an_offer_counts_by_the_share_of_shoppers_that_it_is_made_to() -> None:
@@ -184,11 +184,11 @@ def test_an_offer_counts_by_the_share_of_shoppers_that_it_is_made_to() -> None:
 
 
 def test_no_offer_of_a_known_item_is_an_empty_calendar() -> None:
-    found = weeks(offers(("caviar", "2024-01-01", "2024-01-08", "mailer", 1.0)))
-    assert found.table.shape == (2, 3, 4)
-    assert not found.table.any()
+    result = weeks(offers(("caviar", "2024-01-01", "2024-01-08", "mailer", 1.0)))
+    assert result.table.shape == (2, 3, 4)
+    assert not result.table.any()
 
 
 def test_a_class_that_is_not_known_has_code_zero() -> None:
-    codes, n_codes = classes_of(pd.DataFrame({"type": ["tea", None, "jam", "tea"]}), "type")
+    codes, n_codes = encode_classes(pd.DataFrame({"type": ["tea", None, "jam", "tea"]}), "type")
     assert (codes.tolist(), n_codes) == ([0, 2, 0, 1, 2], 3)

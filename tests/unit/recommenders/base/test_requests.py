@@ -10,12 +10,12 @@ import pytest
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.requests import (
     Requests,
-    attribute_codes,
     build_requests,
+    encode_attributes,
     join,
     withhold_context,
 )
-from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.base.wall_clock import to_seconds
 
@@ -81,9 +81,9 @@ def test_basket_ids_are_each_users_own() -> None:
         ("bob", "milk", "2024-01-04T09:00Z", "purchase", 1.0, 2.0, "1"),
         ("bob", "milk", "2024-01-02T09:00Z", "purchase", 1.0, 2.0, "2"),
     ]
-    found = build_histories(events(rows), VOCABULARY)
-    assert [f"{at:%d}" for at in pd.to_datetime(found.time, unit="s")] == ["05", "01", "04", "02"]
-    assert found.basket.tolist() == [1, 0, 1, 0]
+    result = build_histories(events(rows), VOCABULARY)
+    assert [f"{at:%d}" for at in pd.to_datetime(result.time, unit="s")] == ["05", "01", "04", "02"]
+    assert result.basket.tolist() == [1, 0, 1, 0]
 
 
 def test_the_order_of_the_events_does_not_matter(histories: Histories) -> None:
@@ -106,49 +106,49 @@ def test_nothing_bought_gives_empty_histories() -> None:
 
 def test_a_purchase_at_the_very_moment_of_the_request_is_not_in_it(histories: Histories) -> None:
     at, after = "2024-01-05T09:00:00Z", "2024-01-05T09:00:01Z"
-    found = ask(histories, ("ann", at), ("ann", after))
-    assert found.row_splits.tolist() == [0, 2, 5]
-    assert found.item.tolist() == [BREAD, MILK, BREAD, MILK, MILK]
+    result = ask(histories, ("ann", at), ("ann", after))
+    assert result.row_splits.tolist() == [0, 2, 5]
+    assert result.item.tolist() == [BREAD, MILK, BREAD, MILK, MILK]
 
 
 def test_what_came_later_into_a_basket_is_not_in_a_request_before_it(histories: Histories) -> None:
     """The basket of 5 January begins at nine, and the tea comes into it at half past."""
     during, after = "2024-01-05T09:29Z", "2024-01-05T09:31Z"
-    found = ask(histories, ("ann", during), ("ann", after))
-    assert found.item.tolist() == [BREAD, MILK, MILK, BREAD, MILK, MILK, TEA]
-    assert found.age_days[-1] == pytest.approx(31 / (24 * 60))  # since the basket began
+    result = ask(histories, ("ann", during), ("ann", after))
+    assert result.item.tolist() == [BREAD, MILK, MILK, BREAD, MILK, MILK, TEA]
+    assert result.age_days[-1] == pytest.approx(31 / (24 * 60))  # since the basket began
 
 
 def test_ages_are_days_before_the_request(histories: Histories) -> None:
-    found = ask(histories, ("ann", "2024-01-06T09:00Z"))
-    assert found.age_days.tolist() == [5.0, 1.0, 5.0, 1.0]
-    assert found.quantity.tolist() == [1, 1, 4, 1]
-    assert found.price.tolist() == [3.0, 2.0, 1.25, 4.0]
+    result = ask(histories, ("ann", "2024-01-06T09:00Z"))
+    assert result.age_days.tolist() == [5.0, 1.0, 5.0, 1.0]
+    assert result.quantity.tolist() == [1, 1, 4, 1]
+    assert result.price.tolist() == [3.0, 2.0, 1.25, 4.0]
 
 
 def test_baskets_of_unknown_items_count_between_others(histories: Histories) -> None:
-    found = ask(histories, ("ann", "2024-01-06T09:00Z"), ("bob", "2024-01-03T00:00Z"))
-    assert found.baskets_ago.tolist() == [2, 0, 2, 0, 0, 0]
+    result = ask(histories, ("ann", "2024-01-06T09:00Z"), ("bob", "2024-01-03T00:00Z"))
+    assert result.baskets_ago.tolist() == [2, 0, 2, 0, 0, 0]
 
 
 def test_an_unknown_user_and_one_without_purchases_yet_have_no_lines(histories: Histories) -> None:
-    found = ask(
+    result = ask(
         histories,
         ("nobody", "2024-01-06T00:00Z"),
         ("bob", "2024-01-01T00:00Z"),
         ("bob", "2024-01-06T00:00Z"),
         ("cid", "2024-01-06T00:00Z"),
     )
-    assert found.row_splits.tolist() == [0, 0, 0, 3, 3]
+    assert result.row_splits.tolist() == [0, 0, 0, 3, 3]
 
 
 def test_carts_and_looks_are_ragged_and_without_unknown_items(histories: Histories) -> None:
     carts = [np.array([TEA, 0, BREAD]), np.array([], dtype=np.int32)]
     viewed = [np.array([], dtype=np.int32), np.array([MILK])]
     asked = (("ann", "2024-01-06T00:00Z"), ("bob", "2024-01-06T00:00Z"))
-    found = ask(histories, *asked, carts=carts, viewed=viewed)
-    assert (found.cart_splits.tolist(), found.cart_item.tolist()) == ([0, 2, 2], [TEA, BREAD])
-    assert (found.viewed_splits.tolist(), found.viewed_item.tolist()) == ([0, 0, 1], [MILK])
+    result = ask(histories, *asked, carts=carts, viewed=viewed)
+    assert (result.cart_splits.tolist(), result.cart_item.tolist()) == ([0, 2, 2], [TEA, BREAD])
+    assert (result.viewed_splits.tolist(), result.viewed_item.tolist()) == ([0, 0, 1], [MILK])
     plain = ask(histories, *asked)
     assert (plain.cart_splits.tolist(), len(plain.cart_item)) == ([0, 0, 0], 0)
 
@@ -168,8 +168,8 @@ def test_carts_and_looks_are_ragged_and_without_unknown_items(histories: Histori
 def test_weekday_and_hour_are_the_shops_own(
     histories: Histories, utc: str, weekday: int, hour: int
 ) -> None:
-    found = ask(histories, ("ann", utc), timezone="America/New_York")
-    assert (found.local_weekday.tolist(), found.local_hour.tolist()) == ([weekday], [hour])
+    result = ask(histories, ("ann", utc), timezone="America/New_York")
+    assert (result.local_weekday.tolist(), result.local_hour.tolist()) == ([weekday], [hour])
 
 
 def test_a_part_equals_the_requests_built_alone(histories: Histories) -> None:
@@ -215,8 +215,8 @@ def test_a_user_without_attributes_gets_the_unknown_code(histories: Histories) -
         {"user_id": ["bob", "ann"], "age": ["45-54", "19-24"], "home": [None, "owner"]}
     )
     asked = (("ann", "2024-01-06T00:00Z"), ("zoe", "2024-01-06T00:00Z"), ("bob", "2024-01-06T00Z"))
-    found = ask(histories, *asked, attributes=attribute_codes(users))
-    assert found.user_attributes.tolist() == [[1, 1], [0, 0], [2, 0]]
+    result = ask(histories, *asked, attributes=encode_attributes(users))
+    assert result.user_attributes.tolist() == [[1, 1], [0, 0], [2, 0]]
     assert ask(histories, *asked).user_attributes.shape == (3, 0)
 
 
@@ -251,9 +251,9 @@ def test_withheld_context_is_that_of_a_request_for_a_first_basket() -> None:
             "cart": [[]],
         }
     )
-    attributes = attribute_codes(pd.DataFrame({"user_id": ["ann"]}))
+    attributes = encode_attributes(pd.DataFrame({"user_id": ["ann"]}))
     known, first = (
-        requests_of(rows, histories, VOCABULARY, attributes, "UTC")
+        build_example_requests(rows, histories, VOCABULARY, attributes, "UTC")
         for rows in (rolling, rolling.assign(protocol="first_basket"))
     )
     assert (known.time_known.tolist(), known.at_store.tolist()) == ([1], [1])

@@ -8,11 +8,11 @@ from pipeline.recommenders.fitting.losses import listwise_softmax
 
 
 def loss(scores: list[list[float]], wanted: list[list[float]], lengths: list[int]) -> float:
-    there = np.arange(len(scores[0])) < np.array(lengths)[:, np.newaxis]
-    found = listwise_softmax(
-        tf.constant(scores, tf.float32), tf.constant(wanted, tf.float32), tf.constant(there)
+    mask = np.arange(len(scores[0])) < np.array(lengths)[:, np.newaxis]
+    result = listwise_softmax(
+        tf.constant(scores, tf.float32), tf.constant(wanted, tf.float32), tf.constant(mask)
     )
-    return float(found)
+    return float(result)
 
 
 def test_equal_scores_cost_the_logarithm_of_the_number_of_candidates() -> None:

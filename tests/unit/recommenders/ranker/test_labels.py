@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.recommenders.base.shop import TrainingData, labels_of
+from pipeline.recommenders.base.training_data import TrainingData, encode_labels
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, joined
+from pipeline.recommenders.ranker.examples import Labels, RepeatPairs, join_pairs
 
 VOCABULARY = Vocabulary(("bread", "milk", "tea"))
 SHOP: Any = SimpleNamespace(vocabulary=VOCABULARY)
@@ -23,7 +23,7 @@ EXAMPLES = pd.DataFrame(
 
 
 def test_labels_lie_behind_each_other_and_unknown_items_are_zero() -> None:
-    rows, items = labels_of(EXAMPLES, VOCABULARY)
+    rows, items = encode_labels(EXAMPLES, VOCABULARY)
     assert rows.tolist() == [0, 0, 2, 2]
     assert items.tolist() == [3, 1, 0, 2]
 
@@ -40,8 +40,10 @@ def test_examples_without_labels_want_nothing() -> None:
 
 
 def test_examples_are_grouped_by_cutoff_from_early_to_late() -> None:
-    shop: Any = SimpleNamespace(train=EXAMPLES, asked=lambda part: part.reset_index(drop=True))
-    groups = TrainingData.windows.func(shop)  # type: ignore[attr-defined]
+    data: Any = SimpleNamespace(
+        train=EXAMPLES, build_batch=lambda part: part.reset_index(drop=True)
+    )
+    groups = TrainingData.windows.func(data)  # type: ignore[attr-defined]
     assert [pd.Timestamp(at, unit="s").month for at, _ in groups] == [1, 2]
     assert [part["labels"].tolist() for _, part in groups] == [
         [[]],
@@ -63,6 +65,6 @@ def pairs(rows: list[int], n: int) -> RepeatPairs:
 
 
 def test_joined_pairs_keep_their_own_requests() -> None:
-    found = joined([pairs([0, 0, 2], 3), pairs([], 1), pairs([1], 2)])
-    assert found.row.tolist() == pytest.approx([0, 0, 2, 5])
-    assert (found.n, found.features.shape, found.ages.shape) == (6, (4, 2), (4, 3))
+    joined = join_pairs([pairs([0, 0, 2], 3), pairs([], 1), pairs([1], 2)])
+    assert joined.row.tolist() == pytest.approx([0, 0, 2, 5])
+    assert (joined.n, joined.features.shape, joined.ages.shape) == (6, (4, 2), (4, 3))

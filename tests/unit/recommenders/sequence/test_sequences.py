@@ -9,7 +9,7 @@ import pytest
 from pipeline.contracts.errors import TrainingError
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.recommenders.sequence.sequences import WindowBatches, item_codes, sequences_of
+from pipeline.recommenders.sequence.sequences import WindowBatches, assign_codes, build_sequences
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VOCABULARY = Vocabulary(tuple("abcdefgh"))
@@ -42,33 +42,37 @@ ALL = np.arange(9, dtype=np.int32)
 
 
 def test_lines_are_in_order_of_time_and_point_to_the_next_basket() -> None:
-    found = sequences_of(histories({"ann": ["da", "c", "b"], "bob": ["e", "f"]}), ALL, day(9), 10)
-    assert found.code.tolist() == [1, 4, 3, 2, 5, 6]
-    assert found.next_count.tolist() == [1, 1, 1, 0, 1, 0]
-    assert found.next_start[found.next_count > 0].tolist() == [2, 2, 3, 5]
-    assert found.n_tokens == 4
+    sequences = build_sequences(
+        histories({"ann": ["da", "c", "b"], "bob": ["e", "f"]}), ALL, day(9), 10
+    )
+    assert sequences.code.tolist() == [1, 4, 3, 2, 5, 6]
+    assert sequences.next_count.tolist() == [1, 1, 1, 0, 1, 0]
+    assert sequences.next_start[sequences.next_count > 0].tolist() == [2, 2, 3, 5]
+    assert sequences.n_tokens == 4
 
 
 def test_nothing_from_the_end_on_is_used() -> None:
-    found = sequences_of(histories({"ann": ["a", "b", "c", "d"]}), ALL, day(3), 10)
-    assert found.code.tolist() == [1, 2, 3]
+    sequences = build_sequences(histories({"ann": ["a", "b", "c", "d"]}), ALL, day(3), 10)
+    assert sequences.code.tolist() == [1, 2, 3]
 
 
 def test_windows_are_cut_from_the_end() -> None:
-    found = sequences_of(histories({"ann": list("abcdefgh")}), ALL, day(9), 3)
-    pairs = sorted(zip(found.window_start.tolist(), found.window_length.tolist(), strict=True))
+    sequences = build_sequences(histories({"ann": list("abcdefgh")}), ALL, day(9), 3)
+    pairs = sorted(
+        zip(sequences.window_start.tolist(), sequences.window_length.tolist(), strict=True)
+    )
     assert pairs == [(0, 1), (1, 3), (4, 3)]  # seven lines have a next basket
 
 
 def test_only_the_items_bought_most_have_a_code() -> None:
     bought = histories({"ann": ["a", "b", "c", "b", "c"], "bob": ["c", "h"]})
-    codes = item_codes(bought, len(VOCABULARY), day(9), 2)
+    codes = assign_codes(bought, len(VOCABULARY), day(9), 2)
     assert codes.tolist() == [0, 0, 1, 2, 0, 0, 0, 0, 0]
 
 
 def test_an_item_that_did_not_sell_yet_has_no_code() -> None:
     bought = histories({"ann": ["a", "b", "c"]})
-    assert item_codes(bought, len(VOCABULARY), day(2), 10).tolist() == [0, 1, 2, *[0] * 6]
+    assert assign_codes(bought, len(VOCABULARY), day(2), 10).tolist() == [0, 1, 2, *[0] * 6]
 
 
 def test_batches_hold_each_line_once_beside_an_item_of_its_next_basket() -> None:
@@ -77,7 +81,7 @@ def test_batches_hold_each_line_once_beside_an_item_of_its_next_basket() -> None
         f"user-{n}": ["".join(random.permutation(list("abcdefgh"))[:2]) for _ in range(2 + n)]
         for n in range(30)
     }
-    sequences = sequences_of(histories(bought), ALL, day(99), 16)
+    sequences = build_sequences(histories(bought), ALL, day(99), 16)
     windows = WindowBatches(sequences, 16, 4)
     batches = list(windows.batches(np.random.default_rng(0)))
     assert len(batches) == windows.n_batches
@@ -95,7 +99,7 @@ def test_batches_hold_each_line_once_beside_an_item_of_its_next_basket() -> None
 
 
 def test_a_target_is_drawn_from_the_whole_next_basket() -> None:
-    windows = WindowBatches(sequences_of(histories({"ann": ["a", "bcd"]}), ALL, day(9), 8), 8, 1)
+    windows = WindowBatches(build_sequences(histories({"ann": ["a", "bcd"]}), ALL, day(9), 8), 8, 1)
     drawn = {
         int(targets[0, 0])
         for seed in range(40)
@@ -107,7 +111,7 @@ def test_a_target_is_drawn_from_the_whole_next_basket() -> None:
 def test_a_target_without_a_code_weighs_nothing() -> None:
     codes = np.array([0, 1, 0, 2, 0, 0, 0, 0, 0], dtype=np.int32)
     windows = WindowBatches(
-        sequences_of(histories({"ann": ["a", "b", "c"]}), codes, day(9), 8), 8, 1
+        build_sequences(histories({"ann": ["a", "b", "c"]}), codes, day(9), 8), 8, 1
     )
     ((items, targets, weights),) = windows.batches(np.random.default_rng(0))
     assert items[0, :2].tolist() == [1, 0]
@@ -118,7 +122,7 @@ def test_a_target_without_a_code_weighs_nothing() -> None:
 
 def test_the_same_generator_gives_the_same_batches() -> None:
     windows = WindowBatches(
-        sequences_of(histories({"ann": ["ab", "cd", "ef", "gh"]}), ALL, day(9), 8), 8, 2
+        build_sequences(histories({"ann": ["ab", "cd", "ef", "gh"]}), ALL, day(9), 8), 8, 2
     )
     one, other = (list(windows.batches(np.random.default_rng(5))) for _ in range(2))
     for left, right in zip(one, other, strict=True):
@@ -129,21 +133,21 @@ def test_the_same_generator_gives_the_same_batches() -> None:
 @pytest.mark.parametrize("baskets", [{"ann": ["ab"]}, {"ann": ["a"], "bob": ["b"]}])
 def test_without_a_second_basket_there_is_nothing_to_learn(baskets: dict[str, list[str]]) -> None:
     with pytest.raises(TrainingError, match="two baskets"):
-        sequences_of(histories(baskets), ALL, day(9), 8)
+        build_sequences(histories(baskets), ALL, day(9), 8)
 
 
 def test_windows_of_about_the_same_length_are_batched_together() -> None:
     """Eight windows of three lines and one of eight; a batch has 16 cells."""
     bought = {f"user-{n}": ["a"] * 4 for n in range(8)} | {"long": ["b"] * 9}
-    windows = WindowBatches(sequences_of(histories(bought), ALL, day(99), 8), 8, 2)
+    windows = WindowBatches(build_sequences(histories(bought), ALL, day(99), 8), 8, 2)
     assert windows.widths == (4, 6, 8)
     assert windows.n_batches == 3
-    found = [codes.shape for codes, _, _ in windows.batches(np.random.default_rng(0))]
-    assert sorted(found) == [(2, 8), (4, 4), (4, 4)]
+    results = [codes.shape for codes, _, _ in windows.batches(np.random.default_rng(0))]
+    assert sorted(results) == [(2, 8), (4, 4), (4, 4)]
 
 
 def test_windows_too_few_for_a_batch_join_wider_ones() -> None:
     windows = WindowBatches(
-        sequences_of(histories({"ann": ["a"] * 4, "bob": ["b"] * 9}), ALL, day(99), 8), 8, 2
+        build_sequences(histories({"ann": ["a"] * 4, "bob": ["b"] * 9}), ALL, day(99), 8), 8, 2
     )
     assert [codes.shape for codes, _, _ in windows.batches(np.random.default_rng(0))] == [(2, 8)]

@@ -6,89 +6,95 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.recommenders.base.graph import SIGNATURE, read_batch, tensors_of
+from pipeline.recommenders.base.batch import SIGNATURE, read_batch, to_tensors
 from pipeline.recommenders.base.requests import build_requests
-from pipeline.recommenders.base.shop import TrainingData
-from pipeline.recommenders.vectors.bag_fit import label_log_probability, request_batches
-from pipeline.recommenders.vectors.bags import UNKNOWN, Task, limited, most_bought, widened
+from pipeline.recommenders.base.training_data import TrainingData
+from pipeline.recommenders.vectors.bag_fit import build_request_batches, label_log_probability
+from pipeline.recommenders.vectors.bags import (
+    UNKNOWN,
+    Task,
+    most_bought,
+    restrict_items,
+    widen_parts,
+)
 from pipeline.recommenders.vectors.irgan import discriminator_loss, draw, generator_loss
 from pipeline.recommenders.vectors.item2vec import (
-    baskets_of,
-    item_vectors,
-    partners,
+    draw_partners,
+    fit_item_vectors,
+    group_baskets,
     skip_gram_loss,
 )
-from pipeline.recommenders.vectors.lightgcn import Edges, LightGcnGraph, edges_of, propagate
+from pipeline.recommenders.vectors.lightgcn import Edges, LightGcnGraph, build_edges, propagate
 from pipeline.recommenders.vectors.multvae import (
     MultVaeGraph,
+    build_first_parts,
     build_loss,
-    first_parts,
     kl_divergence,
 )
 from tests.model import two_groups
 
 
 @pytest.fixture(scope="module")
-def shop() -> TrainingData:
-    return two_groups.shop()
+def data() -> TrainingData:
+    return two_groups.data()
 
 
 class TestALimitedShop:
-    def test_it_keeps_what_was_bought_most_before_validation(self, shop: TrainingData) -> None:
+    def test_it_keeps_what_was_bought_most_before_validation(self, data: TrainingData) -> None:
         past = two_groups.events()
         past = past[past["timestamp"] < two_groups.day(two_groups.VALIDATION_DAY)]
         counts = past["item_id"].value_counts()
-        kept = [shop.vocabulary.ids[at - 1] for at in most_bought(shop, 5)]
+        kept = [data.vocabulary.ids[at - 1] for at in most_bought(data, 5)]
         assert sorted(counts[kept], reverse=True) == counts.iloc[:5].tolist()
 
-    def test_its_histories_are_those_of_the_chosen_items(self, shop: TrainingData) -> None:
-        small = limited(shop, np.array([2, 5]))
+    def test_its_histories_are_those_of_the_chosen_items(self, data: TrainingData) -> None:
+        small = restrict_items(data, np.array([2, 5]))
         assert small.vocabulary.ids == ("item-01", "item-04")
         for user in ("user-00", "user-01"):
-            before, after = shop.histories.lines(user), small.histories.lines(user)
-            kept = np.isin(shop.histories.item[before], [2, 5])
+            before, after = data.histories.lines(user), small.histories.lines(user)
+            kept = np.isin(data.histories.item[before], [2, 5])
             np.testing.assert_array_equal(
                 np.array([0, 2, 5])[small.histories.item[after]],
-                shop.histories.item[before][kept],
+                data.histories.item[before][kept],
             )
             np.testing.assert_array_equal(
-                small.histories.time[after], shop.histories.time[before][kept]
+                small.histories.time[after], data.histories.time[before][kept]
             )
 
-    def test_every_column_of_its_histories_has_its_lines(self, shop: TrainingData) -> None:
-        lines = limited(shop, np.array([2, 5])).histories
+    def test_every_column_of_its_histories_has_its_lines(self, data: TrainingData) -> None:
+        lines = restrict_items(data, np.array([2, 5])).histories
         columns = (lines.time, lines.basket, lines.quantity, lines.price, lines.store)
         assert {len(column) for column in columns} == {len(lines.item)}
 
     def test_its_vectors_are_widened_to_the_whole_vocabulary(self) -> None:
         parts = {"items": np.array([[9.0], [1.0], [2.0]]), "bias": np.array([9.0, 3.0, 4.0])}
-        wide = widened(parts, ("items", "bias"), np.array([1, 3]), 5)
+        wide = widen_parts(parts, ("items", "bias"), np.array([1, 3]), 5)
         assert wide["items"].ravel().tolist() == [0.0, 1.0, 0.0, 2.0, 0.0]
         assert wide["bias"].tolist() == [UNKNOWN, 3.0, UNKNOWN, 4.0, UNKNOWN]
 
 
 def test_the_label_probability_leaves_index_0_out() -> None:
     logits = tf.constant([[50.0, 0.0, 0.0], [50.0, np.log(3.0), 0.0]])
-    found = label_log_probability(logits, tf.constant([[0, 1], [1, 1], [1, 2]]))
-    np.testing.assert_allclose(np.exp(found), [1 / 2, 3 / 4, 1 / 4], rtol=1e-6)
+    result = label_log_probability(logits, tf.constant([[0, 1], [1, 1], [1, 2]]))
+    np.testing.assert_allclose(np.exp(result), [1 / 2, 3 / 4, 1 / 4], rtol=1e-6)
 
 
 class TestMultVae:
     def test_the_kl_divergence_is_that_of_the_hand_calculation(self) -> None:
         """Half of (variance + mean^2 - 1 - log variance): (4 + 9 - 1 - ln 4) / 2 and 0."""
         mean, log_variance = tf.constant([[3.0], [0.0]]), tf.constant([[np.log(4.0)], [0.0]])
-        found = kl_divergence(mean, tf.cast(log_variance, tf.float32))
-        np.testing.assert_allclose(found, [6.0 - np.log(2.0), 0.0], rtol=1e-6)
+        result = kl_divergence(mean, tf.cast(log_variance, tf.float32))
+        np.testing.assert_allclose(result, [6.0 - np.log(2.0), 0.0], rtol=1e-6)
 
-    def test_the_loss_at_the_start_is_log_n(self, shop: TrainingData) -> None:
+    def test_the_loss_at_the_start_is_log_n(self, data: TrainingData) -> None:
         """Every item sells about as well as any other, so that popularity says nothing."""
         section = two_groups.params().multvae.model_copy(update={"kl_weight": 0.0})
-        task = Task.of(shop, section, 28, 1, None)[0]
-        start = first_parts(task)
+        task = Task.of(data, section, 28, 1, None)[0]
+        start = build_first_parts(task)
         graph = MultVaeGraph(task.popularity, 12, section.decay_days, start)
         learned = {name: tf.Variable(values) for name, values in start.items()}
         loss = build_loss(graph, learned, tf.Variable(0), section)
-        batches, n_batches = request_batches(task.shop, 64)
+        batches, n_batches = build_request_batches(task.data, 64)
         losses = [float(loss(*batch)) for batch in batches(np.random.default_rng(1))]
         assert len(losses) == n_batches
         assert np.mean(losses) == pytest.approx(np.log(two_groups.N_ITEMS), abs=0.05)
@@ -102,8 +108,8 @@ class TestLightGcn:
     TO_1, TO_2 = 1 / np.sqrt(5 * 1), 4 / np.sqrt(5 * 4)
 
     def test_edges_are_divided_by_the_roots_of_both_degrees(self) -> None:
-        found = tf.sparse.to_dense(self.EDGES.normal).numpy()
-        np.testing.assert_allclose(found, [[0.0, self.TO_1, self.TO_2]], rtol=1e-6)
+        dense = tf.sparse.to_dense(self.EDGES.normal).numpy()
+        np.testing.assert_allclose(dense, [[0.0, self.TO_1, self.TO_2]], rtol=1e-6)
 
     def test_two_layers_are_those_of_the_hand_calculation(self) -> None:
         """Layer 1 of the shopper is (TO_1, TO_2); layer 2 of the items is TO_i times that."""
@@ -119,21 +125,23 @@ class TestLightGcn:
         _, sources = propagate(self.FIRST, self.EDGES, 3)
         user = np.array([self.TO_1, self.TO_2])
         third = self.TO_1 * (self.TO_1 * user) + self.TO_2 * (self.TO_2 * user)
-        found = (1 * sources[1] + 4 * sources[2]) / np.sqrt(5)
-        np.testing.assert_allclose(found, (user + third) / 4, rtol=1e-6)
+        result = (1 * sources[1] + 4 * sources[2]) / np.sqrt(5)
+        np.testing.assert_allclose(result, (user + third) / 4, rtol=1e-6)
 
-    def test_a_request_gives_the_vector_that_propagation_gives(self, shop: TrainingData) -> None:
+    def test_a_request_gives_the_vector_that_propagation_gives(self, data: TrainingData) -> None:
         days, n_layers = 20.0, 4
-        edges = edges_of(shop, days)
+        edges = build_edges(data, days)
         first = np.random.default_rng(0).normal(size=(13, 3)).astype(np.float32)
         items, sources = propagate(first, edges, n_layers)
         bias = np.zeros(13, np.float32)
         parts = {"items": items.numpy(), "sources": sources.numpy(), "bias": bias}
         graph = LightGcnGraph(np.ones(13), 12, days, parts)
         opens = np.full(4, two_groups.day(two_groups.VALIDATION_DAY).timestamp())
-        requests = build_requests(shop.histories, shop.histories.user_ids[:4], opens)
-        found = graph.embed(read_batch(tensors_of(requests)))
-        np.testing.assert_allclose(found, by_hand(edges, first, n_layers)[:4], rtol=1e-4, atol=1e-6)
+        requests = build_requests(data.histories, data.histories.user_ids[:4], opens)
+        result = graph.embed(read_batch(to_tensors(requests)))
+        np.testing.assert_allclose(
+            result, by_hand(edges, first, n_layers)[:4], rtol=1e-4, atol=1e-6
+        )
 
 
 def by_hand(edges: Edges, first: np.ndarray, n_layers: int) -> np.ndarray:
@@ -152,21 +160,21 @@ def by_hand(edges: Edges, first: np.ndarray, n_layers: int) -> np.ndarray:
 
 
 class TestItem2Vec:
-    def test_baskets_hold_the_lines_before_validation(self, shop: TrainingData) -> None:
-        item, basket = baskets_of(shop)
+    def test_baskets_hold_the_lines_before_validation(self, data: TrainingData) -> None:
+        item, basket = group_baskets(data)
         past = two_groups.events()
         past = past[past["timestamp"] < two_groups.day(two_groups.VALIDATION_DAY)]
         wanted = sorted(
-            sorted(shop.vocabulary.encode(lines["item_id"]).tolist())
+            sorted(data.vocabulary.encode(lines["item_id"]).tolist())
             for _, lines in past.groupby("basket_id")
         )
-        found = sorted(sorted(item[basket == n].tolist()) for n in range(basket.max() + 1))
-        assert found == wanted
+        result = sorted(sorted(item[basket == n].tolist()) for n in range(basket.max() + 1))
+        assert result == wanted
 
     def test_a_partner_is_another_line_of_the_same_basket(self) -> None:
         basket = np.repeat(np.arange(40), np.resize([2, 3, 7], 40))
         random = np.random.default_rng(0)
-        drawn = np.array([partners(basket, random) for _ in range(200)])
+        drawn = np.array([draw_partners(basket, random) for _ in range(200)])
         assert (basket[drawn] == basket).all()
         assert (drawn != np.arange(len(basket))).all()
         seven = np.flatnonzero(basket == 2)
@@ -175,17 +183,17 @@ class TestItem2Vec:
 
     def test_the_loss_without_knowledge_is_log_2_per_question(self) -> None:
         zeros = tf.zeros([3, 2])
-        found = float(skip_gram_loss(zeros, zeros, tf.zeros([9, 2]), 5))
-        assert found == pytest.approx(6 * np.log(2.0))
+        result = float(skip_gram_loss(zeros, zeros, tf.zeros([9, 2]), 5))
+        assert result == pytest.approx(6 * np.log(2.0))
 
     @pytest.mark.slow
     def test_items_that_are_bought_together_are_nearest(
-        self, shop: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Baskets hold even items or odd ones."""
         monkeypatch.chdir(tmp_path)
         section = two_groups.params().item2vec
-        vectors = item_vectors(shop, section, seed=1)
+        vectors = fit_item_vectors(data, section, seed=1)
         assert vectors.shape == (13, section.embedding_dim)
         assert vectors[0].tolist() == [0.0] * section.embedding_dim
         similar = vectors[1:] @ vectors[1:].T
@@ -211,8 +219,10 @@ class TestIrgan:
         )
 
     def test_the_discriminators_loss_at_the_start_is_two_log_2(self) -> None:
-        told, false = discriminator_loss(tf.zeros([2, 5]), self.LABELS, tf.ones([2, 3], tf.int32))
-        assert float(told) == pytest.approx(2 * np.log(2.0))
+        reported, false = discriminator_loss(
+            tf.zeros([2, 5]), self.LABELS, tf.ones([2, 3], tf.int32)
+        )
+        assert float(reported) == pytest.approx(2 * np.log(2.0))
         assert false.shape == (2, 3)
 
     def test_the_generator_learns_to_draw_the_hard_negative(self) -> None:
@@ -244,10 +254,10 @@ class TestIrgan:
         assert float(loss) == pytest.approx(wanted)
 
 
-def test_a_batch_is_requests_labels_and_a_seed(shop: TrainingData) -> None:
-    batches, n_batches = request_batches(shop, 50)
-    found = list(batches(np.random.default_rng(0)))
-    assert len(found) == n_batches == 9
-    assert len(found[0]) == len(SIGNATURE) + 2
-    n_labels = sum(len(labels) for labels in shop.train["labels"])
-    assert sum(len(batch[-2]) for batch in found) == n_labels
+def test_a_batch_is_requests_labels_and_a_seed(data: TrainingData) -> None:
+    batches, n_batches = build_request_batches(data, 50)
+    result = list(batches(np.random.default_rng(0)))
+    assert len(result) == n_batches == 9
+    assert len(result[0]) == len(SIGNATURE) + 2
+    n_labels = sum(len(labels) for labels in data.train["labels"])
+    assert sum(len(batch[-2]) for batch in result) == n_labels

@@ -9,7 +9,7 @@ from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.testing.measure import EvaluationSet, Predictions, values_of
+from pipeline.testing.measure import EvaluationSet, Predictions, compute_metrics
 
 # Codes: milk 1, product beet 2, tea 3; beet has no type.
 ITEMS = pd.DataFrame(
@@ -81,7 +81,9 @@ def test_metrics_of_types_by_hand():
     nothing = np.zeros(items.shape)
     plain = Recommendations(items, nothing, nothing)
     answers = Predictions(plain, plain, items)
-    found = values_of(type_answers(answers, TYPES, 2), type_questions(_questions(), TYPES), (2,))
+    found = compute_metrics(
+        type_answers(answers, TYPES, 2), type_questions(_questions(), TYPES), (2,)
+    )
     assert found["recall@2"].tolist() == [1 / 2]
     assert found["repeat_recall@2"].tolist() == [1.0]
     assert found["explore_recall@2"].tolist() == [0.0]

@@ -1,4 +1,4 @@
-"""Losses over a few sampled negatives that stand for the whole catalogue."""
+"""Losses over sampled negatives that represent the whole catalogue."""
 
 import tensorflow as tf
 
@@ -8,18 +8,17 @@ NEVER = -1e9
 def sampled_softmax(
     positive: tf.Tensor, negative: tf.Tensor, collides: tf.Tensor, log_q: tf.Tensor
 ) -> tf.Tensor:
-    """Return [n] negative log-probability of each target among all items, estimated by samples.
+    """Return [n] the estimated negative log-probability of each target among all items.
 
-    The sum over the other items is estimated by importance: each sample j, drawn with probability
-    q_j, stands for 1 / (m q_j) items, so its logit is lowered by log(m q_j): the logQ correction.
-    The target itself is always there, is not a sample, and is not corrected; a sample that is the
-    target counts nothing. With equal logits and even samples the loss is about the logarithm of
-    the number of items.
+    Importance sampling estimates the sum over the other items: each sample j, drawn with
+    probability q_j, represents 1 / (m q_j) items, so its logit is lowered by log(m q_j), the logQ
+    correction. The target is always included and not corrected; a sample that equals the target
+    is ignored. With equal logits and uniform samples the loss is about log(n_items).
 
     Args:
         positive: [n] logit of the target.
         negative: [n, m] logits of the shared samples.
-        collides: [n, m] whether a sample is the target.
+        collides: [n, m] whether a sample equals the target.
         log_q: [m] log-probability of drawing each sample.
 
     References:
@@ -33,11 +32,11 @@ def sampled_softmax(
 
 
 def gbce_beta(n_negatives: int, n_items: int, t: float) -> float:
-    """Return the power of the positive's probability in gBCE.
+    """Return the exponent of the positive's probability in gBCE.
 
     Args:
         n_negatives: Samples per target.
-        n_items: Items that can be recommended.
+        n_items: Number of items that can be recommended.
         t: Calibration: 0 is plain binary cross-entropy, 1 gives calibrated probabilities.
 
     >>> gbce_beta(1, 11, 1.0)
@@ -50,14 +49,14 @@ def gbce_beta(n_negatives: int, n_items: int, t: float) -> float:
 
 
 def gbce(positive: tf.Tensor, negative: tf.Tensor, collides: tf.Tensor, beta: float) -> tf.Tensor:
-    """Return [n] generalised binary cross-entropy: the mean over a target and its samples.
+    """Return [n] the generalised binary cross-entropy, the mean over a target and its samples.
 
     -(beta log s(positive) + sum log(1 - s(negative))) / (m + 1), where s is the logistic function.
 
     Args:
         positive: [n] logit of the target.
-        negative: [n, m] logits of samples that were drawn evenly.
-        collides: [n, m] whether a sample is the target; it then counts nothing.
+        negative: [n, m] logits of uniform samples.
+        collides: [n, m] whether a sample equals the target, which excludes it.
         beta: From `gbce_beta`.
 
     References:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.requests import Requests, build_requests
-from pipeline.recommenders.base.saved import PART, in_parts
+from pipeline.recommenders.base.saved import PART, map_parts
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from tests.support import tiny_shop
 
@@ -20,7 +20,7 @@ def requests() -> Requests:
 
 
 def test_every_request_is_asked_once_in_order(requests: Requests) -> None:
-    assert in_parts(requests, len) == [PART, PART, 10]
+    assert map_parts(requests, len) == [PART, PART, 10]
 
 
 def test_what_fails_first_fails_alone(requests: Requests) -> None:
@@ -33,5 +33,5 @@ def test_what_fails_first_fails_alone(requests: Requests) -> None:
         raise ValueError(message)
 
     with pytest.raises(ValueError, match="not this model"):
-        in_parts(requests, fail)
+        map_parts(requests, fail)
     assert asked == [PART]

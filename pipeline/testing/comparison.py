@@ -1,4 +1,4 @@
-"""All candidates on both protocols, on the same requests, with the same resampled users."""
+"""Compare all candidates on the same requests and resampled users, per protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from pipeline.recommenders.base.recommender import Recommender
 from pipeline.testing.measure import (
     EvaluationSet,
     Predictions,
-    answers_of,
     beyond_accuracy,
-    summary,
-    values_of,
+    compute_metrics,
+    predict,
+    summarise_values,
 )
 from pipeline.testing.protocols import TITLES
 
@@ -27,42 +27,44 @@ PAIRED = ("recall@10", "ndcg@10", "hit_rate@10")
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol: its questions, the resampled users, and every candidate's values."""
+    """Results of one protocol: evaluation set, resampled users, and values per candidate."""
 
-    questions: EvaluationSet
+    evaluation_set: EvaluationSet
     bootstrap: Bootstrap
     values: dict[str, dict[str, Doubles]]
-    answers: dict[str, Predictions]
+    predictions: dict[str, Predictions]
 
 
 def evaluate(
     candidates: Mapping[str, Recommender],
-    questions: EvaluationSet,
+    evaluation_set: EvaluationSet,
     params: TestingParams,
     serving: ServingParams,
     seed: int,
 ) -> Protocol:
-    """Return the answers of every candidate and what they are worth."""
-    user = np.unique(questions.examples["user_id"].to_numpy(dtype=object), return_inverse=True)[1]
+    """Return the predictions and metrics of every candidate."""
+    user = np.unique(
+        evaluation_set.examples["user_id"].to_numpy(dtype=object), return_inverse=True
+    )[1]
     bootstrap = Bootstrap.of(user, params.bootstrap_samples, params.confidence, seed)
-    values, answers = {}, {}
+    values, predictions = {}, {}
     for name, candidate in candidates.items():
-        answers[name] = answers_of(
+        predictions[name] = predict(
             candidate,
-            questions,
+            evaluation_set,
             k=max(params.cutoffs),
             served_k=serving.default_k,
             explore_slots=serving.explore_slots,
         )
-        values[name] = values_of(answers[name], questions, params.cutoffs)
-    return Protocol(questions, bootstrap, values, answers)
+        values[name] = compute_metrics(predictions[name], evaluation_set, params.cutoffs)
+    return Protocol(evaluation_set, bootstrap, values, predictions)
 
 
-def summaries(protocol: Protocol, popularity: Doubles, k: int) -> dict[str, dict[str, Any]]:
-    """Return what goes into metrics.json for each candidate."""
+def summarise(protocol: Protocol, popularity: Doubles, k: int) -> dict[str, dict[str, Any]]:
+    """Return the summary of each candidate for metrics.json."""
     return {
-        name: summary(values, protocol.bootstrap)
-        | beyond_accuracy(protocol.answers[name].plain.items, popularity, k)
+        name: summarise_values(values, protocol.bootstrap)
+        | beyond_accuracy(protocol.predictions[name].plain.items, popularity, k)
         for name, values in protocol.values.items()
     }
 
@@ -77,13 +79,13 @@ def lead(protocol: Protocol, ours: str, theirs: str) -> dict[str, dict[str, floa
     }
 
 
-def gain_of(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dict[str, float]]:
-    """Return what a candidate gains by knowing the context: paired, on the same requests.
+def context_gain(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dict[str, float]]:
+    """Return a candidate's paired gain from the context, on the same requests.
 
     Args:
-        known: Time and store known.
-        unknown: The same questions with both withheld.
-        candidate: Which.
+        known: Results with time and store known.
+        unknown: Results on the same requests with both withheld.
+        candidate: Name of the candidate.
     """
     return {
         metric: known.bootstrap.paired(
@@ -94,46 +96,50 @@ def gain_of(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dic
 
 
 def served_quality(protocol: Protocol, champion: str, k: int) -> dict[str, Any]:
-    """Return the quality of what would be served: with explore slots, at the default length."""
+    """Return the quality of the served lists: with explore slots, at the default length."""
     from pipeline.metrics import ranking
 
-    questions = protocol.questions
+    evaluation_set = protocol.evaluation_set
     hits = ranking.hit_matrix(
-        protocol.answers[champion].served.items, questions.label_row, questions.label_item
+        protocol.predictions[champion].served.items,
+        evaluation_set.label_row,
+        evaluation_set.label_item,
     )
     values = {
-        f"recall@{k}": ranking.recall_at_k(hits, questions.n_true, k),
-        f"ndcg@{k}": ranking.ndcg_at_k(hits, questions.n_true, k),
-        f"hit_rate@{k}": ranking.hit_rate_at_k(hits, questions.n_true, k),
+        f"recall@{k}": ranking.recall_at_k(hits, evaluation_set.n_true, k),
+        f"ndcg@{k}": ranking.ndcg_at_k(hits, evaluation_set.n_true, k),
+        f"hit_rate@{k}": ranking.hit_rate_at_k(hits, evaluation_set.n_true, k),
     }
-    return summary(values, protocol.bootstrap)
+    return summarise_values(values, protocol.bootstrap)
 
 
-def metrics_of(
-    champion: str, found: Mapping[str, dict[str, dict[str, Any]]], protocols: Mapping[str, Protocol]
+def build_metrics(
+    champion: str,
+    summaries: Mapping[str, dict[str, dict[str, Any]]],
+    protocols: Mapping[str, Protocol],
 ) -> dict[str, Any]:
-    """Return metrics.json: the champion at the top, every other candidate under `baselines`.
+    """Return metrics.json: the champion at the top level, other candidates under `baselines`.
 
     Args:
-        champion: Which candidate won.
-        found: Per protocol and candidate, from `summaries`.
-        protocols: By name.
+        champion: Name of the champion.
+        summaries: Summaries per protocol and candidate, from `summarise`.
+        protocols: Results by name of the protocol.
     """
-    others = [name for name in next(iter(found.values())) if name != champion]
+    others = [name for name in next(iter(summaries.values())) if name != champion]
     return {
         "champion": champion,
-        **{name: per_candidate[champion] for name, per_candidate in found.items()},
-        "n_requests": {name: len(p.questions.examples) for name, p in protocols.items()},
+        **{name: per_candidate[champion] for name, per_candidate in summaries.items()},
+        "n_requests": {name: len(p.evaluation_set.examples) for name, p in protocols.items()},
         "n_users": {name: int(p.bootstrap.weights.shape[1]) for name, p in protocols.items()},
         "baselines": {
-            other: {name: per_candidate[other] for name, per_candidate in found.items()}
+            other: {name: per_candidate[other] for name, per_candidate in summaries.items()}
             | {"paired": {name: lead(p, champion, other) for name, p in protocols.items()}}
             for other in others
         },
     }
 
 
-def comparison(metrics: Mapping[str, Any]) -> pd.DataFrame:
+def build_comparison(metrics: Mapping[str, Any]) -> pd.DataFrame:
     """Return one row per candidate, protocol and main metric, for the DVC plot."""
     rows = []
     entries = {metrics["champion"]: metrics, **metrics["baselines"]}

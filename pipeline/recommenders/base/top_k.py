@@ -1,4 +1,4 @@
-"""The best of the pairs of a request and an own item, which are flat, and of a whole catalogue."""
+"""Top-k selection over flat repeat candidates and over a dense catalogue."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,8 +7,8 @@ import tensorflow as tf
 NOTHING = -1e9
 
 
-def best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the best `k` of [n, n_items] scores, padded with item 0."""
+def take_best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the items and scores of the top `k` of [n, n_items] scores, padded with item 0."""
     missing = tf.maximum(k - tf.shape(scores)[1], 0)
     scores = tf.pad(scores, [[0, 0], [0, missing]], constant_values=NOTHING)
     items = tf.pad(items, [[0, missing]])
@@ -17,23 +17,23 @@ def best(scores: tf.Tensor, items: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, 
     return tf.where(real, tf.gather(items, places), 0), tf.where(real, top, 0.0)
 
 
-def top_pairs(
+def take_top_pairs(
     scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor, k: tf.Tensor, *, ties: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return [n, k] each request's best pairs, -1 for none, and their scores, 0 for none.
+    """Return [n, k] the top pairs of each request (-1 for none) and their scores (0 for none).
 
-    The order is exact: a tie is decided by a key of its own, not by a small number that is added
-    to the score and that single precision loses.
+    A separate key breaks ties exactly; a small number added to the score would get lost in single
+    precision.
 
     Args:
-        scores: [n_pairs], NOTHING for what must not be chosen; single or double precision.
-        row: [n_pairs] the request of each, ascending.
+        scores: [n_pairs] single or double precision; NOTHING excludes a pair.
+        row: [n_pairs] request of each pair, ascending.
         n: Number of requests.
-        k: How many.
-        ties: [n_pairs] int64; among equal scores of a request the lowest comes first.
+        k: Number of pairs per request.
+        ties: [n_pairs] int64; the lowest comes first among equal scores of a request.
     """
-    dense, first, _ = in_rows(scores, row, n, least_width=k)
-    keys, _, _ = in_rows(-ties, row, n, least_width=k, nothing=ties.dtype.min)
+    dense, first, _ = to_rows(scores, row, n, least_width=k)
+    keys, _, _ = to_rows(-ties, row, n, least_width=k, nothing=ties.dtype.min)
     _, order = tf.math.top_k(keys, tf.shape(keys)[1])
     top, places = tf.math.top_k(tf.gather(dense, order, batch_dims=1), k)
     columns = tf.gather(order, places, batch_dims=1)
@@ -42,7 +42,7 @@ def top_pairs(
     return pairs, tf.cast(tf.where(real, top, tf.zeros_like(top)), tf.float32)
 
 
-def in_rows(
+def to_rows(
     values: tf.Tensor,
     row: tf.Tensor,
     n: tf.Tensor,
@@ -50,14 +50,14 @@ def in_rows(
     least_width: tf.Tensor | int = 0,
     nothing: float = NOTHING,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Return the values of pairs as [n, width], where each row begins, and each pair's column.
+    """Return the values as [n, width], [n] the start of each row and [n_pairs] each column.
 
     Args:
         values: [n_pairs].
         row: [n_pairs] ascending, 0..n-1.
         n: Number of rows.
-        least_width: The width is that of the longest row, or this if that is more.
-        nothing: What is in the places of no pair.
+        least_width: Minimum width; the width is otherwise that of the longest row.
+        nothing: Padding value.
     """
     counts = tf.math.unsorted_segment_sum(tf.ones_like(row), row, n)
     first = tf.cumsum(counts, exclusive=True)
@@ -69,11 +69,11 @@ def in_rows(
 
 
 def rank_in_row(scores: tf.Tensor, row: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
-    """Return [n_pairs] the rank from 0 of each pair in its row, the highest score first.
+    """Return [n_pairs] the rank of each pair in its row, 0 = highest score.
 
-    Equal scores keep the order of the pairs. The arguments are those of `in_rows`.
+    Equal scores keep the order of the pairs. See `to_rows` for the arguments.
     """
-    dense, _, column = in_rows(scores, row, n)
+    dense, _, column = to_rows(scores, row, n)
     order = tf.argsort(dense, direction="DESCENDING", stable=True)
     ranks = tf.argsort(order)
     return tf.gather_nd(ranks, tf.stack([row, column], axis=1))
@@ -91,23 +91,23 @@ def mean_of_row(values: tf.Tensor, row: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.math.unsorted_segment_sum(values, row, n), counts)
 
 
-def spread(
+def select_by_name(
     names: Sequence[str], values: tf.Tensor, wanted: Sequence[str], items: tf.Tensor
 ) -> tf.Tensor:
-    """Return [n, k, n_wanted] the values by the names that are wanted, 0 where there are none.
+    """Return [n, k, n_wanted] the values in the order of `wanted`, 0 for missing names.
 
     Args:
-        names: Of the values.
+        names: Names of the values.
         values: [n, k, n_names].
-        wanted: Names in the order wanted.
-        items: [n, k] item index; 0 = no item, which has no values.
+        wanted: Names to select.
+        items: [n, k] item index; the values of item 0 are 0.
     """
     places = [names.index(name) + 1 if name in names else 0 for name in wanted]
-    found = tf.gather(tf.pad(values, [[0, 0], [0, 0], [1, 0]]), places, axis=2)
-    return found * tf.cast(items > 0, tf.float32)[:, :, tf.newaxis]
+    selected = tf.gather(tf.pad(values, [[0, 0], [0, 0], [1, 0]]), places, axis=2)
+    return selected * tf.cast(items > 0, tf.float32)[:, :, tf.newaxis]
 
 
-def named(lists: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
-    """Return the items and scores of lists by the names that `recommender.Ranked` gives them."""
+def name_outputs(lists: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """Return the items and scores of the lists under the field names of `recommender.Ranked`."""
     parts = ("items", "scores")
-    return {f"{name}_{parts[at]}": each[at] for name, each in lists.items() for at in (0, 1)}
+    return {f"{name}_{parts[at]}": pair[at] for name, pair in lists.items() for at in (0, 1)}

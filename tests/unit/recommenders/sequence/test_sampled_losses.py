@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.recommenders.sequence.sampled import gbce, gbce_beta, sampled_softmax
+from pipeline.recommenders.sequence.sampled_losses import gbce, gbce_beta, sampled_softmax
 
 
 def test_the_log_q_correction_by_hand() -> None:
@@ -14,32 +14,32 @@ def test_the_log_q_correction_by_hand() -> None:
     positive, negative = 1.5, (0.3, -0.7)
     others = math.exp(0.3) / (2 * 0.2) + math.exp(-0.7) / (2 * 0.5)
     expected = -math.log(math.exp(positive) / (math.exp(positive) + others))
-    found = sampled_softmax(
+    result = sampled_softmax(
         tf.constant([positive]),
         tf.constant([negative]),
         tf.constant([[False, False]]),
         tf.constant(np.log([0.2, 0.5]), tf.float32),
     )
-    assert found.numpy() == pytest.approx([expected], rel=1e-6)
+    assert result.numpy() == pytest.approx([expected], rel=1e-6)
 
 
 def test_a_sample_that_is_the_target_counts_nothing() -> None:
     expected = -math.log(1.0 / (1.0 + 1.0 / (2 * 0.5)))
-    found = sampled_softmax(
+    result = sampled_softmax(
         tf.constant([0.0]),
         tf.constant([[9.0, 0.0]]),
         tf.constant([[True, False]]),
         tf.constant(np.log([0.2, 0.5]), tf.float32),
     )
-    assert found.numpy() == pytest.approx([expected], rel=1e-6)
+    assert result.numpy() == pytest.approx([expected], rel=1e-6)
 
 
 def test_where_every_sample_is_the_target_there_is_nothing_to_learn() -> None:
     positive = tf.Variable([0.4])
     with tf.GradientTape() as tape:
-        found = sampled_softmax(positive, tf.ones([1, 3]), tf.ones([1, 3], tf.bool), tf.zeros([3]))
-    assert found.numpy() == pytest.approx([0.0])
-    assert np.isfinite(tape.gradient(found, positive).numpy()).all()
+        result = sampled_softmax(positive, tf.ones([1, 3]), tf.ones([1, 3], tf.bool), tf.zeros([3]))
+    assert result.numpy() == pytest.approx([0.0])
+    assert np.isfinite(tape.gradient(result, positive).numpy()).all()
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
@@ -68,13 +68,13 @@ def test_gbce_by_hand() -> None:
     expected = -(
         math.log(logistic(0.8) ** 0.25) + math.log(1 - logistic(-0.4)) + math.log(1 - logistic(1.1))
     )
-    found = gbce(
+    result = gbce(
         tf.constant([0.8]),
         tf.constant([[-0.4, 1.1]]),
         tf.constant([[False, False]]),
         beta=0.25,
     )
-    assert found.numpy() == pytest.approx([expected / 3], rel=1e-6)
+    assert result.numpy() == pytest.approx([expected / 3], rel=1e-6)
 
 
 def test_the_power_of_gbce_by_hand() -> None:

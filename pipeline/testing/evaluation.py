@@ -1,4 +1,4 @@
-"""The whole test: tables and candidates in, metrics, slices, reference and verdict out."""
+"""The evaluation: from tables and candidates to metrics, slices, reference and verdict."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,32 +14,32 @@ from pipeline.contracts.schemas import PROTOCOLS
 from pipeline.contracts.verdicts import Verdict
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommender
-from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.saved import GraphRecommender, load_recommender
-from pipeline.recommenders.base.shop import requests_of
 from pipeline.recommenders.base.tables import EVENT_COLUMNS, read_examples
+from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.names import BASELINES
-from pipeline.testing.evaluate import (
+from pipeline.testing.comparison import (
     Protocol,
+    build_metrics,
+    context_gain,
     evaluate,
-    gain_of,
     lead,
-    metrics_of,
     served_quality,
-    summaries,
+    summarise,
 )
+from pipeline.testing.evaluation_inputs import EvaluationTables
 from pipeline.testing.examine import Examination, examine
 from pipeline.testing.gate import choose_champion, gate
-from pipeline.testing.gather import EvaluationTables
 from pipeline.testing.measure import Doubles, EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
-from pipeline.testing.reference import reference_of
-from pipeline.testing.slices import fairness_of, slice_table
+from pipeline.testing.reference import build_reference
+from pipeline.testing.slices import build_slice_table, compute_fairness
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What testing found."""
+    """Results of testing."""
 
     metrics: dict[str, Any]
     slices: pd.DataFrame
@@ -49,7 +49,7 @@ class Evaluation:
 
     @classmethod
     def run(cls, params: Params, plan: Plan) -> "Evaluation":
-        """Measure every candidate on the test window and choose the champion."""
+        """Evaluate every candidate on the test window and choose the champion."""
         family = str(artefacts.read_json(artefacts.TRAINING_METRICS)["family"])
         folder = artefacts.CANDIDATES.existing()
         candidates: dict[str, GraphRecommender] = {
@@ -58,15 +58,19 @@ class Evaluation:
         users = artefacts.read_table(artefacts.USERS)
         events = artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS)
         protocols = {
-            name: evaluate(candidates, questions, params.testing, params.serving, params.shop.seed)
-            for name, questions in _questions(params, candidates[family], events, users).items()
+            name: evaluate(
+                candidates, evaluation_set, params.testing, params.serving, params.shop.seed
+            )
+            for name, evaluation_set in _build_evaluation_sets(
+                params, candidates[family], events, users
+            ).items()
         }
         popularity = _popularity(params, candidates[family], events)
         tables = EvaluationTables(
             shop=params.shop,
             events=events[events["timestamp"] < params.shop.windows().as_of],
             items=artefacts.read_table(artefacts.ITEMS),
-            attributes=attribute_codes(users),
+            attributes=encode_attributes(users),
             train=read_examples("train"),
             validation=read_examples("validation"),
         )
@@ -78,16 +82,16 @@ class Evaluation:
         )
 
 
-def _questions(
+def _build_evaluation_sets(
     params: Params, recommender: Recommender, events: pd.DataFrame, users: pd.DataFrame
 ) -> dict[str, EvaluationSet]:
-    """Return the test window's questions by protocol; histories reach up to each request."""
+    """Return the evaluation set of the test window by protocol."""
     vocabulary = recommender.vocabulary
     known = events[events["timestamp"] < params.shop.windows().as_of]
     histories = build_histories(known, vocabulary, maximum_lines=params.shop.maximum_user_lines)
-    attributes = attribute_codes(users)
+    attributes = encode_attributes(users)
     test = read_examples("test")
-    found = {}
+    evaluation_sets = {}
     for protocol in PROTOCOLS:
         examples = test[test["protocol"] == protocol].reset_index(drop=True)
         if examples.empty:
@@ -96,13 +100,15 @@ def _questions(
                 received="none",
                 action="Run `uv run dvc repro labeling`; check shop.as_of and the data's last day.",
             )
-        requests = requests_of(examples, histories, vocabulary, attributes, params.shop.timezone)
-        found[protocol] = EvaluationSet.of(examples, requests, vocabulary)
-    return found | {WITHOUT_CONTEXT: found[ROLLING].without_context()}
+        requests = build_example_requests(
+            examples, histories, vocabulary, attributes, params.shop.timezone
+        )
+        evaluation_sets[protocol] = EvaluationSet.of(examples, requests, vocabulary)
+    return evaluation_sets | {WITHOUT_CONTEXT: evaluation_sets[ROLLING].without_context()}
 
 
 def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) -> Doubles:
-    """Return [n_items] purchases before the test window."""
+    """Return [n_items] events before the test window."""
     known = events[events["timestamp"] < params.shop.windows().test_start]
     index = recommender.vocabulary.encode_column(known["item_id"])
     counts = np.bincount(index, minlength=len(recommender.vocabulary)).astype(np.float64)
@@ -110,7 +116,7 @@ def _popularity(params: Params, recommender: Recommender, events: pd.DataFrame) 
     return counts
 
 
-def _conclude(  # noqa: PLR0913  all that was found
+def _conclude(  # noqa: PLR0913  all results
     family: str,
     params: Params,
     plan: Plan,
@@ -122,19 +128,19 @@ def _conclude(  # noqa: PLR0913  all that was found
 ) -> Evaluation:
     rolling = protocols["rolling"]
     k = min(params.testing.cutoffs)
-    found = {name: summaries(each, popularity, k) for name, each in protocols.items()}
+    summaries = {name: summarise(protocol, popularity, k) for name, protocol in protocols.items()}
     primary = plan.primary_metric
     paired = {name: lead(rolling, family, name)[primary] for name in BASELINES}
-    values = {name: found["rolling"][name][primary] for name in rolling.values}
+    values = {name: summaries["rolling"][name][primary] for name in rolling.values}
     champion = choose_champion(family, values, paired)
-    slices = slice_table(
-        rolling.questions, users, rolling.values[champion][primary], rolling.bootstrap
+    slices = build_slice_table(
+        rolling.evaluation_set, users, rolling.values[champion][primary], rolling.bootstrap
     )
     attributes = [name for name in users.columns if name != "user_id"]
-    metrics = metrics_of(champion, found, protocols)
-    fairness = fairness_of(slices, attributes)
+    metrics = build_metrics(champion, summaries, protocols)
+    fairness = compute_fairness(slices, attributes)
     metrics["fairness_gap"], metrics["fairness"] = fairness.gap_fraction, asdict(fairness)
-    metrics["context_gain"] = gain_of(rolling, protocols[WITHOUT_CONTEXT], champion)
+    metrics["context_gain"] = context_gain(rolling, protocols[WITHOUT_CONTEXT], champion)
     metrics["diagnosis"] = examination.as_dict()
     metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
     metrics["slices"] = {
@@ -145,7 +151,7 @@ def _conclude(  # noqa: PLR0913  all that was found
         }
         for row in slices.itertuples()
     }
-    reference = reference_of(
+    reference = build_reference(
         rolling,
         champion,
         popularity,

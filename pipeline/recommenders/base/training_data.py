@@ -1,4 +1,4 @@
-"""What a recommender may learn from at one moment, and nothing later."""
+"""Training data of a recommender at a cut-off, without anything later."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,14 +9,14 @@ import pandas as pd
 
 from pipeline.contracts.errors import TrainingError
 from pipeline.recommenders.base.histories import Histories, build_histories
-from pipeline.recommenders.base.requests import Requests, attribute_codes, build_requests
+from pipeline.recommenders.base.requests import Requests, build_requests, encode_attributes
 from pipeline.recommenders.base.vocabulary import Ints, Vocabulary
 from pipeline.recommenders.base.wall_clock import to_seconds
 
 
 @dataclass(frozen=True)
 class ExampleBatch:
-    """Examples, and the requests that they stand for."""
+    """Examples with their requests."""
 
     examples: pd.DataFrame
     requests: Requests
@@ -24,20 +24,20 @@ class ExampleBatch:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that a recommender may learn from: nothing in it is later than `cutoff`.
+    """Everything that a recommender may learn from; only `offers` reach beyond `cutoff`.
 
-    `offers` are planned ahead by the retailer: they may reach beyond the cut-off.
+    The retailer plans offers ahead, so future ones are known at the cut-off.
 
     Attributes:
-        cutoff: Seconds since 1970; the first moment that is unknown.
-        timezone: The shop's.
+        cutoff: Seconds since 1970; the first unknown moment.
+        timezone: Time zone of the shop.
         vocabulary: Items sold before the cut-off.
         items: schemas.ITEMS rows in vocabulary order; row i describes index i + 1.
-        histories: The purchases before the cut-off.
+        histories: Purchases before the cut-off.
         attributes: Codes of the users' attributes, indexed by user_id.
         offers: schemas.OFFERS.
-        train: schemas.EXAMPLES to learn from.
-        validation: schemas.EXAMPLES to choose by; empty in the final fit on all data.
+        train: schemas.EXAMPLES for fitting.
+        validation: schemas.EXAMPLES for model selection; empty in the refit on all data.
     """
 
     cutoff: float
@@ -52,33 +52,35 @@ class TrainingData:
 
     @cached_property
     def windows(self) -> list[tuple[float, ExampleBatch]]:
-        """The training examples of each cut-off, earliest first."""
+        """Training examples of each cut-off, earliest first."""
         seconds = to_seconds(self.train["cutoff"])
-        return [(float(at), self.asked(self.train[seconds == at])) for at in np.unique(seconds)]
+        return [
+            (float(at), self.build_batch(self.train[seconds == at])) for at in np.unique(seconds)
+        ]
 
     @cached_property
     def rolling(self) -> ExampleBatch:
-        """The validation examples whose time is known: what training chooses by."""
-        return self.asked(self.validation[self.validation["protocol"] == "rolling"])
+        """Validation examples of the rolling protocol, which model selection uses."""
+        return self.build_batch(self.validation[self.validation["protocol"] == "rolling"])
 
     def validation_sample(self, n: int) -> ExampleBatch:
-        """Return about `n` of the validation examples whose time is known, evenly drawn."""
+        """Return about `n` evenly spaced rolling validation examples."""
         rolling = self.rolling.examples
-        return self.asked(rolling.iloc[:: max(1, len(rolling) // n)])
+        return self.build_batch(rolling.iloc[:: max(1, len(rolling) // n)])
 
-    def asked(self, chosen: pd.DataFrame) -> ExampleBatch:
-        """Return these examples with their requests."""
+    def build_batch(self, chosen: pd.DataFrame) -> ExampleBatch:
+        """Return the examples with their requests."""
         examples = chosen.reset_index(drop=True)
-        return ExampleBatch(examples, self.requests(examples))
+        return ExampleBatch(examples, self.build_requests(examples))
 
-    def requests(self, examples: pd.DataFrame) -> Requests:
-        """Return the requests that the examples stand for."""
-        return requests_of(
+    def build_requests(self, examples: pd.DataFrame) -> Requests:
+        """Return the requests of the examples."""
+        return build_example_requests(
             examples, self.histories, self.vocabulary, self.attributes, self.timezone
         )
 
 
-def requests_of(
+def build_example_requests(
     examples: pd.DataFrame,
     histories: Histories,
     vocabulary: Vocabulary,
@@ -87,7 +89,7 @@ def requests_of(
 ) -> Requests:
     """Return one request per row of schemas.EXAMPLES.
 
-    A first basket is asked for at its cut-off: when and where it will be is not known.
+    Requests for a first basket are made at the cut-off, without the time and store of the visit.
     """
     known = (examples["protocol"] == "rolling").to_numpy()
     stores = examples["store_id"].where(known, None) if "store_id" in examples else None
@@ -105,22 +107,24 @@ def requests_of(
     )
 
 
-def labels_of(examples: pd.DataFrame, vocabulary: Vocabulary) -> tuple[Ints, Ints]:
-    """Return the labels behind each other: [n_labels] the example's position, [n_labels] index."""
+def encode_labels(examples: pd.DataFrame, vocabulary: Vocabulary) -> tuple[Ints, Ints]:
+    """Return [n_labels] the example's position and [n_labels] the item index of each label."""
     lengths = examples["labels"].map(len).to_numpy(dtype=np.int64)
     rows = np.repeat(np.arange(len(examples), dtype=np.int32), lengths)
     return rows, vocabulary.encode([name for labels in examples["labels"] for name in labels])
 
 
-def is_own(requests: Requests, row: Ints, item: Ints, n_items: int) -> npt.NDArray[np.bool_]:
-    """Return whether each label is on an item that its shopper bought before.
+def is_repeat_label(
+    requests: Requests, row: Ints, item: Ints, n_items: int
+) -> npt.NDArray[np.bool_]:
+    """Return [n_labels] whether the user had bought the labelled item before.
 
-    The lines of `requests` are in the order of request and item, so each label is looked up there.
+    The lines of `requests` are ordered by request and item, so a binary search finds each label.
 
     Args:
-        requests: The requests.
-        row: [n_labels] the request of each label.
-        item: [n_labels] item index, 0 = not known.
+        requests: Requests with their histories.
+        row: [n_labels] request of each label.
+        item: [n_labels] item index, 0 = unknown.
         n_items: Size of the vocabulary.
     """
     line_row = np.repeat(np.arange(len(requests)), np.diff(requests.row_splits))
@@ -142,12 +146,12 @@ def build_training_data(  # noqa: PLR0913  one argument per table
     validation: pd.DataFrame,
     maximum_lines: int | None = None,
 ) -> TrainingData:
-    """Return what may be known at `cutoff`; later events and examples are left out.
+    """Return the training data at `cutoff`, without later events and examples.
 
-    A request holds at most the newest `maximum_lines` of its shopper.
+    A request holds at most the newest `maximum_lines` of its user.
 
     Raises:
-        TrainingError: No purchase, or no example to learn from, lies before the cut-off.
+        TrainingError: No purchase or no training example lies before the cut-off.
     """
     known = events[(events["timestamp"] < cutoff) & (events["event_type"] == "purchase")]
     vocabulary = Vocabulary(tuple(sorted(known["item_id"].unique())))
@@ -165,7 +169,7 @@ def build_training_data(  # noqa: PLR0913  one argument per table
         vocabulary=vocabulary,
         items=described,
         histories=build_histories(known, vocabulary, maximum_lines=maximum_lines),
-        attributes=attribute_codes(users),
+        attributes=encode_attributes(users),
         offers=offers,
         train=learnable,
         validation=validation[validation["timestamp"] < cutoff].reset_index(drop=True),

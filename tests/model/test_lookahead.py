@@ -11,17 +11,17 @@ import pytest
 from pipeline.recommenders.base import histories, items, requests
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.recommender import Recommender
-from pipeline.recommenders.base.requests import attribute_codes
+from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.saved import GraphRecommender
-from pipeline.recommenders.base.shop import requests_of
+from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.testing import foresight, gather
+from pipeline.testing import evaluation_inputs, lookahead
 from pipeline.testing.diagnosis.finding import Finding
-from pipeline.testing.diagnosis.leak import Clues, leak
-from pipeline.testing.foresight import foresee, known_before
-from pipeline.testing.gather import EvaluationTables
-from pipeline.training.fit.candidates import build_counting
+from pipeline.testing.diagnosis.leak import LeakInputs, check_leak
+from pipeline.testing.evaluation_inputs import EvaluationTables
+from pipeline.testing.lookahead import check_look_ahead, select_known
+from pipeline.training.fit.candidates import build_baseline_recommender
 from tests.model.conftest import World, monday
 from tests.support import tiny_shop
 from tests.support.planted import with_labels
@@ -38,23 +38,23 @@ def in_two_stores(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def model(world: World) -> GraphRecommender:
     """One that is built without a fit: what is looked at is what it is fed."""
-    return build_counting("decayed", world.shop, world.params.training.baselines)
+    return build_baseline_recommender("decayed", world.data, world.params.training.baselines)
 
 
 @pytest.fixture
 def tables(world: World) -> EvaluationTables:
     """The tiny shop with two stores, and with first baskets among what was learned from."""
     events = in_two_stores(world.events[world.events["timestamp"] < monday(22)])
-    rolling = in_two_stores(world.shop.train)
+    rolling = in_two_stores(world.data.train)
     first = rolling.assign(**FIRST, timestamp=rolling["cutoff"], cart=[[] for _ in rolling.index])
     first = first.drop_duplicates(["user_id", "cutoff"])
     return EvaluationTables(
         shop=world.params.shop,
         events=events,
         items=tiny_shop.items(),
-        attributes=attribute_codes(tiny_shop.users()),
+        attributes=encode_attributes(tiny_shop.users()),
         train=pd.concat([rolling, first], ignore_index=True),
-        validation=in_two_stores(world.shop.validation),
+        validation=in_two_stores(world.data.validation),
     )
 
 
@@ -67,8 +67,8 @@ def looked_at(world: World, model: GraphRecommender) -> Callable[..., Finding]:
     ) -> Finding:
         asked = in_two_stores(world.test) if test is None else test
         known = build_histories(tables.events, judge.vocabulary)
-        clues = Clues({}, {}, foresee(judge, tables, known, asked))
-        return leak(clues, world.params.testing.diagnosis)
+        clues = LeakInputs({}, {}, check_look_ahead(judge, tables, known, asked))
+        return check_leak(clues, world.params.testing.diagnosis)
 
     return look
 
@@ -85,7 +85,7 @@ def test_a_shop_without_a_leak_is_healthy(
     assert finding.verdict == "healthy"
     notes = " ".join(item.note for item in finding.evidence)
     assert "240 requests whose inputs" in notes  # 80 shoppers: two protocols to learn, one to test
-    assert "240 requests with a moment" in notes
+    assert "240 requests with the moment" in notes
 
 
 def test_a_label_in_what_features_are_made_of_is_found(
@@ -96,10 +96,10 @@ def test_a_label_in_what_features_are_made_of_is_found(
     def leaky(
         examples: pd.DataFrame, history: Histories, vocabulary: Vocabulary, *more: Any
     ) -> Any:
-        found = requests_of(examples, history, vocabulary, *more)
-        return with_labels(found, examples, vocabulary)
+        example_requests = build_example_requests(examples, history, vocabulary, *more)
+        return with_labels(example_requests, examples, vocabulary)
 
-    monkeypatch.setattr(gather, "requests_of", leaky)
+    monkeypatch.setattr(evaluation_inputs, "build_example_requests", leaky)
     assert broken(looked_at(tables)) == {"future_in_request"}
 
 
@@ -135,20 +135,20 @@ def test_a_request_that_is_made_after_its_basket_is_found(
     assert broken(looked_at(tables, late)) == {"future_in_request", "request_context"}
 
 
-def from_all_time(found: Histories, known: Any, n_items: int) -> Any:
-    return REPEATS(found, np.ones_like(known), n_items)
+def from_all_time(result: Histories, known: Any, n_items: int) -> Any:
+    return REPEATS(result, np.ones_like(known), n_items)
 
 
-def a_month_later(found: Histories, n_items: int, cutoff: float, **more: Any) -> Any:
-    return ITEM_STATE(found, n_items, cutoff + 28 * DAY, **more)
+def a_month_later(result: Histories, n_items: int, cutoff: float, **more: Any) -> Any:
+    return ITEM_STATE(result, n_items, cutoff + 28 * DAY, **more)
 
 
-REPEATS, ITEM_STATE = items._repeats, items.item_state
+REPEATS, ITEM_STATE = items._repeats, items.compute_item_state
 
 
 @pytest.mark.parametrize(
     ("module", "name", "fault"),
-    [(items, "_repeats", from_all_time), (foresight, "item_state", a_month_later)],
+    [(items, "_repeats", from_all_time), (lookahead, "compute_item_state", a_month_later)],
 )
 def test_item_state_that_knows_what_sells_later_is_found(
     module: Any,
@@ -182,9 +182,9 @@ def test_a_first_basket_that_knows_where_and_when_is_found(
     tables: EvaluationTables, looked_at: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leaky(examples: pd.DataFrame, *more: Any) -> Any:
-        return requests_of(examples.assign(protocol="rolling"), *more)
+        return build_example_requests(examples.assign(protocol="rolling"), *more)
 
-    monkeypatch.setattr(gather, "requests_of", leaky)
+    monkeypatch.setattr(evaluation_inputs, "build_example_requests", leaky)
     assert broken(looked_at(tables)) == {"request_context"}
 
 
@@ -193,8 +193,8 @@ def test_a_cart_with_what_is_asked_for_is_found(
 ) -> None:
     rolling = tables.train["protocol"] == "rolling"
     cart = tables.train["cart"].where(~rolling, tables.train["labels"])
-    found = looked_at(replace(tables, train=tables.train.assign(cart=cart)))
-    assert "request_context" in broken(found)
+    result = looked_at(replace(tables, train=tables.train.assign(cart=cart)))
+    assert "request_context" in broken(result)
 
 
 def test_a_basket_that_nobody_can_look_up_is_not_compared(
@@ -207,7 +207,7 @@ def test_a_basket_that_nobody_can_look_up_is_not_compared(
 
 def test_histories_before_a_day_by_hand(world: World, model: Recommender) -> None:
     whole = build_histories(world.events, model.vocabulary)
-    cut = known_before(whole, monday(9).timestamp())
+    cut = select_known(whole, monday(9).timestamp())
     early = world.events[world.events["timestamp"] < monday(9)]
     expected = build_histories(early, model.vocabulary)
     assert cut.user_ids == expected.user_ids  # everyone buys in every week
