@@ -27,8 +27,8 @@ from pipeline.serving.process import (
     stop_service,
     wait_until_ready,
 )
-from pipeline.serving.security.authorizer import is_loopback
 from pipeline.serving.security.keys import KeyFileError, read_keys
+from pipeline.serving.security.loopback import is_loopback
 
 INTERRUPTED = 130
 ANYWHERE = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104  read, not bound

@@ -1,6 +1,5 @@
 """The authorization of one request, from its path, its headers and its connection."""
 
-import ipaddress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from starlette.types import Scope
 from pipeline.serving.observability.metrics import metrics
 from pipeline.serving.security import errors
 from pipeline.serving.security.keyring import KeyRing
+from pipeline.serving.security.loopback import is_loopback
 from pipeline.serving.security.rate_limit import RateLimit
 from pipeline.serving.security.routes import required_scope
 
@@ -75,7 +75,7 @@ class Authorizer:
         answers by pointing its own name at this machine (DNS rebinding).
         """
         server = (scope.get("server") or ("localhost",))[0]
-        if not is_loopback(server):
+        if not (is_loopback(server) or server.startswith("/")):  # a socket file is local
             raise errors.build_remote_error(f"one to {server}")
         host = headers.get(b"host", b"").decode("latin-1")
         if not is_local_name(host):
@@ -112,23 +112,6 @@ def _check_size(scope: Scope) -> dict[bytes, bytes]:
     if n_hosts > 1 or (n_hosts == 0 and scope.get("http_version") == "1.1"):
         raise errors.build_host_error(n_hosts)
     return dict(headers)
-
-
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Return whether an address is a loopback address or a socket file.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "/tmp/socket")]
-    [True, True, True, True]
-    >>> [is_loopback(host) for host in ("10.0.0.7", "0.0.0.0", "shop.example")]
-    [False, False, False]
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.startswith("/")
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 @lru_cache(maxsize=256)

@@ -9,13 +9,12 @@ Design choices:
 - A request that a proxy forwards may come from another machine, so it is refused.
 """
 
-from ipaddress import ip_address
-
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import ServingParams
+from pipeline.serving.security.loopback import is_loopback
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
@@ -55,18 +54,6 @@ def check_open(params: ServingParams, scope: Scope) -> None:
             else "a request from elsewhere",
             action="Set serving.storefront: true and open it at 127.0.0.1. See /docs for the API.",
         )
-
-
-def is_loopback(name: str) -> bool:
-    """Return whether a host name or address is a loopback address or localhost.
-
-    >>> [is_loopback(name) for name in ("127.0.0.1", "::1", "localhost", "10.0.0.7", "a.shop")]
-    [True, True, True, False, False]
-    """
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def host_name(header: str) -> str:

@@ -121,7 +121,7 @@ def _get_backend(request: Request) -> Any:
 
 
 def _get_engine(request: Request) -> RecommendationEngine:
-    engine: RecommendationEngine = _get_backend(request).shelf
+    engine: RecommendationEngine = _get_backend(request).engine
     return engine
 
 

@@ -98,9 +98,9 @@ def test_a_forgotten_user_leaves_the_memory_of_every_engine_and_of_the_canary(
     store = EventStore(url)
     forget(store.database, ["zoe"], SuppressionList())
     store.close()
-    service.backend.shelf.shared._forget()
+    service.backend.engine.shared._forget()
     for engine in service.backend.releases.roles.engines().values():
-        assert len(engine._overlay.before("zoe", float("inf"))) == 0
+        assert len(engine._recent_events.before("zoe", float("inf"))) == 0
     assert "zoe" not in canary._last_answers
 
 

@@ -113,8 +113,8 @@ def test_the_memory_of_the_old_model_is_released(
     service: ReleaseService, make: Callable[..., str]
 ) -> None:
     gc.freeze()  # as the service does
-    engine = weakref.ref(service.backend.shelf)
-    model = weakref.ref(service.backend.shelf.answering._recommender)
+    engine = weakref.ref(service.backend.engine)
+    model = weakref.ref(service.backend.engine.runtime._recommender)
     service.ask()
     changes.promote(make("new"), service.release_store)
     service.watcher.poll()

@@ -29,7 +29,7 @@ def engine(tmp_path: Path) -> Iterator[RecommendationEngine]:
 
 
 def test_a_shopper_has_a_summary(engine: RecommendationEngine) -> None:
-    (ann,) = Shoppers(engine.answering).find("ann", LONG_AFTER)
+    (ann,) = Shoppers(engine.runtime).find("ann", LONG_AFTER)
     assert (ann.user_id, ann.n_baskets, ann.n_products) == ("ann", 3, 3)
     assert ann.last_basket == datetime(2024, 2, 21, 9, tzinfo=UTC)
     assert ann.often == ["DAIRY", "BAKERY"]
@@ -38,7 +38,7 @@ def test_a_shopper_has_a_summary(engine: RecommendationEngine) -> None:
 def test_the_history_has_baskets_from_late_to_early_with_titles(
     engine: RecommendationEngine,
 ) -> None:
-    history = Shoppers(engine.answering).history("ann", LONG_AFTER)
+    history = Shoppers(engine.runtime).history("ann", LONG_AFTER)
     titles = [sorted(line.product.title for line in basket.lines) for basket in history.baskets]
     assert titles == [["Jam", "Milk"], ["Bread", "Milk"], ["Bread", "Milk"]]
     assert [basket.paid_at.day for basket in history.baskets] == [21, 11, 1]
@@ -46,7 +46,7 @@ def test_the_history_has_baskets_from_late_to_early_with_titles(
 
 
 def test_a_new_shopper_has_an_empty_history(engine: RecommendationEngine) -> None:
-    history = Shoppers(engine.answering).history("stranger", LONG_AFTER)
+    history = Shoppers(engine.runtime).history("stranger", LONG_AFTER)
     assert (history.shopper.n_baskets, history.shopper.last_basket, history.baskets) == (
         0,
         None,
@@ -55,7 +55,7 @@ def test_a_new_shopper_has_an_empty_history(engine: RecommendationEngine) -> Non
 
 
 def test_events_are_in_the_history_at_once(engine: RecommendationEngine) -> None:
-    shoppers = Shoppers(engine.answering)
+    shoppers = Shoppers(engine.runtime)
     moments = [EVENING + timedelta(minutes=minutes) for minutes in range(3)]
     kinds = ("cart", "view", "purchase")
     for kind, item, moment in zip(kinds, ("tea", "coffee", "jam"), moments, strict=True):
@@ -71,12 +71,12 @@ def test_events_are_in_the_history_at_once(engine: RecommendationEngine) -> None
 
 def test_the_clock_is_real_when_the_model_is_fresh(engine: RecommendationEngine) -> None:
     soon = AS_OF + timedelta(days=2)
-    assert Shoppers(engine.answering).history("ann", soon).now == soon
-    assert Shoppers(engine.answering).history("ann", LONG_AFTER).now == EVENING
+    assert Shoppers(engine.runtime).history("ann", soon).now == soon
+    assert Shoppers(engine.runtime).history("ann", LONG_AFTER).now == EVENING
 
 
 def test_shoppers_are_found_by_how_their_number_begins(engine: RecommendationEngine) -> None:
-    shoppers = Shoppers(engine.answering)
+    shoppers = Shoppers(engine.runtime)
     assert [shopper.user_id for shopper in shoppers.find("", LONG_AFTER)] == ["ann", "bob"]
     assert [shopper.user_id for shopper in shoppers.find("b", LONG_AFTER)] == ["bob"]
     assert shoppers.find("zoe", LONG_AFTER) == []
@@ -102,6 +102,6 @@ def test_the_price_is_the_lower_median() -> None:
 def test_products_that_nobody_sold_are_left_out_and_have_no_price(
     engine: RecommendationEngine,
 ) -> None:
-    bread, coffee = Shoppers(engine.answering).products(["bread", "caviar", "", "coffee"])
+    bread, coffee = Shoppers(engine.runtime).products(["bread", "caviar", "", "coffee"])
     assert (bread.title, bread.department, bread.category) == ("Bread", "GROCERY", "BAKERY")
     assert (bread.price, coffee.price) == (2.0, None)
