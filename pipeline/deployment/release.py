@@ -67,7 +67,7 @@ def build_bundle(params: Params) -> dict[str, Any]:
         The bundle's manifest.
     """
     as_of = params.shop.windows().as_of
-    data = read_training_data(params.shop, as_of, learn_from=(), validate=False)
+    data = read_training_data(params.shop, as_of, learn_from=("train",), validate=False)
     challenger = artefacts.CHALLENGER.existing()
     recommender = load_recommender(challenger)
     shutil.rmtree(BUNDLE, ignore_errors=True)
