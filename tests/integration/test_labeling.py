@@ -144,7 +144,7 @@ def test_an_empty_window_is_an_error_that_names_it(caplog: pytest.LogCaptureFixt
     values["shop"]["as_of"] = tiny_shop.START.date() + timedelta(weeks=60)
     tiny_shop.write_params(Path("params.yaml"), values)
     assert main([]) == 1
-    assert "shop.as_of must leave a training, a validation and a test window" in caplog.text
+    assert "Expected an as_of that leaves a training, a validation and a test window" in caplog.text
 
 
 @pytest.mark.usefixtures("shop")
