@@ -9,6 +9,22 @@ Doubles = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 
+def draw_users(random: np.random.Generator, n_users: int, n_samples: int) -> Codes:
+    """Return [n_samples, n_users] how often each user is drawn, of n_users with replacement."""
+    return random.multinomial(n_users, np.full(n_users, 1 / n_users), size=n_samples)
+
+
+def central_interval(samples: Doubles, confidence: float) -> tuple[float, float]:
+    """Return the interval that holds the central `confidence` of [n] samples, ignoring NaN.
+
+    >>> central_interval(np.arange(101.0), 0.5)
+    (25.0, 75.0)
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(samples, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """Resampled users, shared by all metrics, so that differences are paired.
@@ -28,15 +44,11 @@ class Bootstrap:
         """Return a bootstrap with `n_samples` resamples of all users."""
         n_users = int(user.max(initial=-1)) + 1
         random = np.random.default_rng(seed)
-        weights = random.multinomial(n_users, np.full(n_users, 1 / n_users), size=n_samples)
-        return cls(user, weights, confidence)
+        return cls(user, draw_users(random, n_users, n_samples), confidence)
 
     def interval(self, values: Doubles, chosen: npt.NDArray[np.bool_] | None = None) -> list[float]:
         """Return the confidence interval of the mean over requests, ignoring NaN."""
-        means = self._means(values, chosen)
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(means, [tail, 1 - tail])
-        return [float(low), float(high)]
+        return list(central_interval(self._means(values, chosen), self.confidence))
 
     def paired(self, ours: Doubles, theirs: Doubles) -> dict[str, float]:
         """Return the mean paired difference of two methods and its interval."""

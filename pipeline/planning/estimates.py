@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.contracts.plan import Estimate
+from pipeline.metrics.bootstrap import central_interval, draw_users
 from pipeline.planning.frequency import Doubles
 from pipeline.planning.history import Ints
 
@@ -43,13 +44,9 @@ class Resampling:
         random = np.random.default_rng(self.seed)
         block = max(BLOCK // len(users), 1)
         sizes = [min(block, self.n_samples - done) for done in range(0, self.n_samples, block)]
-        drawn = [self._drawn(random, size, len(users)) @ sums.T for size in sizes]
+        drawn = [draw_users(random, len(users), size).astype(float) @ sums.T for size in sizes]
         totals = np.concatenate(drawn)
         return np.asarray(totals[:, :-1] / totals[:, -1:])
-
-    @staticmethod
-    def _drawn(random: np.random.Generator, size: int, n_users: int) -> Doubles:
-        return random.multinomial(n_users, np.full(n_users, 1 / n_users), size).astype(float)
 
     def estimate(self, values: Doubles, *, low: float = 0.0, high: float = 1.0) -> Estimate:
         """Return the mean of [n] `values` and its interval; of one user, `low` to `high`."""
@@ -60,11 +57,8 @@ class Resampling:
 
     def interval(self, value: float, samples: Doubles) -> Estimate:
         """Return `value` with the central interval of `samples`."""
-        tail = (1 - self.confidence) / 2
-        bounds = np.quantile(samples, [tail, 1 - tail])
-        return Estimate(
-            value=round_number(value), low=round_number(bounds[0]), high=round_number(bounds[1])
-        )
+        low, high = central_interval(samples, self.confidence)
+        return Estimate(value=round_number(value), low=round_number(low), high=round_number(high))
 
     def half_width(self, values: Doubles) -> float:
         """Return half the width of a mean's interval, from the spread between users.

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.metrics.bootstrap import central_interval, draw_users
+
 Doubles = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 N_SAMPLES = 500
@@ -23,11 +25,8 @@ def interval(
         seed: Seed of the draws.
     """
     random = np.random.default_rng(seed)
-    drawn = random.multinomial(n_users, np.full(n_users, 1 / n_users), size=N_SAMPLES)
-    values = statistic(drawn.astype(np.float64))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
-    return float(low), float(high)
+    values = statistic(draw_users(random, n_users, N_SAMPLES).astype(np.float64))
+    return central_interval(values, CONFIDENCE)
 
 
 def weighted_mean(values: Doubles, user: Whole, n_users: int) -> Callable[[Doubles], Doubles]:
