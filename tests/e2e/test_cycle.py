@@ -179,7 +179,7 @@ def test_runs_carry_the_hashes_that_dvc_recorded_of_their_own_outputs(project: P
 
     lock = YAML(typ="safe", pure=True).load((project / "dvc.lock").read_text(encoding="utf-8"))
     recorded = {
-        stage.replace("families@", "training: "): {
+        stage.replace("families@", "training: ").replace("refit", "deployment: refit"): {
             f"dvc.{out['path'].replace('/', '.')}": out["md5"] for out in entry["outs"]
         }
         for stage, entry in lock["stages"].items()
@@ -328,8 +328,8 @@ def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_t
 ) -> None:
     path = changeable / "pipeline" / "planning" / "planning.py"
     path.write_text(path.read_text(encoding="utf-8") + AMBITION, encoding="utf-8")
-    output = refused(changeable, "monitoring", "deployment failed", "accept testing --because")
-    assert stages_run(output) == ["planning", "collection", "testing", "deployment"]
+    output = refused(changeable, "monitoring", "refit failed", "accept testing --because")
+    assert stages_run(output) == ["planning", "collection", "testing"]
     shown = colours(changeable)
     assert shown["testing"] == "red"
     assert "green" not in {shown["deployment"], shown["monitoring"]}
@@ -337,20 +337,21 @@ def test_a_missed_target_is_promoted_only_by_name_and_a_leak_is_not_covered_by_t
     assert "missing: gain_fraction" in accept(changeable, "testing", "Nobody reaches that")
     output = run(changeable, "dvc", "repro", "deployment")
     assert stages_run(output) == ["deployment"]
+    assert "Running stage 'refit'" in output
     assert "testing says 'return', accepted: Nobody reaches that" in output
     shown = colours(changeable)
     assert (shown["testing"], shown["deployment"]) == ("amber", "green")
 
     path = changeable / "pipeline" / "testing" / "evaluation_inputs.py"
     path.write_text(path.read_text(encoding="utf-8") + LEAK, encoding="utf-8")
-    output = refused(changeable, "deployment", "deployment failed", "accept testing --because")
-    assert stages_run(output) == ["testing", "deployment"]
+    output = refused(changeable, "deployment", "refit failed", "accept testing --because")
+    assert stages_run(output) == ["testing"]
     assert "future_in_request" in str(read(changeable, "testing/verdict.json")["evidence"])
 
 
 def test_labels_that_return_are_learned_from_only_by_name(changeable: Path) -> None:
     change(changeable, "labeling", bulk_quantile=0.5)
-    output = refused(changeable, "deployment", "families mlp failed", "doubtful_fraction")
+    output = refused(changeable, "deployment", "families@mlp failed", "doubtful_fraction")
     assert stages_run(output) == ["planning", "labeling"]
     accept(changeable, "labeling", "Large baskets are usual here")
     output = run(changeable, "dvc", "repro", "families@mlp")
