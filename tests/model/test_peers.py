@@ -17,12 +17,12 @@ K = 6
 
 
 @pytest.fixture(scope="module")
-def build_evaluation_set(world: World) -> EvaluationSet:
+def evaluation_set(world: World) -> EvaluationSet:
     return EvaluationSet.of(world.test, world.requests, world.data.vocabulary)
 
 
-def _share_of_habits(peer: Peer, questions: EvaluationSet, world: World) -> float:
-    shown = peer.answer(questions, K).plain.items
+def _share_of_habits(peer: Peer, evaluation_set: EvaluationSet, world: World) -> float:
+    shown = peer.answer(evaluation_set, K).plain.items
     results = []
     for name, items in zip(world.test["user_id"], shown, strict=True):
         habits = {tiny_shop.item_id(n) for n in tiny_shop.habits(int(name.split("-")[1]))}
@@ -31,12 +31,12 @@ def _share_of_habits(peer: Peer, questions: EvaluationSet, world: World) -> floa
 
 
 @pytest.mark.parametrize("name", ["cornac_tifu_knn", "cornac_up_cf", "cornac_gp_top"])
-def test_basket_peers_find_the_habits(world, questions, name):
+def test_basket_peers_find_the_habits(world, evaluation_set, name):
     pytest.importorskip("cornac")
     from benchmarks.quality.peers.baskets import fit_baskets
 
     peer = fit_baskets(name, world.data, popular_days=28)
-    assert _share_of_habits(peer, questions, world) > 0.8
+    assert _share_of_habits(peer, evaluation_set, world) > 0.8
 
 
 @pytest.mark.filterwarnings("ignore:Method expects CSR")  # implicit 0.7 warns of itself
@@ -44,22 +44,22 @@ def test_basket_peers_find_the_habits(world, questions, name):
     ("name", "at_least"),
     [("implicit_als", 0.5), ("implicit_bpr", 0.15), ("implicit_item_knn", 0.5)],
 )  # BPR sees whether, not how often: six habits among some twenty products; chance is 0.1
-def test_matrix_peers_find_the_habits(world, questions, name, at_least):
+def test_matrix_peers_find_the_habits(world, evaluation_set, name, at_least):
     pytest.importorskip("implicit")
     from benchmarks.quality.peers.matrix import fit_matrix
 
     peer = fit_matrix(name, world.data, popular_days=28, seed=1)
-    assert _share_of_habits(peer, questions, world) > at_least
+    assert _share_of_habits(peer, evaluation_set, world) > at_least
 
 
-def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
+def test_boosting_finds_the_habits_and_explores_what_is_new(world, evaluation_set):
     pytest.importorskip("lightgbm")
     from benchmarks.quality.peers.boosting import fit_boosting
 
     peer = fit_boosting(world.data, world.params.families, seed=1)
-    assert _share_of_habits(peer, questions, world) > 0.8
-    answers = peer.answer(questions, K)
-    requests = questions.requests
+    assert _share_of_habits(peer, evaluation_set, world) > 0.8
+    answers = peer.answer(evaluation_set, K)
+    requests = evaluation_set.requests
     own = {
         (row, item)
         for row in range(len(requests))
@@ -69,10 +69,10 @@ def test_boosting_finds_the_habits_and_explores_what_is_new(world, questions):
         (row, item) for row, items in enumerate(answers.explore_items.tolist()) for item in items
     }
     assert not own & shown
-    assert compute_metrics(answers, questions, (K,))["recall@6"].mean() > 0.5
+    assert compute_metrics(answers, evaluation_set, (K,))["recall@6"].mean() > 0.5
 
 
-def test_tifu_knn_scores_equal_a_dense_calculation(world, questions):
+def test_tifu_knn_scores_equal_a_dense_calculation(world, evaluation_set):
     pytest.importorskip("cornac")
     from benchmarks.quality.peers import baskets
 
