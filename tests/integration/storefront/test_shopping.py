@@ -5,7 +5,7 @@ import re
 
 from pipeline.contracts.artefacts import write_verdict
 from pipeline.contracts.verdicts import Verdict
-from pipeline.serving.api.openapi import document
+from pipeline.serving.api.openapi import build_document
 from tests.support.fake_bundle import AS_OF, serving_params
 from tests.support.storefront_page import ANN, BROWSER_MARKS, INJECTION, StorefrontPage
 
@@ -186,7 +186,7 @@ def test_the_api_page_lists_every_route(shop: StorefrontPage) -> None:
     headings.first.wait_for()
     paths = [
         f"{method.upper()}{path}"
-        for path, methods in document(serving_params())["paths"].items()
+        for path, methods in build_document(serving_params())["paths"].items()
         for method in methods
     ]
     assert headings.all_text_contents() == paths
