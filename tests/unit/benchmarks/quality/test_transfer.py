@@ -29,7 +29,7 @@ from tests.model import two_groups
 
 @pytest.fixture(scope="module")
 def shop() -> TrainingData:
-    return two_groups.shop()
+    return two_groups.data()
 
 
 @pytest.fixture(scope="module")
