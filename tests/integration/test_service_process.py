@@ -194,7 +194,7 @@ def test_ctrl_c_stops_the_foreground_service_and_its_children(
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if b"answers at" in line:
+        if b"Serving the champion at" in line:
             break
     family = psutil.Process(process.pid).children(recursive=True)
     assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
