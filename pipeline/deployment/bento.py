@@ -11,7 +11,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from pipeline.contracts.errors import DeploymentError
-from pipeline.serving.service import SERVICE
+from pipeline.serving.process import SERVICE
 
 NAME = "evergreen"
 HOME = Path(".bentoml")

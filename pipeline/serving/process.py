@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline import serving
 from pipeline.contracts.errors import DeploymentError
 from pipeline.contracts.params import read_params
 from pipeline.serving.environment import (
@@ -36,6 +37,8 @@ from pipeline.serving.environment import (
 )
 
 LOOPBACK = "127.0.0.1"
+# Not imported: that takes BentoML and two seconds, and the parent process has no use for either.
+SERVICE = f"{serving.__name__}.service:Evergreen"
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
 N_LOG_LINES = 15
@@ -131,16 +134,9 @@ def running_service(  # noqa: PLR0913  all but two have a default
 
 def serve_command(host: str, port: int, *, bento: Path | None = None) -> list[str]:
     """Return the command line that serves a Bento's folder, or this source tree."""
-    target = _source_tree_service() if bento is None else str(bento.absolute())
+    target = SERVICE if bento is None else str(bento.absolute())
     arguments = ["serve", target, "--host", host, "--port", str(port)]
     return [sys.executable, "-m", "bentoml", *arguments]
-
-
-def _source_tree_service() -> str:
-    """Return the name of the service for `bentoml serve`; the import of BentoML takes a second."""
-    from pipeline.serving.service import SERVICE
-
-    return SERVICE
 
 
 def service_environment(

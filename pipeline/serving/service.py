@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 BACKSTOP_SECONDS = 3
 GC_THRESHOLDS = (50_000, 20, 100)  # Python's default is 700, 10, 10
 
-SERVICE = f"{__name__}:Evergreen"
-"""Name of the service for `bentoml serve`."""
-
 app = build_app()
 slot = GatewaySlot()
 

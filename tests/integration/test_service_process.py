@@ -1,6 +1,7 @@
 """The service as a process: checks before the start, and BentoML."""
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -202,3 +203,18 @@ def test_ctrl_c_stops_the_foreground_service_and_its_children(
     process.stderr.close()
     assert process.wait(20) == 130
     assert not any(child.is_running() for child in family)
+
+
+def test_the_name_of_the_service_is_that_of_its_class() -> None:
+    from pipeline.serving.process import SERVICE
+    from pipeline.serving.service import Evergreen
+
+    module, name = SERVICE.split(":")
+    assert getattr(importlib.import_module(module), name) is Evergreen
+
+
+def test_a_parent_process_loads_no_bentoml() -> None:
+    code = "import sys; from pipeline.serving.process import serve_command as serve; "
+    code += "serve('127.0.0.1', 1); sys.exit('bentoml' in sys.modules)"
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
