@@ -1,11 +1,11 @@
-"""What a varied shelf costs: quality of the answers by `serving.diversity`.
+"""What a diverse list costs: quality of the answers by `serving.diversity`.
 
     uv run python -m benchmarks.quality.diversity
 
 Asks the fitted candidate of `dvc repro training` about each shopper's first basket of the test
 window, and arranges its lists as the endpoint does. Needs data/ and models/.
 Writes benchmarks/results/diversity.json: per setting recall and NDCG at 10, the paired
-difference to no diversity, and how many categories a shelf shows.
+difference to no diversity, and how many categories a list shows.
 """
 
 from functools import cache
@@ -53,7 +53,7 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
     asked = Asked(first, shop, params)
     as_of = pd.Timestamp(start).to_pydatetime()
     category = build_catalogue(shop.items, shop.histories, as_of=as_of).category_code.tolist()
-    arranger = Reranker(category, None)
+    reranker = Reranker(category, None)
 
     @cache
     def rank(width: int) -> tuple[Ranked, None]:
@@ -65,10 +65,10 @@ def measure(family: Recommender, params: Params) -> dict[str, Any]:
         rules = [RerankingRules(K, params.serving.explore_slots, diversity=level)] * len(
             asked.requests
         )
-        shelves = arranger.rerank(rank, rules, [""] * len(rules)).chosen
+        lists = reranker.rerank(rank, rules, [""] * len(rules)).chosen
         items = np.zeros((len(rules), K), dtype=np.int32)
-        for row, shelf in enumerate(shelves):
-            items[row, : len(shelf)] = [choice.item for choice in shelf]
+        for row, chosen in enumerate(lists):
+            items[row, : len(chosen)] = [choice.item for choice in chosen]
         hits = ranking.hit_matrix(items, asked.row, asked.item)
         shown = [len({category[item] for item in row if item}) for row in items.tolist()]
         numbers: dict[str, Any] = {"categories": round(float(np.mean(shown)), 2)}

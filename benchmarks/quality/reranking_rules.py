@@ -1,11 +1,11 @@
-"""What the shelf's rules cost: quality with `serving.distinct_titles` and `serving.bought_hours`.
+"""What the reranking rules cost: quality with `serving.distinct_titles` and `serving.bought_hours`.
 
     uv run python -m benchmarks.quality.reranking_rules
 
 Asks the fitted candidate about every basket of the test window, and arranges its lists as the
 endpoint does: with every history as it was, and as if nobody had ever bought anything.
 Writes benchmarks/results/shelf_rules.json: per rule recall and NDCG at 10, the paired difference
-to no rule, and how many items of a shelf read like one above them. Of what was bought again it
+to no rule, and how many items of a list read like one above them. Of what was bought again it
 also tells after how many hours. Needs data/ and models/.
 """
 
@@ -45,7 +45,7 @@ class Shelves:
         """Keep what all rules share."""
         self._asked, self._requests = asked, requests
         self._titles = catalogue.title_code
-        self._arranger = Reranker(
+        self._reranker = Reranker(
             catalogue.category_code.tolist(), None, catalogue.title_code.tolist()
         )
         self._before: dict[str, Any] = {}
@@ -69,10 +69,10 @@ class Shelves:
             )
             for items in blocked
         ]
-        shelves = self._arranger.rerank(self._rank, rules, [""] * len(rules)).chosen
+        lists = self._reranker.rerank(self._rank, rules, [""] * len(rules)).chosen
         items = np.zeros((len(rules), K), dtype=np.int32)
-        for row, shelf in enumerate(shelves):
-            items[row, : len(shelf)] = [choice.item for choice in shelf]
+        for row, chosen in enumerate(lists):
+            items[row, : len(chosen)] = [choice.item for choice in chosen]
         hits = ranking.hit_matrix(items, self._asked.row, self._asked.item)
         found: dict[str, Any] = {"read_alike": round(alike(self._titles[items]), 3)}
         for name, at_k in MEASURES.items():
@@ -122,7 +122,7 @@ def title_recall(
 
 
 def alike(titles: npt.NDArray[np.int32]) -> float:
-    """Return how many items of a shelf, on average, read like one above them.
+    """Return how many items of a list, on average, read like one above them.
 
     >>> alike(np.array([[3, 3, 5, 3, 0, 0]]))
     2.0
