@@ -9,8 +9,9 @@ import pytest
 from pipeline.runtime.stage import quiet_tools
 from tests.support import postgres, tiny_shop
 from tests.support.no_skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests.support.ordered import pytest_generate_tests
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = ["pytest_generate_tests", "pytest_make_collect_report", "pytest_runtest_makereport"]
 quiet_tools()
 # A shell lets its background jobs ignore Ctrl-C, and so would the services that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

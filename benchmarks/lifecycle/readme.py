@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.serving.survival import crash_rows, fuzz_section
-from pipeline.contracts.verdicts import PHASES, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Verdict
 from pipeline.runtime.gates import check_gate, find_acceptance
 from pipeline.testing.protocols import KNOWN, TITLES, WITHOUT_CONTEXT
 

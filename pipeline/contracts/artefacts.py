@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from pipeline.contracts import schemas
 from pipeline.contracts.atomic import restore, whole_file
 from pipeline.contracts.errors import ArtefactError
-from pipeline.contracts.verdicts import HEADLINES, Phase, Verdict
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import HEADLINES, Verdict
 
 
 @dataclass(frozen=True)

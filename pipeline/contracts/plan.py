@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import GuardrailParams
-from pipeline.contracts.verdicts import Phase
+from pipeline.contracts.phases import Phase
 
 
 class Part(BaseModel):

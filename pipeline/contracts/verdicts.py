@@ -5,21 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-Phase = Literal[
-    "planning", "collection", "labeling", "training", "testing", "deployment", "monitoring"
-]
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.repairs import Repair
+
 Status = Literal["proceed", "return", "stop"]
 LARGE = 1000
-
-PHASES: tuple[Phase, ...] = (
-    "planning",
-    "collection",
-    "labeling",
-    "training",
-    "testing",
-    "deployment",
-    "monitoring",
-)
 
 # The evidence of each phase that `dvc metrics show` shows.
 HEADLINES: dict[Phase, tuple[str, ...]] = {
@@ -85,7 +75,7 @@ class Verdict(BaseModel):
     `status` is `proceed` if all evidence that gates holds, `return` if an earlier phase must be
     redone (see `target_phase` and `action`), and `stop` if the project should end. `cost_minutes`
     and `gain` are the expected cost of the action and its benefit in the primary metric; None if
-    unknown.
+    unknown. `repairs` is what a program can do about it, the most promising first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +88,7 @@ class Verdict(BaseModel):
     action: str | None = None
     cost_minutes: float | None = None
     gain: float | None = None
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def failing(self) -> tuple[Evidence, ...]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.contracts.errors import EvergreenError
-from pipeline.contracts.verdicts import PHASES
+from pipeline.contracts.phases import PHASES
 from pipeline.runtime.stage import exit_with
 
 

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pipeline.contracts import artefacts
-from pipeline.contracts.verdicts import PHASES, Evidence, Phase, Verdict
+from pipeline.contracts.phases import PHASES, Phase
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.lifecycle.workspace import Workspace
 from pipeline.runtime import gates
 from pipeline.runtime.gates import Acceptance

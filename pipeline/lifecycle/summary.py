@@ -8,7 +8,8 @@ from pathlib import Path
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError, adapt_commands
 from pipeline.contracts.params import Params
-from pipeline.contracts.verdicts import PHASES, Evidence
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Evidence
 from pipeline.lifecycle import status
 from pipeline.lifecycle.status import PhaseStatus
 from pipeline.runtime import progress

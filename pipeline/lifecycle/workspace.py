@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.errors import ArtefactError
-from pipeline.contracts.verdicts import PHASES, Phase
+from pipeline.contracts.phases import PHASES, Phase
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

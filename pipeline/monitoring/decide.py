@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.contracts.params import MonitoringParams
-from pipeline.contracts.verdicts import PHASES, Phase, Verdict, as_warnings
+from pipeline.contracts.phases import PHASES, Phase
+from pipeline.contracts.verdicts import Verdict, as_warnings
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.evidence import (
     Findings,

@@ -13,8 +13,8 @@ Measured on the Complete Journey: 1.47 million event rows, 21 million other rows
 from dataclasses import dataclass
 
 from pipeline.contracts.params import Params
+from pipeline.contracts.phases import Phase
 from pipeline.contracts.plan import Profile, StageCost
-from pipeline.contracts.verdicts import Phase
 from pipeline.planning.estimates import round_number
 
 

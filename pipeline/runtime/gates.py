@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError, GateError
-from pipeline.contracts.verdicts import Phase, Verdict
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import Verdict
 
 FOLDER = Path("data/accepted")
 

@@ -24,7 +24,8 @@ from typing import NoReturn, Protocol
 from pipeline.contracts.artefacts import write_verdict
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import Params, read_params
-from pipeline.contracts.verdicts import Phase, Verdict
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import Verdict
 from pipeline.runtime.gates import Acceptance, check_gate, may_go_on
 from pipeline.runtime.progress import report_stage, write_running
 from pipeline.runtime.quiet import quiet_imports, quiet_loggers

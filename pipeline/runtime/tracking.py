@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts.params import Params, TrackingParams
-from pipeline.contracts.verdicts import Phase, Verdict
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import Verdict
 from pipeline.runtime import model_registry
 from pipeline.runtime.provenance import cycle_key, git_commit, output_hashes
 

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import Params
-from pipeline.contracts.verdicts import HEADLINES, PHASES
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import HEADLINES
 from tests.support import tiny_shop
 from tests.support.tiny_shop import PROJECT
 
@@ -22,7 +23,7 @@ STAGES = PIPELINE["stages"]
 # The Bento that deployment builds and monitoring starts carries the endpoint's code with it.
 SOURCE = "${collection.source.path}"
 DVC = str(Path(sys.executable).parent / "dvc")
-CARRIED = {"deployment", "monitoring"}
+CARRIED = ("deployment", "monitoring")
 # The look of pages shapes no number: an edit there re-runs nothing.
 PRESENTATION = "pipeline/presentation"
 

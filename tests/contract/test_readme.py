@@ -10,7 +10,7 @@ from tests.support.tiny_shop import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 LAYOUT = (PROJECT / "docs" / "layout.md").read_text(encoding="utf-8")
-PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

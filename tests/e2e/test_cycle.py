@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from pipeline.contracts.verdicts import PHASES
+from pipeline.contracts.phases import PHASES
 from tests.support import tiny_shop
 from tests.support.traces import files_that_name
 

@@ -14,7 +14,8 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from pipeline.contracts import artefacts
-from pipeline.contracts.verdicts import PHASES, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Verdict
 
 N_USERS = 80
 N_ITEMS = 60

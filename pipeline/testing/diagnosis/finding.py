@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.contracts.verdicts import Evidence, Phase
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import Evidence
 
 Status = Literal["healthy", "suspected", "unknown"]
 

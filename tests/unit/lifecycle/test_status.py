@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.contracts import artefacts
-from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.lifecycle import status, workspace
 from pipeline.lifecycle.__main__ import main
 from pipeline.lifecycle.status import ANSI, build_status, format_json, format_table, select_evidence

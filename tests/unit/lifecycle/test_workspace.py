@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.contracts.verdicts import PHASES, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Verdict
 from pipeline.lifecycle.__main__ import main
 from tests.support.tiny_shop import PROJECT
 

@@ -7,7 +7,8 @@ import pytest
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError, GateError
 from pipeline.contracts.params import Params
-from pipeline.contracts.verdicts import Evidence, Phase, Verdict
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.runtime import gates
 from pipeline.runtime.stage import stage
 from pipeline.runtime.tracking import Run

@@ -8,7 +8,8 @@ import pytest
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import Params
-from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.runtime.stage import part, stage
 from pipeline.runtime.stage_cost import COSTS, FILE
 from pipeline.runtime.tracking import Run

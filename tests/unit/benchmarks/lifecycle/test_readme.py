@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks.lifecycle import readme
 from pipeline.contracts import artefacts
-from pipeline.contracts.verdicts import PHASES, Evidence, Verdict
+from pipeline.contracts.phases import PHASES
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.runtime import gates
 
 REACHED = Evidence(name="recall@10", value=0.15, bound=0.14, holds=True)
