@@ -1,5 +1,6 @@
-"""What a program can do about a verdict: the lifecycle loop applies a repair, measures, keeps or
-undoes it.
+"""What a program can do about a verdict.
+
+The lifecycle loop applies a repair, measures again, and keeps or undoes it.
 
 Most repairs edit params.yaml: a later `shop.as_of`, another family, a lower target, a declared
 correction or quarantine of the source. The others act on the running service, or ask a person.
