@@ -14,13 +14,13 @@ from pipeline.collection.partitions import CODE_VERSION
 from pipeline.contracts.artefacts import sha256
 
 
-class Record(BaseModel):
-    """A stored record; unknown keys mark an older version."""
+class ManifestPart(BaseModel):
+    """A frozen part of the manifest; unknown keys mark an older version."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Checked(Record):
+class Checked(ManifestPart):
     """A validation that is reused while the data are unchanged."""
 
     fingerprint: str
@@ -29,7 +29,7 @@ class Checked(Record):
     document: dict[str, Any]
 
 
-class Partition(Record):
+class Partition(ManifestPart):
     """One month of one table: rows read, dropped, quarantined and kept."""
 
     checked: Checked
@@ -44,7 +44,7 @@ class Partition(Record):
     n_baskets: int = 0
 
 
-class Totals(Record):
+class Totals(ManifestPart):
     """Counts over all months."""
 
     n_users: int
@@ -61,7 +61,7 @@ class Totals(Record):
     last: str
 
 
-class Manifest(Record):
+class Manifest(ManifestPart):
     """The inputs and results of the last run; `inputs` is a digest of all inputs."""
 
     code_version: int = CODE_VERSION

@@ -8,18 +8,21 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.contracts import schemas
 from pipeline.contracts.atomic import restore, whole_file
 from pipeline.contracts.errors import ArtefactError
 from pipeline.contracts.phases import Phase
+from pipeline.contracts.records import describe_invalid
 from pipeline.contracts.verdicts import HEADLINES, Verdict
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,28 @@ def _plain(value: Any) -> Any:
     return round(value, 8) if isinstance(value, float) else value
 
 
+def read_record(model: type[Model], artefact: Artefact) -> Model:
+    """Return the JSON of `artefact` as a value of this type.
+
+    Raises:
+        ArtefactError: If the file is missing, is not JSON, or has a missing or a wrong key.
+    """
+    path = artefact.existing()
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ArtefactError(
+            f"the keys and types of {model.__name__} in '{path}'",
+            received=describe_invalid(error),
+            action=f"Write it again: `uv run dvc repro {artefact.stage}`.",
+        ) from error
+
+
+def write_record(value: BaseModel, artefact: Artefact) -> None:
+    """Write a value to the file that `read_record` reads, in the format of `write_json`."""
+    write_json(value.model_dump(mode="json"), artefact.path)
+
+
 def write_text(text: str, path: Path) -> None:
     """Write `text` to `path` in UTF-8, atomically."""
     with whole_file(path) as temporary:
@@ -207,20 +232,12 @@ def read_verdict(phase: Phase) -> Verdict:
     Raises:
         ArtefactError: If the verdict is missing, is not JSON, or does not match `Verdict`.
     """
-    value = read_json(verdict(phase))
-    try:
-        return Verdict.model_validate(value)
-    except ValidationError as error:
-        raise ArtefactError(
-            f"a verdict in '{verdict(phase).path}'",
-            received=f"{error.error_count()} invalid values",
-            action=f"Run `uv run dvc repro --force --single-item {phase}`.",
-        ) from error
+    return read_record(Verdict, verdict(phase))
 
 
 def write_verdict(value: Verdict) -> None:
     """Write a phase's verdict, and its headline if the phase has one."""
-    write_json(value.model_dump(mode="json"), verdict(value.phase).path)
+    write_record(value, verdict(value.phase))
     if value.phase in HEADLINES:
         write_json(value.headline, headline(value.phase).path)
 

@@ -38,6 +38,7 @@ from pipeline.contracts.model_params import (
     TrainingParams,
 )
 from pipeline.contracts.params_section import Section
+from pipeline.contracts.records import describe_invalid
 from pipeline.contracts.service_params import (
     CanaryParams,
     DeploymentParams,
@@ -124,13 +125,6 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
     except ValidationError as error:
         raise ParamsError(
             f"the keys and types of pipeline/contracts/*params.py in '{path}'",
-            received=_describe(error),
+            received=describe_invalid(error),
             action="Correct these values.",
         ) from error
-
-
-def _describe(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r:.80})"
-        for item in error.errors()
-    )

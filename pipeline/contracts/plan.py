@@ -198,15 +198,4 @@ def read_plan() -> Plan:
     Raises:
         ArtefactError: If planning has not run, or its plan is of another version.
     """
-    from pydantic import ValidationError
-
-    from pipeline.contracts.errors import ArtefactError
-
-    try:
-        return Plan.model_validate(artefacts.read_json(artefacts.PLAN))
-    except ValidationError as error:
-        raise ArtefactError(
-            f"a plan of this version in '{artefacts.PLAN.path}'",
-            received=f"{error.error_count()} invalid values",
-            action="Run `uv run dvc repro --force planning`.",
-        ) from error
+    return artefacts.read_record(Plan, artefacts.PLAN)

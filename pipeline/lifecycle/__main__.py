@@ -64,12 +64,13 @@ def show_estimates(arguments: argparse.Namespace) -> str:  # noqa: ARG001  as ev
     """Return the estimates of planning and the measurements."""
     from pipeline.contracts import artefacts
     from pipeline.contracts.plan import read_plan
+    from pipeline.contracts.testing_report import TestReport
     from pipeline.lifecycle import estimates
 
     plan, tested = read_plan(), artefacts.TEST_METRICS
-    metrics = artefacts.read_json(tested) if tested.path.exists() else None
+    report = artefacts.read_record(TestReport, tested) if tested.path.exists() else None
     return estimates.format_table(
-        [*estimates.compare_costs(plan), *estimates.compare_quality(plan, metrics)]
+        [*estimates.compare_costs(plan), *estimates.compare_quality(plan, report)]
     )
 
 

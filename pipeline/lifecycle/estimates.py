@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.plan import Plan
+from pipeline.contracts.testing_report import TestReport
 from pipeline.runtime.stage_cost import COSTS, FILE
 
 PARTS = {"families": "training", "refit": "deployment"}  # stages that a phase's estimate includes
@@ -57,19 +57,18 @@ def _read_costs(folder: Path) -> dict[str, list[dict[str, float]]]:
     return costs
 
 
-def compare_quality(plan: Plan, metrics: dict[str, Any] | None) -> list[EstimateRow]:
+def compare_quality(plan: Plan, report: TestReport | None) -> list[EstimateRow]:
     """Return the target and the baseline of the plan with their values on the test window.
 
     Args:
         plan: The plan, measured on the validation window.
-        metrics: Contents of reports/testing/metrics.json; None before testing has run.
+        report: Report of testing; None before testing has run.
     """
     reached = best_baseline = None
-    if metrics is not None:
-        reached = metrics["rolling"][plan.primary_metric]
-        baselines = metrics["baselines"].values()
-        best_baseline = max(values["rolling"][plan.primary_metric] for values in baselines)
     metric = plan.primary_metric
+    if report is not None:
+        reached = report.rolling.mean(metric)
+        best_baseline = max(other.rolling.mean(metric) for other in report.baselines.values())
     return [
         EstimateRow("best frequency baseline", plan.baseline.value, best_baseline, metric),
         EstimateRow("model, against the target", plan.target.value, reached, metric),

@@ -46,9 +46,11 @@ class Bootstrap:
         random = np.random.default_rng(seed)
         return cls(user, draw_users(random, n_users, n_samples), confidence)
 
-    def interval(self, values: Doubles, chosen: npt.NDArray[np.bool_] | None = None) -> list[float]:
+    def interval(
+        self, values: Doubles, chosen: npt.NDArray[np.bool_] | None = None
+    ) -> tuple[float, float]:
         """Return the confidence interval of the mean over requests, ignoring NaN."""
-        return list(central_interval(self._means(values, chosen), self.confidence))
+        return central_interval(self._means(values, chosen), self.confidence)
 
     def paired(self, ours: Doubles, theirs: Doubles) -> dict[str, float]:
         """Return the mean paired difference of two methods and its interval."""

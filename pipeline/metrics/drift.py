@@ -8,32 +8,60 @@ information than twenty requests. `effective_size` returns the equivalent number
 requests.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
+
+from pipeline.contracts.records import Record
 
 SMALLEST_SHARE = 1e-4
 BELOW = 1e-6
 CHANCE = 1e-3  # probability that chance alone looks like drift
 
 
-def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> dict[str, Any]:
+class Bins(Record):
+    """Bins of a signal, and the share of values in each of them.
+
+    Attributes:
+        edges: [n_edges] inner edges in ascending order; a bin includes its upper edge.
+        shares: [n_edges + 2] share of values in each bin, the last one of missing values.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _each_bin_has_a_share(self) -> "Bins":
+        if len(self.shares) != len(self.edges) + 2:
+            message = f"{len(self.edges) + 2} shares for {len(self.edges)} edges"
+            raise ValueError(f"expected {message}, got {len(self.shares)}")
+        return self
+
+    def compute_shares(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the share of `values` in each bin, then that of missing values."""
+        return bin_shares(values, np.array(self.edges))
+
+    def psi(self, values: npt.NDArray[np.float64]) -> float:
+        """Return the population stability index of `values` against the stored shares."""
+        return psi(np.array(self.shares), self.compute_shares(values))
+
+
+def frozen_bins(values: npt.NDArray[np.float64], n_bins: int) -> Bins:
     """Return inner edges at the quantiles of `values`, and the share of values in each bin.
 
     The first bin lies below all values and the last but one above them, for unseen values. The
     last share is that of missing values. Equal edges are merged.
 
     >>> frozen_bins(np.array([1.0, 1.0, 2.0, np.nan]), 2)
-    {'edges': [0.999999, 1.0, 2.0], 'shares': [0.0, 0.5, 0.25, 0.0, 0.25]}
+    Bins(edges=(0.999999, 1.0, 2.0), shares=(0.0, 0.5, 0.25, 0.0, 0.25))
     """
     known = values[~np.isnan(values)]
     if len(known) == 0:
-        return {"edges": [], "shares": bin_shares(values, known).tolist()}
+        return Bins(edges=(), shares=tuple(bin_shares(values, known).tolist()))
     inner = np.quantile(known, np.linspace(0, 1, n_bins + 1)[1:-1])
     ends = [known.min() - BELOW, known.max()]
     edges = np.unique(np.round([*ends, *inner], 6))
-    return {"edges": edges.tolist(), "shares": bin_shares(values, edges).tolist()}
+    return Bins(edges=tuple(edges.tolist()), shares=tuple(bin_shares(values, edges).tolist()))
 
 
 def effective_size(

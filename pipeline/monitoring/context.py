@@ -117,7 +117,7 @@ def build_context(
         (name, is_known): method.recommend(
             (evaluation_set if is_known else evaluation_set.without_context()).requests,
             inputs.k,
-            explore_slots=int(inputs.testing["explore_slots"]),
+            explore_slots=inputs.testing.explore_slots,
         )
         for name, is_known in WAYS
         if (method := methods.get(name)) is not None

@@ -4,23 +4,16 @@ The limit is the largest of three values: the threshold, the drift within the te
 drift that chance causes with as many requests of as many users.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.metrics.drift import (
-    CHANCE,
-    SMALLEST_SHARE,
-    bin_shares,
-    effective_size,
-    frozen_bins,
-    psi,
-)
+from pipeline.metrics.drift import CHANCE, SMALLEST_SHARE, effective_size, frozen_bins
 from pipeline.testing.measure import EvaluationSet
+from pipeline.testing.reference import SignalReference, largest_weekly_psi
 from pipeline.testing.signals import INPUTS, OUTPUTS
 
 Kind = Literal["input", "output", "label"]
@@ -137,43 +130,41 @@ def label_signals(evaluation_set: EvaluationSet) -> pd.DataFrame:
 
 
 def add_label_bins(
-    reference: Mapping[str, Any], signals: pd.DataFrame, request_times: RequestTimes, n_bins: int
-) -> dict[str, Any]:
+    reference: SignalReference, signals: pd.DataFrame, request_times: RequestTimes, n_bins: int
+) -> SignalReference:
     """Return the reference with bins for the labels' signals of the test window.
 
     Args:
-        reference: Contents of reports/testing/reference.json.
+        reference: The reference of testing.
         signals: LABELS per request of the test window.
         request_times: Weeks and users of these requests.
         n_bins: Number of bins per signal.
     """
-    bins, weekly = dict(reference["bins"]), dict(reference["weekly_psi"])
-    sizes = dict(reference["effective_requests"])
+    bins, weekly = dict(reference.bins), dict(reference.weekly_psi)
+    sizes = dict(reference.effective_requests)
     for name in signals.columns:
         values = signals[name].to_numpy(dtype=float)
         bins[name] = frozen_bins(values, n_bins)
-        edges, shares = np.array(bins[name]["edges"]), np.array(bins[name]["shares"])
-        weeks = (request_times.week == week for week in np.unique(request_times.week))
-        weekly[name] = max(psi(shares, bin_shares(values[week], edges)) for week in weeks)
-        sizes[name] = effective_size(values, edges, request_times.user)
-    return {**reference, "bins": bins, "weekly_psi": weekly, "effective_requests": sizes}
+        weekly[name] = largest_weekly_psi(bins[name], values, request_times.week)
+        sizes[name] = effective_size(values, np.array(bins[name].edges), request_times.user)
+    return SignalReference(bins=bins, weekly_psi=weekly, effective_requests=sizes)
 
 
 def measure_drifts(
-    signals: pd.DataFrame, request_times: RequestTimes, reference: Mapping[str, Any], seed: int
+    signals: pd.DataFrame, request_times: RequestTimes, reference: SignalReference, seed: int
 ) -> tuple[Drift, ...]:
     """Return the drift of every signal with bins in the reference.
 
     Args:
         signals: One column per signal, one row per request.
         request_times: Weeks and users of these requests.
-        reference: `bins`, `weekly_psi` and `effective_requests`.
+        reference: The reference, with bins for the signals to compare.
         seed: Seed of the simulation of chance.
     """
     return tuple(
         _drift(name, signals[name].to_numpy(dtype=float), request_times, reference, seed)
         for name in KINDS
-        if name in signals and name in reference["bins"]
+        if name in signals and name in reference.bins
     )
 
 
@@ -181,19 +172,18 @@ def _drift(
     name: str,
     values: npt.NDArray[np.float64],
     request_times: RequestTimes,
-    reference: Mapping[str, Any],
+    reference: SignalReference,
     seed: int,
 ) -> Drift:
-    bins = reference["bins"][name]
-    edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
-    n_reference = reference["effective_requests"][name]
+    bins, n_reference = reference.bins[name], reference.effective_requests[name]
+    edges, shares = np.array(bins.edges), np.array(bins.shares)
 
     def measure(chosen: npt.NDArray[np.bool_]) -> tuple[float, float]:
         if not chosen.any():
             return float("nan"), float("nan")
         n_current = effective_size(values[chosen], edges, request_times.user[chosen])
         return (
-            psi(shares, bin_shares(values[chosen], edges)),
+            bins.psi(values[chosen]),
             chance_psi(shares, n_reference, n_current, seed),
         )
 
@@ -207,7 +197,7 @@ def _drift(
         kind=KINDS[name],
         psi=whole[0],
         weekly=tuple(value for value, _ in weeks),
-        natural=float(reference["weekly_psi"].get(name, 0.0)),
+        natural=reference.weekly_psi[name],
         chance=whole[1],
         weekly_chance=tuple(chance for _, chance in weeks),
     )

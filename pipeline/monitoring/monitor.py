@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from pipeline.contracts import artefacts
-from pipeline.contracts.errors import ArtefactError
 from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.monitoring.context import Context, build_context, read_methods
@@ -29,6 +28,7 @@ from pipeline.monitoring.speed import Speed, measure_speed
 from pipeline.monitoring.traffic import Traffic, sample_rows, select_traffic
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.serving.client import ServiceError
+from pipeline.testing.reference import Reference
 
 READY_SECONDS = 90.0
 # Above the service's own limit, so that the service times out first.
@@ -79,29 +79,12 @@ def read_inputs(params: Params) -> MonitoringInputs:
             events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
             users=artefacts.read_table(artefacts.USERS),
         ),
-        testing=_read_reference(),
+        testing=artefacts.read_record(Reference, artefacts.REFERENCE),
         vocabulary=read_vocabulary(champion, read_description(champion)),
         params=params,
         p99_limit_ms=plan.guardrails.p99_latency_ms,
         stage_minutes={cost.stage: cost.minutes for cost in plan.costs},
     )
-
-
-def _read_reference() -> dict[str, Any]:
-    """Return the reference of testing.
-
-    Raises:
-        ArtefactError: If it is missing, or an older version without the errors of its estimates.
-    """
-    reference: dict[str, Any] = artefacts.read_json(artefacts.REFERENCE)
-    missing = [name for name in ("confidence", "effective_requests") if name not in reference]
-    if missing:
-        raise ArtefactError(
-            f"'{artefacts.REFERENCE.path}' with the errors of its estimates",
-            received=f"one without {', '.join(missing)}",
-            action="Write it again: `uv run dvc repro testing`.",
-        )
-    return reference
 
 
 @contextmanager

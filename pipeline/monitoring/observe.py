@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import EvaluationSet
+from pipeline.testing.reference import Reference, SignalReference
 from pipeline.testing.signals import input_signals, output_signals
 
 Weeks = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ class MonitoringInputs:
 
     Attributes:
         tables: Tables of all time, including production.
-        testing: Contents of reports/testing/reference.json.
+        testing: The reference of testing.
         vocabulary: Vocabulary of the served model.
         params: All of params.yaml.
         p99_limit_ms: Latency limit of the plan.
@@ -65,7 +65,7 @@ class MonitoringInputs:
     """
 
     tables: ProductionTables
-    testing: dict[str, Any]
+    testing: Reference
     vocabulary: Vocabulary
     params: Params
     p99_limit_ms: float
@@ -74,7 +74,7 @@ class MonitoringInputs:
     @property
     def k(self) -> int:
         """The length of the lists."""
-        return int(self.testing["k"])
+        return self.testing.k
 
     @cached_property
     def histories(self) -> Histories:
@@ -96,12 +96,12 @@ class MonitoringInputs:
         return counts
 
     @cached_property
-    def reference(self) -> dict[str, Any]:
+    def reference(self) -> SignalReference:
         """The reference of testing, with bins for the labels of the test window."""
         examples = select_rolling(self.tables.examples, "test")
         if examples.empty:
             return self.testing
-        bins = self.testing["bins"].values()
+        bins = self.testing.bins.values()
         return add_label_bins(
             self.testing,
             label_signals(self.build_evaluation_set(examples)),
@@ -109,7 +109,7 @@ class MonitoringInputs:
                 week_numbers(examples, self.params.shop.windows().test_start),
                 user_codes(examples),
             ),
-            n_bins=max((len(signal["edges"]) for signal in bins), default=1) + 1,
+            n_bins=max((len(signal.edges) for signal in bins), default=1) + 1,
         )
 
     def build_evaluation_set(self, examples: pd.DataFrame) -> EvaluationSet:

@@ -60,7 +60,7 @@ def unknown_users(traffic: Traffic, inputs: MonitoringInputs) -> float:
 
 def volume_ratio(traffic: Traffic, inputs: MonitoringInputs) -> float:
     """Return baskets per day relative to the test window."""
-    expected = inputs.testing["n_requests"] / inputs.params.shop.test_days
+    expected = inputs.testing.n_requests / inputs.params.shop.test_days
     return float(traffic.n_baskets / traffic.n_days / expected)
 
 
@@ -108,7 +108,7 @@ def build_metrics(
         },
         "context": {} if context is None else as_metrics(context, findings.metric),
         f"coverage@{inputs.k}": len(np.unique(served.items[shown])) / n_known,
-        f"reference_coverage@{inputs.k}": inputs.testing.get(f"coverage@{inputs.k}"),
+        f"reference_coverage@{inputs.k}": inputs.testing.coverage,
         **slot,
         "psi": {drift.signal: drift.psi for drift in observation.drifts},
         "worst_psi": {drift.signal: drift.worst for drift in observation.drifts},
@@ -125,7 +125,7 @@ def build_metrics(
 def build_weeks(observation: Observation, inputs: MonitoringInputs) -> pd.DataFrame:
     """Return one row of COLUMNS per week."""
     first = observation.traffic.start.astimezone(ZoneInfo(inputs.params.shop.timezone)).date()
-    interval = inputs.testing["quality"]["interval"][f"recall@{inputs.k}"]
+    interval = inputs.testing.quality.interval[f"recall@{inputs.k}"]
     rows = []
     for week, quality in enumerate(observation.weekly):
         recall = quality.get(f"recall@{inputs.k}")
@@ -137,7 +137,7 @@ def build_weeks(observation: Observation, inputs: MonitoringInputs) -> pd.DataFr
                 *([None] * 3 if recall is None else [recall.value, recall.low, recall.high]),
                 _value(quality.get(f"ndcg@{inputs.k}")),
                 _value(quality.get(f"hit_rate@{inputs.k}")),
-                inputs.testing["quality"][f"recall@{inputs.k}"],
+                inputs.testing.quality.mean(f"recall@{inputs.k}"),
                 *interval,
                 *(
                     _largest(observation.drifts, kind, week)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.testing.measure import EvaluationSet
+from pipeline.testing.reference import Reference
 
 Doubles = npt.NDArray[np.float64]
 State = Literal["kept", "unsure", "lost"]
@@ -83,25 +84,25 @@ class Expected:
     high: float
 
 
-def read_expected(testing: Mapping[str, Any], confidence: float) -> dict[str, Expected]:
+def read_expected(testing: Reference, confidence: float) -> dict[str, Expected]:
     """Return the test estimate of each metric, with intervals at this confidence.
 
     Intervals at another confidence are rescaled as for a normal distribution.
 
     Args:
-        testing: Contents of reports/testing/reference.json.
+        testing: The reference of testing.
         confidence: Confidence of the intervals, in 0..1.
     """
-    quality = testing["quality"]
-    stretch = _half_width(confidence) / _half_width(testing["confidence"])
+    quality = testing.quality
+    stretch = _half_width(confidence) / _half_width(testing.confidence)
     return {
         name: Expected(
             value=value,
             low=value + stretch * (low - value),
             high=value + stretch * (high - value),
         )
-        for name, (low, high) in quality["interval"].items()
-        for value in [quality[name]]
+        for name, (low, high) in quality.interval.items()
+        for value in [quality.mean(name)]
     }
 
 

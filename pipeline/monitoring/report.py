@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts.params import MonitoringParams
-from pipeline.metrics.drift import bin_shares
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
 from pipeline.monitoring.drift import Drift
 from pipeline.monitoring.monitor import MonitoringResult
@@ -81,16 +80,16 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
         _signal_figure(result.observation, inputs),
         "Share of requests in each frozen bin: grey in testing, green in production.",
     )
-    view.facts("The traffic", _facts(result.metrics, k, int(inputs.testing["n_requests"])))
+    view.facts("The traffic", _facts(result.metrics, k, inputs.testing.n_requests))
     return view
 
 
 def _quality_figure(weeks: pd.DataFrame, inputs: MonitoringInputs) -> Any:
     figure = new_figure()
     axes = figure.subplots()
-    quality = inputs.testing["quality"]
-    low, high = quality["interval"][f"recall@{inputs.k}"]
-    expected = quality[f"recall@{inputs.k}"]
+    quality = inputs.testing.quality
+    low, high = quality.interval[f"recall@{inputs.k}"]
+    expected = quality.mean(f"recall@{inputs.k}")
     bound = (1 - inputs.params.monitoring.maximum_quality_loss_fraction) * expected
     axes.axhspan(low, high, color=GREY, alpha=0.25, label="test estimate")
     axes.axhline(expected, color=GREY)
@@ -191,14 +190,14 @@ def _signal_figure(observation: Observation, inputs: MonitoringInputs) -> Any:
     figure = new_figure(8.0, 4.6)
     axes = figure.subplots(2, 3).ravel()
     for axis, drift in zip(axes, moved, strict=False):
-        bins = inputs.reference["bins"][drift.signal]
-        edges, then = np.array(bins["edges"]), np.array(bins["shares"])
-        now = bin_shares(observation.signals[drift.signal].to_numpy(dtype=float), edges)
+        bins = inputs.reference.bins[drift.signal]
+        then = np.array(bins.shares)
+        now = bins.compute_shares(observation.signals[drift.signal].to_numpy(dtype=float))
         at = np.arange(len(then))
         axis.bar(at - 0.2, then, width=0.4, color=GREY)
         axis.bar(at + 0.2, now, width=0.4, color=LEAF)
         axis.set_title(f"{WORDS[drift.signal]}\nPSI {drift.worst:.3f}", fontsize=9)
-        names = [f"≤{edge:.3g}" for edge in edges] + ["more", "none"]
+        names = [f"≤{edge:.3g}" for edge in bins.edges] + ["more", "none"]
         shown = at[:: max(len(at) // 4, 1)]
         axis.set_xticks(shown, [names[place] for place in shown], fontsize=7)
         axis.tick_params(axis="y", labelsize=7)

@@ -26,7 +26,7 @@ def main(params: Params, run: Run) -> Verdict:
     plan = build_plan(open_source(params.collection, params.shop), params)
     machine = calibrate(machine, plan, measure_slowness(machine.cores))
     conclusion = build_verdict(plan, params.planning, machine.slowness)
-    artefacts.write_json(plan.model_dump(mode="json"), artefacts.PLAN.path)
+    artefacts.write_record(plan, artefacts.PLAN)
     build_page(plan, conclusion).write(artefacts.page("planning").path)
     artefacts.write_json(machine.model_dump(), INVENTORY_PATH)
     warn_if_small(machine, plan)

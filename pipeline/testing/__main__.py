@@ -25,23 +25,23 @@ def main(params: Params, run: Run) -> Verdict:
 
     plan = read_plan()
     evaluation = Evaluation.run(params, plan)
-    metrics, conclusion = evaluation.metrics, evaluation.verdict
-    artefacts.write_json(metrics, artefacts.TEST_METRICS.path)
-    artefacts.write_json(evaluation.reference, artefacts.REFERENCE.path)
+    tested, conclusion = evaluation.report, evaluation.verdict
+    artefacts.write_record(tested, artefacts.TEST_METRICS)
+    artefacts.write_record(evaluation.reference, artefacts.REFERENCE)
     artefacts.write_text(
-        build_comparison(metrics).to_csv(index=False), artefacts.TEST_COMPARISON.path
+        build_comparison(tested).to_csv(index=False), artefacts.TEST_COMPARISON.path
     )
     artefacts.write_text(
-        report.build_model_card(metrics, evaluation.slices, plan), artefacts.MODEL_CARD.path
+        report.build_model_card(tested, evaluation.slices, plan), artefacts.MODEL_CARD.path
     )
     suspicious = evaluation.examination.suspicious.to_csv(index=False)
     artefacts.write_text(suspicious, artefacts.SUSPICIOUS_LABELS.path)
-    testing_page = report.build_page(metrics, evaluation.slices, conclusion, plan)
+    testing_page = report.build_page(tested, evaluation.slices, conclusion, plan)
     page.add_diagnosis(testing_page, evaluation.examination)
     testing_page.write(artefacts.page("testing").path)
-    run.log_metrics({name: metrics[name] for name in (*TITLES, "served")})
+    run.log_metrics(tested.model_dump(include={*TITLES, "served"}))
     run.log_cycle_metrics(
-        {name: metrics["rolling"][name] for name in ("recall@10", "ndcg@10", "hit_rate@10")}
+        {name: tested.rolling.mean(name) for name in ("recall@10", "ndcg@10", "hit_rate@10")}
     )
     return conclusion
 

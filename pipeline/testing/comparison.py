@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pipeline.contracts.params import ServingParams, TestingParams
+from pipeline.contracts.testing_report import (
+    MetricSummary,
+    OtherCandidate,
+    PairedDifference,
+    TestReport,
+)
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.recommenders.base.recommender import Recommender
 from pipeline.testing.measure import (
@@ -60,26 +65,31 @@ def evaluate(
     return Protocol(evaluation_set, bootstrap, values, predictions)
 
 
-def summarise(protocol: Protocol, popularity: Doubles, k: int) -> dict[str, dict[str, Any]]:
-    """Return the summary of each candidate for metrics.json."""
+def summarise(protocol: Protocol, popularity: Doubles, k: int) -> dict[str, MetricSummary]:
+    """Return the summary of each candidate for the test report."""
     return {
-        name: summarise_values(values, protocol.bootstrap)
-        | beyond_accuracy(protocol.predictions[name].plain.items, popularity, k)
+        name: summarise_values(
+            values,
+            protocol.bootstrap,
+            beyond_accuracy(protocol.predictions[name].plain.items, popularity, k),
+        )
         for name, values in protocol.values.items()
     }
 
 
-def lead(protocol: Protocol, ours: str, theirs: str) -> dict[str, dict[str, float]]:
+def lead(protocol: Protocol, ours: str, theirs: str) -> dict[str, PairedDifference]:
     """Return the paired difference of two candidates in each metric of PAIRED."""
     return {
-        metric: protocol.bootstrap.paired(
-            protocol.values[ours][metric], protocol.values[theirs][metric]
+        metric: PairedDifference(
+            **protocol.bootstrap.paired(
+                protocol.values[ours][metric], protocol.values[theirs][metric]
+            )
         )
         for metric in PAIRED
     }
 
 
-def context_gain(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, dict[str, float]]:
+def context_gain(known: Protocol, unknown: Protocol, candidate: str) -> dict[str, PairedDifference]:
     """Return a candidate's paired gain from the context, on the same requests.
 
     Args:
@@ -88,14 +98,16 @@ def context_gain(known: Protocol, unknown: Protocol, candidate: str) -> dict[str
         candidate: Name of the candidate.
     """
     return {
-        metric: known.bootstrap.paired(
-            known.values[candidate][metric], unknown.values[candidate][metric]
+        metric: PairedDifference(
+            **known.bootstrap.paired(
+                known.values[candidate][metric], unknown.values[candidate][metric]
+            )
         )
         for metric in PAIRED
     }
 
 
-def served_quality(protocol: Protocol, champion: str, k: int) -> dict[str, Any]:
+def served_quality(protocol: Protocol, champion: str, k: int) -> MetricSummary:
     """Return the quality of the served lists: with explore slots, at the default length."""
     from pipeline.metrics import ranking
 
@@ -113,40 +125,38 @@ def served_quality(protocol: Protocol, champion: str, k: int) -> dict[str, Any]:
     return summarise_values(values, protocol.bootstrap)
 
 
-def build_metrics(
+def build_other_candidates(
     champion: str,
-    summaries: Mapping[str, dict[str, dict[str, Any]]],
+    summaries: Mapping[str, Mapping[str, MetricSummary]],
     protocols: Mapping[str, Protocol],
-) -> dict[str, Any]:
-    """Return metrics.json: the champion at the top level, other candidates under `baselines`.
+) -> dict[str, OtherCandidate]:
+    """Return every candidate but the champion, with the champion's lead over it.
 
     Args:
         champion: Name of the champion.
         summaries: Summaries per protocol and candidate, from `summarise`.
         protocols: Results by name of the protocol.
     """
-    others = [name for name in next(iter(summaries.values())) if name != champion]
+    names = [name for name in next(iter(summaries.values())) if name != champion]
     return {
-        "champion": champion,
-        **{name: per_candidate[champion] for name, per_candidate in summaries.items()},
-        "n_requests": {name: len(p.evaluation_set.examples) for name, p in protocols.items()},
-        "n_users": {name: int(p.bootstrap.weights.shape[1]) for name, p in protocols.items()},
-        "baselines": {
-            other: {name: per_candidate[other] for name, per_candidate in summaries.items()}
-            | {"paired": {name: lead(p, champion, other) for name, p in protocols.items()}}
-            for other in others
-        },
+        name: OtherCandidate(
+            **{protocol: by_candidate[name] for protocol, by_candidate in summaries.items()},
+            paired={
+                protocol: lead(results, champion, name) for protocol, results in protocols.items()
+            },
+        )
+        for name in names
     }
 
 
-def build_comparison(metrics: Mapping[str, Any]) -> pd.DataFrame:
+def build_comparison(report: TestReport) -> pd.DataFrame:
     """Return one row per candidate, protocol and main metric, for the DVC plot."""
     rows = []
-    entries = {metrics["champion"]: metrics, **metrics["baselines"]}
-    for name, entry in entries.items():
+    for name, candidate in report.candidates.items():
         for protocol in TITLES:
+            summary = candidate.of(protocol)
             for metric in PAIRED:
-                low, high = entry[protocol]["interval"][metric]
-                rows.append([name, protocol, metric, entry[protocol][metric], low, high])
+                low, high = summary.interval[metric]
+                rows.append([name, protocol, metric, summary.mean(metric), low, high])
     columns = ["candidate", "protocol", "metric", "value", "low", "high"]
     return pd.DataFrame(rows, columns=columns).round(8)

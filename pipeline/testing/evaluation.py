@@ -1,7 +1,6 @@
 """The evaluation: from tables and candidates to metrics, slices, reference and verdict."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from pipeline.contracts.errors import DataQualityError
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import Plan
 from pipeline.contracts.schemas import PROTOCOLS
+from pipeline.contracts.testing_report import SliceSummary, TestReport
 from pipeline.contracts.verdicts import Verdict
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommender
@@ -21,7 +21,7 @@ from pipeline.recommenders.base.training_data import build_example_requests
 from pipeline.recommenders.names import BASELINES
 from pipeline.testing.comparison import (
     Protocol,
-    build_metrics,
+    build_other_candidates,
     context_gain,
     evaluate,
     lead,
@@ -33,7 +33,7 @@ from pipeline.testing.examine import Examination, examine
 from pipeline.testing.gate import choose_champion, gate
 from pipeline.testing.measure import Doubles, EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
-from pipeline.testing.reference import build_reference
+from pipeline.testing.reference import Reference, build_reference
 from pipeline.testing.slices import build_slice_table, compute_fairness
 
 
@@ -41,9 +41,9 @@ from pipeline.testing.slices import build_slice_table, compute_fairness
 class Evaluation:
     """Results of testing."""
 
-    metrics: dict[str, Any]
+    report: TestReport
     slices: pd.DataFrame
-    reference: dict[str, Any]
+    reference: Reference
     verdict: Verdict
     examination: Examination
 
@@ -131,26 +131,26 @@ def _conclude(  # noqa: PLR0913  all results
     summaries = {name: summarise(protocol, popularity, k) for name, protocol in protocols.items()}
     primary = plan.primary_metric
     paired = {name: lead(rolling, family, name)[primary] for name in BASELINES}
-    values = {name: summaries["rolling"][name][primary] for name in rolling.values}
+    values = {name: summaries["rolling"][name].mean(primary) for name in rolling.values}
     champion = choose_champion(family, values, paired)
     slices = build_slice_table(
         rolling.evaluation_set, users, rolling.values[champion][primary], rolling.bootstrap
     )
     attributes = [name for name in users.columns if name != "user_id"]
-    metrics = build_metrics(champion, summaries, protocols)
     fairness = compute_fairness(slices, attributes)
-    metrics["fairness_gap"], metrics["fairness"] = fairness.gap_fraction, asdict(fairness)
-    metrics["context_gain"] = context_gain(rolling, protocols[WITHOUT_CONTEXT], champion)
-    metrics["diagnosis"] = examination.as_dict()
-    metrics["served"] = served_quality(rolling, champion, params.serving.default_k)
-    metrics["slices"] = {
-        f"{row.kind}: {row.slice}": {
-            "n": row.n,
-            primary: row.value,
-            "interval": [row.low, row.high],
-        }
-        for row in slices.itertuples()
-    }
+    report = TestReport(
+        champion=champion,
+        **{name: by_candidate[champion] for name, by_candidate in summaries.items()},
+        baselines=build_other_candidates(champion, summaries, protocols),
+        n_requests={name: len(p.evaluation_set.examples) for name, p in protocols.items()},
+        n_users={name: int(p.bootstrap.weights.shape[1]) for name, p in protocols.items()},
+        served=served_quality(rolling, champion, params.serving.default_k),
+        context_gain=context_gain(rolling, protocols[WITHOUT_CONTEXT], champion),
+        fairness_gap=fairness.gap_fraction,
+        fairness=fairness,
+        slices=summarise_slices(slices, primary),
+        diagnosis=examination.records(),
+    )
     reference = build_reference(
         rolling,
         champion,
@@ -159,5 +159,15 @@ def _conclude(  # noqa: PLR0913  all results
         k=params.serving.default_k,
         explore_slots=params.serving.explore_slots,
     )
-    verdict = gate(champion, metrics, paired, plan, examination.findings)
-    return Evaluation(metrics, slices, reference, verdict, examination)
+    verdict = gate(report, paired, plan, examination.findings)
+    return Evaluation(report, slices, reference, verdict, examination)
+
+
+def summarise_slices(slices: pd.DataFrame, metric: str) -> dict[str, SliceSummary]:
+    """Return each slice of `build_slice_table` for the test report; its value is of `metric`."""
+    return {
+        f"{row['kind']}: {row['slice']}": SliceSummary(
+            n=row["n"], interval=(row["low"], row["high"]), **{metric: row["value"]}
+        )
+        for row in slices.to_dict("records")
+    }

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.contracts.review_ids import review_id
+from pipeline.contracts.testing_report import RecordedFinding
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.saved import GraphRecommender
 from pipeline.recommenders.base.vocabulary import Vocabulary
@@ -58,9 +59,9 @@ class Examination:
     suspicious: pd.DataFrame
     noise: pd.DataFrame
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the findings as plain values by name, for metrics.json."""
-        return {finding.name: finding.as_dict() for finding in self.findings}
+    def records(self) -> dict[str, RecordedFinding]:
+        """Return the findings by name, for the test report."""
+        return {finding.name: finding.record() for finding in self.findings}
 
 
 def examine(

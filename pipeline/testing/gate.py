@@ -1,35 +1,34 @@
 """Choose the champion and check it against the plan."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from pipeline.contracts.plan import Plan
+from pipeline.contracts.testing_report import PairedDifference, TestReport
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.testing.diagnosis.finding import Finding
-from pipeline.testing.slices import Fairness
+from pipeline.testing.slices import describe_fairness
 
 LEAK = "leak"
 
 
 def choose_champion(
-    family: str, values: dict[str, float], paired: dict[str, dict[str, float]]
+    family: str, values: dict[str, float], paired: dict[str, PairedDifference]
 ) -> str:
     """Return the family if it is significantly ahead of every baseline, else the best baseline.
 
     Args:
         family: Name of the deep candidate.
         values: Primary metric of each candidate.
-        paired: Paired difference of the family to each baseline, with `low`.
+        paired: Paired difference of the family to each baseline.
     """
-    if all(difference["low"] > 0 for difference in paired.values()):
+    if all(difference.low > 0 for difference in paired.values()):
         return family
     return max(paired, key=lambda name: values[name])
 
 
 def gate(
-    champion: str,
-    metrics: dict[str, Any],
-    paired: dict[str, dict[str, float]],
+    report: TestReport,
+    paired: dict[str, PairedDifference],
     plan: Plan,
     findings: Sequence[Finding] = (),
 ) -> Verdict:
@@ -40,18 +39,17 @@ def gate(
     invalidates the measured quality. Other suspected and unknown findings become warnings.
 
     Args:
-        champion: Name of the chosen candidate.
-        metrics: Contents of reports/testing/metrics.json.
+        report: The numbers of the champion and of the other candidates.
         paired: Paired difference of the deep candidate to each baseline in the primary metric.
         plan: Plan with target and guardrails.
         findings: Findings about the deep candidate's fit, in the order of treatment.
     """
-    evidence = _evidence(champion, metrics, paired, plan)
-    rolling = metrics["rolling"]
-    value = rolling[plan.primary_metric]
+    evidence = _evidence(report, paired, plan)
+    champion, rolling = report.champion, report.rolling
+    value = rolling.mean(plan.primary_metric)
     broken = failing(evidence)
     suspected = [finding for finding in findings if finding.verdict == "suspected"]
-    low, high = rolling["interval"][plan.primary_metric]
+    low, high = rolling.interval[plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
     leak = next((finding for finding in suspected if finding.name == LEAK), None)
     if leak is not None:
@@ -61,7 +59,7 @@ def gate(
         text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
         evidence += _of_diagnosis(findings)
         return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
-    missed = f"{reached}, but {', '.join(item.name for item in broken)} miss their bound"
+    missed = f"{reached}, but {describe_missed(broken)}"
     if suspected:
         evidence += _of_diagnosis(findings, suspected[0])
         return _back(f"{missed}. {suspected[0].cause}", evidence, suspected[0])
@@ -72,6 +70,21 @@ def gate(
         evidence=evidence + _of_diagnosis(findings),
         target_phase="training",
         action="Improve the model (families, training.families), or change the target in the plan.",
+    )
+
+
+def describe_missed(evidence: Sequence[Evidence]) -> str:
+    """Return which numbers miss their bounds.
+
+    >>> gain, coverage = (Evidence(name=n, value=0.0, holds=False) for n in ("gain", "coverage"))
+    >>> describe_missed([gain]), describe_missed([gain, coverage])
+    ('gain misses its bound', 'gain and coverage miss their bounds')
+    """
+    *others, last = (item.name for item in evidence)
+    return (
+        f"{', '.join(others)} and {last} miss their bounds"
+        if others
+        else (f"{last} misses its bound")
     )
 
 
@@ -97,14 +110,16 @@ def _back(cause: str, evidence: tuple[Evidence, ...], finding: Finding) -> Verdi
 
 
 def _evidence(
-    champion: str, metrics: dict[str, Any], paired: dict[str, dict[str, float]], plan: Plan
+    report: TestReport, paired: dict[str, PairedDifference], plan: Plan
 ) -> tuple[Evidence, ...]:
     """Return the evidence of the gate."""
-    rolling, guardrails = metrics["rolling"], plan.guardrails
-    value = rolling[plan.primary_metric]
-    worst = min(paired, key=lambda name: paired[name]["low"])
-    values = {n: e["rolling"][plan.primary_metric] for n, e in metrics["baselines"].items()}
-    values[champion] = value
+    champion, rolling, guardrails = report.champion, report.rolling, plan.guardrails
+    value, coverage = rolling.mean(plan.primary_metric), rolling.mean("coverage@10")
+    worst = min(paired, key=lambda name: paired[name].low)
+    values = {
+        name: candidate.rolling.mean(plan.primary_metric)
+        for name, candidate in report.candidates.items()
+    }
     best = max((name for name in values if name in paired), key=lambda name: values[name])
     gain = value / max(values[best], 1e-9) - 1
     promised = plan.target.value / max(plan.baseline.value, 1e-9) - 1
@@ -126,25 +141,25 @@ def _evidence(
         ),
         Evidence(
             name="ahead_of_baselines",
-            value=paired[worst]["low"],
+            value=paired[worst].low,
             bound=0.0,
-            holds=paired[worst]["low"] > 0,
+            holds=paired[worst].low > 0,
             gates=False,
             note=f"lower end of the deep model's smallest lead, over {worst}; below 0 testing "
             "chooses the best baseline instead",
         ),
         Evidence(
             name="coverage@10",
-            value=rolling["coverage@10"],
+            value=coverage,
             bound=guardrails.minimum_coverage,
-            holds=rolling["coverage@10"] >= guardrails.minimum_coverage,
+            holds=coverage >= guardrails.minimum_coverage,
             note="share of the catalogue that appears in any list",
         ),
         Evidence(
             name="fairness_gap",
-            value=metrics["fairness_gap"],
+            value=report.fairness_gap,
             bound=guardrails.maximum_fairness_gap,
-            holds=metrics["fairness_gap"] <= guardrails.maximum_fairness_gap,
-            note=str(Fairness(**metrics["fairness"])),
+            holds=report.fairness_gap <= guardrails.maximum_fairness_gap,
+            note=describe_fairness(report.fairness),
         ),
     )

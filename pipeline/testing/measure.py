@@ -1,12 +1,14 @@
 """Predictions of a candidate on an evaluation set, and their metrics per request."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.contracts.testing_report import MetricSummary
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap, mean_over_users
 from pipeline.recommenders.base.recommender import Ranked, Recommendations, Recommender, fill_slots
@@ -130,22 +132,31 @@ def beyond_accuracy(items: npt.NDArray[np.int32], popularity: Doubles, k: int) -
     }
 
 
-def summarise_values(values: dict[str, Doubles], bootstrap: Bootstrap) -> dict[str, Any]:
-    """Return each metric's mean over requests, interval and mean over users."""
-    summary: dict[str, Any] = {name: _mean(metric_values) for name, metric_values in values.items()}
+def summarise_values(
+    values: Mapping[str, Doubles],
+    bootstrap: Bootstrap,
+    beyond: Mapping[str, float] = MappingProxyType({}),
+) -> MetricSummary:
+    """Return each metric's mean over requests, interval and mean over users.
+
+    Args:
+        values: [n] values of each metric, one per request.
+        bootstrap: Bootstrap of the same requests.
+        beyond: Metrics of all lists together, which have no interval.
+    """
     known = {
         name: metric_values
         for name, metric_values in values.items()
         if not np.isnan(metric_values).all()
     }
-    summary["interval"] = {
-        name: bootstrap.interval(metric_values) for name, metric_values in known.items()
-    }
-    summary["mean_over_users"] = {
-        name: mean_over_users(metric_values, bootstrap.user)
-        for name, metric_values in known.items()
-    }
-    return summary
+    return MetricSummary(
+        interval={name: bootstrap.interval(metric) for name, metric in known.items()},
+        mean_over_users={
+            name: mean_over_users(metric, bootstrap.user) for name, metric in known.items()
+        },
+        **{name: _mean(metric) for name, metric in values.items()},
+        **beyond,
+    )
 
 
 def _mean(values: Doubles) -> float | None:

@@ -7,35 +7,39 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts.plan import Plan
+from pipeline.contracts.testing_report import (
+    MetricSummary,
+    PairedDifference,
+    RecordedFinding,
+    TestReport,
+)
 from pipeline.contracts.verdicts import Verdict
 from pipeline.presentation.pages import Page, new_figure
 from pipeline.testing.diagnosis.page import WORDS
 from pipeline.testing.protocols import KNOWN, TITLES
-from pipeline.testing.slices import CHANCE, FEW, Fairness
+from pipeline.testing.slices import CHANCE, FEW, describe_fairness
 
 GREEN, GREY = "#1d7a4c", "#8a968f"
 N_WEAKEST = 3
 
 
-def build_page(
-    metrics: Mapping[str, Any], slices: pd.DataFrame, conclusion: Verdict, plan: Plan
-) -> Page:
+def build_page(report: TestReport, slices: pd.DataFrame, conclusion: Verdict, plan: Plan) -> Page:
     """Return the testing page."""
     page = Page("Testing", "Quality of each candidate on unseen weeks.")
     page.verdict(conclusion)
     for protocol, words in TITLES.items():
         page.table(
             f"Candidates, {words}",
-            build_candidate_table(metrics, protocol),
-            f"{KNOWN[protocol]} {metrics['n_requests'][protocol]:,} requests of "
-            f"{metrics['n_users'][protocol]:,} "
+            build_candidate_table(report, protocol),
+            f"{KNOWN[protocol]} {report.n_requests[protocol]:,} requests of "
+            f"{report.n_users[protocol]:,} "
             "shoppers; 95 % intervals by bootstrap over shoppers. Lead: champion minus candidate "
             "in recall@10, paired.",
         )
-    page.figure("Recall@10 with intervals", _comparison(metrics), "Dots: mean. Bars: interval.")
+    page.figure("Recall@10 with intervals", _comparison(report), "Dots: mean. Bars: interval.")
     page.table(
         "Repeat and explore apart",
-        _repeat_explore(metrics),
+        _repeat_explore(report),
         (
             "Recall of repeat items and of new items: within the plain list, and in a list of new "
             "items alone."
@@ -51,74 +55,70 @@ def build_page(
     page.facts(
         "Beyond accuracy",
         {
-            "coverage of the catalogue": metrics["rolling"]["coverage@10"],
-            "novelty, bits": metrics["rolling"]["novelty@10"],
-            "popularity bias, 1 = as bought": metrics["rolling"]["popularity_bias@10"],
-            "fairness gap": str(Fairness(**metrics["fairness"])),
+            "coverage of the catalogue": report.rolling.mean("coverage@10"),
+            "novelty, bits": report.rolling.mean("novelty@10"),
+            "popularity bias, 1 = as bought": report.rolling.mean("popularity_bias@10"),
+            "fairness gap": describe_fairness(report.fairness),
             "target of the plan": f"{plan.target.value:.4f} {plan.target.metric}",
-            "recall@10 as served, with explore slots": metrics["served"]["recall@10"],
+            "recall@10 as served, with explore slots": report.served.mean("recall@10"),
             "gain in recall@10 of the champion from time and store": _lead(
-                metrics["context_gain"]["recall@10"]
+                report.context_gain["recall@10"]
             ),
         },
     )
     return page
 
 
-def _entries(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {metrics["champion"]: metrics, **metrics["baselines"]}
-
-
-def build_candidate_table(metrics: Mapping[str, Any], protocol: str) -> pd.DataFrame:
+def build_candidate_table(report: TestReport, protocol: str) -> pd.DataFrame:
     """Return the main metrics of each candidate with the champion's paired lead."""
     rows = []
-    for name, entry in _entries(metrics).items():
-        values = entry[protocol]
-        low, high = values["interval"]["recall@10"]
-        lead = entry.get("paired", {}).get(protocol, {}).get("recall@10")
+    for name, candidate in report.candidates.items():
+        summary = candidate.of(protocol)
+        low, high = summary.interval["recall@10"]
+        other = report.baselines.get(name)
+        lead = None if other is None else other.paired[protocol]["recall@10"]
         rows.append(
             {
                 "candidate": name,
-                "recall@10": values["recall@10"],
+                "recall@10": summary.mean("recall@10"),
                 "interval": f"{low:.4f} to {high:.4f}",
-                "NDCG@10": values["ndcg@10"],
-                "hit rate@10": values["hit_rate@10"],
-                "recall@20": values.get("recall@20"),
-                "recall@10, mean of shoppers": values["mean_over_users"]["recall@10"],
+                "NDCG@10": summary.mean("ndcg@10"),
+                "hit rate@10": summary.mean("hit_rate@10"),
+                "recall@20": summary.values.get("recall@20"),
+                "recall@10, mean of shoppers": summary.mean_over_users["recall@10"],
                 "lead of the champion": "–"
                 if lead is None
-                else f"{lead['difference']:+.4f} ({lead['low']:+.4f} to {lead['high']:+.4f})",
+                else f"{lead.difference:+.4f} ({lead.low:+.4f} to {lead.high:+.4f})",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _repeat_explore(metrics: Mapping[str, Any]) -> pd.DataFrame:
+def _repeat_explore(report: TestReport) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "candidate": name,
-                "repeat recall@10": entry["rolling"]["repeat_recall@10"],
-                "explore recall@10": entry["rolling"]["explore_recall@10"],
-                "explore recall@10, list of new items": entry["rolling"]["explore_slots_recall@10"],
-                "the same, first basket": entry["first_basket"]["explore_slots_recall@10"],
+                "repeat recall@10": rolling["repeat_recall@10"],
+                "explore recall@10": rolling["explore_recall@10"],
+                "explore recall@10, list of new items": rolling["explore_slots_recall@10"],
+                "the same, first basket": first_basket["explore_slots_recall@10"],
             }
-            for name, entry in _entries(metrics).items()
+            for name, candidate in report.candidates.items()
+            for rolling, first_basket in [(candidate.rolling.values, candidate.first_basket.values)]
         ]
     )
 
 
-def _comparison(metrics: Mapping[str, Any]) -> Any:
+def _comparison(report: TestReport) -> Any:
     figure = new_figure(12, 3)
     axes = figure.subplots(1, len(TITLES), sharey=True)
-    names = list(_entries(metrics))
+    names = list(report.candidates)
     for axis, (protocol, words) in zip(axes, TITLES.items(), strict=True):
-        for at, (name, entry) in enumerate(_entries(metrics).items()):
-            value, (low, high) = (
-                entry[protocol]["recall@10"],
-                entry[protocol]["interval"]["recall@10"],
-            )
-            colour = GREEN if name == metrics["champion"] else GREY
+        for at, (name, candidate) in enumerate(report.candidates.items()):
+            summary = candidate.of(protocol)
+            value, (low, high) = summary.mean("recall@10"), summary.interval["recall@10"]
+            colour = GREEN if name == report.champion else GREY
             axis.errorbar(
                 value, at, xerr=[[value - low], [high - value]], fmt="o", color=colour, capsize=3
             )
@@ -129,13 +129,11 @@ def _comparison(metrics: Mapping[str, Any]) -> Any:
     return figure
 
 
-def build_model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Plan) -> str:
+def build_model_card(report: TestReport, slices: pd.DataFrame, plan: Plan) -> str:
     """Return the model card in Markdown (Mitchell et al., 2019, doi:10.1145/3287560.3287596)."""
-    rolling = metrics["rolling"]
     profile = plan.profile
-    worst = slices[slices["against_mean"] != FEW].nsmallest(N_WEAKEST, "gap_fraction")
     lines = [
-        f"# Model card: {metrics['champion']}",
+        f"# Model card: {report.champion}",
         "",
         "## Intended use",
         (
@@ -151,12 +149,34 @@ def build_model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Pla
         ),
         "",
         "## Quality on unseen weeks",
+        *_list_quality(report),
+        "",
+        "## Weakest slices",
+        *_list_weakest_slices(slices),
+        "",
+        f"The fairness gap: {describe_fairness(report.fairness)}",
+        "",
+        f"All {len(slices)} slices are on the testing page.",
+        "",
+        "## Open findings of the diagnosis",
+        *list_open_findings(report.diagnosis),
+        "",
+        "## Limits",
+        *_list_limits(report.rolling),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _list_quality(report: TestReport) -> list[str]:
+    """Return the tables of the champion's metrics and of its lead over the other candidates."""
+    return [
         "| protocol | recall@10 | NDCG@10 | hit rate@10 |",
         "|---|---|---|---|",
         *(
-            f"| {words} | {_cell(values, 'recall@10')} | {_cell(values, 'ndcg@10')} "
-            f"| {_cell(values, 'hit_rate@10')} |"
-            for words, values in ((TITLES[name], metrics[name]) for name in TITLES)
+            f"| {words} | {_cell(summary, 'recall@10')} | {_cell(summary, 'ndcg@10')} "
+            f"| {_cell(summary, 'hit_rate@10')} |"
+            for words, summary in ((TITLES[name], report.of(name)) for name in TITLES)
         ),
         "",
         "Means over requests with 95 % intervals by bootstrap over shoppers.",
@@ -168,65 +188,63 @@ def build_model_card(metrics: Mapping[str, Any], slices: pd.DataFrame, plan: Pla
         f"| candidate | {' | '.join(TITLES.values())} |",
         f"|---|{'---|' * len(TITLES)}",
         *(
-            f"| {name} | {' | '.join(_lead(entry['paired'][p]['recall@10']) for p in TITLES)} |"
-            for name, entry in metrics["baselines"].items()
+            f"| {name} | {' | '.join(_lead(other.paired[p]['recall@10']) for p in TITLES)} |"
+            for name, other in report.baselines.items()
         ),
-        "",
-        "## Weakest slices",
-        *(
-            f"- {row.kind}, {row.slice}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}] "
-            f"({row.gap_fraction:+.1%} of the mean, {row.n} requests"
-            f"{'; may be chance' if row.against_mean == CHANCE else ''})"
-            for row in worst.itertuples()
-        ),
-        "",
-        f"The fairness gap: {Fairness(**metrics['fairness'])}",
-        "",
-        f"All {len(slices)} slices are on the testing page.",
-        "",
-        "## Open findings of the diagnosis",
-        *list_open_findings(metrics["diagnosis"]),
-        "",
-        "## Limits",
+    ]
+
+
+def _list_weakest_slices(slices: pd.DataFrame) -> list[str]:
+    worst = slices[slices["against_mean"] != FEW].nsmallest(N_WEAKEST, "gap_fraction")
+    return [
+        f"- {row.kind}, {row.slice}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}] "
+        f"({row.gap_fraction:+.1%} of the mean, {row.n} requests"
+        f"{'; may be chance' if row.against_mean == CHANCE else ''})"
+        for row in worst.itertuples()
+    ]
+
+
+def _list_limits(rolling: MetricSummary) -> list[str]:
+    return [
         (
             "- First purchases of a product are hard to predict: a list of new products alone has "
-            f"recall@10 {rolling['explore_slots_recall@10']:.4f}."
+            f"recall@10 {rolling.mean('explore_slots_recall@10'):.4f}."
         ),
-        f"- {rolling['coverage@10']:.1%} of the catalogue appears in the top ten of any shopper.",
+        (
+            f"- {rolling.mean('coverage@10'):.1%} of the catalogue appears in the top ten of any "
+            "shopper."
+        ),
         (
             "- The training data has no page views: viewed products change only the explore list, "
             "as a cart does."
         ),
         "- One retailer, one year: the model knows no other seasons.",
-        "",
     ]
-    return "\n".join(lines)
 
 
-def list_open_findings(findings: Mapping[str, Any]) -> list[str]:
+def list_open_findings(findings: Mapping[str, RecordedFinding]) -> list[str]:
     """Return one line per suspected or unknown finding, or a line that all are healthy.
 
     Args:
-        findings: Findings about the deep candidate, as in metrics.json.
+        findings: Findings about the deep candidate by name.
     """
     lines = []
     for name, finding in findings.items():
-        broken = [item for item in finding["evidence"] if not item["holds"]]
         numbers = [
-            f" {item['name']} {item['value']:.4g}, bound {item['bound']:.4g}."
-            for item in broken
-            if item["value"] is not None and item["bound"] is not None
+            f" {item.name} {item.value:.4g}, bound {item.bound:.4g}."
+            for item in finding.evidence
+            if not item.holds and item.value is not None and item.bound is not None
         ]
-        if finding["verdict"] != "healthy":
-            text = f"- {WORDS[name]}: {finding['verdict']}. {finding['cause']}"
+        if finding.verdict != "healthy":
+            text = f"- {WORDS[name]}: {finding.verdict}. {finding.cause}"
             lines.append(text + "".join(numbers))
     return lines or [f"None: {', '.join(WORDS[name].lower() for name in findings)} are healthy."]
 
 
-def _cell(values: Mapping[str, Any], metric: str) -> str:
-    low, high = values["interval"][metric]
-    return f"{values[metric]:.4f} [{low:.4f}, {high:.4f}]"
+def _cell(summary: MetricSummary, metric: str) -> str:
+    low, high = summary.interval[metric]
+    return f"{summary.mean(metric):.4f} [{low:.4f}, {high:.4f}]"
 
 
-def _lead(paired: Mapping[str, float]) -> str:
-    return f"{paired['difference']:+.4f} [{paired['low']:+.4f}, {paired['high']:+.4f}]"
+def _lead(paired: PairedDifference) -> str:
+    return f"{paired.difference:+.4f} [{paired.low:+.4f}, {paired.high:+.4f}]"

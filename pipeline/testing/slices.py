@@ -1,13 +1,13 @@
 """Quality of the champion by kind of request and group of people."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.contracts.testing_report import FairnessGap
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.testing.measure import EvaluationSet
 
@@ -92,36 +92,18 @@ def _against(overall: float, low: float, high: float, *, is_few: bool) -> str:
     return ABOVE if low > overall else CHANCE
 
 
-@dataclass(frozen=True)
-class Fairness:
-    """The gap between the mean and the worst-served group of people, by RULE.
-
-    Attributes:
-        gap_fraction: Gap as a fraction of the mean; 0 if no group lies below it.
-        group: Kind and name of the worst group; "" for none.
-        n: Requests of the group.
-        value: Mean of the group, with `low` and `high` of its interval; None for no group.
-    """
-
-    gap_fraction: float
-    group: str = ""
-    n: int = 0
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        """Return the gap, the group and the rule in one sentence."""
-        if self.value is None:
-            return f"{self.gap_fraction:.1%}: no group lies below the mean. Rule: {RULE}."
-        return (
-            f"{self.gap_fraction:.1%} below the mean, set by {self.group} with {self.value:.4f} "
-            f"[{self.low:.4f}, {self.high:.4f}] in {self.n:,} requests. Rule: {RULE}."
-        )
+def describe_fairness(gap: FairnessGap) -> str:
+    """Return the gap, the group and the rule in one sentence."""
+    if gap.value is None:
+        return f"{gap.gap_fraction:.1%}: no group lies below the mean. Rule: {RULE}."
+    return (
+        f"{gap.gap_fraction:.1%} below the mean, set by {gap.group} with {gap.value:.4f} "
+        f"[{gap.low:.4f}, {gap.high:.4f}] in {gap.n:,} requests. Rule: {RULE}."
+    )
 
 
-def compute_fairness(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairness:
-    """Return the fairness gap of the slices.
+def compute_fairness(slices: pd.DataFrame, attributes: Sequence[str]) -> FairnessGap:
+    """Return the gap between the mean and the worst-served group of people, by RULE.
 
     Args:
         slices: From `build_slice_table`.
@@ -129,9 +111,9 @@ def compute_fairness(slices: pd.DataFrame, attributes: Sequence[str]) -> Fairnes
     """
     behind = slices[slices["kind"].isin(attributes) & (slices["against_mean"] == BELOW)]
     if behind.empty:
-        return Fairness(0.0)
+        return FairnessGap(gap_fraction=0.0)
     worst = behind.sort_values("gap_fraction", kind="stable").iloc[0]
-    return Fairness(
+    return FairnessGap(
         gap_fraction=-float(worst["gap_fraction"]),
         group=f"{worst['kind']} {worst['slice']}",
         n=int(worst["n"]),

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import Params
+from pipeline.contracts.testing_report import TestReport
 from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.fitting.threads import configure_threads
 from pipeline.runtime.stage import exit_with, step
@@ -24,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 @step("deployment", "training.refit", after="testing")
 def main(params: Params, run: Run) -> None:
     """Refit the champion, export it, and save it."""
-    name = artefacts.read_json(artefacts.TEST_METRICS)["champion"]
+    name = artefacts.read_record(TestReport, artefacts.TEST_METRICS).champion
     configure_threads(name)
     from pipeline.recommenders.base.saved import read_description
     from pipeline.recommenders.base.tables import read_training_data

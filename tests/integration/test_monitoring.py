@@ -91,7 +91,7 @@ def test_a_damaged_model_is_found(shop: HabitShop) -> None:
     assert result.verdict.target_phase == "deployment"
     assert "wrong or damaged" in result.verdict.cause
     assert result.verdict.gain == pytest.approx(
-        shop.inputs.testing["quality"]["recall@10"]
+        shop.inputs.testing.quality.mean("recall@10")
         - result.metrics["quality"]["recall@10"]["value"]
     )
 

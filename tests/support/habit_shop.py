@@ -12,7 +12,8 @@ import pandas as pd
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from pipeline.contracts.params import MonitoringParams, Params, read_params
-from pipeline.metrics.drift import bin_shares, effective_size, frozen_bins, psi
+from pipeline.contracts.testing_report import MetricSummary
+from pipeline.metrics.drift import effective_size, frozen_bins
 from pipeline.monitoring import monitor
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, build_context
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
@@ -26,6 +27,7 @@ from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
 from pipeline.serving.observability.metrics import SECONDS
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
+from pipeline.testing.reference import Reference, largest_weekly_psi
 from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
 
 if TYPE_CHECKING:
@@ -226,22 +228,30 @@ def make_reference(inputs: MonitoringInputs) -> MonitoringInputs:
     values = {
         name: float(v.mean()) for name, v in compute_metrics(served, evaluation_set, K).items()
     }
-    weekly = {name: _largest(signals[name].to_numpy(), week, bins[name]) for name in bins}
-    quality = values | {"interval": {name: [v * 0.97, v * 1.03] for name, v in values.items()}}
+    weekly = {name: largest_weekly_psi(bins[name], signals[name].to_numpy(), week) for name in bins}
+    quality = MetricSummary(
+        **values,
+        interval={name: (v * 0.97, v * 1.03) for name, v in values.items()},
+        mean_over_users=values,
+    )
     user = user_codes(order)
     sizes = {
-        name: effective_size(signals[name].to_numpy(), np.array(bins[name]["edges"]), user)
+        name: effective_size(signals[name].to_numpy(), np.array(bins[name].edges), user)
         for name in bins
     }
-    result = {"k": K, "n_requests": len(order), "bins": bins, "weekly_psi": weekly}
-    result |= {"explore_slots": 2}
-    result |= {"effective_requests": sizes, "confidence": 0.95}
-    return replace(inputs, testing=result | {"quality": quality, f"coverage@{K}": 0.5})
-
-
-def _largest(values: np.ndarray, week: np.ndarray, bins: dict[str, list[float]]) -> float:
-    edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
-    return max(psi(shares, bin_shares(values[week == w], edges)) for w in np.unique(week))
+    reference = Reference(
+        champion="habit",
+        k=K,
+        explore_slots=2,
+        n_requests=len(order),
+        bins=bins,
+        weekly_psi=weekly,
+        effective_requests=sizes,
+        confidence=0.95,
+        quality=quality,
+        **{f"coverage@{K}": 0.5, f"novelty@{K}": 6.0, f"popularity_bias@{K}": 1.0},
+    )
+    return replace(inputs, testing=reference)
 
 
 def make_shop() -> HabitShop:
@@ -252,6 +262,7 @@ def make_shop() -> HabitShop:
     users = pd.DataFrame({"user_id": sorted(events["user_id"].unique()), "age": "35-44"})
     tables = ProductionTables(make_examples(events, params), events, users)
     vocabulary = Vocabulary(tuple(f"i{item:03d}" for item in range(N_ITEMS)))
+    no_reference = Reference.model_construct(k=K)
     return HabitShop(
-        make_reference(MonitoringInputs(tables, {"k": K}, vocabulary, params, p99_limit_ms=40.0))
+        make_reference(MonitoringInputs(tables, no_reference, vocabulary, params, 40.0))
     )

@@ -121,7 +121,8 @@ def _bootstrap(here: Mapping[str, Cell], protocol: str, params: Params) -> Boots
 
 def _summary(cell: Cell, protocol: str, bootstrap: Bootstrap) -> dict[str, Any]:
     product, product_type = (
-        _rounded(summarise_values(cell.values[protocol, level], bootstrap)) for level in LEVELS
+        _rounded(summarise_values(cell.values[protocol, level], bootstrap).model_dump(mode="json"))
+        for level in LEVELS
     )
     return {
         **product,

@@ -2,12 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from pipeline.contracts.phases import Phase
+from pipeline.contracts.testing_report import FindingStatus, RecordedFinding
 from pipeline.contracts.verdicts import Evidence
-
-Status = Literal["healthy", "suspected", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Finding:
     """
 
     name: str
-    verdict: Status
+    verdict: FindingStatus
     evidence: tuple[Evidence, ...]
     cause: str
     target_phase: Phase | None = None
@@ -59,15 +57,15 @@ class Finding:
             for item in broken
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON file."""
-        return {
-            "verdict": self.verdict,
-            "cause": self.cause,
-            "target_phase": self.target_phase,
-            "action": self.action,
-            "evidence": [item.model_dump(mode="json") for item in self.evidence],
-        }
+    def record(self) -> RecordedFinding:
+        """Return the finding for the test report, which names it by its key."""
+        return RecordedFinding(
+            verdict=self.verdict,
+            cause=self.cause,
+            target_phase=self.target_phase,
+            action=self.action,
+            evidence=self.evidence,
+        )
 
 
 def healthy(name: str, evidence: tuple[Evidence, ...], cause: str) -> Finding:

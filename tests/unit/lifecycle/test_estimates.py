@@ -10,16 +10,11 @@ from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.plan import StageCost
 from pipeline.lifecycle.__main__ import main
 from pipeline.lifecycle.estimates import compare_costs, compare_quality, format_table
+from tests.support.reports import make_report
 from tests.support.tiny_shop import PROJECT
 from tests.unit.planning.test_viability import plan
 
-METRICS = {
-    "rolling": {"recall@10": 0.19},
-    "baselines": {
-        "popular": {"rolling": {"recall@10": 0.05}},
-        "decayed": {"rolling": {"recall@10": 0.15}},
-    },
-}
+REPORT = make_report("mlp", {"mlp": 0.19, "popular": 0.05, "decayed": 0.15})
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +51,7 @@ def test_the_stages_of_a_phase_count_together_and_what_did_not_run_is_said(
 
 def test_the_plans_baseline_and_target_are_held_against_the_test_window(params: Params) -> None:
     # the plan of the fixture: baseline .17, target .18
-    counted, reached = compare_quality(plan(params), METRICS)
+    counted, reached = compare_quality(plan(params), REPORT)
     assert (counted.estimated, counted.measured) == (pytest.approx(0.17), 0.15)
     assert (reached.estimated, reached.measured) == (pytest.approx(0.18), 0.19)
     assert compare_quality(plan(params), None)[1].measured is None
@@ -72,7 +67,7 @@ def test_the_command_prints_the_table(
     assert main(["estimates"]) == 1
     assert "planning" in capsys.readouterr().err
     artefacts.write_json(plan(params).model_dump(mode="json"), artefacts.PLAN.path)
-    artefacts.write_json(METRICS, artefacts.TEST_METRICS.path)
+    artefacts.write_record(REPORT, artefacts.TEST_METRICS)
     write_cost(tmp_path / "reports/costs", "labeling", 0.1, 1.5)
     assert main(["estimates"]) == 0
     text = capsys.readouterr().out

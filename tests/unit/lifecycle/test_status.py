@@ -160,7 +160,7 @@ def test_a_damaged_verdict_is_an_error_that_says_what_to_do(
 ) -> None:
     artefacts.write_text(content, artefacts.verdict("monitoring").path)
     assert main(["status"]) == 1
-    assert "dvc repro --force" in capsys.readouterr().err
+    assert "dvc repro monitoring" in capsys.readouterr().err
 
 
 def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> None:

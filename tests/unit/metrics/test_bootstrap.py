@@ -21,7 +21,7 @@ def test_the_interval_lies_between_quantiles_of_the_drawn_means() -> None:
 
 
 def test_missing_values_are_left_out() -> None:
-    assert by_hand().interval(np.array([1.0, NAN, 1.0])) == [1.0, 1.0]
+    assert by_hand().interval(np.array([1.0, NAN, 1.0])) == (1.0, 1.0)
 
 
 def test_an_interval_of_a_slice_sees_only_its_requests() -> None:
@@ -32,7 +32,7 @@ def test_an_interval_of_a_slice_sees_only_its_requests() -> None:
 
 
 def test_a_draw_without_any_request_of_the_slice_counts_nothing() -> None:
-    assert by_hand().interval(np.array([0.0, 0.0, 1.0]), np.array([False, False, True])) == [1, 1]
+    assert by_hand().interval(np.array([0.0, 0.0, 1.0]), np.array([False, False, True])) == (1, 1)
 
 
 def test_a_paired_difference_is_that_of_each_request() -> None:

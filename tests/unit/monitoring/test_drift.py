@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2
 
-from pipeline.metrics.drift import effective_size, frozen_bins
+from pipeline.metrics.drift import Bins, effective_size, frozen_bins
 from pipeline.monitoring.drift import (
     Drift,
     RequestTimes,
@@ -13,13 +13,13 @@ from pipeline.monitoring.drift import (
     chance_psi,
     measure_drifts,
 )
+from pipeline.testing.reference import SignalReference
 
-HALVES = {"edges": [0.5], "shares": [0.5, 0.5, 0.0]}
-REFERENCE = {
-    "bins": {"hour": HALVES},
-    "weekly_psi": {"hour": 0.03},
-    "effective_requests": {"hour": 100.0},
-}
+REFERENCE = SignalReference(
+    bins={"hour": Bins(edges=(0.5,), shares=(0.5, 0.5, 0.0))},
+    weekly_psi={"hour": 0.03},
+    effective_requests={"hour": 100.0},
+)
 
 
 def asked(*weeks: int) -> RequestTimes:
@@ -72,7 +72,7 @@ def test_chance_in_large_samples_is_that_of_a_chi_square(n_bins: int) -> None:
 def test_requests_of_one_shopper_each_are_as_many_as_they_seem() -> None:
     random = np.random.default_rng(5)
     values = random.normal(size=2_000)
-    edges = np.array(frozen_bins(values, 10)["edges"])
+    edges = np.array(frozen_bins(values, 10).edges)
     assert effective_size(values, edges, np.arange(2_000)) == pytest.approx(2_000, rel=0.02)
     # A shopper with constant values counts once; the others are unchanged.
     assert effective_size(np.repeat(values[:50], 40), edges, np.repeat(np.arange(50), 40)) < 50
@@ -117,12 +117,12 @@ def sample(random: np.random.Generator, n_users: int, n_each: int, likeness: flo
 def drift_of(then: Sample, now: Sample) -> tuple[Drift, float]:
     """The drift, and the bound of a chi-square that takes requests as independent."""
     bins = frozen_bins(then[1], 10)
-    edges, shares = np.array(bins["edges"]), np.array(bins["shares"])
-    reference = {
-        "bins": {"hour": bins},
-        "weekly_psi": {"hour": 0.0},
-        "effective_requests": {"hour": effective_size(then[1], edges, then[0])},
-    }
+    edges, shares = np.array(bins.edges), np.array(bins.shares)
+    reference = SignalReference(
+        bins={"hour": bins},
+        weekly_psi={"hour": 0.0},
+        effective_requests={"hour": effective_size(then[1], edges, then[0])},
+    )
     week = np.zeros(len(now[0]), dtype=np.int64)
     (drift,) = measure_drifts(
         pd.DataFrame({"hour": now[1]}), RequestTimes(week, now[0]), reference, seed=3
@@ -138,10 +138,9 @@ def test_label_bins_are_cut_from_the_test_window() -> None:
     signals = pd.DataFrame({"n_labels": [1.0, 1.0, 3.0, 3.0]})
     one_shopper = RequestTimes(np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64))
     result = add_label_bins(REFERENCE, signals, one_shopper, n_bins=2)
-    assert result["bins"]["n_labels"] == {
-        "edges": [0.999999, 2.0, 3.0],
-        "shares": [0.0, 0.5, 0.5, 0.0, 0.0],
-    }
-    assert result["weekly_psi"]["n_labels"] == pytest.approx(0.0)
-    assert result["effective_requests"]["n_labels"] == 1
-    assert "n_labels" not in REFERENCE["bins"]
+    assert result.bins["n_labels"] == Bins(
+        edges=(0.999999, 2.0, 3.0), shares=(0.0, 0.5, 0.5, 0.0, 0.0)
+    )
+    assert result.weekly_psi["n_labels"] == pytest.approx(0.0)
+    assert result.effective_requests["n_labels"] == 1
+    assert "n_labels" not in REFERENCE.bins

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.contracts.testing_report import MetricSummary
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.monitoring.quality import (
     Expected,
@@ -16,6 +17,7 @@ from pipeline.recommenders.base.requests import build_requests
 from pipeline.recommenders.base.training_data import is_repeat_label
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.testing.measure import EvaluationSet
+from pipeline.testing.reference import Reference
 
 
 def questions(labels: list[list[int]]) -> EvaluationSet:
@@ -121,10 +123,10 @@ def test_a_loss_beyond_both_errors_is_called_every_time() -> None:
 
 
 def test_the_test_estimate_is_brought_to_the_confidence_of_monitoring() -> None:
-    testing = {
-        "confidence": 0.95,
-        "quality": {"recall@2": 0.5, "interval": {"recall@2": [0.4, 0.7]}},
-    }
+    quality = MetricSummary(
+        interval={"recall@2": (0.4, 0.7)}, mean_over_users={"recall@2": 0.5}, **{"recall@2": 0.5}
+    )
+    testing = Reference.model_construct(confidence=0.95, quality=quality)
     same = read_expected(testing, 0.95)["recall@2"]
     assert (same.low, same.high) == pytest.approx((0.4, 0.7))
     # 1.2816 standard errors instead of 1.9600: 0.6539 of the width.

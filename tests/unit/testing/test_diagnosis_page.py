@@ -80,7 +80,7 @@ def test_labels_by_tenth_by_hand() -> None:
     assert expected == pytest.approx(np.linspace(0.19, 0.01, 10))
 
 
-def test_findings_are_plain_values_by_name() -> None:
-    result = examination().as_dict()
+def test_findings_are_recorded_by_name() -> None:
+    result = examination().records()
     assert set(result) == {"leak", "underfit", "label_noise"}
-    assert result["leak"]["target_phase"] == "labeling"
+    assert result["leak"].target_phase == "labeling"

@@ -6,9 +6,11 @@ import pytest
 
 from pipeline.contracts.params import GuardrailParams
 from pipeline.contracts.plan import Baseline, Plan, Target
+from pipeline.contracts.testing_report import FairnessGap, PairedDifference
 from pipeline.contracts.verdicts import Verdict
 from pipeline.testing.diagnosis.finding import Finding, at_most, healthy, unknown
 from pipeline.testing.gate import choose_champion, gate
+from tests.support.reports import make_report
 
 PLAN = Plan.model_construct(  # the parts that the gate reads
     primary_metric="recall@10",
@@ -34,37 +36,17 @@ LEAK = Finding(
 VALUES = {"ranker": 0.25, "popular": 0.1, "decayed": 0.2}
 
 
-def leads(popular: float, decayed: float) -> dict[str, dict[str, float]]:
+def leads(popular: float, decayed: float) -> dict[str, PairedDifference]:
     """Lower ends of the ranker's lead."""
     return {
-        name: {"difference": low + 0.01, "low": low, "high": low + 0.02}
+        name: PairedDifference(difference=low + 0.01, low=low, high=low + 0.02)
         for name, low in (("popular", popular), ("decayed", decayed))
     }
 
 
-def metrics(
-    champion: str, values: dict[str, float], *, coverage: float = 0.3, fairness_gap: float = 0.1
-) -> dict[str, Any]:
-    def entry(name: str) -> dict[str, Any]:
-        value = values[name]
-        return {
-            "recall@10": value,
-            "interval": {"recall@10": [value - 0.01, value + 0.01]},
-            "coverage@10": coverage,
-        }
-
-    return {
-        "champion": champion,
-        "rolling": entry(champion),
-        "fairness_gap": fairness_gap,
-        "fairness": {"gap_fraction": fairness_gap},
-        "baselines": {name: {"rolling": entry(name)} for name in values if name != champion},
-    }
-
-
-def scored(values: dict[str, float], paired: dict[str, dict[str, float]], **more: Any) -> Verdict:
+def scored(values: dict[str, float], paired: dict[str, PairedDifference], **more: Any) -> Verdict:
     champion = choose_champion("ranker", values, paired)
-    return gate(champion, metrics(champion, values, **more), paired, PLAN)
+    return gate(make_report(champion, values, **more), paired, PLAN)
 
 
 def holds(verdict: Verdict) -> dict[str, bool]:
@@ -124,39 +106,30 @@ def test_too_little_of_the_catalogue_goes_back() -> None:
 
 
 def test_a_group_too_far_below_the_mean_goes_back() -> None:
-    result = scored(VALUES, leads(0.1, 0.04), fairness_gap=0.6)
+    result = scored(VALUES, leads(0.1, 0.04), fairness=FairnessGap(gap_fraction=0.6))
     assert result.status == "return"
     assert "fairness_gap" in result.cause
 
 
 def test_bounds_themselves_are_met() -> None:
-    result = scored(VALUES, leads(0.1, 0.04), coverage=0.02, fairness_gap=0.5)
+    on_the_bound = FairnessGap(gap_fraction=0.5)
+    result = scored(VALUES, leads(0.1, 0.04), coverage=0.02, fairness=on_the_bound)
     assert result.status == "proceed"
 
 
 def test_a_champion_that_is_behind_counting_goes_back() -> None:
     """Planted: another than `choose_champion` would choose."""
     values = VALUES | {"ranker": 0.19}
-    verdict = gate("ranker", metrics("ranker", values), leads(0.09, -0.02), PLAN)
+    verdict = gate(make_report("ranker", values), leads(0.09, -0.02), PLAN)
     assert verdict.status == "return"
     assert holds(verdict)["recall@10"] is False
 
 
 def suspected(value: float, *findings: Finding) -> Verdict:
     """The verdict on a deep model of this recall, against counting with .2; .22 is promised."""
-    metrics: dict[str, Any] = {
-        "champion": "mlp",
-        "rolling": {
-            "recall@10": value,
-            "interval": {"recall@10": [value - 0.01, value + 0.01]},
-            "coverage@10": 0.3,
-        },
-        "fairness_gap": 0.1,
-        "fairness": {"gap_fraction": 0.1},
-        "baselines": {"decayed": {"rolling": {"recall@10": 0.2}}},
-    }
-    lead = {"decayed": {"difference": value - 0.2, "low": value - 0.205, "high": value}}
-    return gate("mlp", metrics, lead, PLAN, findings)
+    report = make_report("mlp", {"mlp": value, "decayed": 0.2})
+    lead = PairedDifference(difference=value - 0.2, low=value - 0.205, high=value)
+    return gate(report, {"decayed": lead}, PLAN, findings)
 
 
 NOISE = unknown("label_noise", "Too few labels.")
@@ -192,8 +165,16 @@ def test_a_suspicion_says_where_to_go_when_quality_misses_its_bound() -> None:
     assert (result.status, result.target_phase, result.action) == (
         "return", "training", "Fewer epochs.",
     )  # fmt: skip
-    assert "gain_fraction miss their bound. It knows them by heart" in result.cause
+    assert "gain_fraction misses its bound. It knows them by heart" in result.cause
     assert result.evidence[-1].name == "lost_lead_fraction"
+
+
+def test_several_missed_bounds_are_named_together() -> None:
+    missed = FairnessGap(gap_fraction=0.6)
+    result = scored(VALUES | {"ranker": 0.21}, leads(0.1, 0.005), coverage=0.01, fairness=missed)
+    assert result.cause.endswith(
+        "but gain_fraction, coverage@10 and fairness_gap miss their bounds"
+    )
 
 
 def test_without_a_suspicion_a_missed_bound_goes_back_to_training() -> None:

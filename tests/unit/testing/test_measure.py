@@ -146,8 +146,8 @@ def test_an_empty_list_covers_nothing() -> None:
 def test_a_summary_leaves_out_what_does_not_apply() -> None:
     bootstrap = Bootstrap.of(np.array([0, 0, 1]), 100, 0.95, seed=1)
     summary = summarise_values({"a": np.array([1.0, NAN, 0.5]), "b": np.full(3, NAN)}, bootstrap)
-    assert (summary["a"], summary["b"]) == (0.75, None)
-    assert summary["mean_over_users"] == {"a": 0.75}
-    assert set(summary["interval"]) == {"a"}
-    low, high = summary["interval"]["a"]
+    assert summary.values == {"a": 0.75, "b": None}
+    assert summary.mean_over_users == {"a": 0.75}
+    assert set(summary.interval) == {"a"}
+    low, high = summary.interval["a"]
     assert 0.5 <= low <= 0.75 <= high <= 1.0

@@ -9,10 +9,19 @@ import pytest
 
 from pipeline.contracts.params import GuardrailParams
 from pipeline.contracts.plan import Baseline, Plan, Profile, Target
+from pipeline.contracts.testing_report import (
+    FairnessGap,
+    FindingStatus,
+    PairedDifference,
+    RecordedFinding,
+    TestReport,
+)
+from pipeline.contracts.verdicts import Evidence
 from pipeline.testing.gate import gate
 from pipeline.testing.protocols import KNOWN, TITLES
 from pipeline.testing.report import build_model_card, build_page
-from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, Fairness, compute_fairness
+from pipeline.testing.slices import BELOW, CHANCE, COLUMNS, compute_fairness, describe_fairness
+from tests.support.reports import make_report
 
 PLAN = Plan.model_construct(
     objective="Show what is wanted",
@@ -44,50 +53,36 @@ def slices() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def metrics(fairness: Fairness) -> dict[str, Any]:
-    names = ("recall@10", "ndcg@10", "hit_rate@10")
-    values: dict[str, Any] = {
-        **dict.fromkeys(names, 0.2),
-        **dict.fromkeys(("coverage@10", "novelty@10", "popularity_bias@10"), 0.2),
-        **dict.fromkeys(("repeat_recall@10", "explore_recall@10"), 0.2),
-        "explore_slots_recall@10": 0.2,
-        "interval": {name: [0.19, 0.21] for name in names},
-        "mean_over_users": {"recall@10": 0.2},
-    }
-    lead = {name: {"difference": 0.1, "low": 0.09, "high": 0.11} for name in names}
-    every = dict.fromkeys(TITLES, values)
-    early = {"name": "last_epoch_gain_fraction", "value": 0.0129, "bound": 0.01, "holds": False}
-    findings = {
-        "units": {"verdict": "healthy", "cause": "It learns.", "evidence": []},
-        "underfit": {"verdict": "suspected", "cause": "It still rose.", "evidence": [early]},
-        "label_noise": {"verdict": "unknown", "cause": "Too few labels.", "evidence": []},
-    }
-    return {
-        "champion": "mlp",
-        **every,
-        "context_gain": lead,
-        "served": values,
-        "n_requests": dict.fromkeys(TITLES, 9),
-        "n_users": dict.fromkeys(TITLES, 9),
-        "baselines": {
-            "decayed": {
-                **every,
-                "rolling": values | {"recall@10": 0.19},
-                "paired": dict.fromkeys(TITLES, lead),
-            }
-        },
-        "fairness_gap": fairness.gap_fraction,
-        "fairness": vars(fairness),
-        "diagnosis": findings,
-    }
+def finding(verdict: FindingStatus, cause: str, *evidence: Evidence) -> RecordedFinding:
+    return RecordedFinding(
+        verdict=verdict, cause=cause, target_phase=None, action=None, evidence=evidence
+    )
+
+
+HEALTHY = finding("healthy", "It learns.")
+FINDINGS = {
+    "units": HEALTHY,
+    "underfit": finding(
+        "suspected",
+        "It still rose.",
+        Evidence(name="last_epoch_gain_fraction", value=0.0129, bound=0.01, holds=False),
+    ),
+    "label_noise": finding("unknown", "Too few labels."),
+}
+
+
+def report(fairness: FairnessGap, diagnosis: dict[str, RecordedFinding]) -> TestReport:
+    recalls = {"mlp": 0.2, "decayed": 0.19}
+    return make_report("mlp", recalls, fairness=fairness, diagnosis=diagnosis)
 
 
 @pytest.fixture
 def reported(tmp_path: Path) -> dict[str, str]:
     """The page, the card, and the note of the gate."""
     fairness = compute_fairness(slices(), ["income", "kids_count"])
-    result = metrics(fairness)
-    verdict = gate("mlp", result, {"decayed": {"low": 0.005}}, PLAN)
+    result = report(fairness, FINDINGS)
+    lead = PairedDifference(difference=0.01, low=0.005, high=0.015)
+    verdict = gate(result, {"decayed": lead}, PLAN)
     build_page(result, slices(), verdict, PLAN).write(tmp_path / "page.html")
     (evidence,) = [item for item in verdict.evidence if item.name == "fairness_gap"]
     assert evidence.value == fairness.gap_fraction == 0.25
@@ -105,7 +100,7 @@ def test_every_slice_is_on_the_page(reported: dict[str, str]) -> None:
 
 
 def test_the_fairness_gap_is_one_sentence_in_gate_page_and_card(reported: dict[str, str]) -> None:
-    sentence = str(compute_fairness(slices(), ["income", "kids_count"]))
+    sentence = describe_fairness(compute_fairness(slices(), ["income", "kids_count"]))
     assert sentence.startswith("25.0% below the mean, set by kids_count 3+ with 0.1500 [0.1200, ")
     assert reported["gate"] == sentence
     assert sentence in reported["card"]
@@ -133,8 +128,7 @@ def test_the_card_says_what_the_diagnosis_leaves_open(reported: dict[str, str]) 
 
 
 def test_the_card_of_a_healthy_fit_says_that_nothing_is_open() -> None:
-    result = metrics(Fairness(0.0))
-    result["diagnosis"] = {"units": result["diagnosis"]["units"]}
+    result = report(FairnessGap(gap_fraction=0.0), {"units": HEALTHY})
     card = build_model_card(result, slices(), PLAN)
     assert "None: dead or exploding units are healthy." in card
 

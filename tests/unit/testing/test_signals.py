@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.metrics.drift import bin_shares, frozen_bins, psi
+from pipeline.metrics.drift import Bins, bin_shares, frozen_bins, psi
 from pipeline.recommenders.base.histories import build_histories
 from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import build_requests
@@ -19,23 +19,23 @@ NAN = float("nan")
 
 def test_bins_are_cut_at_the_quantiles_of_the_reference() -> None:
     result = frozen_bins(np.arange(1.0, 11.0), 4)
-    assert result["edges"] == [0.999999, 3.25, 5.5, 7.75, 10.0]
-    assert result["shares"] == [0.0, 0.3, 0.2, 0.2, 0.3, 0.0, 0.0]
+    assert result.edges == (0.999999, 3.25, 5.5, 7.75, 10.0)
+    assert result.shares == (0.0, 0.3, 0.2, 0.2, 0.3, 0.0, 0.0)
 
 
 def test_missing_values_have_a_bin_of_their_own() -> None:
     result = frozen_bins(np.array([1.0, 2.0, NAN, NAN]), 2)
-    assert result == {"edges": [0.999999, 1.5, 2.0], "shares": [0.0, 0.25, 0.25, 0.0, 0.5]}
+    assert result == Bins(edges=(0.999999, 1.5, 2.0), shares=(0.0, 0.25, 0.25, 0.0, 0.5))
 
 
 def test_equal_edges_are_merged() -> None:
     result = frozen_bins(np.array([5.0] * 8 + [6.0, 7.0]), 4)
-    assert result["shares"] == [0.0, 0.8, 0.2, 0.0, 0.0]
+    assert result.shares == (0.0, 0.8, 0.2, 0.0, 0.0)
 
 
 def test_what_lies_beyond_the_reference_is_seen() -> None:
     result = frozen_bins(np.array([0.8] * 10), 4)
-    assert bin_shares(np.array([0.0, 0.8, 1.0]), np.array(result["edges"])).tolist() == [
+    assert result.compute_shares(np.array([0.0, 0.8, 1.0])).tolist() == [
         1 / 3,
         1 / 3,
         1 / 3,
@@ -44,7 +44,7 @@ def test_what_lies_beyond_the_reference_is_seen() -> None:
 
 
 def test_nothing_but_missing_values_is_one_empty_bin_and_the_missing_one() -> None:
-    assert frozen_bins(np.array([NAN, NAN]), 4) == {"edges": [], "shares": [0.0, 1.0]}
+    assert frozen_bins(np.array([NAN, NAN]), 4) == Bins(edges=(), shares=(0.0, 1.0))
 
 
 def test_new_values_are_counted_into_the_old_bins() -> None:

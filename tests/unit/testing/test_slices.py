@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.contracts.testing_report import FairnessGap
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.testing.slices import (
     ABOVE,
     BELOW,
     CHANCE,
     FEW,
-    Fairness,
     build_slice_table,
     compute_fairness,
+    describe_fairness,
     iterate_slices,
 )
 
@@ -115,8 +116,15 @@ def test_the_gap_is_that_of_the_worst_group_beyond_chance() -> None:
         ("day", "weekend", -0.8, BELOW),  # no group of people
     )
     fairness = compute_fairness(table, ["age", "income"])
-    assert fairness == Fairness(pytest.approx(0.2), "age 19-24", 40, pytest.approx(0.4), 0.0, 0.45)
-    assert str(fairness).startswith(
+    assert fairness.model_dump() == {
+        "gap_fraction": pytest.approx(0.2),
+        "group": "age 19-24",
+        "n": 40,
+        "value": pytest.approx(0.4),
+        "low": 0.0,
+        "high": 0.45,
+    }
+    assert describe_fairness(fairness).startswith(
         "20.0% below the mean, set by age 19-24 with 0.4000 [0.0000, 0.4500] in 40 requests. Rule: "
         "the lowest of the groups of people with at least 30 requests by 10 users whose whole "
         "interval lies below the mean"
@@ -131,8 +139,8 @@ def test_a_group_that_gets_nothing_right_is_the_widest_gap() -> None:
 @pytest.mark.parametrize("place", [CHANCE, FEW, ABOVE])
 def test_no_group_below_the_mean_beyond_chance_is_no_gap(place: str) -> None:
     fairness = compute_fairness(groups(("age", "a", -0.1, place)), ["age"])
-    assert fairness == Fairness(0.0)
-    assert str(fairness).startswith("0.0%: no group lies below the mean.")
+    assert fairness == FairnessGap(gap_fraction=0.0)
+    assert describe_fairness(fairness).startswith("0.0%: no group lies below the mean.")
 
 
 def test_without_groups_of_people_there_is_no_gap() -> None:

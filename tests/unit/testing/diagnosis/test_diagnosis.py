@@ -136,10 +136,10 @@ def test_nothing_measured_is_unknown_and_never_healthy(params: DiagnosisParams) 
     assert {finding.verdict for finding in diagnose(Inputs(), params)} == {"unknown"}
 
 
-def test_a_finding_is_plain_values_for_a_file(params: DiagnosisParams) -> None:
-    finding = check_leak(LeakInputs({}, {}, look_ahead(10)), params).as_dict()
-    assert finding["verdict"] == "suspected"
-    assert finding["evidence"][0]["value"] == 1.0
+def test_a_finding_is_recorded_with_its_evidence(params: DiagnosisParams) -> None:
+    finding = check_leak(LeakInputs({}, {}, look_ahead(10)), params).record()
+    assert finding.verdict == "suspected"
+    assert finding.evidence[0].value == 1.0
 
 
 def test_a_value_that_is_not_finite_never_holds() -> None:
