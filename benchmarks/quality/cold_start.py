@@ -19,6 +19,7 @@ import pandas as pd
 
 from benchmarks.support.machine import write_result
 from pipeline.contracts import artefacts
+from pipeline.contracts.family_metrics import TrainingReport
 from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
@@ -229,7 +230,7 @@ def main() -> None:
     shop = read_training_data(params.shop, windows.test_start, learn_from=("train",))
     later = read_training_data(params.shop, windows.as_of, learn_from=("train",))
     folder = artefacts.CANDIDATES.existing()
-    name = artefacts.read_json(artefacts.TRAINING_METRICS)["family"]
+    name = artefacts.read_record(TrainingReport, artefacts.TRAINING_METRICS).family
     family, popular = (load_recommender(folder / each) for each in (name, "popular"))
     examples = read_examples("test")
     examples = examples[examples["protocol"] == "rolling"]

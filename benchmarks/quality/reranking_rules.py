@@ -19,6 +19,7 @@ import pandas as pd
 from benchmarks.quality.cold_start import Asked, _histories, anonymous, truncated
 from benchmarks.support.machine import write_result
 from pipeline.contracts import artefacts
+from pipeline.contracts.family_metrics import TrainingReport
 from pipeline.contracts.params import Params, read_params
 from pipeline.metrics import ranking
 from pipeline.recommenders.base.recommender import Ranked, Recommender
@@ -162,7 +163,7 @@ def main() -> None:
     """Measure and write the result."""
     quiet_tools()
     params = read_params()
-    name = artefacts.read_json(artefacts.TRAINING_METRICS)["family"]
+    name = artefacts.read_record(TrainingReport, artefacts.TRAINING_METRICS).family
     family = load_recommender(artefacts.CANDIDATES.existing() / name)
     found = {"model": name, **measure(family, params)}
     print(write_result("shelf_rules", found).read_text(encoding="utf-8"))

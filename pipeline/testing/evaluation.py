@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import DataQualityError
+from pipeline.contracts.family_metrics import TrainingReport
 from pipeline.contracts.params import Params
 from pipeline.contracts.plan import Plan
 from pipeline.contracts.schemas import PROTOCOLS
@@ -50,7 +51,7 @@ class Evaluation:
     @classmethod
     def run(cls, params: Params, plan: Plan) -> "Evaluation":
         """Evaluate every candidate on the test window and choose the champion."""
-        family = str(artefacts.read_json(artefacts.TRAINING_METRICS)["family"])
+        family = artefacts.read_record(TrainingReport, artefacts.TRAINING_METRICS).family
         folder = artefacts.CANDIDATES.existing()
         candidates: dict[str, GraphRecommender] = {
             name: load_recommender(folder / name) for name in (family, *BASELINES)

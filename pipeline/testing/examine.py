@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.contracts import artefacts
+from pipeline.contracts.family_metrics import FamilyMetrics
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.contracts.review_ids import review_id
 from pipeline.contracts.testing_report import RecordedFinding
@@ -89,8 +90,9 @@ def examine(
     unseen = tables.build_evaluation_set(part, histories, model.vocabulary)
     scored = score_candidates(model, unseen)
     pair = {name: candidates[name] for name in (family, baseline)}
+    fit = artefacts.read_record(FamilyMetrics, artefacts.family_metrics(family))
     inputs = Inputs(
-        probe=_main_probe(artefacts.read_json(artefacts.family_metrics(family))),
+        probe=fit.main_probe,
         curve=_main_curve(pd.read_csv(artefacts.family_curve(family).existing())),
         groups=_groups(family),
         gap=measure_gap(pair, rolling, tables, histories, params.n_requests),
@@ -110,13 +112,6 @@ def choose_baseline(family: str, rolling: Protocol) -> str:
     """Return the best of the other candidates."""
     others = [name for name in rolling.values if name != family]
     return max(others, key=lambda name: float(np.nanmean(rolling.values[name][METRIC])))
-
-
-def _main_probe(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the debugging numbers of the family's main part, {} without any."""
-    probe = metrics.get("probe", {})
-    main = "network" if "network" in probe else next(iter(sorted(probe)), "")
-    return dict(probe.get(main, {}))
 
 
 def _main_curve(curve: pd.DataFrame) -> list[dict[str, Any]]:

@@ -24,14 +24,14 @@ def main(params: Params, run: Run) -> Verdict:
         "train", data.train.drop(columns=["labels", "cart", "relevance"]), "data/labelled"
     )
     fits = compare.read_fits(params.training.families)
-    metrics = compare.build_metrics(fits, data, params.training)
-    compare.write_candidates(metrics["family"], data, params.training.baselines)
+    compared = compare.build_report(fits, data, params.training)
+    compare.write_candidates(compared.family, data, params.training.baselines)
     curve = compare.read_curves(params.training.families)
-    conclusion = report.build_verdict(metrics, params.families)
-    artefacts.write_json(metrics, artefacts.TRAINING_METRICS.path)
+    conclusion = report.build_verdict(compared, params.families)
+    artefacts.write_record(compared, artefacts.TRAINING_METRICS)
     artefacts.write_text(curve.to_csv(index=False), artefacts.CURVES.path)
-    report.build_page(metrics, curve, conclusion).write(artefacts.page("training").path)
-    run.log_metrics(metrics)
+    report.build_page(compared, curve, conclusion).write(artefacts.page("training").path)
+    run.log_metrics(compared.model_dump())
     return conclusion
 
 

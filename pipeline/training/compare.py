@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import whole_folder
+from pipeline.contracts.family_metrics import FamilyMetrics, TrainingReport
 from pipeline.contracts.params import BaselineParams, TrainingParams
 from pipeline.recommenders.base.training_data import TrainingData
 from pipeline.recommenders.names import BASELINES
@@ -16,24 +16,26 @@ from pipeline.training.fit.candidates import build_baseline_recommender, measure
 CHOSEN_BY = "ndcg@10"
 
 
-def read_fits(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def read_fits(names: Sequence[str]) -> dict[str, FamilyMetrics]:
     """Read the metrics of each family's fit.
 
     Raises:
         ArtefactError: A family is not fitted.
     """
-    return {name: artefacts.read_json(artefacts.family_metrics(name)) for name in names}
+    return {
+        name: artefacts.read_record(FamilyMetrics, artefacts.family_metrics(name)) for name in names
+    }
 
 
-def choose_family(fits: Mapping[str, Mapping[str, Any]]) -> str:
+def choose_family(fits: Mapping[str, FamilyMetrics]) -> str:
     """Return the best family on validation; the first one wins a tie."""
-    return max(fits, key=lambda name: fits[name]["validation"][CHOSEN_BY])
+    return max(fits, key=lambda name: fits[name].validation[CHOSEN_BY])
 
 
-def build_metrics(
-    fits: Mapping[str, Mapping[str, Any]], data: TrainingData, params: TrainingParams
-) -> dict[str, Any]:
-    """Return the contents of reports/training/metrics.json.
+def build_report(
+    fits: Mapping[str, FamilyMetrics], data: TrainingData, params: TrainingParams
+) -> TrainingReport:
+    """Return the fit of the best family, and the quality of every candidate.
 
     Args:
         fits: From `read_fits`.
@@ -41,12 +43,16 @@ def build_metrics(
         params: Parameters of the training stage.
     """
     chosen = choose_family(fits)
-    families = {name: dict(fit["validation"]) for name, fit in fits.items()}
-    return {
-        "family": chosen,
-        **{name: value for name, value in fits[chosen].items() if name != "validation"},
-        "validation": families | measure_baselines(data, params.baselines),
-    }
+    best, families = fits[chosen], {name: fit.validation for name, fit in fits.items()}
+    return TrainingReport(
+        family=chosen,
+        n_examples=best.n_examples,
+        epochs=best.epochs,
+        loss=best.loss,
+        stopped_by=best.stopped_by,
+        probe=best.probe,
+        validation=families | measure_baselines(data, params.baselines),
+    )
 
 
 def read_curves(names: Sequence[str]) -> pd.DataFrame:

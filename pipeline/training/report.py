@@ -1,10 +1,10 @@
 """Verdict and page of the training stage."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from pipeline.contracts.family_metrics import TrainingReport
 from pipeline.contracts.params import FamiliesParams
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.presentation.pages import Page, new_figure
@@ -13,19 +13,19 @@ from pipeline.recommenders.names import BASELINES
 EXPLORE_SCORE = "recall@10 of new products"
 
 
-def build_verdict(metrics: Mapping[str, Any], params: FamiliesParams) -> Verdict:
+def build_verdict(report: TrainingReport, params: FamiliesParams) -> Verdict:
     """Return the verdict of the training phase.
 
     Args:
-        metrics: Contents of reports/training/metrics.json.
+        report: The fit of the best family, and the quality of every candidate.
         params: Maximum epochs of each part.
     """
-    family, validation = metrics["family"], metrics["validation"]
+    family, validation = report.family, report.validation
     value = validation[family]["ndcg@10"]
     best = max(BASELINES, key=lambda name: validation[name]["ndcg@10"])
     bound = validation[best]["ndcg@10"]
-    part = "network" if "network" in metrics["epochs"] else family
-    epochs = metrics["epochs"][part]
+    part = "network" if "network" in report.epochs else family
+    epochs = report.epochs[part]
     allowed = params.of(family).epochs
     evidence = (
         Evidence(
@@ -52,26 +52,25 @@ def build_verdict(metrics: Mapping[str, Any], params: FamiliesParams) -> Verdict
     return Verdict(phase="training", status="proceed", cause=cause, evidence=evidence)
 
 
-def build_page(metrics: Mapping[str, Any], curve: pd.DataFrame, conclusion: Verdict) -> Page:
+def build_page(report: TrainingReport, curve: pd.DataFrame, conclusion: Verdict) -> Page:
     """Return the training page."""
     page = Page("Training", "Fitted families, their learning curves, and validation metrics.")
     page.verdict(conclusion)
-    table = pd.DataFrame(metrics["validation"]).T.rename_axis("candidate").reset_index()
+    table = pd.DataFrame(report.validation).T.rename_axis("candidate").reset_index()
     table = table.sort_values("ndcg@10", ascending=False)
     page.table(
         "Candidates on validation",
         table,
         "Rolling protocol: every basket of the validation window. Item state at its first day.",
     )
-    family = metrics["family"]
-    rows = curve[curve["family"] == family]
+    rows = curve[curve["family"] == report.family]
     page.figure(
-        f"Learning curves of {family}",
+        f"Learning curves of {report.family}",
         draw_curves(rows),
         "Grey: training loss. Green: validation score. The epoch with the best score is kept.",
     )
-    kept = {f"epochs kept, {part}": epochs for part, epochs in metrics["epochs"].items()}
-    page.facts("Numbers", {"training examples": metrics["n_examples"]} | kept)
+    kept = {f"epochs kept, {part}": epochs for part, epochs in report.epochs.items()}
+    page.facts("Numbers", {"training examples": report.n_examples} | kept)
     return page
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipeline.contracts import artefacts
 from pipeline.contracts.artefacts import Artefact
 from pipeline.contracts.errors import ArtefactError
+from pipeline.contracts.family_metrics import FamilyMetrics, TrainingReport
 from pipeline.contracts.plan import Plan
 from pipeline.contracts.testing_report import TestReport
 from pipeline.testing.reference import Reference
@@ -19,7 +20,10 @@ RECORDS: list[tuple[type[BaseModel], Artefact]] = [
     (Plan, artefacts.PLAN),
     (TestReport, artefacts.TEST_METRICS),
     (Reference, artefacts.REFERENCE),
+    (FamilyMetrics, artefacts.family_metrics("mlp")),
+    (TrainingReport, artefacts.TRAINING_METRICS),
 ]
+MLP = artefacts.family_metrics("mlp")
 MISSING = object()
 
 
@@ -86,6 +90,20 @@ def test_a_recorded_file_is_written_as_it_was_read(
             Reference, artefacts.REFERENCE, "quality/interval/recall@10", MISSING,
             r"expected .*recall@10 in quality\.interval",
         ),
+        (
+            FamilyMetrics, MLP, "validation/ndcg@10", None,
+            r"validation\.ndcg@10: .*number \(got None\)",
+        ),
+        (FamilyMetrics, MLP, "epochs", MISSING, "epochs: no such key"),
+        (
+            FamilyMetrics, MLP, "probe/network/learning_curve", [{"fraction": 1.0}],
+            r"probe\.network\.learning_curve\.0\.score: no such key",
+        ),
+        (
+            FamilyMetrics, MLP, "probe/network/gradient", 0.1,
+            r"probe\.network\.gradient: unknown key \(got 0\.1\)",
+        ),
+        (TrainingReport, artefacts.TRAINING_METRICS, "family", MISSING, "family: no such key"),
         (Plan, artefacts.PLAN, "target/value", "high", r"target\.value: .*\(got 'high'\)"),
     ],
 )  # fmt: skip

@@ -110,7 +110,7 @@ MOMENTS = {
         (
             ("pipeline.recommenders.base.tables.read_training_data", shop),
             ("pipeline.training.compare.read_fits", nothing),
-            ("pipeline.training.compare.build_metrics", lambda *_: {"family": "mlp"}),
+            ("pipeline.training.compare.build_report", lambda *_: SimpleNamespace(family="mlp")),
             ("pipeline.contracts.artefacts.family", lambda _: artefacts.CANDIDATES),
             ("pipeline.training.compare.shutil.copytree", saved),
             ("pipeline.training.compare.build_baseline_recommender", lambda *_: Cut()),

@@ -209,7 +209,7 @@ def test_a_feature_that_is_the_label_is_a_leak(
     features[:, NAMES.index("hour")] = pairs.wanted > 0
     aucs = feature_aucs(replace(pairs, features=features))
     assert aucs["hour"] == 1.0
-    probe = dict(sound.probe) | {"feature_auc": aucs}
+    probe = sound.probe.model_copy(update={"feature_auc": aucs})
     assert suspected(world, replace(sound, probe=probe)) == {"leak": "collection"}
 
 
@@ -249,7 +249,7 @@ def test_a_label_in_what_features_are_made_of_is_a_leak(
     )
     aucs = feature_aucs(pairs)
     assert aucs["last_quantity"] == 1.0
-    probe = dict(sound.probe) | {"feature_auc": aucs}
+    probe = sound.probe.model_copy(update={"feature_auc": aucs})
     assert suspected(world, replace(sound, probe=probe)) == {"leak": "collection"}
 
 
@@ -296,7 +296,7 @@ def test_units_with_biases_of_minus_ten_are_dead(
         "batch_loss_left": measure_overfit_loss(network, lists)
     }
     assert result["dead_fraction"] > 0.5
-    probe = dict(sound.probe) | result
+    probe = sound.probe.model_copy(update=result)
     assert suspected(world, replace(sound, probe=probe)) == {"units": "training"}
 
 
@@ -304,10 +304,11 @@ def test_the_recorded_gradients_and_losses_are_those_of_the_fit(
     world: World, fitted: FittedCandidates
 ) -> None:
     probe = report.collect_probe(fitted.family.fits["network"])
-    assert 0 < probe["gradient_median"] <= probe["gradient_largest"]
-    assert probe["loss_at_end"] < probe["loss_at_start"]
-    assert probe["loss_at_start"] == pytest.approx(probe["expected_loss_at_start"], rel=0.25)
-    assert probe["learning_curve"][-1]["fraction"] == 1.0
+    recorded = probe.model_dump()
+    assert 0 < recorded["gradient_median"] <= recorded["gradient_largest"]
+    assert recorded["loss_at_end"] < recorded["loss_at_start"]
+    assert probe.loss_at_start == pytest.approx(probe.expected_loss_at_start, rel=0.25)
+    assert probe.learning_curve[-1].fraction == 1.0
 
 
 def test_the_features_areas_are_those_of_a_count_over_all_pairs(pairs: RepeatPairs) -> None:

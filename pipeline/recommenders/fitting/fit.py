@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from pipeline.contracts.atomic import whole_file
 from pipeline.contracts.errors import TrainingError
+from pipeline.contracts.family_metrics import FitProbe
 from pipeline.contracts.params import FamilySection
 from pipeline.runtime.progress import log_progress
 
@@ -38,7 +39,7 @@ class Fitted:
 
     epochs: int
     curve: list[dict[str, Any]] = field(default_factory=list)
-    probe: dict[str, Any] = field(default_factory=dict)
+    probe: FitProbe = field(default_factory=FitProbe)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.stats import rankdata
 
+from pipeline.contracts.family_metrics import DataShare, FitProbe, LastGain
 from pipeline.contracts.params import RankerParams
 from pipeline.recommenders.fitting.fit import key_of
 from pipeline.recommenders.ranker.examples import RepeatPairs
@@ -42,7 +43,7 @@ def probe_repeat_ranker(  # noqa: PLR0913  all that shaped the fit
     *,
     encoder: str,
     seed: int,
-) -> dict[str, Any]:
+) -> FitProbe:
     """Return debugging numbers of the fitted network for repeat candidates.
 
     Args:
@@ -57,21 +58,23 @@ def probe_repeat_ranker(  # noqa: PLR0913  all that shaped the fit
     lists, network = Lists(train), graph.network
     first = next(lists.batches(np.random.default_rng([seed, 1]), params.batch_size))
     fresh = build_fresh_network(train, graph.features.n_types, without_dropout(params), encoder)
-    return {
-        "expected_loss_at_start": float(np.log(first[-1].numpy().sum(axis=1)).mean()),
+    learning_curve, last_gain = fit_learning_curve(
+        train,
+        user,
+        validation,
+        params,
+        n_kinds=graph.features.n_types,
+        encoder=encoder,
+        seed=seed,
+    )
+    return FitProbe(
+        expected_loss_at_start=float(np.log(first[-1].numpy().sum(axis=1)).mean()),
         **measure_activity(network, first),
-        "batch_loss_left": measure_overfit_loss(fresh, lists),
-        "feature_auc": feature_aucs(validation.pairs),
-        **fit_learning_curve(
-            train,
-            user,
-            validation,
-            params,
-            n_kinds=graph.features.n_types,
-            encoder=encoder,
-            seed=seed,
-        ),
-    }
+        batch_loss_left=measure_overfit_loss(fresh, lists),
+        feature_auc=feature_aucs(validation.pairs),
+        learning_curve=learning_curve,
+        last_gain=last_gain,
+    )
 
 
 def without_dropout(params: RankerParams) -> RankerParams:
@@ -173,7 +176,7 @@ def fit_learning_curve(  # noqa: PLR0913  all that shaped the fit
     n_kinds: int,
     encoder: str,
     seed: int,
-) -> dict[str, Any]:
+) -> tuple[tuple[DataShare, ...], LastGain | None]:
     """Return the validation NDCG@10 of networks fitted on growing shares of the users.
 
     The shares are nested and end with all users. Each fit takes the same number of steps as an
@@ -181,11 +184,11 @@ def fit_learning_curve(  # noqa: PLR0913  all that shaped the fit
     data alone. Each point is a single network, measured on a part of the validation users.
 
     Returns:
-        learning_curve: rows of fraction and score; last_gain: the difference between the last two
-        points, and its standard error over users. Empty without fractions.
+        The points; the difference of the last two, with its standard error over users. No points
+        and None without fractions.
     """
     if not params.learning_curve_fractions:
-        return {}
+        return (), None
     sample = validation.part(VALIDATION_STEP)
     single = params.model_copy(update={"n_networks": 1})
     n_steps = Lists(train).n_batches(params.batch_size)
@@ -203,16 +206,12 @@ def fit_learning_curve(  # noqa: PLR0913  all that shaped the fit
         fit_network(name, part, lists, None, smaller, seed=seed, epochs=epochs, key=key)
         values.append(sample.ndcg(build_scorer(part)))
     gain = values[-1] - values[-2]
-    return {
-        "learning_curve": [
-            {"fraction": share, "score": float(np.nanmean(value))}
-            for share, value in zip(shares, values, strict=True)
-        ],
-        "last_gain": {
-            "difference": float(np.nanmean(gain)),
-            "error": clustered_error(gain, sample.user),
-        },
-    }
+    points = tuple(
+        DataShare(fraction=share, score=float(np.nanmean(value)))
+        for share, value in zip(shares, values, strict=True)
+    )
+    error = clustered_error(gain, sample.user)
+    return points, LastGain(difference=float(np.nanmean(gain)), error=error)
 
 
 def clustered_error(values: Array, cluster: Array) -> float:

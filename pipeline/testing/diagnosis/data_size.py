@@ -1,10 +1,10 @@
 """Too little data: does doubling the training users still improve quality?"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
+from pipeline.contracts.family_metrics import DataShare, FitProbe
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.testing.diagnosis.finding import Finding, at_most, healthy, unknown
 
@@ -14,19 +14,19 @@ POINTS = 3
 BISECTIONS = 60  # enough for double precision
 
 
-def doubling_gains(points: Sequence[Mapping[str, float]]) -> tuple[float, float]:
+def doubling_gains(points: Sequence[DataShare]) -> tuple[float, float]:
     """Return the gain of the last doubling of the data, and the expected gain of the next one.
 
     The last three points are fitted by limit - drop * r^x, where x counts doublings, so that each
     doubling gains r times the previous gain. A power law of the data size is such a curve. Gains
     that do not shrink (r >= 1), or that follow a fall, are assumed to stay constant.
 
-    >>> doubling_gains([{"fraction": 0.25, "score": 0.1}, {"fraction": 0.5, "score": 0.14},
-    ...     {"fraction": 1.0, "score": 0.16}])
+    >>> scores = {0.25: 0.1, 0.5: 0.14, 1.0: 0.16}
+    >>> doubling_gains([DataShare(fraction=part, score=score) for part, score in scores.items()])
     (0.02, 0.01)
     """
-    places = [math.log2(point["fraction"]) for point in points[-POINTS:]]
-    scores = [point["score"] for point in points[-POINTS:]]
+    places = [math.log2(point.fraction) for point in points[-POINTS:]]
+    scores = [point.score for point in points[-POINTS:]]
     steps = [b - a for a, b in pairwise(places)]
     gains = [b - a for a, b in pairwise(scores)]
     r = shrink_factor(gains[1] / gains[0], *steps) if min(gains) > 0 else 1.0
@@ -58,33 +58,31 @@ def shrink_factor(ratio: float, before: float, after: float) -> float:
     return (low + high) / 2
 
 
-def check_data_size(probe: Mapping[str, Any], params: DiagnosisParams) -> Finding:
+def check_data_size(probe: FitProbe, params: DiagnosisParams) -> Finding:
     """Return whether another doubling of the users promises a better model.
 
     Args:
-        probe: `learning_curve`, rows of fraction and score in ascending order, the last one with
-            all data, and `last_gain`, the difference of the last two scores and its error.
+        probe: Debugging numbers of the fit, with its learning curve.
         params: Bounds.
     """
-    points = probe.get("learning_curve", [])
-    if len(points) < POINTS:
+    points, step = probe.learning_curve, probe.last_gain
+    if len(points) < POINTS or step is None:
         return unknown(NAME, "There is no learning curve (learning_curve_fractions).")
     last, following = doubling_gains(points)
-    step = probe["last_gain"]
-    quality = max(points[-1]["score"], 1e-9)
-    shares = ", ".join(f"{point['fraction']:.0%}: {point['score']:.4f}" for point in points)
+    quality = max(points[-1].score, 1e-9)
+    shares = ", ".join(f"{point.fraction:.0%}: {point.score:.4f}" for point in points)
     evidence = (
         at_most(
             "next_doubling_gain_fraction",
             following / quality,
             params.maximum_doubling_gain_fraction,
-            f"of {shares}; the last part of the data gained {step['difference']:+.4f} ± "
-            f"{Z * step['error']:.4f}",
+            f"of {shares}; the last part of the data gained {step.difference:+.4f} ± "
+            f"{Z * step.error:.4f}",
         ),
     )
     if evidence[0].holds:
         return healthy(NAME, evidence, "More shoppers of the same kind promise little gain.")
-    if step["difference"] - Z * step["error"] <= 0:
+    if step.difference - Z * step.error <= 0:
         return unknown(NAME, "The gain of the last part of the data may be chance.", evidence)
     return Finding(
         NAME, "suspected", evidence,

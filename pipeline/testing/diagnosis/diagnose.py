@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.contracts.family_metrics import FitProbe
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.testing.diagnosis.data_size import check_data_size
 from pipeline.testing.diagnosis.finding import Finding, unknown
@@ -28,7 +29,7 @@ class Inputs:
         look_ahead: Changes of the model's inputs if the future is withheld.
     """
 
-    probe: Mapping[str, Any] = field(default_factory=dict)
+    probe: FitProbe = field(default_factory=FitProbe)
     curve: Sequence[dict[str, Any]] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gap: GeneralizationGap | None = None
@@ -63,7 +64,7 @@ def _fit(name: str, inputs: Inputs, before: Sequence[Finding], params: Diagnosis
 
 def _leak(inputs: Inputs, params: DiagnosisParams) -> Finding:
     clues = LeakInputs(
-        aucs=inputs.probe.get("feature_auc", {}),
+        aucs=inputs.probe.feature_auc,
         groups=inputs.groups,
         look_ahead=inputs.look_ahead,
     )

@@ -1,10 +1,12 @@
 """The section of the testing page with the diagnosis of the fit."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.contracts.family_metrics import DataShare
 from pipeline.presentation.pages import Page, new_figure
 from pipeline.testing.diagnosis.fit_quality import GeneralizationGap
 from pipeline.testing.diagnosis.label_noise import MINIMUM_GROUP, ScoredCandidates
@@ -83,9 +85,9 @@ def draw_diagnosis(examination: Examination) -> Any:
     axes = figure.subplots(2, 2)
     inputs = examination.inputs
     _plot_lead(axes[0, 0], inputs.gap)
-    _plot_data(axes[0, 1], inputs.probe.get("learning_curve", []))
+    _plot_data(axes[0, 1], inputs.probe.learning_curve)
     _plot_labels(axes[1, 0], inputs.scored)
-    _plot_features(axes[1, 1], inputs.probe.get("feature_auc", {}))
+    _plot_features(axes[1, 1], inputs.probe.feature_auc)
     return figure
 
 
@@ -105,11 +107,11 @@ def _plot_lead(axis: Any, gap: GeneralizationGap | None) -> None:
     axis.legend(frameon=False, ncols=2, fontsize=8)
 
 
-def _plot_data(axis: Any, points: list[dict[str, float]]) -> None:
+def _plot_data(axis: Any, points: Sequence[DataShare]) -> None:
     axis.set_title("Too little data: by share of shoppers")
     axis.set(xlabel="share of the shoppers learned from", ylabel="NDCG@10 of repeat candidates")
-    shares = [point["fraction"] for point in points]
-    axis.plot(shares, [point["score"] for point in points], color=GREEN, marker="o")
+    shares = [point.fraction for point in points]
+    axis.plot(shares, [point.score for point in points], color=GREEN, marker="o")
     if points:
         axis.set_xscale("log", base=2)
         axis.set_xticks(shares, [f"{share:.0%}" for share in shares])
@@ -144,7 +146,7 @@ def count_labels_by_tenth(
     return observed / observed.sum(), expected / expected.sum()
 
 
-def _plot_features(axis: Any, aucs: dict[str, float]) -> None:
+def _plot_features(axis: Any, aucs: Mapping[str, float]) -> None:
     axis.set_title(f"Leak: the {N_FEATURES} strongest features, each alone")
     best = sorted(aucs, key=lambda name: (-aucs[name], name))[:N_FEATURES][::-1]
     axis.barh(np.arange(len(best)), [aucs[name] for name in best], color=GREY)

@@ -5,8 +5,9 @@ References:
     Glorot and Bengio, 2010, PMLR 9: saturated units and the size of gradients.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from pipeline.contracts.family_metrics import FitProbe
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.contracts.verdicts import Evidence
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
@@ -23,13 +24,11 @@ MESSAGES = {
 }
 
 
-def check_units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
+def check_units(probe: FitProbe, params: DiagnosisParams) -> Finding:
     """Return whether the network is able to learn.
 
     Args:
-        probe: Debugging numbers of the fit: loss_at_start, expected_loss_at_start, loss_at_end,
-            gradient_median, gradient_ratio, dead_fraction, saturated_fraction,
-            batch_loss_left; missing ones are skipped.
+        probe: Debugging numbers of the fit; absent ones are skipped.
         params: Bounds.
     """
     evidence = tuple(_evidence(probe, params))
@@ -47,40 +46,47 @@ def check_units(probe: Mapping[str, float], params: DiagnosisParams) -> Finding:
     )  # fmt: skip
 
 
-def _evidence(probe: Mapping[str, float], params: DiagnosisParams) -> Iterator[Evidence]:
-    start, expected = probe.get("loss_at_start"), probe.get("expected_loss_at_start")
+def _evidence(probe: FitProbe, params: DiagnosisParams) -> Iterator[Evidence]:
+    start, expected = probe.loss_at_start, probe.expected_loss_at_start
     if start is not None and expected:
         yield at_most(
             "loss_at_start", abs(start / expected - 1), params.maximum_start_deviation_fraction,
             f"{start:.3f} against ln(candidates) = {expected:.3f}, as a fraction off",
         )  # fmt: skip
-    if start is not None and "loss_at_end" in probe:
-        yield at_most("loss_at_end", probe["loss_at_end"], start, "against the loss at the start")
-    if "gradient_ratio" in probe:
+    if start is not None and probe.loss_at_end is not None:
+        yield at_most("loss_at_end", probe.loss_at_end, start, "against the loss at the start")
+    if probe.gradient_ratio is not None:
         yield at_most(
             "gradient_ratio",
-            probe["gradient_ratio"],
+            probe.gradient_ratio,
             params.maximum_gradient_ratio,
             "largest norm of an epoch against its median; the worst epoch",
         )
-    if "gradient_median" in probe:
+    if probe.gradient_median is not None:
         yield above(
             "gradient_median",
-            probe["gradient_median"],
+            probe.gradient_median,
             params.minimum_gradient,
             "norm, in the epoch where it is largest; below the bound the fit learns nothing",
         )
-    bounds = {
-        "dead_fraction": (params.maximum_dead_fraction, "of ReLU units, 0 on a whole batch"),
-        "saturated_fraction": (
+    if probe.dead_fraction is not None:
+        yield at_most(
+            "dead_fraction",
+            probe.dead_fraction,
+            params.maximum_dead_fraction,
+            "of ReLU units, 0 on a whole batch",
+        )
+    if probe.saturated_fraction is not None:
+        yield at_most(
+            "saturated_fraction",
+            probe.saturated_fraction,
             params.maximum_saturated_fraction,
             "of inputs and recurrent outputs that are saturated",
-        ),
-        "batch_loss_left": (
+        )
+    if probe.batch_loss_left is not None:
+        yield at_most(
+            "batch_loss_left",
+            probe.batch_loss_left,
             params.maximum_batch_loss_left,
             "of the loss above its floor, after overfitting one batch",
-        ),
-    }
-    for name, (bound, note) in bounds.items():
-        if name in probe:
-            yield at_most(name, probe[name], bound, note)
+        )

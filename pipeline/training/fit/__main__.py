@@ -31,9 +31,9 @@ def main(name: str, params: Params, run: Run) -> None:
     validation = measure_on_validation(name, recommender, data, params.families)
     metrics = report.build_metrics(fitted.fits, validation, len(data.train))
     curve = report.build_curve(fitted.fits)
-    artefacts.write_json(metrics, artefacts.family_metrics(name).path)
+    artefacts.write_record(metrics, artefacts.family_metrics(name))
     artefacts.write_text(curve.to_csv(index=False), artefacts.family_curve(name).path)
-    run.log_metrics(metrics)
+    run.log_metrics(metrics.model_dump())
     for row in curve.to_dict("records"):
         values = {f"{row['part']}.{key}": row[key] for key in ("loss", "validation")}
         run.log_metrics(values, step=int(row["epoch"]))

@@ -1,10 +1,10 @@
 """Metrics and learning curve of a family's fit."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
+from pipeline.contracts.family_metrics import FamilyMetrics, FitProbe
 from pipeline.recommenders.fitting.fit import Fitted
 
 TINY = 1e-12
@@ -12,29 +12,30 @@ TINY = 1e-12
 
 def build_metrics(
     fits: Mapping[str, Fitted], validation: Mapping[str, float], n_examples: int
-) -> dict[str, Any]:
-    """Return the contents of a family's metrics.json.
+) -> FamilyMetrics:
+    """Return the numbers of a family's fit.
 
     Args:
         fits: Records of the fits by part.
         validation: Quality on rolling validation.
         n_examples: Number of training examples.
     """
-    return {
-        "n_examples": n_examples,
-        "epochs": {part: fit.epochs for part, fit in fits.items()},
-        "loss": {part: fit.curve[fit.epochs - 1]["loss"] for part, fit in fits.items()},
-        "stopped_by": {part: fit.curve[fit.epochs - 1]["validation"] for part, fit in fits.items()},
-        "validation": dict(validation),
-        "probe": {part: collect_probe(fit) for part, fit in fits.items()},
-    }
+    return FamilyMetrics(
+        n_examples=n_examples,
+        epochs={part: fit.epochs for part, fit in fits.items()},
+        loss={part: fit.curve[fit.epochs - 1]["loss"] for part, fit in fits.items()},
+        stopped_by={part: fit.curve[fit.epochs - 1]["validation"] for part, fit in fits.items()},
+        validation=dict(validation),
+        probe={part: collect_probe(fit) for part, fit in fits.items()},
+    )
 
 
-def collect_probe(fit: Fitted) -> dict[str, Any]:
+def collect_probe(fit: Fitted) -> FitProbe:
     """Return the debugging numbers that a fit recorded."""
-    probe = dict(fit.probe)
-    if fit.curve and "first_loss" in fit.curve[0]:
-        probe |= {
+    if not fit.curve or "first_loss" not in fit.curve[0]:
+        return fit.probe
+    return fit.probe.model_copy(
+        update={
             "loss_at_start": fit.curve[0]["first_loss"],
             "loss_at_end": fit.curve[fit.epochs - 1]["loss"],
             "gradient_median": max(row["gradient_median"] for row in fit.curve),
@@ -43,7 +44,7 @@ def collect_probe(fit: Fitted) -> dict[str, Any]:
                 row["gradient_largest"] / max(row["gradient_median"], TINY) for row in fit.curve
             ),
         }
-    return probe
+    )
 
 
 def build_curve(fits: Mapping[str, Fitted]) -> pd.DataFrame:

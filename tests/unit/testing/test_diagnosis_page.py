@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.contracts.family_metrics import DataShare, FitProbe
 from pipeline.presentation.pages import Page
 from pipeline.testing.diagnosis.diagnose import Inputs
 from pipeline.testing.diagnosis.finding import Finding, above, at_most, healthy, unknown
@@ -33,10 +34,10 @@ def examination() -> Examination:
     wanted = np.zeros(20, dtype=bool)
     wanted[[0, 1, 10, 19]] = True
     inputs = Inputs(
-        probe={
-            "feature_auc": {"count": 0.8, "age": 0.7},
-            "learning_curve": [{"fraction": f, "score": 0.2} for f in (0.25, 0.5, 1.0)],
-        },
+        probe=FitProbe(
+            feature_auc={"count": 0.8, "age": 0.7},
+            learning_curve=tuple(DataShare(fraction=f, score=0.2) for f in (0.25, 0.5, 1.0)),
+        ),
         gap=GeneralizationGap(side, side),
         scored=ScoredCandidates(user, row, np.tile(np.arange(10), 2), probability, wanted),
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.contracts.family_metrics import DataShare, FitProbe, LastGain
 from pipeline.testing.diagnosis.diagnose import Inputs
 from pipeline.testing.diagnosis.fit_quality import (
     GeneralizationGap,
@@ -17,31 +18,37 @@ from pipeline.testing.diagnosis.leak import LookAhead
 
 N_USERS, N_CANDIDATES = 200, 20
 GROUPS = {"frequency": ("count", "decayed"), "timing": ("age",)}
-PROBE: dict[str, Any] = {
-    "loss_at_start": 3.1,
-    "expected_loss_at_start": 3.0,
-    "loss_at_end": 2.0,
-    "gradient_median": 0.3,
-    "gradient_ratio": 10.0,
-    "dead_fraction": 0.1,
-    "saturated_fraction": 0.01,
-    "batch_loss_left": 0.02,
-    "feature_auc": {"count": 0.8, "decayed": 0.82, "age": 0.78},
-    "learning_curve": [
-        {"fraction": 0.25, "score": 0.19},
-        {"fraction": 0.5, "score": 0.2},
-        {"fraction": 1.0, "score": 0.2005},
-    ],
-    "last_gain": {"difference": 0.0005, "error": 0.0004},
-}
-RISING = PROBE | {
-    "learning_curve": [
-        {"fraction": 0.25, "score": 0.14},
-        {"fraction": 0.5, "score": 0.17},
-        {"fraction": 1.0, "score": 0.2},
-    ],
-    "last_gain": {"difference": 0.03, "error": 0.002},
-}
+
+
+def data_shares(quarter: float, half: float, whole: float) -> tuple[DataShare, ...]:
+    """Scores of networks that were fitted on these shares of the users."""
+    scores = {0.25: quarter, 0.5: half, 1.0: whole}
+    return tuple(DataShare(fraction=share, score=score) for share, score in scores.items())
+
+
+PROBE = FitProbe(
+    loss_at_start=3.1,
+    expected_loss_at_start=3.0,
+    loss_at_end=2.0,
+    gradient_median=0.3,
+    gradient_ratio=10.0,
+    dead_fraction=0.1,
+    saturated_fraction=0.01,
+    batch_loss_left=0.02,
+    feature_auc={"count": 0.8, "decayed": 0.82, "age": 0.78},
+    learning_curve=data_shares(0.19, 0.2, 0.2005),
+    last_gain=LastGain(difference=0.0005, error=0.0004),
+)
+
+
+def probe_with(**changes: Any) -> FitProbe:
+    """The sound probe with other numbers."""
+    return PROBE.model_copy(update=changes)
+
+
+RISING = probe_with(
+    learning_curve=data_shares(0.14, 0.17, 0.2), last_gain=LastGain(difference=0.03, error=0.002)
+)
 CURVE = [
     {"epoch": 1, "loss": 2.4, "validation": 0.19},
     {"epoch": 2, "loss": 2.2, "validation": 0.2},

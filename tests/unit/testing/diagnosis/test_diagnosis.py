@@ -16,6 +16,7 @@ from tests.unit.testing.diagnosis.cases import (
     inputs,
     look_ahead,
     measured_gap,
+    probe_with,
     scored,
 )
 
@@ -47,11 +48,11 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"too_little_data": "collection"},
     ),
     "label as a feature": (
-        {"probe": PROBE | {"feature_auc": PROBE["feature_auc"] | {"echo": 1.0}}},
+        {"probe": probe_with(feature_auc=PROBE.feature_auc | {"echo": 1.0})},
         {"leak": "collection"},
     ),
     "label in two features of two kinds": (
-        {"probe": PROBE | {"feature_auc": PROBE["feature_auc"] | {"echo": 0.98, "again": 0.97}}},
+        {"probe": probe_with(feature_auc=PROBE.feature_auc | {"echo": 0.98, "again": 0.97})},
         {"leak": "collection"},
     ),
     "future in a request": ({"look_ahead": look_ahead(changed=1)}, {"leak": "labeling"}),
@@ -59,15 +60,15 @@ FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "state of later": ({"look_ahead": look_ahead(state_difference=0.7)}, {"leak": "labeling"}),
     "items of later": ({"look_ahead": look_ahead(n_early_items=1)}, {"leak": "labeling"}),
     "dead": (
-        {"probe": PROBE | {"dead_fraction": 1.0, "gradient_median": 0.0, "batch_loss_left": 1.0}},
+        {"probe": probe_with(dead_fraction=1.0, gradient_median=0.0, batch_loss_left=1.0)},
         {"units": "training"},
     ),
     "exploding": (
-        {"probe": PROBE | {"gradient_ratio": 1e6, "loss_at_end": 50.0}},
+        {"probe": probe_with(gradient_ratio=1e6, loss_at_end=50.0)},
         {"units": "training"},
     ),
-    "wrong scale": ({"probe": PROBE | {"loss_at_start": 30.0}}, {"units": "training"}),
-    "not a number": ({"probe": PROBE | {"gradient_ratio": np.inf}}, {"units": "training"}),
+    "wrong scale": ({"probe": probe_with(loss_at_start=30.0)}, {"units": "training"}),
+    "not a number": ({"probe": probe_with(gradient_ratio=np.inf)}, {"units": "training"}),
 }
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.contracts.family_metrics import DataShare, FitProbe, LastGain
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.testing.diagnosis.data_size import check_data_size, doubling_gains
 from pipeline.testing.diagnosis.fit_quality import (
@@ -17,6 +18,7 @@ from pipeline.testing.diagnosis.fit_quality import (
 from tests.unit.testing.diagnosis.cases import (
     CURVE,
     RISING,
+    data_shares,
     measured_gap,
 )
 
@@ -80,19 +82,16 @@ def test_behind_counting_is_underfit_whatever_the_curve_tells(params: DiagnosisP
 
 def test_gains_per_doubling_by_hand() -> None:
     points = [
-        {"fraction": 0.0625, "score": 0.1},
-        {"fraction": 0.25, "score": 0.14},  # two doublings that bring .04
-        {"fraction": 1.0, "score": 0.16},  # two that bring half of it: each .5^.5 of the last
+        DataShare(fraction=0.0625, score=0.1),
+        DataShare(fraction=0.25, score=0.14),  # two doublings that bring .04
+        DataShare(fraction=1.0, score=0.16),  # two that bring half of it: each .5^.5 of the last
     ]
     # x + x / r = .02 with r = .5^.5: the last brings x = .02 / (1 + 2^.5), the next r times that
     last = 0.02 / (1 + 2**0.5)
     assert doubling_gains(points) == pytest.approx((last, last * 0.5**0.5))
-    falling = [{"fraction": f, "score": s} for f, s in ((0.25, 0.2), (0.5, 0.1), (1.0, 0.12))]
-    assert doubling_gains(falling) == pytest.approx((0.02, 0.02))
-    rising = [{"fraction": f, "score": s} for f, s in ((0.25, 0.1), (0.5, 0.12), (1.0, 0.16))]
-    assert doubling_gains(rising) == pytest.approx((0.04, 0.04))
-    lost = [{"fraction": f, "score": s} for f, s in ((0.25, 0.1), (0.5, 0.16), (1.0, 0.12))]
-    assert doubling_gains(lost) == pytest.approx((-0.04, -0.04))
+    assert doubling_gains(data_shares(0.2, 0.1, 0.12)) == pytest.approx((0.02, 0.02))
+    assert doubling_gains(data_shares(0.1, 0.12, 0.16)) == pytest.approx((0.04, 0.04))
+    assert doubling_gains(data_shares(0.1, 0.16, 0.12)) == pytest.approx((-0.04, -0.04))
 
 
 FRACTIONS = [(0.05, 0.2, 1.0), (0.25, 0.5, 1.0), (0.1, 0.9, 1.0), (0.02, 0.03, 1.0)]
@@ -104,7 +103,7 @@ def test_the_next_doubling_of_a_geometric_curve_is_exact(
     fractions: tuple[float, ...], r: float
 ) -> None:
     """limit - .05 * r^doublings: the next doubling brings .05 * (1 - r), the last 1 / r of that."""
-    points = [{"fraction": f, "score": 0.25 - 0.05 * r ** math.log2(f)} for f in fractions]
+    points = [DataShare(fraction=f, score=0.25 - 0.05 * r ** math.log2(f)) for f in fractions]
     expected = (0.05 * (1 / r - 1), 0.05 * (1 - r))
     assert doubling_gains(points) == pytest.approx(expected, rel=1e-5)
 
@@ -115,17 +114,17 @@ def test_the_next_doubling_of_a_power_law_is_exact(
     fractions: tuple[float, ...], exponent: float
 ) -> None:
     """limit - .05 * size^-exponent, with size 1 now: the next doubling ends at size 2."""
-    points = [{"fraction": f, "score": 0.25 - 0.05 * f**-exponent} for f in fractions]
+    points = [DataShare(fraction=f, score=0.25 - 0.05 * f**-exponent) for f in fractions]
     assert doubling_gains(points)[1] == pytest.approx(0.05 * (1 - 2**-exponent), rel=1e-5)
 
 
 def test_the_champion_of_november_asks_for_more_shoppers(params: DiagnosisParams) -> None:
     """Its curve was called healthy by .00995 when two doublings shrank what is one's."""
     shares = ((0.05, 0.2001792), (0.2, 0.21169131), (1.0, 0.2199329))
-    probe = {
-        "learning_curve": [{"fraction": f, "score": s} for f, s in shares],
-        "last_gain": {"difference": 0.00824159, "error": 0.00167887},
-    }
+    probe = FitProbe(
+        learning_curve=tuple(DataShare(fraction=f, score=s) for f, s in shares),
+        last_gain=LastGain(difference=0.00824159, error=0.00167887),
+    )
     finding = check_data_size(probe, params)
     assert finding.verdict == "suspected"
     assert finding.evidence[0].value == pytest.approx(0.0110, abs=5e-5)
@@ -134,10 +133,10 @@ def test_the_champion_of_november_asks_for_more_shoppers(params: DiagnosisParams
 def test_a_gain_that_may_be_chance_neither_asks_for_data_nor_is_healthy(
     params: DiagnosisParams,
 ) -> None:
-    unsure = RISING | {"last_gain": {"difference": 0.03, "error": 0.02}}
+    unsure = RISING.model_copy(update={"last_gain": LastGain(difference=0.03, error=0.02)})
     assert check_data_size(RISING, params).verdict == "suspected"
     assert check_data_size(unsure, params).verdict == "unknown"
-    level = [{"fraction": f, "score": 0.2} for f in (0.25, 0.5, 1.0)]
-    flat = {"learning_curve": level, "last_gain": {"difference": 0.0, "error": 0.02}}
+    level, no_gain = data_shares(0.2, 0.2, 0.2), LastGain(difference=0.0, error=0.02)
+    flat = FitProbe(learning_curve=level, last_gain=no_gain)
     assert check_data_size(flat, params).verdict == "healthy"
-    assert check_data_size({}, params).verdict == "unknown"
+    assert check_data_size(FitProbe(), params).verdict == "unknown"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.contracts.family_metrics import FitProbe
 from pipeline.contracts.params import DiagnosisParams
 from pipeline.testing.diagnosis.intervals import interval, weighted_mean
 from pipeline.testing.diagnosis.label_noise import (
@@ -105,9 +106,9 @@ def test_the_most_suspicious_label_is_the_least_likely_against_chance() -> None:
 def test_without_requests_built_anew_a_leak_is_unknown_unless_a_feature_shows_it(
     params: DiagnosisParams,
 ) -> None:
-    assert check_leak(LeakInputs(PROBE["feature_auc"], GROUPS), params).verdict == "unknown"
+    assert check_leak(LeakInputs(PROBE.feature_auc, GROUPS), params).verdict == "unknown"
     assert (
-        check_leak(LeakInputs(PROBE["feature_auc"] | {"echo": 1.0}, GROUPS), params).verdict
+        check_leak(LeakInputs(PROBE.feature_auc | {"echo": 1.0}, GROUPS), params).verdict
         == "suspected"
     )
 
@@ -130,10 +131,10 @@ def test_a_feature_is_held_against_the_best_of_other_kinds(params: DiagnosisPara
 
 
 def test_units_are_judged_only_by_what_was_recorded(params: DiagnosisParams) -> None:
-    finding = check_units({"dead_fraction": 0.9}, params)
+    finding = check_units(FitProbe(dead_fraction=0.9), params)
     assert [item.name for item in finding.evidence] == ["dead_fraction"]
     assert "dead" in finding.cause
-    assert check_units({}, params).verdict == "unknown"
+    assert check_units(FitProbe(), params).verdict == "unknown"
 
 
 def test_the_interval_of_a_mean_covers_it_and_narrows_with_users() -> None:
