@@ -19,7 +19,6 @@ from pipeline.bundles.bundle import load_bundle
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.base.wall_clock import DAY
-from pipeline.serving.engine.model_bundle import as_of_moment
 from pipeline.serving.engine.similar import MINIMUM_TOGETHER, SimilarityIndex
 from pipeline.serving.explanations.catalogue import build_catalogue
 
@@ -37,7 +36,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=CHAMPION.path)
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
-    as_of = as_of_moment(bundle.manifest)
+    as_of = bundle.manifest.as_of_moment
     start = as_of.timestamp() - HELD_OUT_DAYS * DAY
     known = part_of(bundle.histories, bundle.histories.time < start)
     later = part_of(bundle.histories, bundle.histories.time >= start)

@@ -262,7 +262,7 @@ def champion() -> Iterator[tuple[Any, Existing, str]]:
         named = tuple(items[:: max(1, len(items) // N_NAMED)])
         existing = Existing(named, users, answered(client, users))
         schema = schemathesis.openapi.from_url(service.url + DOCUMENT)
-        yield schema, existing, f"{bundle.manifest['model']['name']} {bundle.version}"
+        yield schema, existing, f"{bundle.manifest.model.name} {bundle.version}"
 
 
 def numbers_of(found: Fuzzed, service: str) -> dict[str, Any]:

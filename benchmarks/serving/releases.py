@@ -30,7 +30,8 @@ import psutil
 
 from benchmarks.support.machine import write_result
 from pipeline.bundles.archive import RELEASES
-from pipeline.bundles.bundle import GOLDEN, load_bundle, verify_bundle, write_manifest
+from pipeline.bundles.bundle import GOLDEN, load_bundle, verify_bundle
+from pipeline.bundles.manifest import write_manifest
 from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import PARAMS_PATH, read_params
 from pipeline.runtime.stage import quiet_tools
@@ -107,7 +108,7 @@ def second_version(folder: Path) -> Path:
     facts = verify_bundle(folder)
     golden = json.loads((folder / GOLDEN).read_text(encoding="utf-8"))
     (folder / GOLDEN).write_text(json.dumps(golden[:-1]), encoding="utf-8")
-    write_manifest(folder, {k: v for k, v in facts.items() if k not in {"version", "files"}})
+    write_manifest(folder, facts)
     return folder
 
 

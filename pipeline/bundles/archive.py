@@ -6,15 +6,15 @@ The service loads every version but `models/champion` from here. The archive hol
 bundles and the versions that the pointer names (pipeline/bundles/release_pointer.py).
 """
 
-import json
 import re
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from pipeline.bundles.bundle import MANIFEST, verify_bundle
+from pipeline.bundles.bundle import verify_bundle
+from pipeline.bundles.manifest import MANIFEST, read_manifest
 from pipeline.contracts.artefacts import CHAMPION
-from pipeline.contracts.atomic import restore, whole_folder
+from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.errors import BundleError
 
 RELEASES = Path("models/releases")
@@ -28,15 +28,7 @@ def version_of(bundle: Path) -> str:
     Raises:
         BundleError: The manifest is missing, damaged, or has no valid version.
     """
-    restore(bundle)
-    try:
-        version = str(json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(
-            f"a model bundle in '{bundle}'",
-            received=f"{type(error).__name__}: {error}",
-            action="Choose a folder with a manifest.json, or run `uv run dvc repro`.",
-        ) from error
+    version = read_manifest(bundle).version
     if not VERSION.fullmatch(version):
         raise BundleError(
             "a version of 12 hexadecimal digits",

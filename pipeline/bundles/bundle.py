@@ -11,11 +11,8 @@
 The version is a hash of the files, so equal content has the same version on every machine.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,18 +20,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.bundles.manifest import MANIFEST, BundleManifest, read_manifest
 from pipeline.contracts.artefacts import CHAMPION, sha256
-from pipeline.contracts.atomic import restore
 from pipeline.contracts.errors import BundleError
 from pipeline.recommenders.base.histories import Histories
 from pipeline.recommenders.onnx.graph import OnnxRecommender, load_onnx
 
-MANIFEST = "manifest.json"
 GOLDEN = "golden.json"
 HISTORIES = "histories.parquet"
 ATTRIBUTES = "attributes.parquet"
 ITEMS = "items.parquet"
-VERSION_LENGTH = 12
 DICTIONARY_COLUMNS = ["user_id", "store_id"]
 ITEM_COLUMNS = ["item_id", "title", "department", "category", "type", "brand"]
 
@@ -45,8 +40,7 @@ class Bundle:
 
     Attributes:
         path: The folder.
-        manifest: version, model {name, epochs}, as_of, timezone, maximum_user_lines, git_commit,
-            data, files.
+        manifest: Version, origin, and the SHA-256 of every file.
         recommender: The fitted model.
         histories: Purchases before as_of.
         attributes: User attribute codes, indexed by user_id.
@@ -54,7 +48,7 @@ class Bundle:
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: BundleManifest
     recommender: OnnxRecommender
     histories: Histories
     attributes: pd.DataFrame
@@ -63,7 +57,7 @@ class Bundle:
     @property
     def version(self) -> str:
         """The version in the manifest: 12 hexadecimal digits."""
-        return str(self.manifest["version"])
+        return self.manifest.version
 
 
 def write_tables(
@@ -109,49 +103,20 @@ def _build_history_table(histories: Histories) -> pa.Table:
     )
 
 
-def write_manifest(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write manifest.json for the files in a folder, and return it.
-
-    Args:
-        folder: The bundle, complete except for the manifest.
-        facts: model, as_of, timezone, maximum_user_lines, git_commit, data.
-    """
-    files = {
-        str(path.relative_to(folder)): sha256(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-    listed = "".join(f"{name} {digest}\n" for name, digest in files.items())
-    version = hashlib.sha256(listed.encode()).hexdigest()[:VERSION_LENGTH]
-    manifest = {"version": version, **facts, "files": files}
-    text = json.dumps(manifest, indent=2, sort_keys=True)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    return manifest
-
-
-def verify_bundle(path: Path) -> dict[str, Any]:
+def verify_bundle(path: Path) -> BundleManifest:
     """Return a bundle's manifest after checking every file against it.
 
     Raises:
         BundleError: The bundle is missing, or a file is missing, altered or not listed.
     """
-    restore(path)
-    try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        listed: dict[str, str] = manifest["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BundleError(
-            f"a model bundle in '{path}'",
-            received=f"{type(error).__name__}: {error}",
-            action="Run `uv run dvc repro`, or `uv run dvc pull` if a remote has it.",
-        ) from error
+    manifest = read_manifest(path)
     present = {
         str(file.relative_to(path))
         for file in path.rglob("*")
         if file.is_file() and file.name != MANIFEST
     }
-    wrong = sorted(present ^ set(listed)) or sorted(
-        name for name, digest in listed.items() if sha256(path / name) != digest
+    wrong = sorted(present ^ set(manifest.files)) or sorted(
+        name for name, digest in manifest.files.items() if sha256(path / name) != digest
     )
     if wrong:
         raise BundleError(
@@ -176,7 +141,7 @@ def load_bundle(path: Path = CHAMPION.path) -> Bundle:
         path=path,
         manifest=manifest,
         recommender=load_onnx(path),
-        histories=_build_histories(histories, manifest.get("maximum_user_lines")),
+        histories=_build_histories(histories, manifest.maximum_user_lines),
         attributes=attributes.to_pandas().set_index("user_id"),
         items=items.to_pandas(),
     )

@@ -45,7 +45,7 @@ class PyfuncModel:
             users,
             to_seconds(pd.to_datetime(model_input["at"], utc=True)),
             attributes=self._bundle.attributes,
-            timezone=str(self._bundle.manifest["timezone"]),
+            timezone=self._bundle.manifest.timezone,
         )
         answers = self._bundle.recommender.recommend(
             requests, options.get("k", 10), explore_slots=options.get("explore_slots", 0)

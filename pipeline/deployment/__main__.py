@@ -50,9 +50,9 @@ def main(params: Params, run: Run) -> Verdict:
         loader=pyfunc,
         description="The products of a shopper's next basket. Card: reports/testing/model_card.md",
         tags={
-            "bundle": manifest["version"],
-            "candidate": manifest["model"]["name"],
-            "as_of": manifest["as_of"],
+            "bundle": manifest.version,
+            "candidate": manifest.model.name,
+            "as_of": manifest.as_of,
         },
     )
     return conclusion

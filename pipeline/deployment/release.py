@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,14 @@ from typing import Any
 import httpx
 
 from pipeline.bundles.archive import RELEASES, archive_bundle
-from pipeline.bundles.bundle import GOLDEN, load_bundle, write_manifest, write_tables
+from pipeline.bundles.bundle import GOLDEN, load_bundle, write_tables
+from pipeline.bundles.manifest import (
+    BundledData,
+    BundledModel,
+    BundleFacts,
+    BundleManifest,
+    write_manifest,
+)
 from pipeline.bundles.release_pointer import lock, read_pointer, resolve_pointer, write_pointer
 from pipeline.contracts import artefacts
 from pipeline.contracts.atomic import restore, whole_folder
@@ -57,7 +65,7 @@ class ServiceCheck:
     is_event_visible: bool
 
 
-def build_bundle(params: Params) -> dict[str, Any]:
+def build_bundle(params: Params) -> BundleManifest:
     """Write the bundle of the challenger to models/bundle.
 
     Args:
@@ -84,25 +92,25 @@ def build_bundle(params: Params) -> dict[str, Any]:
         explore_slots=params.serving.explore_slots,
     )
     artefacts.write_json(golden, BUNDLE / GOLDEN)
-    return write_manifest(BUNDLE, _manifest_facts(recommender.description, as_of, params))
+    return write_manifest(BUNDLE, _collect_facts(recommender.description, as_of, params))
 
 
-def _manifest_facts(description: Any, as_of: datetime, params: Params) -> dict[str, Any]:
+def _collect_facts(description: Mapping[str, Any], as_of: datetime, params: Params) -> BundleFacts:
     clean_manifest = artefacts.read_json(artefacts.CLEAN_MANIFEST)
-    return {
-        "model": {"name": description["name"], "epochs": description.get("epochs")},
-        "as_of": as_of.isoformat(),
-        "timezone": params.shop.timezone,
-        "maximum_user_lines": params.shop.maximum_user_lines,
-        "git_commit": git_commit(),
-        "data": {
-            "clean": clean_manifest["inputs"],
-            "examples": artefacts.sha256(artefacts.EXAMPLES.existing()),
-        },
-    }
+    return BundleFacts(
+        model=BundledModel(name=description["name"], epochs=description.get("epochs")),
+        as_of=as_of.isoformat(),
+        timezone=params.shop.timezone,
+        maximum_user_lines=params.shop.maximum_user_lines,
+        git_commit=git_commit(),
+        data=BundledData(
+            clean=clean_manifest["inputs"],
+            examples=artefacts.sha256(artefacts.EXAMPLES.existing()),
+        ),
+    )
 
 
-def check_service(manifest: dict[str, Any], params: Params) -> ServiceCheck:
+def check_service(manifest: BundleManifest, params: Params) -> ServiceCheck:
     """Build the Bento, start it on a free loopback port, and test its answers and its latency.
 
     Raises:
@@ -112,7 +120,7 @@ def check_service(manifest: dict[str, Any], params: Params) -> ServiceCheck:
     bento = build_bento(BUNDLE, PARAMS_PATH, bundle.version)
     golden = artefacts.read_json(artefacts.Artefact(BUNDLE / GOLDEN, "deployment"))
     deployment = params.deployment
-    log.info("Built evergreen:%s; starting it.", manifest["version"])
+    log.info("Built evergreen:%s; starting it.", manifest.version)
     with (
         tempfile.TemporaryDirectory(prefix="evergreen-events-") as scratch,
         running_service(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from pipeline.bundles.manifest import BundleManifest
 from pipeline.contracts.params import GuardrailParams
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.presentation.pages import Page
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_verdict(
-    manifest: dict[str, Any], check: "ServiceCheck", guardrails: GuardrailParams
+    manifest: BundleManifest, check: "ServiceCheck", guardrails: GuardrailParams
 ) -> Verdict:
     """Return whether the challenger may become the champion.
 
@@ -22,7 +23,7 @@ def build_verdict(
     """
     evidence = _build_evidence(check, guardrails)
     broken = [item.name for item in failing(evidence)]
-    name, version = manifest["model"]["name"], manifest["version"]
+    name, version = manifest.model.name, manifest.version
     if not broken:
         cause = f"{name} {version} answers as it did offline and is the champion"
         return Verdict(phase="deployment", status="proceed", cause=cause, evidence=evidence)
@@ -99,35 +100,35 @@ def build_latency_report(check: "ServiceCheck") -> dict[str, Any]:
     }
 
 
-def build_report(manifest: dict[str, Any], check: "ServiceCheck") -> dict[str, Any]:
+def build_report(manifest: BundleManifest, check: "ServiceCheck") -> dict[str, Any]:
     """Return the contents of reports/deployment/report.json."""
     return {
-        "version": manifest["version"],
-        "model": manifest["model"],
-        "as_of": manifest["as_of"],
+        "version": manifest.version,
+        "model": manifest.model.model_dump(),
+        "as_of": manifest.as_of,
         "golden_requests": check.golden.n,
         "golden_requests_different": check.golden.n_different,
         "failed_requests": check.load.n_failed,
-        "n_files": len(manifest["files"]),
+        "n_files": len(manifest.files),
     }
 
 
-def build_page(manifest: dict[str, Any], verdict: Verdict) -> Page:
+def build_page(manifest: BundleManifest, verdict: Verdict) -> Page:
     """Return the deployment page."""
     page = Page("Deployment", "Does the built service answer as the model did offline?")
     page.verdict(verdict)
     page.facts(
         "The bundle",
         {
-            "version": manifest["version"],
-            "model": manifest["model"]["name"],
-            "knows events before": manifest["as_of"],
-            "git commit": manifest["git_commit"],
-            "clean data": manifest["data"]["clean"],
-            "examples, sha256": manifest["data"]["examples"],
+            "version": manifest.version,
+            "model": manifest.model.name,
+            "knows events before": manifest.as_of,
+            "git commit": manifest.git_commit,
+            "clean data": manifest.data.clean,
+            "examples, sha256": manifest.data.examples,
         },
     )
-    files = pd.DataFrame(manifest["files"].items(), columns=["file", "sha256"])
+    files = pd.DataFrame(manifest.files.items(), columns=["file", "sha256"])
     page.table("Files", files, "Verified whenever the bundle is loaded.")
     page.text(
         "Try it",

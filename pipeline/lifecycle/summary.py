@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.bundles.manifest import read_manifest
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError, adapt_commands
 from pipeline.contracts.params import Params
@@ -16,7 +17,6 @@ from pipeline.runtime import progress
 from pipeline.runtime.stage_cost import COSTS, FILE
 
 WIDTH = 100
-MANIFEST = artefacts.Artefact(artefacts.CHAMPION.path / "manifest.json", "deployment")
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def format_failure(since: float, width: int) -> list[str]:
 def format_champion(width: int) -> list[str]:
     """Return the champion, and its quality relative to the best frequency baseline."""
     try:
-        manifest = artefacts.read_json(MANIFEST)
+        manifest = read_manifest(artefacts.CHAMPION.path)
     except ArtefactError:
         return ["There is no champion here yet."]
-    name, version = manifest["model"]["name"], manifest["version"]
-    text = f"Champion: {name}, version {version}, with data before {manifest['as_of'][:10]}."
+    name, version = manifest.model.name, manifest.version
+    text = f"Champion: {name}, version {version}, with data before {manifest.as_of[:10]}."
     measured = _measured(name)
     return textwrap.wrap(f"{text} {measured}".rstrip(), width, subsequent_indent="  ")
 

@@ -1,8 +1,6 @@
 """The service as a process: checks before the start, and BentoML."""
 
-import hashlib
 import importlib
-import json
 import logging
 import os
 import signal
@@ -17,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from pipeline.bundles.manifest import write_manifest
 from pipeline.contracts.errors import DeploymentError
 from pipeline.event_store.store import EventStore
 from pipeline.serving.__main__ import main
@@ -24,7 +23,7 @@ from pipeline.serving.client import Client
 from pipeline.serving.environment import absolute_store_url
 from pipeline.serving.payloads import Event, RecommendRequest
 from pipeline.serving.process import check_port, free_port, running_service
-from tests.support.fake_bundle import AS_OF
+from tests.support.fake_bundle import AS_OF, make_manifest
 from tests.support.fake_service import FAKE
 
 
@@ -33,9 +32,7 @@ def champion(shop_folder: Path) -> Path:
     folder = shop_folder / "models" / "champion"
     folder.mkdir(parents=True)
     (folder / "vocabulary.json").write_text("milk\n")
-    digest = hashlib.sha256(b"milk\n").hexdigest()
-    manifest = {"version": "0123456789ab", "files": {"vocabulary.json": digest}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, make_manifest("counting"))
     return folder
 
 

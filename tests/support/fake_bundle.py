@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.bundles.manifest import BundledData, BundledModel, BundleManifest
 from pipeline.contracts.params import ServingParams
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.recommender import (
@@ -112,20 +113,25 @@ class CountingRecommender:
         return recommendations, why(places)
 
 
+def make_manifest(name: str, as_of: str = "2024-03-01") -> BundleManifest:
+    """Return the manifest of a bundle without files."""
+    return BundleManifest(
+        version="0123456789ab",
+        model=BundledModel(name=name),
+        as_of=as_of,
+        timezone="UTC",
+        git_commit="0" * 40,
+        data=BundledData(clean="c", examples="e"),
+        files={},
+    )
+
+
 @dataclass
 class FakeBundle:
     """The interface of a bundle that serving uses."""
 
     recommender: CountingRecommender = field(default_factory=CountingRecommender)
-    manifest: dict[str, Any] = field(
-        default_factory=lambda: {
-            "version": "0123456789ab",
-            "model": {"name": "counting", "family": "test"},
-            "as_of": "2024-03-01",
-            "timezone": "UTC",
-            "files": {},
-        }
-    )
+    manifest: BundleManifest = field(default_factory=lambda: make_manifest("counting"))
     histories: Histories = field(
         default_factory=lambda: build_histories(purchases([*ANN, *BOB]), Vocabulary(ITEMS))
     )

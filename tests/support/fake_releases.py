@@ -6,12 +6,12 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from pipeline.bundles.bundle import verify_bundle, write_manifest
+from pipeline.bundles.bundle import verify_bundle
+from pipeline.bundles.manifest import write_manifest
 from pipeline.recommenders.base.recommender import Ranked
 from pipeline.recommenders.base.requests import Requests
-from pipeline.serving.engine.model_bundle import as_of_moment
 from pipeline.serving.releases.store import ReleaseStore
-from tests.support.fake_bundle import CountingRecommender, FakeBundle
+from tests.support.fake_bundle import CountingRecommender, FakeBundle, make_manifest
 
 
 @dataclass
@@ -44,8 +44,8 @@ def write_fake(folder: Path, name: str, **behaviour: Any) -> str:
     folder.mkdir(parents=True)
     text = json.dumps({"name": name, **behaviour})
     (folder / "behaviour.json").write_text(text, encoding="utf-8")
-    facts = {"model": {"name": name}, "as_of": behaviour.get("as_of", "2024-03-01")}
-    return str(write_manifest(folder, {**facts, "timezone": "UTC"})["version"])
+    facts = make_manifest(name, behaviour.get("as_of", "2024-03-01"))
+    return write_manifest(folder, facts).version
 
 
 def load_fake(path: Path) -> FakeBundle:
@@ -54,7 +54,7 @@ def load_fake(path: Path) -> FakeBundle:
     behaviour = json.loads((path / "behaviour.json").read_text(encoding="utf-8"))
     if behaviour.get("does_not_load"):
         raise ZeroDivisionError("this bundle does not load")
-    warm_up = as_of_moment(manifest).timestamp()
+    warm_up = manifest.as_of_moment.timestamp()
     recommender = Behaving(behaviour=behaviour, warm_up=warm_up)
     return FakeBundle(recommender=recommender, manifest=manifest)
 

@@ -27,7 +27,6 @@ def load_bundle(path):
         raise RuntimeError(f"no bundle at {path}")
     return FakeBundle()
 module.load_bundle = load_bundle
-module.MANIFEST = "manifest.json"
 module.verify_bundle = lambda path: {"version": "0123456789ab"}
 sys.modules["pipeline.bundles.bundle"] = module
 """

@@ -29,7 +29,6 @@ from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.commands.common import locate_release_store
 from pipeline.serving.commands.score_formats import SCHEMA, WRITERS, choose_writer
 from pipeline.serving.commands.user_list import read_users
-from pipeline.serving.engine.model_bundle import as_of_moment, zone_of
 from pipeline.serving.engine.model_runtime import ModelRuntime, PreparedRequest
 from pipeline.serving.environment import event_store_url
 from pipeline.serving.parsing import parse_recommend
@@ -95,7 +94,7 @@ def _load() -> tuple[ModelRuntime, AbstractSet[int], SuppressionList]:
     store = EventStore(event_store_url(os.environ, params.event_store))
     vocabulary = bundle.recommender.vocabulary
     manifest = bundle.manifest
-    recent_events = read_recent_events(store, vocabulary, as_of_moment(manifest), zone_of(manifest))
+    recent_events = read_recent_events(store, vocabulary, manifest.as_of_moment, manifest.zone)
     blocked = Availability(store, vocabulary).blocked
     store.close()
     return ModelRuntime(bundle, recent_events, params), blocked, store.suppressed

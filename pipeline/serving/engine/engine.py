@@ -14,7 +14,7 @@ from pipeline.event_store.tables import StoredEvent
 from pipeline.recommenders.base.recommender import SLOTS
 from pipeline.recommenders.base.vocabulary import OUT_OF_VOCABULARY
 from pipeline.serving.engine.answer_cache import CachePolicy
-from pipeline.serving.engine.model_bundle import ModelBundle, as_of_moment, zone_of
+from pipeline.serving.engine.model_bundle import ModelBundle
 from pipeline.serving.engine.model_runtime import ModelRuntime, PreparedRequest
 from pipeline.serving.engine.records import build_prediction, build_stored_event
 from pipeline.serving.engine.shared_state import SharedState
@@ -76,12 +76,12 @@ class RecommendationEngine:
         Raises:
             StoreError: The store cannot be read.
         """
-        self.model_name = str(bundle.manifest["model"]["name"])
+        self.model_name = bundle.manifest.model.name
         self._store = store
         vocabulary = bundle.recommender.vocabulary
-        as_of = as_of_moment(bundle.manifest)
+        as_of = bundle.manifest.as_of_moment
         self._recent_events = RecentEvents(
-            vocabulary, since=as_of.timestamp(), zone=zone_of(bundle.manifest)
+            vocabulary, since=as_of.timestamp(), zone=bundle.manifest.zone
         )
         self.runtime = ModelRuntime(bundle, self._recent_events, params)
         self.version = self.runtime.version

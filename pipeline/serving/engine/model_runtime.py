@@ -15,7 +15,7 @@ from pipeline.serving.engine.answer_cache import (
     CachePolicy,
     NotCachedError,
 )
-from pipeline.serving.engine.model_bundle import ModelBundle, as_of_moment
+from pipeline.serving.engine.model_bundle import ModelBundle
 from pipeline.serving.explanations.catalogue import Catalogue, build_catalogue
 from pipeline.serving.explanations.reasons import ReasonBuilder
 from pipeline.serving.observability.metrics import metrics
@@ -65,16 +65,16 @@ class ModelRuntime:
             recent_events: Events since the bundle's `as_of`.
             params: Section `serving` of params.yaml.
         """
-        self.version = str(bundle.manifest["version"])
+        self.version = bundle.manifest.version
         self.vocabulary = bundle.recommender.vocabulary
-        self.as_of = as_of_moment(bundle.manifest)
+        self.as_of = bundle.manifest.as_of_moment
         self.histories = bundle.histories
         self.limits = RequestLimits(params.default_k, params.maximum_k, params.explore_slots)
         self.builder = RequestBuilder(
             bundle.histories,
             bundle.attributes,
             recent_events,
-            timezone=str(bundle.manifest["timezone"]),
+            timezone=bundle.manifest.timezone,
             cart_hours=params.cart_hours,
             viewed_minutes=params.viewed_minutes,
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.bundles.archive import RELEASES, version_of
-from pipeline.bundles.bundle import MANIFEST
+from pipeline.bundles.manifest import MANIFEST
 from pipeline.bundles.release_pointer import POINTER, Pointer, read_pointer, resolve_pointer
 from pipeline.contracts.artefacts import CHAMPION
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from pipeline.bundles.archive import list_versions
-from pipeline.bundles.bundle import write_manifest
+from pipeline.bundles.manifest import write_manifest
 from pipeline.bundles.release_pointer import read_pointer, resolve_pointer
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import GuardrailParams, read_params
@@ -15,15 +15,9 @@ from pipeline.runtime import gates
 from pipeline.runtime.tracking import Run
 from pipeline.serving.load_test import LoadResult
 from tests.support import tiny_shop
+from tests.support.fake_bundle import make_manifest
 
-MANIFEST = {
-    "version": "abc",
-    "model": {"name": "ranker", "epochs": {"network": 1}},
-    "as_of": "2024-06-03T00:00:00+00:00",
-    "git_commit": "0" * 40,
-    "data": {"clean": "c", "examples": "e"},
-    "files": {"vocabulary.json": "1"},
-}
+MANIFEST = make_manifest("ranker")
 
 
 def service_check(**changes: Any) -> ServiceCheck:
@@ -75,7 +69,7 @@ def test_measured_times_are_in_no_dvc_output(guardrails: GuardrailParams) -> Non
 def test_the_page_names_the_version(guardrails: GuardrailParams, tmp_path: Path) -> None:
     page = report.build_page(MANIFEST, report.build_verdict(MANIFEST, service_check(), guardrails))
     page.write(tmp_path / "index.html")
-    assert "abc" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert MANIFEST.version in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_promotion_replaces_the_champion_whole(
@@ -117,7 +111,7 @@ def write_folder(folder: Path, text: str, *more: str) -> str:
     folder.mkdir(parents=True)
     for name in ("model.json", *more):
         (folder / name).write_text(text, encoding="utf-8")
-    return str(write_manifest(folder, {})["version"])
+    return write_manifest(folder, MANIFEST).version
 
 
 @pytest.fixture

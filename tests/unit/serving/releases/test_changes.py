@@ -53,7 +53,7 @@ def test_a_promoted_folder_is_archived_and_the_old_champion_too(
     assert (pointer.champion, pointer.previous) == (new, old)
     assert release_store.read_pointer() == pointer
     assert set(list_versions(release_store.folder)) == {old, new}
-    assert verify_bundle(release_store.bundle_path(new))["version"] == new
+    assert verify_bundle(release_store.bundle_path(new)).version == new
 
 
 def test_rollback_goes_back_and_a_second_one_undoes_it(
@@ -173,7 +173,7 @@ def test_a_damaged_archived_copy_is_replaced_by_a_good_one(
     archive_bundle(tmp_path / "new", release_store.folder)
     (release_store.folder / new / "behaviour.json").write_text("{}")
     archive_bundle(tmp_path / "new", release_store.folder)
-    assert verify_bundle(release_store.folder / new)["version"] == new
+    assert verify_bundle(release_store.folder / new).version == new
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"change": 1', "[]", '{"champion": "x"}', "\x00\xff"])
