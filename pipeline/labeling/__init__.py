@@ -1,1 +1,1 @@
-"""Labelling: events become examples of what was wanted, audited and validated."""
+"""Labeling: events become examples with the items bought next, audited and validated."""

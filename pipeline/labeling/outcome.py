@@ -9,7 +9,12 @@ from pipeline.contracts import artefacts, schemas
 from pipeline.contracts.atomic import whole_folder
 from pipeline.contracts.params import LabelingParams, ShopParams
 from pipeline.labeling.audit.balance import compute_balance
-from pipeline.labeling.audit.label_audit import Audit, audit_labels, count_reviews
+from pipeline.labeling.audit.label_audit import (
+    LabelAudit,
+    audit_labels,
+    collect_splits,
+    count_reviews,
+)
 from pipeline.labeling.audit.label_issues import find_label_issues
 from pipeline.labeling.audit.reviews import (
     build_review_queue,
@@ -52,7 +57,7 @@ class LabelingOutcome:
     labelled: Labelled
     table: "pa.Table"
     balances: pd.DataFrame
-    audit: Audit
+    audit: LabelAudit
     queue: pd.DataFrame
 
 
@@ -97,16 +102,13 @@ def label_and_audit(
     balances = compute_balance(labelled, tables.items, params.minimum_earlier_baskets)
     counts = audit_labels(labelled, issues, open_issues, tables.items, params.bulk_quantile)
     queue = build_review_queue(open_issues, labelled)
-    counts |= {"reviews": count_reviews(decided, dropped), "n_questions": len(queue)}
-    return LabelingOutcome(labelled, labelled.table(), balances, counts | _splits(balances), queue)
-
-
-def _splits(balances: pd.DataFrame) -> Audit:
-    nested: Audit = {}
-    for row in balances.to_dict("records"):
-        split, protocol = row.pop("split"), row.pop("protocol")
-        nested.setdefault(str(split), {})[str(protocol)] = row
-    return {"splits": nested}
+    audit = LabelAudit(
+        **dict(counts),
+        reviews=count_reviews(decided, dropped),
+        n_questions=len(queue),
+        splits=collect_splits(balances),
+    )
+    return LabelingOutcome(labelled, labelled.table(), balances, audit, queue)
 
 
 def write_outcome(outcome: LabelingOutcome) -> None:
@@ -119,12 +121,12 @@ def write_outcome(outcome: LabelingOutcome) -> None:
         artefacts.write_table(outcome.table, examples, schemas.EXAMPLES)
         artefacts.write_text(outcome.queue.to_csv(index=False, lineterminator="\n"), queue)
         artefacts.write_json(build_review_tasks(outcome.queue), tasks)
-    artefacts.write_json(outcome.audit, artefacts.LABEL_AUDIT.path)
+    artefacts.write_record(outcome.audit, artefacts.LABEL_AUDIT)
 
 
 def log_outcome(outcome: LabelingOutcome, run: Run) -> None:
     """Log the numbers and the identity of the labelled set."""
-    run.log_metrics({"labels": outcome.audit["labels"], "splits": outcome.audit["splits"]})
+    run.log_metrics(outcome.audit.model_dump(include={"labels", "splits"}))
     rows = outcome.labelled.rows[["example_id", "cutoff", "timestamp", "n_earlier_baskets"]]
     counts = {"n_labels": outcome.labelled.labels, "n_negatives": outcome.labelled.negatives}
     sizes = {name: lists.lengths() for name, lists in counts.items()}

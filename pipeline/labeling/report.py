@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.contracts.params import LabelingParams, ShopParams
 from pipeline.contracts.review_ids import review_id
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
-from pipeline.labeling.audit.label_audit import Audit
+from pipeline.labeling.audit.label_audit import LabelAudit
 from pipeline.labeling.audit.label_issues import REASONS
 from pipeline.labeling.examples.labelling import Labelled
 from pipeline.presentation.pages import Page, new_figure
@@ -27,16 +27,19 @@ N_SHOWN = 8
 
 
 def build_verdict(
-    audit: Audit, balances: pd.DataFrame, validations: Sequence[Validation], params: LabelingParams
+    audit: LabelAudit,
+    balances: pd.DataFrame,
+    validations: Sequence[Validation],
+    params: LabelingParams,
 ) -> Verdict:
     """Return the verdict; too many doubtful labels return to collection."""
-    labels = audit["labels"]
+    labels = audit.labels
     doubtful = Evidence(
         name="doubtful_fraction",
-        value=labels["doubtful_fraction"],
+        value=labels.doubtful_fraction,
         bound=params.maximum_doubtful_fraction,
-        holds=labels["doubtful_fraction"] <= params.maximum_doubtful_fraction,
-        note=f"{labels['n_doubtful']:,} of {labels['n_reviewed']:,} labels of training and "
+        holds=labels.doubtful_fraction <= params.maximum_doubtful_fraction,
+        note=f"{labels.n_doubtful:,} of {labels.n_reviewed:,} labels of training and "
         "validation wait for a reviewer",
     )
     expected = tuple(
@@ -53,7 +56,7 @@ def build_verdict(
     evidence = (_size(balances), doubtful, *_warnings(audit, params), *expected)
     broken = failing(evidence)
     if not broken:
-        n_examples, n_labels = int(balances["n_examples"].sum()), labels["n_labels"]
+        n_examples, n_labels = int(balances["n_examples"].sum()), labels.n_labels
         cause = f"{n_examples:,} examples with {n_labels:,} labels hold every expectation"
         return Verdict(phase="labeling", status="proceed", cause=cause, evidence=evidence)
     action = "Collect the data that the failing expectations in the Data Docs require."
@@ -75,18 +78,18 @@ def _size(balances: pd.DataFrame) -> Evidence:
     return Evidence(name="training_examples", value=n_train, bound=1, holds=n_train >= 1)
 
 
-def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
+def _warnings(audit: LabelAudit, params: LabelingParams) -> tuple[Evidence, ...]:
     """Return warnings about held-out label issues and decisions without effect."""
-    labels, reviews = audit["labels"], audit["reviews"]
-    n_ignored = reviews["n_without_effect"] + reviews["n_unmatched"]
+    labels, reviews = audit.labels, audit.reviews
+    n_ignored = reviews.n_without_effect + reviews.n_unmatched
     return (
         Evidence(
             name="held_out_doubtful_fraction",
-            value=labels["held_out_doubtful_fraction"],
+            value=labels.held_out_doubtful_fraction,
             bound=params.maximum_doubtful_fraction,
-            holds=labels["held_out_doubtful_fraction"] <= params.maximum_doubtful_fraction,
+            holds=labels.held_out_doubtful_fraction <= params.maximum_doubtful_fraction,
             gates=False,
-            note=f"{labels['n_held_out_doubtful']:,} of {labels['n_held_out']:,} labels of test "
+            note=f"{labels.n_held_out_doubtful:,} of {labels.n_held_out:,} labels of test "
             "and production, which are not reviewed; clean their source",
         ),
         Evidence(
@@ -95,15 +98,15 @@ def _warnings(audit: Audit, params: LabelingParams) -> tuple[Evidence, ...]:
             bound=0,
             holds=n_ignored == 0,
             gates=False,
-            note=f"rows of data/reviewed/labels.csv: {reviews['n_without_effect']} about baskets "
-            f"of test or production, {reviews['n_unmatched']} about a basket that does not exist",
+            note=f"rows of data/reviewed/labels.csv: {reviews.n_without_effect} about baskets "
+            f"of test or production, {reviews.n_unmatched} about a basket that does not exist",
         ),
     )
 
 
 def build_page(
     labelled: Labelled,
-    audit: Audit,
+    audit: LabelAudit,
     conclusion: Verdict,
     items: pd.DataFrame,
     settings: tuple[LabelingParams, ShopParams],
@@ -180,27 +183,27 @@ def build_worked_example(
     }
 
 
-def _balances(audit: Audit) -> pd.DataFrame:
+def _balances(audit: LabelAudit) -> pd.DataFrame:
     frame = pd.DataFrame(
         [
-            {"split": split, "protocol": protocol, **values}
-            for split, protocols in audit["splits"].items()
-            for protocol, values in protocols.items()
+            {"split": split, "protocol": protocol, **counts.model_dump()}
+            for split, protocols in audit.splits.items()
+            for protocol, counts in protocols.items()
         ]
     )
     return frame.rename(columns=lambda name: name.removeprefix("n_").replace("_", " "))
 
 
-def build_issue_table(audit: Audit) -> pd.DataFrame:
+def build_issue_table(audit: LabelAudit) -> pd.DataFrame:
     """Return the audit as a table of issues, with those that concern labels in use."""
-    open_by_reason = audit["labels"]["n_doubtful_by_reason"]
+    open_by_reason = audit.labels.n_doubtful_by_reason
     return pd.DataFrame(
         [
             {
                 "issue": reason,
                 "meaning": meaning,
-                "shoppers": audit["doubts"][reason]["n_users"],
-                "baskets": audit["doubts"][reason]["n_baskets"],
+                "shoppers": audit.doubts[reason].n_users,
+                "baskets": audit.doubts[reason].n_baskets,
                 "labels waiting for a reviewer": open_by_reason[reason],
                 "suggested": suggested,
             }
@@ -209,20 +212,20 @@ def build_issue_table(audit: Audit) -> pd.DataFrame:
     )
 
 
-def _facts(audit: Audit) -> dict[str, object]:
-    labels, reviews = audit["labels"], audit["reviews"]
+def _facts(audit: LabelAudit) -> dict[str, object]:
+    labels, reviews = audit.labels, audit.reviews
     return {
-        "a basket is bulk beyond": f"{audit['bulk_limit_items']:g} products or "
-        f"{audit['bulk_limit_units']:g} units",
-        "basket lines that were returned": audit["n_lines_returned"],
-        "labels without a category": labels["n_without_category"],
-        "labels": labels["n_labels"],
-        "share that is doubtful in training and validation": labels["doubtful_fraction"],
-        "share that is doubtful in test and production": labels["held_out_doubtful_fraction"],
-        "decisions of reviewers": f"{reviews['n_keep']} keep, {reviews['n_drop']} drop; "
-        f"{reviews['n_unmatched']} match no basket and {reviews['n_without_effect']} have no "
+        "a basket is bulk beyond": f"{audit.bulk_limit_items:g} products or "
+        f"{audit.bulk_limit_units:g} units",
+        "basket lines that were returned": audit.n_lines_returned,
+        "labels without a category": labels.n_without_category,
+        "labels": labels.n_labels,
+        "share that is doubtful in training and validation": labels.doubtful_fraction,
+        "share that is doubtful in test and production": labels.held_out_doubtful_fraction,
+        "decisions of reviewers": f"{reviews.n_keep} keep, {reviews.n_drop} drop; "
+        f"{reviews.n_unmatched} match no basket and {reviews.n_without_effect} have no "
         "effect, because they are about baskets of test or production",
-        "basket lines dropped by reviewers": reviews["n_lines_dropped"],
+        "basket lines dropped by reviewers": reviews.n_lines_dropped,
     }
 
 

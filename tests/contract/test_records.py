@@ -13,6 +13,7 @@ from pipeline.contracts.errors import ArtefactError
 from pipeline.contracts.family_metrics import FamilyMetrics, TrainingReport
 from pipeline.contracts.plan import Plan
 from pipeline.contracts.testing_report import TestReport
+from pipeline.labeling.audit.label_audit import LabelAudit
 from pipeline.testing.reference import Reference
 from tests.support.tiny_shop import PROJECT
 
@@ -20,6 +21,7 @@ RECORDS: list[tuple[type[BaseModel], Artefact]] = [
     (Plan, artefacts.PLAN),
     (TestReport, artefacts.TEST_METRICS),
     (Reference, artefacts.REFERENCE),
+    (LabelAudit, artefacts.LABEL_AUDIT),
     (FamilyMetrics, artefacts.family_metrics("mlp")),
     (TrainingReport, artefacts.TRAINING_METRICS),
 ]
@@ -102,6 +104,14 @@ def test_a_recorded_file_is_written_as_it_was_read(
         (
             FamilyMetrics, MLP, "probe/network/gradient", 0.1,
             r"probe\.network\.gradient: unknown key \(got 0\.1\)",
+        ),
+        (
+            LabelAudit, artefacts.LABEL_AUDIT, "labels/n_doubtful", "many",
+            r"labels\.n_doubtful: .*integer \(got 'many'\)",
+        ),
+        (
+            LabelAudit, artefacts.LABEL_AUDIT, "splits/test/rolling/n_carts", MISSING,
+            r"splits\.test\.rolling\.n_carts: no such key",
         ),
         (TrainingReport, artefacts.TRAINING_METRICS, "family", MISSING, "family: no such key"),
         (Plan, artefacts.PLAN, "target/value", "high", r"target\.value: .*\(got 'high'\)"),

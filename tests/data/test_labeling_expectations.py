@@ -11,6 +11,7 @@ from pipeline.contracts import schemas
 from pipeline.contracts.errors import DataQualityError
 from pipeline.labeling.audit import checks
 from pipeline.labeling.audit.balance import compute_balance
+from pipeline.labeling.audit.label_audit import LabelAudit, LabelCounts, ReviewCounts
 from pipeline.labeling.examples.labelling import Labelled
 from pipeline.labeling.examples.windows import Window
 from pipeline.labeling.report import build_verdict
@@ -188,17 +189,27 @@ def test_a_bad_balance_returns_to_collection(
     assert conclusion.cause == "failures: label balance is 1"
 
 
-def calm(doubtful: float = 0.0, held_out: float = 0.0, ignored: int = 0) -> dict[str, Any]:
-    labels = {
-        "n_labels": 34,
-        "n_reviewed": 24,
-        "n_doubtful": 0,
-        "doubtful_fraction": doubtful,
-        "n_held_out": 10,
-        "n_held_out_doubtful": 0,
-        "held_out_doubtful_fraction": held_out,
-    }
-    return {"labels": labels, "reviews": {"n_without_effect": ignored, "n_unmatched": ignored}}
+def calm(doubtful: float = 0.0, held_out: float = 0.0, ignored: int = 0) -> LabelAudit:
+    labels = LabelCounts(
+        n_labels=34,
+        n_reviewed=24,
+        n_doubtful=0,
+        doubtful_fraction=doubtful,
+        n_doubtful_by_reason={},
+        n_held_out=10,
+        n_held_out_doubtful=0,
+        held_out_doubtful_fraction=held_out,
+        n_without_category=0,
+    )
+    reviews = ReviewCounts(
+        n_decisions=2 * ignored,
+        n_keep=2 * ignored,
+        n_drop=0,
+        n_unmatched=ignored,
+        n_without_effect=ignored,
+        n_lines_dropped=0,
+    )
+    return LabelAudit.model_construct(labels=labels, reviews=reviews)
 
 
 def test_more_doubtful_labels_than_allowed_return_to_collection(balances: pd.DataFrame) -> None:

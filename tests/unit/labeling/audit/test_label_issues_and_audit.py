@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.contracts.review_ids import review_id
 from pipeline.labeling.audit.balance import compute_balance
-from pipeline.labeling.audit.label_audit import audit_labels
+from pipeline.labeling.audit.label_audit import IssueCounts, audit_labels
 from pipeline.labeling.audit.label_issues import find_label_issues
 from pipeline.labeling.audit.reviews import build_review_queue, build_review_tasks
 from tests.support.weekly_shop import event, events, items, labeling, labelled
@@ -102,16 +102,16 @@ def test_the_audit_counts_issues_in_all_baskets_and_in_the_labels_in_use() -> No
     result = labelled(free_tea(), **CALM, cart_fraction=0.0)
     issues = find_label_issues(result.source, free_tea(), params, "UTC")
     counts = audit_labels(result, issues, issues, items(), params.bulk_quantile)
-    assert counts["doubts"]["zero value"] == {"n_baskets": 2, "n_users": 1, "n_rows": 2}
-    assert counts["doubts"]["bulk"] == {"n_baskets": 0, "n_users": 0, "n_rows": 0}
+    assert counts.doubts["zero value"] == IssueCounts(n_baskets=2, n_users=1, n_rows=2)
+    assert counts.doubts["bulk"] == IssueCounts(n_baskets=0, n_users=0, n_rows=0)
     # 20 examples of two labels each, and tea in the rolling and the first-basket example
-    assert counts["labels"]["n_labels"] == 42
-    assert counts["labels"]["n_doubtful"] == 2
-    assert counts["labels"]["n_reviewed"] == 26  # without the 16 of test and production
-    assert counts["labels"]["doubtful_fraction"] == pytest.approx(2 / 26)
-    assert counts["labels"]["n_held_out_doubtful"] == 0
-    assert counts["labels"]["n_doubtful_by_reason"]["zero value"] == 2
-    assert (counts["n_baskets"], counts["n_lines"]) == (14, 30)
+    assert counts.labels.n_labels == 42
+    assert counts.labels.n_doubtful == 2
+    assert counts.labels.n_reviewed == 26  # without the 16 of test and production
+    assert counts.labels.doubtful_fraction == pytest.approx(2 / 26)
+    assert counts.labels.n_held_out_doubtful == 0
+    assert counts.labels.n_doubtful_by_reason["zero value"] == 2
+    assert (counts.n_baskets, counts.n_lines) == (14, 30)
 
 
 def test_labels_without_a_category_are_counted() -> None:
@@ -122,7 +122,7 @@ def test_labels_without_a_category_are_counted() -> None:
     catalogue.loc[catalogue["item_id"] == "salt", "category"] = None
     listed = catalogue[catalogue["item_id"] != "oil"]
     counts = audit_labels(result, issues, issues, listed, params.bulk_quantile)
-    assert counts["labels"]["n_without_category"] == 8  # two shoppers, two protocols, two items
+    assert counts.labels.n_without_category == 8  # two shoppers, two protocols, two items
 
 
 def test_the_queue_asks_about_each_label_in_use_once() -> None:

@@ -117,8 +117,8 @@ def test_a_decision_about_a_measuring_window_speaks_of_no_basket() -> None:
     assert resolved["basket"].tolist() == [1, 2, 3, 4, -1, -1, -1]  # ann's seven come first
     assert select_without_effect(resolved)["basket_id"].tolist() == ["ann-02-06", "ann-02-13"]
     counts = count_reviews(resolved, lines_matching(resolved, source))
-    assert (counts["n_unmatched"], counts["n_without_effect"]) == (1, 2)
-    assert counts["n_lines_dropped"] == 4
+    assert (counts.n_unmatched, counts.n_without_effect) == (1, 2)
+    assert counts.n_lines_dropped == 4
 
 
 @pytest.mark.parametrize("protocol", ["rolling", "first_basket"])
@@ -135,9 +135,9 @@ def test_no_decision_changes_a_label_that_a_model_is_measured_on(
         caplog.clear()
         after = label_and_audit(tables, rows.assign(decision=decision), labeling(), shop())
         assert after.table.equals(plain.table)
-        assert after.audit["reviews"]["n_without_effect"] == 1
-        assert after.audit["reviews"]["n_lines_dropped"] == 0
-        assert after.audit["labels"] == plain.audit["labels"]
+        assert after.audit.reviews.n_without_effect == 1
+        assert after.audit.reviews.n_lines_dropped == 0
+        assert after.audit.labels == plain.audit.labels
         assert f"The first is about basket ann-{day}" in caplog.text
 
 
@@ -146,7 +146,7 @@ def test_the_same_decision_about_validation_does_change_its_labels() -> None:
     plain = label_and_audit(tables, decisions(), labeling(), shop())
     rows = decisions(("rolling:ann:ann-01-30", "ann-01-30", "bread", "bulk"))
     after = label_and_audit(tables, rows, labeling(), shop())
-    assert after.audit["labels"]["n_labels"] == plain.audit["labels"]["n_labels"] - 2
+    assert after.audit.labels.n_labels == plain.audit.labels.n_labels - 2
 
 
 def test_nobody_is_asked_about_labels_that_no_decision_changes() -> None:
@@ -154,7 +154,7 @@ def test_nobody_is_asked_about_labels_that_no_decision_changes() -> None:
     free = LabelingTables(events().assign(price=0.0), items(), offers())
     outcome = label_and_audit(free, decisions(), labeling(), shop())
     assert set(outcome.queue["basket_id"].str.slice(4)) == {"01-16", "01-23", "01-30"}
-    labels = outcome.audit["labels"]
+    labels = outcome.audit.labels
     # held out: two shoppers, windows, protocols and labels of a basket
-    assert (labels["n_held_out"], labels["n_held_out_doubtful"]) == (16, 16)
-    assert (labels["doubtful_fraction"], labels["held_out_doubtful_fraction"]) == (1.0, 1.0)
+    assert (labels.n_held_out, labels.n_held_out_doubtful) == (16, 16)
+    assert (labels.doubtful_fraction, labels.held_out_doubtful_fraction) == (1.0, 1.0)
