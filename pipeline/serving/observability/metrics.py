@@ -6,7 +6,7 @@ metrics are off, because they add a series for every requested path.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,100 +20,136 @@ LAG_SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 21_600.0, 86_400.0, 604_800
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
+def _counter(name: str, text: str, *labels: str) -> "Counter":
+    from prometheus_client import Counter
+
+    return Counter(name, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> "Gauge":
+    from prometheus_client import Gauge
+
+    return Gauge(name, text, labels)
+
+
+def _histogram(
+    name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS
+) -> "Histogram":
+    from prometheus_client import Histogram
+
+    return Histogram(name, text, labels, buckets=buckets)
+
+
 @dataclass(frozen=True)
 class Metrics:
     """All metrics of the endpoint."""
 
-    requests: "Counter"
-    request_seconds: "Histogram"
-    requests_in_progress: "Gauge"
-    denied: "Counter"
-    limited: "Counter"
-    audit_errors: "Counter"
-    answer_seconds: "Histogram"
-    answers: "Counter"
-    fallbacks: "Counter"
-    cache_lookups: "Counter"
-    items: "Counter"
-    events: "Counter"
-    event_lag: "Histogram"
-    duplicates: "Counter"
-    store_errors: "Counter"
-    predictions_logged: "Counter"
-    predictions_dropped: "Counter"
-    predictions_waiting: "Gauge"
-    model: "Gauge"
+    requests: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_requests", "Answered requests, by route and status.", "route", "status"
+        )
+    )
+    request_seconds: "Histogram" = field(
+        default_factory=lambda: _histogram(
+            "evergreen_request_seconds",
+            "Time from a request's first byte to the end of its answer, by route.",
+            "route",
+        )
+    )
+    requests_in_progress: "Gauge" = field(
+        default_factory=lambda: _gauge("evergreen_requests_in_progress", "Requests in progress.")
+    )
+    denied: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_requests_denied",
+            "Denied requests, by reason: key, scope, place, origin, host, path, size.",
+            "reason",
+        )
+    )
+    limited: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_requests_limited", "Requests above the rate limit, by key.", "key"
+        )
+    )
+    audit_errors: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_audit_errors", "Audit lines that could not be written."
+        )
+    )
+    answer_seconds: "Histogram" = field(
+        default_factory=lambda: _histogram(
+            "evergreen_answer_seconds",
+            "Time to a recommendation, by stage: queue, build, model, explain.",
+            "stage",
+        )
+    )
+    answers: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_answers", "Recommendations, by kind of shopper: known, new.", "shopper"
+        )
+    )
+    fallbacks: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_fallbacks", "Recommendations that were filled up with popular items."
+        )
+    )
+    cache_lookups: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_kept",
+            "Lookups in the answer cache, by whether it had a valid answer: yes, no.",
+            "found",
+        )
+    )
+    items: "Counter" = field(
+        default_factory=lambda: _counter("evergreen_items", "Recommended items, by slot.", "slot")
+    )
+    events: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_events", "Acknowledged new events, by type.", "event_type"
+        )
+    )
+    event_lag: "Histogram" = field(
+        default_factory=lambda: _histogram(
+            "evergreen_event_lag_seconds",
+            "Age of the newest event of a delivery when it is stored.",
+            buckets=LAG_SECONDS,
+        )
+    )
+    duplicates: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_event_duplicates", "Events that were already stored."
+        )
+    )
+    store_errors: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_store_errors", "Failed writes to the event store."
+        )
+    )
+    predictions_logged: "Counter" = field(
+        default_factory=lambda: _counter("evergreen_predictions_logged", "Predictions on disk.")
+    )
+    predictions_dropped: "Counter" = field(
+        default_factory=lambda: _counter(
+            "evergreen_predictions_dropped", "Predictions dropped because the queue was full."
+        )
+    )
+    predictions_waiting: "Gauge" = field(
+        default_factory=lambda: _gauge(
+            "evergreen_predictions_waiting", "Predictions not yet on disk."
+        )
+    )
+    model: "Gauge" = field(
+        default_factory=lambda: _gauge(
+            "evergreen_model_info", "1 for each model that serves.", "version", "name"
+        )
+    )
 
 
 @cache
 def metrics() -> Metrics:
     """Return this process's metrics."""
     os.environ.pop(SHARED, None)
-    from prometheus_client import Counter, Gauge, Histogram
-
-    return Metrics(
-        requests=Counter(
-            "evergreen_requests", "Answered requests, by route and status.", ["route", "status"]
-        ),
-        request_seconds=Histogram(
-            "evergreen_request_seconds",
-            "Time from a request's first byte to the end of its answer, by route.",
-            ["route"],
-            buckets=SECONDS,
-        ),
-        requests_in_progress=Gauge(
-            "evergreen_requests_in_progress",
-            "Requests in progress.",
-        ),
-        denied=Counter(
-            "evergreen_requests_denied",
-            "Denied requests, by reason: key, scope, place, origin, host, path, size.",
-            ["reason"],
-        ),
-        limited=Counter(
-            "evergreen_requests_limited", "Requests above the rate limit, by key.", ["key"]
-        ),
-        audit_errors=Counter("evergreen_audit_errors", "Audit lines that could not be written."),
-        answer_seconds=Histogram(
-            "evergreen_answer_seconds",
-            "Time to a recommendation, by stage: queue, build, model, explain.",
-            ["stage"],
-            buckets=SECONDS,
-        ),
-        answers=Counter(
-            "evergreen_answers", "Recommendations, by kind of shopper: known, new.", ["shopper"]
-        ),
-        fallbacks=Counter(
-            "evergreen_fallbacks", "Recommendations that were filled up with popular items."
-        ),
-        cache_lookups=Counter(
-            "evergreen_kept",
-            "Lookups in the answer cache, by whether it had a valid answer: yes, no.",
-            ["found"],
-        ),
-        items=Counter("evergreen_items", "Recommended items, by slot.", ["slot"]),
-        events=Counter("evergreen_events", "Acknowledged new events, by type.", ["event_type"]),
-        event_lag=Histogram(
-            "evergreen_event_lag_seconds",
-            "Age of the newest event of a delivery when it is stored.",
-            buckets=LAG_SECONDS,
-        ),
-        duplicates=Counter("evergreen_event_duplicates", "Events that were already stored."),
-        store_errors=Counter("evergreen_store_errors", "Failed writes to the event store."),
-        predictions_logged=Counter("evergreen_predictions_logged", "Predictions on disk."),
-        predictions_dropped=Counter(
-            "evergreen_predictions_dropped", "Predictions dropped because the queue was full."
-        ),
-        predictions_waiting=Gauge(
-            "evergreen_predictions_waiting",
-            "Predictions not yet on disk.",
-        ),
-        model=Gauge(
-            "evergreen_model_info",
-            "1 for each model that serves.",
-            ["version", "name"],
-        ),
-    )
+    return Metrics()
 
 
 def measure_stages(**seconds: float) -> None:
