@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from pipeline.runtime.stage import quiet_tools
 from tests.support import postgres, tiny_shop
 from tests.support.no_skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.support.ordered import pytest_generate_tests
+
+if TYPE_CHECKING:
+    from pipeline.serving.releases.store import ReleaseStore
 
 __all__ = ["pytest_generate_tests", "pytest_make_collect_report", "pytest_runtest_makereport"]
 quiet_tools()
@@ -27,6 +31,22 @@ def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_shop.write_params(tmp_path / "params.yaml", tiny_shop.params())
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def release_store(tmp_path: Path) -> "ReleaseStore":
+    """A release store in which the champion `old` is deployed."""
+    from tests.support.fake_releases import write_fake_store
+
+    return write_fake_store(tmp_path)
+
+
+@pytest.fixture
+def old(release_store: "ReleaseStore") -> str:
+    """The version of the champion in `release_store`."""
+    from pipeline.bundles.archive import version_of
+
+    return version_of(release_store.deployed)
 
 
 @pytest.fixture(scope="session")

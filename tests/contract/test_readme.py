@@ -10,6 +10,7 @@ from tests.support.tiny_shop import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 LAYOUT = (PROJECT / "docs" / "layout.md").read_text(encoding="utf-8")
+MOST_WORDS = 1000
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")])
 
 
@@ -20,28 +21,67 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert named <= targets
 
 
-def test_the_file_tree_is_true() -> None:
-    tree = LAYOUT.split("```text")[1].split("```")[0].strip().splitlines()
-    parent = ""
+def missing_files(layout: str) -> list[str]:
+    """Return the paths in the file tree of a page that do not exist; a cycle writes the others."""
+    tree = layout.split("```text")[1].split("```", maxsplit=1)[0].strip().splitlines()
+    parent, paths = "", []
     for line in tree:
         name = line.split()[0]
         nested = line.startswith("  ")
         if not nested and name.endswith("/"):
             parent = name
-        path = PROJECT / (parent + name if nested else name)
-        assert path.exists() or name in {"models/", "reports/"}, path
+        paths.append(parent + name if nested else name)
+    known = {"models/", "reports/"}
+    return [path for path in paths if path not in known and not (PROJECT / path).exists()]
+
+
+def listed_packages(layout: str) -> list[str]:
+    """Return the packages in the file tree of a page, in its order."""
+    return re.findall(r"(?m)^  (\w+)/", layout)
+
+
+def layers() -> list[str]:
+    """Return the packages from top to bottom, as import-linter keeps them."""
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    return [name.strip() for layer in contract["layers"] for name in layer.split("|")]
+
+
+def test_the_file_tree_is_true() -> None:
+    assert missing_files(LAYOUT) == []
+
+
+def test_a_file_that_the_tree_invents_is_found() -> None:
+    package = "  lifecycle/"
+    assert package in LAYOUT
+    invented = LAYOUT.replace(package, f"  nowhere/  a package\n{package}")
+    assert missing_files(invented) == ["pipeline/nowhere/"]
+    assert missing_files("```text\nREADME.md\nGONE.md  a page\nmodels/\n```") == ["GONE.md"]
 
 
 def test_the_file_tree_lists_the_packages_from_top_to_bottom() -> None:
-    layers = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
-        "importlinter"
-    ]["contracts"][0]["layers"]
-    expected = [name.strip() for layer in layers for name in layer.split("|")]
-    assert re.findall(r"(?m)^  (\w+)/", LAYOUT) == expected
+    assert listed_packages(LAYOUT) == layers()
+
+
+def test_a_package_that_the_tree_leaves_out_or_moves_is_found() -> None:
+    line = next(line for line in LAYOUT.splitlines() if line.startswith("  lifecycle/"))
+    without = LAYOUT.replace(f"{line}\n", "")
+    assert listed_packages(without) == layers()[1:]
+    assert listed_packages(without.replace("  monitoring/", f"  monitoring/\n{line}")) != layers()
+
+
+def is_short(text: str) -> bool:
+    return len(text.split()) < MOST_WORDS
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.split()) < 1000
+    assert is_short(README)
+
+
+def test_a_readme_that_grows_is_found() -> None:
+    n_missing = MOST_WORDS - len(README.split())
+    assert is_short(README + " word" * (n_missing - 1))
+    assert not is_short(README + " word" * n_missing)
 
 
 def broken_links(page: Path) -> list[str]:

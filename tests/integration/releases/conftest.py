@@ -1,4 +1,4 @@
-"""A release store with the champion `old`, a service that follows it, and bundles to release."""
+"""A service that follows a release store with the champion `old`, and bundles to release."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.bundles.archive import version_of
 from pipeline.serving.releases.store import ReleaseStore
-from tests.support.fake_releases import load_fake, write_fake, write_fake_store
+from tests.support.fake_releases import load_fake, write_fake
 from tests.support.release_service import CanaryClock, ReleaseService
 
 
@@ -19,16 +18,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> CanaryClock:
     monkeypatch.setattr("pipeline.serving.releases.canary.time", clock)
     monkeypatch.setattr("tests.support.fake_releases.sleep", clock.sleep)
     return clock
-
-
-@pytest.fixture
-def release_store(tmp_path: Path) -> ReleaseStore:
-    return write_fake_store(tmp_path)
-
-
-@pytest.fixture
-def old(release_store: ReleaseStore) -> str:
-    return version_of(release_store.deployed)
 
 
 @pytest.fixture

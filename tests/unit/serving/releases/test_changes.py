@@ -11,27 +11,17 @@ from pathlib import Path
 import pytest
 
 from pipeline.bundles import archive as archive_module
-from pipeline.bundles.archive import archive_bundle, list_versions, prune_archive, version_of
+from pipeline.bundles.archive import archive_bundle, list_versions, prune_archive
 from pipeline.bundles.bundle import verify_bundle
 from pipeline.bundles.release_pointer import POINTER, PointerError, read_pointer
 from pipeline.contracts.errors import BundleError, DeploymentError
 from pipeline.contracts.params import CanaryParams
 from pipeline.serving.releases import changes
 from pipeline.serving.releases.store import ReleaseStore
-from tests.support.fake_releases import write_fake, write_fake_store
+from tests.support.fake_releases import write_fake
 
 RULES = CanaryParams(minimum_requests=10, false_stop_probability=0.01, maximum_slowdown=1.5)
 ROOT = Path(__file__).parents[4]
-
-
-@pytest.fixture
-def release_store(tmp_path: Path) -> ReleaseStore:
-    return write_fake_store(tmp_path)
-
-
-@pytest.fixture
-def old(release_store: ReleaseStore) -> str:
-    return version_of(release_store.deployed)
 
 
 @pytest.fixture
