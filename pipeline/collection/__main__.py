@@ -1,6 +1,7 @@
 """Collection: turns raw tables into clean, validated tables, month by month.
 
 Reads:  the files or the installed package of collection.source;
+        data/corrections, the id maps of declared corrections;
         data/suppressed/users.csv, the forgotten people, whose rows are dropped;
         data/clean and data/quarantine of the last run, whose unchanged months are reused
 Writes: data/clean/{events,offers}/YYYY-MM.parquet, items.parquet, users.parquet, manifest.json;

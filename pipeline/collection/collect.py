@@ -10,7 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.collection.declared import (
+    add_held_out,
+    count_corrections,
+    count_held_out,
+)
 from pipeline.collection.forgotten import ForgottenCounts, drop_forgotten
+from pipeline.collection.inputs import digest_inputs, digest_settings
 from pipeline.collection.manifest import (
     Checked,
     Manifest,
@@ -19,12 +25,7 @@ from pipeline.collection.manifest import (
     read_manifest,
 )
 from pipeline.collection.months import MonthFolders, MonthlyTable, collect_months, split
-from pipeline.collection.partitions import (
-    CODE_VERSION,
-    add_partition,
-    digest,
-    hash_contents,
-)
+from pipeline.collection.partitions import add_partition, hash_contents
 from pipeline.collection.quality import (
     build_event_expectations,
     build_offer_expectations,
@@ -37,7 +38,7 @@ from pipeline.collection.stores import add_store_shares
 from pipeline.collection.tables import complete_items, complete_users, select_redescribed
 from pipeline.collection.totals import compute_totals, count_after_departments, count_unknown_reach
 from pipeline.contracts import artefacts, schemas
-from pipeline.contracts.artefacts import sha256
+from pipeline.contracts.artefacts import digest, sha256
 from pipeline.contracts.atomic import restore, whole_folder
 from pipeline.contracts.baskets import add_baskets
 from pipeline.contracts.errors import SourceError
@@ -87,7 +88,7 @@ class CollectionRun:
 
     def settings(self) -> str:
         """Return a digest of everything but the rows that shapes the clean tables."""
-        return _settings(self.source, self.params, self.shop)
+        return digest_settings(self.source, self.params, self.shop)
 
 
 def collect(
@@ -113,9 +114,7 @@ def collect(
     for folder in (CLEAN, QUARANTINE):
         restore(folder)
     earlier = read_manifest(artefacts.CLEAN_MANIFEST.path)
-    forgotten = [entry.user_hash for entry in suppressed]
-    named = [source.fingerprints, _settings(source, params, shop)]
-    inputs = digest([*named, forgotten] if forgotten else named)
+    inputs = digest_inputs(source, params, shop, suppressed)
     if earlier.inputs == inputs and _is_intact(earlier):
         n_months = len(earlier.events) + len(earlier.offers)
         log.info("the source is unchanged: all %d months reused", n_months)
@@ -132,11 +131,6 @@ def collect(
         path = clean / artefacts.CLEAN_MANIFEST.path.name
         artefacts.write_json(outcome.manifest.written(), path)
     return CollectionOutcome(read_manifest(artefacts.CLEAN_MANIFEST.path), outcome.n_reused)
-
-
-def _settings(source: Source, params: CollectionParams, shop: ShopParams) -> str:
-    limits = params.model_dump(mode="json", exclude={"engine": True, "source": {"path"}})
-    return digest([CODE_VERSION, source.name, source.ends, limits, shop.timezone])
 
 
 def _is_intact(manifest: Manifest) -> bool:
@@ -164,7 +158,8 @@ def _collect_tables(
     source, limit = run.source, run.params.maximum_failure_fraction
     baskets = add_baskets(source.events, run.shop.timezone, source.ends)
     events = materialise(tag_events(baskets, source.items, run.params))
-    monthly = _feed(events, schemas.EVENTS, source.ends, run)
+    every_line = add_held_out(events, source, run.params)
+    monthly = _feed(every_line, schemas.EVENTS, source.ends, run)
     months, n_reused = collect_months(
         monthly, earlier.events, run.folders_of("events"), run.validator, limit
     )
@@ -182,6 +177,8 @@ def _collect_tables(
         source=source.name,
         not_mapped=source.not_mapped,
         suppressed=asdict(run.left_out) if run.left_out else {},
+        corrections=count_corrections(source),
+        held_out=count_held_out(source, run.params),
         raw=raw,
         events=months,
         offers=offer_months,

@@ -38,15 +38,33 @@ def drop_forgotten(
     """
     if not len(suppressed):
         return source, None
-    tables = (source.events, source.users)
-    ids = {value for table in tables for value in _user_ids(table)}
-    forgotten = sorted(suppressed.of(ids))
+    lines = [table for table in (source.events, source.held_out) if table is not None]
+    ids = {value for table in (*lines, source.users) for value in _user_ids(table)}
+    forgotten = sorted(_follow_renames(suppressed.of(ids), source, suppressed))
     if not forgotten:
         return source, ForgottenCounts(0, 0)
-    rows = source.events.filter(_is_one_of(source.events, forgotten))
-    n_events = fetch(rows.aggregate(n=rows.count()))["n"][0].as_py()
-    events, users = (table.filter(~_is_one_of(table, forgotten)) for table in tables)
-    return replace(source, events=events, users=users), ForgottenCounts(len(forgotten), n_events)
+    n_events = sum(_count_rows(table.filter(_is_one_of(table, forgotten))) for table in lines)
+    events, users = (
+        table.filter(~_is_one_of(table, forgotten)) for table in (source.events, source.users)
+    )
+    held_out = source.held_out
+    if held_out is not None:
+        held_out = held_out.filter(~_is_one_of(held_out, forgotten))
+    without = replace(source, events=events, users=users, held_out=held_out)
+    return without, ForgottenCounts(len(forgotten), n_events)
+
+
+def _follow_renames(forgotten: set[str], source: Source, suppressed: SuppressionList) -> set[str]:
+    """Return the ids of forgotten people, with the ids that corrections gave them."""
+    everyone = set(forgotten)
+    for old, new in source.user_renames:
+        if old in everyone or old in suppressed:
+            everyone.add(new)
+    return everyone
+
+
+def _count_rows(table: "Table") -> int:
+    return int(fetch(table.aggregate(n=table.count()))["n"][0].as_py())
 
 
 def _user_ids(table: "Table") -> list[str]:

@@ -61,6 +61,24 @@ class Totals(ManifestPart):
     last: str
 
 
+class CorrectionCount(ManifestPart):
+    """A declared correction, and the lines that it changed or dropped.
+
+    `n_merged_ids` counts the new ids of a rename that replaced several old ids.
+    """
+
+    description: str
+    n_lines: int
+    n_merged_ids: int = 0
+
+
+class HeldOutCount(ManifestPart):
+    """A member of `collection.quarantined`, and the lines that it held out."""
+
+    description: str
+    n_lines: int
+
+
 class Manifest(ManifestPart):
     """The inputs and results of the last run; `inputs` is a digest of all inputs."""
 
@@ -69,6 +87,8 @@ class Manifest(ManifestPart):
     source: str = ""
     not_mapped: tuple[str, ...] = ()
     suppressed: dict[str, int] = Field(default_factory=dict)
+    corrections: tuple[CorrectionCount, ...] = ()
+    held_out: tuple[HeldOutCount, ...] = ()
     raw: dict[str, Checked] = Field(default_factory=dict)
     events: dict[str, Partition] = Field(default_factory=dict)
     offers: dict[str, Partition] = Field(default_factory=dict)
@@ -77,8 +97,10 @@ class Manifest(ManifestPart):
     totals: Totals | None = None
 
     def written(self) -> dict[str, Any]:
-        """Return the JSON value; without forgotten people, it does not mention them."""
-        return self.model_dump(mode="json", exclude=None if self.suppressed else {"suppressed"})
+        """Return the JSON value; it mentions only declared repairs and forgotten people."""
+        rare = ("suppressed", "corrections", "held_out")
+        empty = {name for name in rare if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=empty)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.collection.declared import HELD_OUT
 from pipeline.collection.manifest import Checked, Partition, is_intact
-from pipeline.collection.partitions import digest
 from pipeline.collection.quality import check_failures, reasons_by_row
 from pipeline.contracts import schemas
-from pipeline.contracts.artefacts import sha256, write_table
+from pipeline.contracts.artefacts import digest, sha256, write_table
 from pipeline.runtime.sql_engine import fetch
 from pipeline.validation import Validator
 
@@ -115,36 +115,50 @@ def _collect_month(
     maximum_failure_fraction: float,
 ) -> Partition:
     schema, name = monthly.schema, f"{monthly.schema.name} {month}"
-    rows = monthly.rows.filter(monthly.rows.partition == month, monthly.rows.rule.isnull())
-    table = sort_rows(fetch(rows.select(*schema.names())), schema)
+    rows = monthly.rows.filter(monthly.rows.partition == month)
+    table = sort_rows(fetch(rows.filter(rows.rule.isnull()).select(*schema.names())), schema)
     frame = table.to_pandas()
     validation = validator.validate(frame, schema, name=name, extra=monthly.extra)
     check_failures(validation, frame, maximum_failure_fraction, where=f"the partition '{name}'")
     reasons = reasons_by_row(validation)
     good, bad = split(table, reasons)
+    dropped, held_out = _divide_rules(monthly.dropped.get(month, {}))
+    if held_out:
+        bad = pa.concat_tables([bad, _read_held_out(rows, schema)])
     clean = folders.clean / f"{month}.parquet"
     write_table(good, clean, schema)
     quarantine = folders.quarantine / f"{month}.parquet"
     if len(bad):
         quarantine.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(bad, quarantine, compression="zstd")
-    dropped = monthly.dropped.get(month, {})
     return Partition(
         checked=Checked(
             fingerprint=fingerprint,
             n_rows=len(table),
-            n_failing=len(bad),
+            n_failing=len(reasons),
             document=validator.document(name),
         ),
         sha256=sha256(clean),
         quarantine_sha256=sha256(quarantine) if len(bad) else None,
-        n_in=len(table) + sum(dropped.values()),
+        n_in=len(table) + sum(dropped.values()) + sum(held_out.values()),
         dropped=dropped,
-        reasons=dict(sorted(Counter(reasons.values()).items())),
+        reasons=dict(sorted((Counter(reasons.values()) + Counter(held_out)).items())),
         n_quarantined=len(bad),
         n_rows=len(good),
         **_activity(good),
     )
+
+
+def _divide_rules(counts: dict[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the counts of the rules that drop rows, and of those that hold rows out."""
+    held_out = {rule: n for rule, n in counts.items() if rule.startswith(HELD_OUT)}
+    return {rule: n for rule, n in counts.items() if rule not in held_out}, held_out
+
+
+def _read_held_out(rows: "Table", schema: schemas.Table) -> pa.Table:
+    """Return the rows of a month that are held out, with the column `reasons`."""
+    held = rows.filter(rows.rule.startswith(HELD_OUT).fill_null(False))  # noqa: FBT003
+    return sort_rows(fetch(held.select(*schema.names(), reasons=held.rule)), schema)
 
 
 def sort_rows(table: pa.Table, schema: schemas.Table) -> pa.Table:

@@ -1,10 +1,9 @@
 """Partitions by months of the shop's calendar, and the digests of their rows."""
 
-import hashlib
-import json
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipeline.contracts.artefacts import digest
 from pipeline.contracts.params import ShopParams
 
 if TYPE_CHECKING:
@@ -77,11 +76,6 @@ def hash_contents(table: "Table") -> dict[str, str]:
         str(row["partition"]): digest([int(row[name]) for name in ("n_rows", *sums)])
         for row in rows
     }
-
-
-def digest(value: object) -> str:
-    """Return the sha256 of a value's JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _naive(moment: datetime) -> datetime:

@@ -13,14 +13,22 @@ from pipeline.presentation.pages import Page, new_figure
 from pipeline.validation import Validator
 
 Report = dict[str, Any]
+DECLARED = {
+    "corrections": "Corrections of the source, in order",
+    "held_out": "Lines held out, in data/quarantine",
+}
 
 
 def build_report(manifest: Manifest) -> Report:
     """Return the numbers of rows read, dropped, quarantined and kept."""
     assert manifest.totals is not None
-    suppressed = {"suppressed": dict(manifest.suppressed)} if manifest.suppressed else {}
+    rare = {
+        "suppressed": dict(manifest.suppressed),
+        "corrections": [count.model_dump() for count in manifest.corrections],
+        "held_out": [count.model_dump() for count in manifest.held_out],
+    }
     return {
-        **suppressed,
+        **{name: value for name, value in rare.items() if value},
         "source": manifest.source,
         "raw": {
             name: {"n_rows": checked.n_rows, "n_failing": checked.n_failing}
@@ -41,12 +49,13 @@ def build_report(manifest: Manifest) -> Report:
 def _summary(partitions: dict[str, Partition]) -> Report:
     n_in = sum(part.n_in for part in partitions.values())
     n_quarantined = sum(part.n_quarantined for part in partitions.values())
+    n_failing = sum(part.checked.n_failing for part in partitions.values())
     return {
         "n_in": n_in,
         "n_rows": sum(part.n_rows for part in partitions.values()),
         "dropped": _sum(part.dropped for part in partitions.values()),
         "n_quarantined": n_quarantined,
-        "quarantined_fraction": n_quarantined / n_in if n_in else 0.0,
+        "quarantined_fraction": n_failing / n_in if n_in else 0.0,
         "reasons": _sum(part.reasons for part in partitions.values()),
     }
 
@@ -110,6 +119,7 @@ def build_verdict(report: Report, params: CollectionParams, shop: ShopParams) ->
             holds=(needed_to - last).days - 1 < shop.test_days,
             note=f"last event {last}, as_of {needed_to}",
         ),
+        *_declared_evidence(report),
     )
     missing = [item.name for item in failing(evidence)]
     if not missing:
@@ -128,6 +138,22 @@ def build_verdict(report: Report, params: CollectionParams, shop: ShopParams) ->
         target_phase="planning",
         action=f"Choose shop.as_of and the windows within {first} to {last}, or add data.",
     )
+
+
+def _declared_evidence(report: Report) -> list[Evidence]:
+    """Return the lines of each declared correction and quarantine; none is a warning."""
+    return [
+        Evidence(
+            name=f"{name}_{number}_lines",
+            value=count["n_lines"],
+            bound=1,
+            holds=count["n_lines"] > 0,
+            gates=False,
+            note=count["description"],
+        )
+        for name, key in (("correction", "corrections"), ("quarantine", "held_out"))
+        for number, count in enumerate(report.get(key, ()), start=1)
+    ]
 
 
 def write_docs(manifest: Manifest, validator: Validator, folder: Path) -> None:
@@ -179,6 +205,9 @@ def build_page(report: Report, conclusion: Verdict) -> Page:
                 "dropped events": report["suppressed"]["n_events"],
             },
         )
+    for key, heading in DECLARED.items():
+        if key in report:
+            view.table(heading, _declared_table(report[key]))
     months = pd.DataFrame(report["months"])
     view.figure("Events by month", _month_figure(months), "Clean purchase lines per local month.")
     view.table("Months", months.rename(columns=lambda name: name.removeprefix("n_")))
@@ -204,6 +233,15 @@ def _rules_table(summary: Report) -> pd.DataFrame:
     steps += [(f"quarantined: {why}", -count) for why, count in summary["reasons"].items()]
     steps += [("kept", summary["n_rows"])]
     return pd.DataFrame(steps, columns=["", "rows"])
+
+
+def _declared_table(counts: list[dict[str, Any]]) -> pd.DataFrame:
+    names = {
+        "description": "declared in params.yaml",
+        "n_lines": "lines",
+        "n_merged_ids": "new ids of several old ones",
+    }
+    return pd.DataFrame(counts).rename(columns=names)
 
 
 def _month_figure(months: pd.DataFrame) -> Any:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pipeline.contracts.correction_params import Correction, HeldOut
 from pipeline.contracts.params_section import Section
 
 
@@ -143,6 +144,8 @@ class CollectionParams(Section):
     dropped_departments: tuple[str, ...] = Field(strict=False)
     maximum_quantity: float = Field(gt=0)
     maximum_failure_fraction: float = Field(ge=0, le=1)
+    corrections: tuple[Correction, ...] = Field(default=(), strict=False)
+    quarantined: tuple[HeldOut, ...] = Field(default=(), strict=False)
 
 
 class LabelingParams(Section):

@@ -1,6 +1,7 @@
 """Planning: whether the project is worth its cost, its target, and what a cycle costs.
 
-Reads:  the files or the installed package of collection.source, up to the test window
+Reads:  the files or the installed package of collection.source, up to the test window;
+        data/corrections, the id maps of declared corrections
 Writes: reports/planning/{plan.json,index.html,verdict.json}; the machine's inventory and speed,
         which are not outputs, in reports/planning/latency.json
 """

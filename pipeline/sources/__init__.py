@@ -8,7 +8,24 @@ from pipeline.contracts import schemas
 from pipeline.contracts.params import CollectionParams, ShopParams
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from ibis import Table
+
+
+@dataclass(frozen=True)
+class AppliedCorrection:
+    """A declared correction that `open_source` applied.
+
+    Attributes:
+        description: The correction in words, without ids of users.
+        lines: The lines that it changes or drops, as a lazy table; of a rename, with their old and
+            new ids.
+        id_map: Columns `old` and `new` of a rename.
+    """
+
+    description: str
+    lines: "Table"
+    id_map: "pa.Table | None" = None
 
 
 @dataclass(frozen=True)
@@ -23,8 +40,12 @@ class Source:
     Attributes:
         ends: The first moment that the source does not cover, UTC; later events are errors.
         raw_schemas: Schema of each raw table.
-        fingerprints: sha256 of the file of each raw table.
+        fingerprints: Digest of the file of each raw table, and of what is held out of it.
         not_mapped: Raw tables that are checked but not used.
+        held_out: The lines of `collection.quarantined`, as delivered, in the columns of `events`
+            and the column `held_out.MEMBER`; no other table holds them. None without members.
+        corrections: The declared corrections in `events`, in order.
+        user_renames: Old and new ids of users that corrections rename, in order.
     """
 
     name: str
@@ -37,14 +58,25 @@ class Source:
     ends: datetime
     raw_schemas: dict[str, schemas.Table]
     not_mapped: tuple[str, ...] = ()
+    held_out: "Table | None" = None
+    corrections: tuple[AppliedCorrection, ...] = ()
+    user_renames: tuple[tuple[str, str], ...] = ()
 
 
 def open_source(params: CollectionParams, shop: ShopParams) -> Source:
-    """Open the source that `collection.source` names.
+    """Open the source that `collection.source` names, and apply the declared corrections.
 
     Raises:
-        SourceError: If a file is missing, truncated or lacks a column.
+        SourceError: If a file is missing, truncated or lacks a column, or if the id map of a
+            correction is missing or damaged.
     """
+    from pipeline.sources.corrections import correct_source, prepare
+
+    prepared = prepare(params.corrections)
+    return correct_source(_open_as_delivered(params, shop), prepared, shop)
+
+
+def _open_as_delivered(params: CollectionParams, shop: ShopParams) -> Source:
     if params.source.kind == "completejourney":
         from pipeline.sources import completejourney
 

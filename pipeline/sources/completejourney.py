@@ -22,6 +22,7 @@ from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import CollectionParams, ShopParams
 from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
+from pipeline.sources.held_out import MEMBER, divide_lines, fingerprint
 from pipeline.sources.raw import NOT_MAPPED, RAW
 from pipeline.sources.reading import check_columns, convert_to_utc, open_file
 
@@ -54,6 +55,13 @@ def open_package(params: CollectionParams, shop: ShopParams, folder: Path | None
     raw = {name: open_file(backend, path) for name, path in paths.items()}
     for name, table in raw.items():
         check_columns(table, RAW[name].names(), paths[name])
+    lines = raw["transactions"]
+    time, store_id = lines.transaction_timestamp.cast(TIMESTAMP), lines.store_id.cast("string")
+    divided = divide_lines(lines, time, store_id, params.quarantined, shop)
+    raw["transactions"] = divided.retained
+    fingerprints = {name: sha256(path) for name, path in paths.items()}
+    whole = fingerprints["transactions"]
+    fingerprints["transactions"] = fingerprint(whole, params.quarantined)
     return Source(
         name="completejourney",
         raw=raw,
@@ -61,10 +69,11 @@ def open_package(params: CollectionParams, shop: ShopParams, folder: Path | None
         items=_items(raw["products"]),
         users=_users(raw["demographics"]),
         offers=_offers(raw, shop),
-        fingerprints={name: sha256(path) for name, path in paths.items()},
+        fingerprints=fingerprints,
         ends=week_start(N_WEEKS + 1, shop),
         raw_schemas=RAW,
         not_mapped=NOT_MAPPED,
+        held_out=None if divided.held is None else _events(divided.held, MEMBER),
     )
 
 
@@ -100,7 +109,7 @@ def week_start(week: int, shop: ShopParams) -> datetime:
     return shop.midnight(FIRST_DAY + timedelta(days=days))
 
 
-def _events(transactions: "Table") -> "Table":
+def _events(transactions: "Table", *more: str) -> "Table":
     import ibis
 
     return transactions.select(
@@ -117,6 +126,7 @@ def _events(transactions: "Table") -> "Table":
         session_id=ibis.null("string"),
         store_id=transactions.store_id.cast("string"),
         source=ibis.literal("completejourney"),
+        **{name: transactions[name] for name in more},
     )
 
 

@@ -17,6 +17,7 @@ from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import CollectionParams, ShopParams, SourceParams, TableSource
 from pipeline.runtime.sql_engine import connect
 from pipeline.sources import Source
+from pipeline.sources.held_out import MEMBER, divide_lines, fingerprint
 from pipeline.sources.reading import check_columns, convert_to_utc, open_file
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
         wanted = [_own(source.tables[name], column) for column in REQUIRED[name]]
         wanted += source.tables[name].columns.values()
         check_columns(table, sorted(set(wanted)), paths[name])
+    fingerprints = {name: sha256(path) for name, path in paths.items()}
+    lines = _columns(raw["events"], schemas.EVENTS, source.tables["events"], source, shop)
+    divided = divide_lines(
+        raw["events"], lines["timestamp"], lines["store_id"], params.quarantined, shop
+    )
+    raw["events"] = divided.retained
+    fingerprints["events"] = fingerprint(fingerprints["events"], params.quarantined)
     mapped = {name: _mapped(name, raw, source, shop, backend) for name in CONTRACT}
     return Source(
         name="files",
@@ -69,9 +77,10 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
         items=mapped["items"].drop("first_seen"),
         users=mapped["users"],
         offers=mapped["offers"],
-        fingerprints={name: sha256(path) for name, path in paths.items()},
+        fingerprints={str(name): value for name, value in fingerprints.items()},
         ends=_end(source, shop),
         raw_schemas={name: _raw_schema(name, source.tables[name]) for name in raw},
+        held_out=None if divided.held is None else _map_held(divided.held, source, shop),
     )
 
 
@@ -125,6 +134,12 @@ def _mapped(
     if CONTRACT[name].extra_columns:
         columns |= _attributes(table, mapping)
     return table.select(**columns)
+
+
+def _map_held(held: "Table", source: SourceParams, shop: ShopParams) -> "Table":
+    """Return the lines that are held out in the contract's columns, with the column `MEMBER`."""
+    columns = _columns(held, schemas.EVENTS, source.tables["events"], source, shop)
+    return held.select(**columns, **{MEMBER: held[MEMBER]})
 
 
 def _columns(
