@@ -96,6 +96,7 @@ __all__ = [
     "TrackingParams",
     "TrainingParams",
     "Windows",
+    "parse_params",
     "read_params",
 ]
 
@@ -125,19 +126,32 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
         ParamsError: If the file is missing, is not YAML, or holds an unknown key or a wrong type.
     """
     try:
-        raw: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ParamsError(
             f"'{path}' in the working directory",
             received="no such file",
             action="Run the command from the project's root.",
         ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(
-            f"YAML in '{path}'",
-            received=str(error).replace("\n", " "),
-            action="Correct the line that the error names.",
-        ) from error
+    except UnicodeDecodeError as error:
+        raise _not_yaml(error, path) from error
+    return parse_params(text, path)
+
+
+def parse_params(text: str, path: Path = PARAMS_PATH) -> Params:
+    """Return the checked contents of a text.
+
+    Args:
+        text: YAML.
+        path: The file that the errors name.
+
+    Raises:
+        ParamsError: If the text is not YAML, or holds an unknown key or a wrong type.
+    """
+    try:
+        raw: Any = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise _not_yaml(error, path) from error
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -146,3 +160,10 @@ def read_params(path: Path = PARAMS_PATH) -> Params:
             received=describe_invalid(error),
             action="Correct these values.",
         ) from error
+
+def _not_yaml(error: YAMLError | UnicodeDecodeError, path: Path) -> ParamsError:
+    return ParamsError(
+        f"YAML in '{path}'",
+        received=str(error).replace("\n", " "),
+        action="Correct the line that the error names.",
+    )

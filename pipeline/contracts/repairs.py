@@ -51,11 +51,18 @@ class Restart(_Frozen):
 
 
 class Ask(_Frozen):
-    """Ask a person what no program should decide."""
+    """Ask a person what no program should decide.
+
+    Attributes:
+        question: What the person must decide.
+        options: Answers that the person carries out.
+        steps: Answers that the loop carries out, by name.
+    """
 
     kind: Literal["ask"] = "ask"
     question: str
     options: tuple[str, ...] = ()
+    steps: dict[str, Annotated[EditParams | RollBack | Restart, Field(discriminator="kind")]] = {}
 
 
 Step = Annotated[EditParams | RollBack | Restart | Ask, Field(discriminator="kind")]

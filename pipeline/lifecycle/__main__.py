@@ -1,8 +1,8 @@
-"""Lifecycle: the status of every phase, and the acceptance of verdicts.
+"""Lifecycle: the loop that repairs, the status of every phase, and the acceptance of verdicts.
 
 Reads:  reports/<phase>/verdict.json and data/accepted/<phase>.json of every phase; dvc.lock and
         the files that it lists; for `estimates` the plan, the test metrics and reports/costs
-Writes: data/accepted/<phase>.json, by `accept`
+Writes: data/accepted/<phase>.json, by `accept`; data/lifecycle and params.yaml, by the loop
 """
 
 import argparse
@@ -14,11 +14,14 @@ from collections.abc import Sequence
 
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.phases import PHASES
+from pipeline.lifecycle.loop.commands import add_commands
 from pipeline.runtime.stage import exit_with
+
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0 or 1, or for `summary` the exit code of `dvc repro`."""
+    """Run a command; return its exit code, or 1 after an error."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -29,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EvergreenError as error:
         print(f"lifecycle failed. {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     return int(getattr(arguments, "exit_code", 0))
 
 
@@ -100,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="command")
+    add_commands(commands)
     words = "the health of each phase, its main number and its page"
     status = commands.add_parser("status", help=words, description=f"Show {words}.")
     status.add_argument("--json", action="store_true", help="for programs")

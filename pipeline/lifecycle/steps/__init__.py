@@ -1,0 +1,1 @@
+"""The steps of repairs: edit params.yaml, roll back, restart."""

@@ -1,0 +1,68 @@
+"""The steps of repairs: prepare one, apply it, find out whether it is applied, take it back."""
+
+from pipeline.contracts.params import read_params
+from pipeline.contracts.repairs import Ask, EditParams, Restart, RollBack
+from pipeline.lifecycle.errors import RefusedStepError
+from pipeline.lifecycle.ledger.entries import Effect, ParamsEffect, RestartEffect
+from pipeline.lifecycle.steps import params_file, releases, restart
+
+
+def prepare(step: EditParams | RollBack | Restart | Ask) -> Effect:
+    """Return what a step would change; nothing changes yet.
+
+    Raises:
+        RefusedStepError: The step's precondition is not met.
+        EvergreenError: params.yaml, the release pointer or a bundle is damaged.
+    """
+    if step.kind == "edit_params":
+        return ParamsEffect(changes=params_file.plan_changes(step.changes))
+    if step.kind == "roll_back":
+        return releases.prepare_rollback()
+    if step.kind == "restart":
+        return RestartEffect(workers=restart.find_workers())
+    raise RefusedStepError("a step of a program", received="a question", action="Answer it.")
+
+
+def apply(effect: Effect) -> None:
+    """Apply a step.
+
+    Raises:
+        RefusedStepError: It had no effect.
+        EvergreenError: It failed.
+    """
+    if effect.kind == "params":
+        params_file.apply_changes(effect.changes)
+    elif effect.kind == "release":
+        releases.roll_back(effect, _ready_seconds())
+    else:
+        restart.replace_workers(effect.workers, _ready_seconds())
+
+
+def is_applied(effect: Effect) -> bool:
+    """Return whether a step whose loop was killed is applied.
+
+    Raises:
+        ConflictError: Someone has changed the same thing since.
+    """
+    if effect.kind == "params":
+        return params_file.find_state(effect.changes) == "new"
+    if effect.kind == "release":
+        return releases.is_rolled_back(effect)
+    return not restart.is_any_alive(effect.workers)
+
+
+def revert(effect: Effect) -> None:
+    """Take a step back, if it is applied; a restart leaves nothing to take back.
+
+    Raises:
+        ConflictError: Someone has changed the same thing since.
+        EvergreenError: It failed.
+    """
+    if effect.kind == "params":
+        params_file.revert_changes(effect.changes)
+    elif effect.kind == "release" and releases.is_rolled_back(effect):
+        releases.make_champion(effect.before, _ready_seconds())
+
+
+def _ready_seconds() -> float:
+    return read_params().deployment.ready_timeout_seconds
