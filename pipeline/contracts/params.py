@@ -161,6 +161,7 @@ def parse_params(text: str, path: Path = PARAMS_PATH) -> Params:
             action="Correct these values.",
         ) from error
 
+
 def _not_yaml(error: YAMLError | UnicodeDecodeError, path: Path) -> ParamsError:
     return ParamsError(
         f"YAML in '{path}'",

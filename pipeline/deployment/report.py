@@ -1,16 +1,20 @@
 """The deployment's report: checks against the plan's guardrails, a verdict and a page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pipeline.bundles.manifest import BundleManifest
 from pipeline.contracts.params import GuardrailParams
+from pipeline.contracts.repairs import Ask, Repair
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.presentation.pages import Page
 
 if TYPE_CHECKING:
     from pipeline.deployment.release import ServiceCheck
+
+ACTION = "Correct the cause or change planning.guardrails, then run `uv run dvc repro`."
 
 
 def build_verdict(
@@ -33,7 +37,24 @@ def build_verdict(
         cause=f"{name} {version} fails {', '.join(broken)}: the old champion stays unless a person "
         "accepts this",
         evidence=evidence,
-        action="Correct the cause or change planning.guardrails, then run `uv run dvc repro`.",
+        action=ACTION,
+        repairs=(ask_about_release(broken),),
+    )
+
+
+def ask_about_release(broken: Sequence[str]) -> Repair:
+    """Return the question about a challenger that fails its checks.
+
+    Nothing is rolled back, since the old champion still serves; and no guardrail is proposed, since
+    a verdict holds no numbers of one machine.
+    """
+    is_slow = set(broken) <= {"p99_latency_ms", "serving_memory_gib"}
+    names = ", ".join(broken)
+    return Repair(
+        cause="slow_release" if is_slow else "bad_release",
+        target_phase="deployment",
+        step=Ask(question=f"The challenger fails {names}; the old champion serves. {ACTION}"),
+        because=f"It fails {names}; see reports/deployment/latency.json",
     )
 
 

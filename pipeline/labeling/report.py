@@ -11,6 +11,7 @@ from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.labeling.audit.label_audit import LabelAudit
 from pipeline.labeling.audit.label_issues import REASONS
 from pipeline.labeling.examples.labelling import Labelled
+from pipeline.labeling.repairs import ask_about_labels
 from pipeline.presentation.pages import Page, new_figure
 from pipeline.validation import Validation
 
@@ -70,6 +71,7 @@ def build_verdict(
         evidence=evidence,
         target_phase="collection",
         action=action,
+        repairs=(ask_about_labels(broken, action),),
     )
 
 

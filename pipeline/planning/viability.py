@@ -7,6 +7,7 @@ from pipeline.contracts.params import PlanningParams
 from pipeline.contracts.plan import Baseline, Plan
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.planning.reach import EXPLORE
+from pipeline.planning.repairs import ask_about_viability
 
 SHOWN = 5
 
@@ -29,6 +30,7 @@ def build_verdict(plan: Plan, params: PlanningParams, slowness: float = 1.0) -> 
             cause=f"The project is not worth its cost. Out of bounds: {_names(failed)}",
             evidence=evidence,
             action=" ".join(describe_needs(plan, params, slowness)),
+            repairs=(ask_about_viability(failing(evidence)),),
         )
     warnings = [item.name for item in evidence if not item.holds]
     return Verdict(

@@ -35,6 +35,7 @@ from pipeline.testing.gate import choose_champion, gate
 from pipeline.testing.measure import Doubles, EvaluationSet
 from pipeline.testing.protocols import ROLLING, WITHOUT_CONTEXT
 from pipeline.testing.reference import Reference, build_reference
+from pipeline.testing.repairs import offer_repairs
 from pipeline.testing.slices import build_slice_table, compute_fairness
 
 
@@ -161,6 +162,8 @@ def _conclude(  # noqa: PLR0913  all results
         explore_slots=params.serving.explore_slots,
     )
     verdict = gate(report, paired, plan, examination.findings)
+    repairs = offer_repairs(verdict, examination.findings, family, params, plan)
+    verdict = verdict.model_copy(update={"repairs": repairs})
     return Evaluation(report, slices, reference, verdict, examination)
 
 

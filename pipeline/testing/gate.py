@@ -48,21 +48,20 @@ def gate(
     champion, rolling = report.champion, report.rolling
     value = rolling.mean(plan.primary_metric)
     broken = failing(evidence)
-    suspected = [finding for finding in findings if finding.verdict == "suspected"]
+    to_treat = select_to_treat(findings)
     low, high = rolling.interval[plan.primary_metric]
     reached = f"{champion} reaches {plan.primary_metric} {value:.4f} [{low:.4f}, {high:.4f}]"
-    leak = next((finding for finding in suspected if finding.name == LEAK), None)
-    if leak is not None:
-        evidence += _of_diagnosis(findings, leak)
-        return _back(f"{reached}, which is not reliable. {leak.cause}", evidence, leak)
+    if to_treat is not None and to_treat.name == LEAK:
+        evidence += _of_diagnosis(findings, to_treat)
+        return _back(f"{reached}, which is not reliable. {to_treat.cause}", evidence, to_treat)
     if not broken:
         text = reached if champion not in paired else f"{reached}: no deep model is ahead of it"
         evidence += _of_diagnosis(findings)
         return Verdict(phase="testing", status="proceed", cause=text, evidence=evidence)
     missed = f"{reached}, but {describe_missed(broken)}"
-    if suspected:
-        evidence += _of_diagnosis(findings, suspected[0])
-        return _back(f"{missed}. {suspected[0].cause}", evidence, suspected[0])
+    if to_treat is not None:
+        evidence += _of_diagnosis(findings, to_treat)
+        return _back(f"{missed}. {to_treat.cause}", evidence, to_treat)
     return Verdict(
         phase="testing",
         status="return",
@@ -86,6 +85,13 @@ def describe_missed(evidence: Sequence[Evidence]) -> str:
         if others
         else (f"{last} misses its bound")
     )
+
+
+def select_to_treat(findings: Sequence[Finding]) -> Finding | None:
+    """Return the suspected finding to treat first: a leak, else the first one; None without any."""
+    suspected = [finding for finding in findings if finding.verdict == "suspected"]
+    leak = next((finding for finding in suspected if finding.name == LEAK), None)
+    return leak or next(iter(suspected), None)
 
 
 def _of_diagnosis(

@@ -56,6 +56,11 @@ def test_one_broken_check_keeps_the_old_champion(
     assert conclusion.status == "stop"
     assert [item.name for item in conclusion.evidence if not item.holds] == [name]
     assert "the old champion stays" in conclusion.cause
+    (repair,) = conclusion.repairs
+    is_slow = name in {"p99_latency_ms", "serving_memory_gib"}
+    assert repair.cause == ("slow_release" if is_slow else "bad_release")
+    assert repair.step.kind == "ask"
+    assert name in repair.step.question
 
 
 def test_measured_times_are_in_no_dvc_output(guardrails: GuardrailParams) -> None:

@@ -131,6 +131,7 @@ def failing(tested: Plan, params: Params) -> list[str]:
     """Return the names of the failing evidence."""
     conclusion = build_verdict(tested, params.planning)
     assert conclusion.status == ("stop" if conclusion.failing else "proceed")
+    assert len(conclusion.repairs) == (conclusion.status == "stop")
     return [item.name for item in conclusion.failing]
 
 
