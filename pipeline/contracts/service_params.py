@@ -60,8 +60,9 @@ class ServingParams(Section):
 
 
 class MonitoringParams(Section):
-    """The replayed traffic, and the thresholds of drift and quality alarms."""
+    """The judged traffic, and the thresholds of drift and quality alarms."""
 
+    source: Literal["replay", "event_store"] = "replay"
     replay_days: int = Field(ge=1)
     maximum_requests: int = Field(ge=1)
     psi_warning: float = Field(gt=0)

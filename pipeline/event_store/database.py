@@ -24,7 +24,7 @@ from pydantic_core import to_json
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from pipeline.event_store.errors import StoreError, translate_errors
-from pipeline.event_store.migrate import migrate
+from pipeline.event_store.migrate import check_version, migrate
 
 LOCK_SECONDS = 0.5
 # While another process migrates the database.
@@ -39,16 +39,20 @@ NETWORK = {"connect_timeout": 2, "tcp_user_timeout": 5_000, "keepalives_idle": 5
 class Database:
     """An engine for a database of the current schema version."""
 
-    def __init__(self, url: str, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, lock_seconds: float = LOCK_SECONDS, is_read_only: bool = False
+    ) -> None:
         """Open and migrate the database; a missing SQLite file is created.
 
         Args:
             url: A SQLAlchemy URL of SQLite or PostgreSQL.
             lock_seconds: Maximum wait for another writer.
+            is_read_only: Whether to leave the database as it is: neither create nor migrate it.
 
         Raises:
-            StoreError: If it cannot be opened, or a later version of Evergreen wrote it.
+            StoreError: If it cannot be opened, or another version of Evergreen wrote it.
         """
+        self._is_read_only = is_read_only
         try:
             self._parsed = sa.make_url(url)
             self.engine = self._engine(lock_seconds)
@@ -61,7 +65,8 @@ class Database:
             ) from error
         try:
             with translate_errors("the event store to open"):
-                _retry_while_locked(lambda: migrate(self.engine))
+                open_ = check_version if is_read_only else migrate
+                _retry_while_locked(lambda: open_(self.engine))
         except StoreError:
             self.engine.dispose()
             raise
@@ -110,6 +115,8 @@ class Database:
         """
         with translate_errors(expected), self.engine.connect() as connection:
             yield connection
+            if self._is_read_only:  # a writer checks before each commit
+                self._check_file(expected)
 
     def close(self) -> None:
         """Close every connection."""
@@ -125,9 +132,17 @@ class Database:
             )
             sa.event.listen(engine, "connect", _limit_waiting(lock_seconds))
             return engine
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch()
-        name = f"file:{quote(str(self.path.absolute()))}?mode=rw"
+        if self._is_read_only and not self.path.exists():
+            raise StoreError(
+                f"the event store of a service at '{self.path}'",
+                received="no such file",
+                action="Start the service with `make serve`, or name its database by --store.",
+            )
+        if not self._is_read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+        mode = "ro" if self._is_read_only else "rw"
+        name = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
 
         def connect() -> sqlite3.Connection:
             return sqlite3.connect(name, uri=True, timeout=lock_seconds, check_same_thread=False)
@@ -138,7 +153,8 @@ class Database:
             json_serializer=_as_json,
             insertmanyvalues_page_size=ROWS_PER_STATEMENT,
         )
-        sa.event.listen(engine, "connect", _make_durable)
+        if not self._is_read_only:
+            sa.event.listen(engine, "connect", _make_durable)
         return engine
 
     def _identity(self) -> tuple[int, int] | None:

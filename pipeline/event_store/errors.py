@@ -13,6 +13,10 @@ class StoreError(EvergreenError):
     """The event store cannot be written or read at the moment."""
 
 
+DAMAGED = ("file is not a database", "malformed")
+"""What SQLite says of a file whose contents are damaged."""
+
+
 @contextmanager
 def translate_errors(expected: str) -> Iterator[None]:
     """Translate errors of the database driver into a StoreError.
@@ -29,4 +33,7 @@ def translate_errors(expected: str) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Later lines of PostgreSQL's messages quote rows, which contain user ids.
         received = str(cause).strip().partition("\n")[0]
-        raise StoreError(expected, received=received, action="Try again in a moment.") from error
+        action = "Try again in a moment."
+        if any(words in received for words in DAMAGED):
+            action = "Stop the service, and restore the file from a backup."
+        raise StoreError(expected, received=received, action=action) from error

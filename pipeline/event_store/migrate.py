@@ -45,6 +45,25 @@ def migrate(engine: sa.Engine) -> None:
             context.run_migrations()
 
 
+def check_version(engine: sa.Engine) -> None:
+    """Check that the database has the current version, without changing it.
+
+    Raises:
+        StoreError: If another version of Evergreen wrote the database, or none did.
+        DBAPIError: If the database fails.
+    """
+    with engine.connect() as connection:
+        version = read_version(connection)
+    if version != KNOWN[-1]:
+        raise StoreError(
+            f"an event store of version {KNOWN[-1]}",
+            received="a database without Evergreen's tables"
+            if version is None
+            else f"version {version}, which an earlier Evergreen wrote",
+            action="Restart the service with this version, which migrates it: `make serve`.",
+        )
+
+
 def read_version(connection: sa.Connection) -> str | None:
     """Return the database's version, or None for a new database.
 

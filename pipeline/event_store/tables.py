@@ -3,7 +3,7 @@
 A change here needs a migration in `migrations/`; a test compares the two.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,7 +70,9 @@ PREDICTIONS = sa.Table(
     sa.Column("received_at", UtcDateTime, nullable=False),
     sa.Column("propensities", sa.JSON, nullable=False, server_default="[]"),
     sa.Column("reasons", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("cart", sa.JSON, nullable=False, server_default="[]"),
     sa.Index("predictions_by_user", "user_id", "timestamp"),
+    sa.Index("predictions_by_time", "timestamp"),
     sa.Index("predictions_by_receipt", "received_at"),
 )
 SHADOW_ANSWERS = sa.Table(  # answers of a shadow model; see serving/releases/shadow.py
@@ -94,6 +96,15 @@ AVAILABILITY = sa.Table(  # the latest availability of each item
     sa.Column("item_id", sa.String(128), primary_key=True),
     sa.Column("available", sa.Boolean, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
+)
+SERVICE_COUNTERS = sa.Table(  # increase of the service's metrics in each hour
+    "service_counters",
+    METADATA,
+    sa.Column("hour", UtcDateTime, primary_key=True),
+    sa.Column("service", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("labels", sa.String(128), primary_key=True),
+    sa.Column("increase", sa.Double, nullable=False),
 )
 SUPPRESSED = sa.Table(  # forgotten people; see suppression.py
     "suppressed",
@@ -126,7 +137,7 @@ class StoredEvent:
 class Prediction:
     """One row of the predictions table: a list that a user was shown.
 
-    In rows of earlier versions, propensities and reasons are empty lists.
+    In rows of earlier versions, propensities, reasons and cart are empty lists.
     """
 
     request_id: str
@@ -142,6 +153,7 @@ class Prediction:
     received_at: datetime
     propensities: list[float]
     reasons: list[list[str]]
+    cart: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,25 @@
-"""Monitoring from end to end: replay, observe, decide."""
+"""Monitoring from end to end: read a period from an event store, observe, decide.
+
+`dvc repro` first replays the weeks after `as_of` through a private service with a store of its own.
+"""
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.contracts.verdicts import Evidence, Verdict
+from pipeline.event_store.reader import EventStoreReader
 from pipeline.monitoring.context import Context, build_context, read_methods
 from pipeline.monitoring.decide import decide
 from pipeline.monitoring.observe import MonitoringInputs, Observation, ProductionTables, observe
@@ -23,11 +30,14 @@ from pipeline.monitoring.outcome import (
     build_metrics,
     build_weeks,
 )
+from pipeline.monitoring.period import Period, latest_period
+from pipeline.monitoring.production import Production, read_production
 from pipeline.monitoring.replay import Replies, Service, build_requests, replay
-from pipeline.monitoring.speed import Speed, measure_speed
+from pipeline.monitoring.speed import Speed, measure_logged_speed, measure_speed
 from pipeline.monitoring.traffic import Traffic, sample_rows, select_traffic
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.serving.client import ServiceError
+from pipeline.serving.environment import event_store_url
 from pipeline.testing.reference import Reference
 
 READY_SECONDS = 90.0
@@ -76,8 +86,9 @@ def read_inputs(params: Params) -> MonitoringInputs:
     return MonitoringInputs(
         tables=ProductionTables(
             examples=artefacts.read_table(artefacts.EXAMPLES),
-            events=artefacts.read_table(artefacts.EVENTS, columns=EVENT_COLUMNS),
+            events=artefacts.read_table(artefacts.EVENTS, columns=[*EVENT_COLUMNS, "discount"]),
             users=artefacts.read_table(artefacts.USERS),
+            items=artefacts.read_table(artefacts.ITEMS),
         ),
         testing=artefacts.read_record(Reference, artefacts.REFERENCE),
         vocabulary=read_vocabulary(champion, read_description(champion)),
@@ -88,8 +99,11 @@ def read_inputs(params: Params) -> MonitoringInputs:
 
 
 @contextmanager
-def serve_champion() -> Iterator[Service]:
+def serve_champion(store: str) -> Iterator[Service]:
     """Serve the champion for this replay, and yield a client.
+
+    Args:
+        store: URL of the service's event store; complete once the service has stopped.
 
     Raises:
         DeploymentError: If the service does not become ready.
@@ -97,33 +111,109 @@ def serve_champion() -> Iterator[Service]:
     from pipeline.serving.client import Client
     from pipeline.serving.process import running_service
 
-    with tempfile.TemporaryDirectory(prefix="evergreen-monitoring-") as scratch:
-        store = f"sqlite:///{Path(scratch) / 'events.db'}"
-        with (
-            running_service(
-                artefacts.CHAMPION.path,
-                params_path=PARAMS_PATH,
-                timeout_seconds=READY_SECONDS,
-                event_store=store,
-            ) as running,
-            Client(running.url, timeout_seconds=CLIENT_SECONDS, attempts=1) as client,
-        ):
-            yield client
+    with (
+        running_service(
+            artefacts.CHAMPION.path,
+            params_path=PARAMS_PATH,
+            timeout_seconds=READY_SECONDS,
+            event_store=store,
+        ) as running,
+        Client(running.url, timeout_seconds=CLIENT_SECONDS, attempts=1) as client,
+    ):
+        yield client
 
 
 def monitor(inputs: MonitoringInputs) -> MonitoringResult:
-    """Replay production through the champion and judge it."""
+    """Judge what `monitoring.source` names.
+
+    Raises:
+        StoreError: If the event store cannot be read.
+    """
+    if inputs.params.monitoring.source == "event_store":
+        url = event_store_url(os.environ, inputs.params.serving.event_store)
+        return monitor_service(inputs, url, latest_period(inputs.params, datetime.now(UTC)))
+    return monitor_replay(inputs)
+
+
+def monitor_service(inputs: MonitoringInputs, url: str, period: Period) -> MonitoringResult:
+    """Judge a period of a running service.
+
+    Args:
+        inputs: The inputs of monitoring.
+        url: URL of the service's event store, which stays unchanged.
+        period: The period.
+
+    Raises:
+        StoreError: If the event store cannot be read.
+    """
+    with EventStoreReader(url) as reader:
+        production = read_production(reader, period, inputs)
+    if production.traffic.examples.empty:
+        return build_empty_result(inputs, period.since)
+    return judge_production(
+        production, inputs, measure_logged_speed(production.requests["latency_ms"])
+    )
+
+
+def monitor_replay(inputs: MonitoringInputs) -> MonitoringResult:
+    """Replay production through the champion and judge what its event store recorded."""
     traffic = select_traffic(
         inputs.tables.examples, inputs.tables.events, inputs.params.monitoring, inputs.params.shop
     )
     if traffic.examples.empty:
-        return build_empty_result(inputs)
-    with serve_champion() as service:
-        replies = replay(traffic, service, inputs.vocabulary, k=inputs.k)
-        speed = _measure_speed(service, traffic, inputs)
+        return build_empty_result(inputs, traffic.start)
+    with tempfile.TemporaryDirectory(prefix="evergreen-monitoring-") as scratch:
+        store = f"sqlite:///{Path(scratch) / 'events.db'}"
+        with serve_champion(store) as service:
+            replies = replay(traffic, service, inputs.vocabulary, k=inputs.k)
+            replayed_at = datetime.now(UTC)  # the requests of _measure_speed come later
+            speed = _measure_speed(service, traffic, inputs)
+        production = read_replay(store, traffic, replies, inputs, replayed_at)
+    if production.traffic.examples.empty:  # no request was answered
+        return judge(traffic, replies, inputs, speed)
+    return judge_production(production, inputs, speed)
+
+
+def read_replay(
+    store: str, traffic: Traffic, replies: Replies, inputs: MonitoringInputs, replayed_at: datetime
+) -> Production:
+    """Return what the store of the replay's service recorded, with the client's counts of failures.
+
+    Args:
+        store: URL of the store.
+        traffic: What was replayed.
+        replies: The client's replies.
+        inputs: The inputs of monitoring.
+        replayed_at: End of the replay by the clock of this machine.
+    """
+    assert traffic.until is not None
+    with EventStoreReader(store) as reader:
+        period = Period(traffic.start, traffic.until, replayed_at)
+        production = read_production(reader, period, inputs)
+    counted = replace(
+        production.replies,
+        latency_ms=replies.latency_ms,
+        n_lost_events=replies.n_lost_events,
+        calls=replies.calls,
+        n_unanswered=int(replies.failed.sum()),
+    )
+    return replace(production, replies=counted)
+
+
+def judge_production(
+    production: Production, inputs: MonitoringInputs, speed: Speed | None
+) -> MonitoringResult:
+    """Judge what an event store recorded.
+
+    Args:
+        production: At least one answered request.
+        inputs: The inputs of monitoring.
+        speed: Latency of the service; None if not reported.
+    """
+    inputs = replace(inputs, tables=production.tables)
     methods = read_methods(artefacts.CHAMPION.path, inputs, inputs.params.training.baselines)
-    context = build_context(traffic, replies, inputs, methods)
-    return judge(traffic, replies, inputs, speed, context)
+    context = build_context(production.traffic, production.replies, inputs, methods)
+    return judge(production.traffic, production.replies, inputs, speed, context)
 
 
 def _measure_speed(service: Service, traffic: Traffic, inputs: MonitoringInputs) -> Speed | None:
@@ -164,9 +254,9 @@ def judge(
     )
 
 
-def build_empty_result(inputs: MonitoringInputs) -> MonitoringResult:
-    """Return the result without any traffic after `as_of`."""
-    day = inputs.params.shop.as_of
+def build_empty_result(inputs: MonitoringInputs, since: datetime) -> MonitoringResult:
+    """Return the result of a period without any request."""
+    day = since.astimezone(ZoneInfo(inputs.params.shop.timezone)).date()
     return MonitoringResult(
         metrics={"n_requests": 0, "n_baskets": 0, "n_events": 0, "n_users": 0},
         weeks=pd.DataFrame(columns=list(COLUMNS)),
@@ -176,7 +266,7 @@ def build_empty_result(inputs: MonitoringInputs) -> MonitoringResult:
         verdict=Verdict(
             phase="monitoring",
             status="proceed",
-            cause=f"There is no traffic to replay yet: no basket on {day} or later.",
+            cause=f"There is no traffic to judge yet: no request on {day} or later.",
             evidence=(
                 Evidence(
                     name="n_requests",

@@ -44,11 +44,13 @@ class ProductionTables:
         examples: schemas.EXAMPLES.
         events: schemas.EVENTS of all time.
         users: schemas.USERS.
+        items: schemas.ITEMS; None if no item is described.
     """
 
     examples: pd.DataFrame
     events: pd.DataFrame
     users: pd.DataFrame
+    items: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def build_findings(
         unknown_user_fraction=unknown_users(observation.traffic, inputs),
         volume_ratio=volume_ratio(observation.traffic, inputs),
         failed_fraction=replies.calls.n_failed_first / max(replies.calls.n, 1),
-        unanswered_fraction=float(replies.failed.mean()),
+        unanswered_fraction=replies.unanswered_fraction,
         n_lost_events=replies.n_lost_events,
         p99_ms=None if speed is None else speed.p99_ms,
         p99_limit_ms=inputs.p99_limit_ms,
@@ -70,11 +70,12 @@ def build_latency(observation: Observation, speed: Speed | None) -> dict[str, fl
     The client's are those of the replay with all workers. None means beyond the histogram's last
     bound, or no requests.
     """
-    values = observation.replies.latency_ms[~observation.replies.failed]
+    latency = observation.replies.latency_ms
+    values = latency[~np.isnan(latency)]
     p50, p99 = np.quantile(values, [0.5, 0.99]) if len(values) else (None, None)
-    latency = {"client_p50_ms": p50, "client_p99_ms": p99}
+    measured = {"client_p50_ms": p50, "client_p99_ms": p99}
     if speed is not None:
-        latency |= {
+        measured |= {
             "p50_ms": speed.quantile_ms(0.5),
             "p99_ms": speed.p99_ms,
             "n_looks": speed.n_looks,
@@ -82,7 +83,7 @@ def build_latency(observation: Observation, speed: Speed | None) -> dict[str, fl
         }
     return {
         name: None if value is None or np.isinf(value) else float(value)
-        for name, value in latency.items()
+        for name, value in measured.items()
     }
 
 
@@ -115,7 +116,7 @@ def build_metrics(
         "unknown_item_fraction": findings.unknown_item_fraction,
         "unknown_user_fraction": findings.unknown_user_fraction,
         "volume_ratio": findings.volume_ratio,
-        "failed_requests": int(observation.replies.failed.sum()),
+        "failed_requests": observation.replies.n_failed,
         "failed_first_attempts": observation.replies.calls.n_failed_first,
         "failed_attempts": observation.replies.calls.n_failed_attempts,
         "lost_events": observation.replies.n_lost_events,

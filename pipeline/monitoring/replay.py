@@ -81,10 +81,11 @@ class Replies:
     Attributes:
         served: The lists; empty if the request failed.
         failed: [n] whether the request got no answer after all attempts.
-        latency_ms: [n] latency by the client's clock, including retries and pauses; NaN if failed.
-            It varies between runs, so no DVC output contains it.
+        latency_ms: Latency of each call, NaN if it failed: of a replay by the client's clock with
+            retries and pauses, else by the service's. It varies, so no DVC output contains it.
         n_lost_events: Events that the service did not accept.
         calls: Counts of calls and failed attempts.
+        n_unanswered: Requests without an answer that are no row of `served`.
     """
 
     served: Recommendations
@@ -92,6 +93,17 @@ class Replies:
     latency_ms: npt.NDArray[np.float64]
     n_lost_events: int
     calls: Calls
+    n_unanswered: int = 0
+
+    @property
+    def n_failed(self) -> int:
+        """The number of requests without an answer after all attempts."""
+        return int(self.failed.sum()) + self.n_unanswered
+
+    @property
+    def unanswered_fraction(self) -> float:
+        """The share of requests without an answer, in 0..1."""
+        return self.n_failed / max(len(self.failed) + self.n_unanswered, 1)
 
 
 def replay(
@@ -228,10 +240,14 @@ class _Worker:
 
 def build_events(events: pd.DataFrame) -> list[Event]:
     """Return an event for each row of schemas.EVENTS; its id makes a retry harmless."""
+    if "discount" not in events:
+        events = events.assign(discount=0.0)
     columns = [
         events[name].tolist()
-        for name in ("user_id", "item_id", "event_type", "quantity", "price", "basket_id")
-    ]
+        for name in (
+            "user_id", "item_id", "event_type", "quantity", "price", "discount", "basket_id",
+        )
+    ]  # fmt: skip
     moments = [moment.to_pydatetime() for moment in events["timestamp"]]
     return [
         Event(
@@ -241,11 +257,12 @@ def build_events(events: pd.DataFrame) -> list[Event]:
             timestamp=moment,
             quantity=quantity,
             price=price,
+            discount=discount,
             basket_id=basket if isinstance(basket, str) else None,
             store_id=store,
             event_id=f"replay-{row}",
         )
-        for row, moment, user, item, kind, quantity, price, basket, store in zip(
+        for row, moment, user, item, kind, quantity, price, discount, basket, store in zip(
             events.index, moments, *columns, _stores(events), strict=True
         )
     ]

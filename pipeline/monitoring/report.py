@@ -1,10 +1,12 @@
 """The monitoring page: whether the model is still good, and if not, why."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.contracts import artefacts
 from pipeline.contracts.params import MonitoringParams
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
 from pipeline.monitoring.drift import Drift
@@ -12,6 +14,7 @@ from pipeline.monitoring.monitor import MonitoringResult
 from pipeline.monitoring.observe import MonitoringInputs, Observation
 from pipeline.presentation.pages import Page, new_figure
 
+LATENCY = "latency.json"
 LEAF, GREY, WARN, BAD = "#1d7a4c", "#8a968f", "#a15c00", "#b3261e"
 WORDS = {
     "hour": "hour of the day",
@@ -34,6 +37,15 @@ METHOD_WORDS = {
     CONTEXTUAL: "contextual frequency",
 }
 KIND_WORDS = {"input": "request", "output": "answer", "label": "purchase"}
+
+
+def write_results(result: MonitoringResult, inputs: MonitoringInputs, folder: Path) -> None:
+    """Write metrics.json, weeks.csv, latency.json and index.html to a folder."""
+    artefacts.write_json(result.metrics, folder / artefacts.MONITORING_METRICS.path.name)
+    weeks = result.weeks.to_csv(index=False)
+    artefacts.write_text(weeks, folder / artefacts.MONITORING_WEEKS.path.name)
+    artefacts.write_json(result.latency, folder / LATENCY)
+    build_page(result, inputs).write(folder / artefacts.page("monitoring").path.name)
 
 
 def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:

@@ -15,10 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+import pandas as pd
 import psutil
 
 from pipeline.monitoring.replay import Service
 from pipeline.serving.client import ServiceError
+from pipeline.serving.observability.metrics import SECONDS as BUCKETS
 from pipeline.serving.payloads import RecommendRequest
 
 SECONDS = "evergreen_request_seconds"
@@ -93,6 +96,19 @@ def read_speed(exposition: str) -> Speed:
     totals = [0.0, *(total for _, total in buckets)]
     counts = tuple(upper - lower for lower, upper in pairwise(totals))
     return Speed(tuple(bound for bound, _ in buckets), counts)
+
+
+def measure_logged_speed(latency_ms: pd.Series) -> Speed | None:
+    """Return the latencies that a service logged with its answers; None without an answer.
+
+    >>> measure_logged_speed(pd.Series([1.0, 3.0])).quantile_ms(1.0)
+    4.0
+    """
+    if latency_ms.empty:
+        return None
+    bucket = np.searchsorted(BUCKETS, latency_ms.to_numpy(dtype=np.float64) / 1e3)
+    counts = np.bincount(bucket, minlength=len(BUCKETS) + 1).astype(float)
+    return Speed((*BUCKETS, float("inf")), tuple(counts.tolist()))
 
 
 def measure_speed(

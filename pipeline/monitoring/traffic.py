@@ -1,4 +1,4 @@
-"""The traffic after `as_of`: the requests of baskets in time order, and all events."""
+"""Traffic of a period: its requests in time order, and all of its events."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,14 +15,15 @@ DAYS_PER_WEEK = 7
 
 @dataclass(frozen=True)
 class Traffic:
-    """The replayed window.
+    """The traffic of a period.
 
     Attributes:
-        start: First moment of the window, `as_of`.
-        examples: schemas.EXAMPLES to request, by time, user and basket.
-        events: schemas.EVENTS of the window, by time, user, basket and item.
-        n_baskets: Number of examples before sampling.
-        n_days: Length of the part of the window with events, at least 1.
+        start: First moment of the period.
+        examples: schemas.EXAMPLES that were or will be requested, by time, user and basket.
+        events: schemas.EVENTS of the period, by time, user, basket and item.
+        n_baskets: Baskets of the period that labeling makes examples of, before sampling.
+        n_days: Length of the part of the period with events, at least 1.
+        until: First moment after the period; None if not known.
     """
 
     start: datetime
@@ -30,6 +31,7 @@ class Traffic:
     events: pd.DataFrame
     n_baskets: int
     n_days: float
+    until: datetime | None = None
 
 
 def select_traffic(
@@ -47,15 +49,26 @@ def select_traffic(
     end = start + timedelta(days=params.replay_days)
     examples = _within(select_rolling(examples, "production"), start, end, ["user_id", "basket_id"])
     window = _within(events, start, end, ["user_id", "basket_id", "item_id"])
-    window = window[window["event_type"].isin(EVENT_TYPES)].reset_index(drop=True)
-    last = window["timestamp"].max() if len(window) else pd.Timestamp(start)
-    return Traffic(
-        start=start,
-        examples=sample_rows(examples, params.maximum_requests),
-        events=window,
-        n_baskets=len(examples),
-        n_days=max((last - pd.Timestamp(start)) / pd.Timedelta(days=1), 1.0),
-    )
+    sample = sample_rows(examples, params.maximum_requests)
+    return build_traffic(sample, window, len(examples), start, end)
+
+
+def build_traffic(
+    examples: pd.DataFrame, events: pd.DataFrame, n_baskets: int, since: datetime, until: datetime
+) -> Traffic:
+    """Return the traffic of a period.
+
+    Args:
+        examples: Requests of the period, in order.
+        events: schemas.EVENTS of the period, in order.
+        n_baskets: Baskets of the period, before sampling.
+        since: First moment of the period.
+        until: First moment after the period.
+    """
+    known = events[events["event_type"].isin(EVENT_TYPES)].reset_index(drop=True)
+    last = known["timestamp"].max() if len(known) else pd.Timestamp(since)
+    days = max((last - pd.Timestamp(since)) / pd.Timedelta(days=1), 1.0)
+    return Traffic(since, examples, known, n_baskets, days, until)
 
 
 def select_rolling(examples: pd.DataFrame, split: str) -> pd.DataFrame:

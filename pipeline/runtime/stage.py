@@ -19,6 +19,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from pipeline.contracts.artefacts import write_verdict
@@ -77,20 +78,39 @@ def use_all_cores_per_operation() -> None:
         del os.environ[THREADS]
 
 
+@dataclass(frozen=True)
+class StageOptions:
+    """Options of a stage's command line that make it do something else than the stage.
+
+    Attributes:
+        add: Adds the options to the parser.
+        run: Returns the exit code, or None if the stage is to run.
+    """
+
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, argparse.ArgumentParser], int | None]
+
+
 def stage(
-    phase: Phase, *, after: Phase | None
+    phase: Phase, *, after: Phase | None, options: StageOptions | None = None
 ) -> Callable[[Callable[[Params, Run], Verdict]], Main]:
     """Turn `function(params, run) -> Verdict` into the entry point of `phase`.
 
     Args:
         phase: The phase that the function runs.
         after: The phase whose verdict must proceed first; None for the first phase.
+        options: Further options; dvc.yaml uses none.
     """
 
     def decorate(function: Callable[[Params, Run], Verdict]) -> Main:
         def main(argv: Sequence[str] | None = None) -> int:
-            _parser(function, phase).parse_args(argv)
-            return _run(phase, after, function)
+            parser = _parser(function, phase)
+            if options is None:
+                parser.parse_args(argv)
+                return _run(phase, after, function)
+            options.add(parser)
+            code = options.run(parser.parse_args(argv), parser)
+            return _run(phase, after, function) if code is None else code
 
         return main
 

@@ -1,12 +1,12 @@
 """Monitoring of a synthetic shop: sound traffic, and one fault at a time."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.contracts import artefacts
@@ -20,7 +20,6 @@ from tests.support import tiny_shop
 from tests.support.habit_shop import (
     METHODS,
     FlakyService,
-    FrequencyService,
     HabitShop,
     make_shop,
 )
@@ -170,35 +169,27 @@ def test_before_any_production_there_is_nothing_to_replay_and_that_is_fine(
     )
     result = monitor.monitor(replace(shop.inputs, tables=empty))
     assert result.verdict.status == "proceed"
-    assert "no traffic to replay yet" in result.verdict.cause
+    assert "no traffic to judge yet" in result.verdict.cause
     assert result.weeks.empty
     report.build_page(result, shop.inputs).write(tmp_path / "page.html")
-    assert "no traffic to replay yet" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "no traffic to judge yet" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_the_champion_is_what_is_asked(shop: HabitShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables, start = shop.inputs.tables, shop.inputs.params.shop.windows().as_of
-    service = FrequencyService(tables.events[tables.events["timestamp"] < start])
-
-    @contextmanager
-    def deployed() -> Iterator[FrequencyService]:
-        yield service
-
-    monkeypatch.setattr(monitor, "serve_champion", deployed)
+def test_the_stores_record_of_a_replay_gives_the_metrics_of_the_clients_replies(
+    shop: HabitShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "serve_champion", shop.serve)
     monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
-    assert monitor.monitor(shop.inputs).metrics == shop.watch(tables).metrics
+    stored, replied = monitor.monitor(shop.inputs), shop.watch(shop.inputs.tables)
+    assert stored.metrics == replied.metrics
+    pd.testing.assert_frame_equal(stored.weeks, replied.weeks)
+    assert stored.verdict == replied.verdict
 
 
 def test_the_stage_writes_its_outputs_and_its_verdict(
     shop: HabitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tables, start = shop.inputs.tables, shop.inputs.params.shop.windows().as_of
-
-    @contextmanager
-    def deployed() -> Iterator[FrequencyService]:
-        yield FrequencyService(tables.events[tables.events["timestamp"] < start])
-
-    monkeypatch.setattr(monitor, "serve_champion", deployed)
+    monkeypatch.setattr(monitor, "serve_champion", shop.serve)
     monkeypatch.setattr(monitor, "read_inputs", lambda _params: shop.inputs)
     monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)

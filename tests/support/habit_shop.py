@@ -2,10 +2,12 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from pipeline.contracts.params import MonitoringParams, Params, read_params
 from pipeline.contracts.testing_report import MetricSummary
+from pipeline.event_store.store import EventStore, Prediction
 from pipeline.metrics.drift import effective_size, frozen_bins
 from pipeline.monitoring import monitor
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, build_context
@@ -25,13 +28,11 @@ from pipeline.recommenders.base.recommender import Recommendations
 from pipeline.recommenders.base.requests import Requests
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.client import ServiceError
+from pipeline.serving.engine.records import build_stored_event
 from pipeline.serving.observability.metrics import SECONDS
 from pipeline.serving.payloads import Event, RecommendAnswer, RecommendedItem, RecommendRequest
 from pipeline.testing.reference import Reference, largest_weekly_psi
 from pipeline.testing.signals import INPUTS, OUTPUTS, input_signals, output_signals
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 K = 10
 N_USERS, N_ITEMS, N_HABITS = 90, 400, 12
@@ -101,6 +102,52 @@ def histogram(seconds: float) -> str:
     return generate_latest(registry).decode()
 
 
+class StoredService(FrequencyService):
+    """A service that logs its answers and events in an event store, as the endpoint does."""
+
+    def __init__(self, events: pd.DataFrame, url: str) -> None:
+        super().__init__(events)
+        self._store = EventStore(url)
+        self._n = 0
+        self._waiting: list[Prediction] = []
+
+    def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        answer = super().recommend(request)
+        assert request.at is not None
+        assert request.k is not None
+        with self._lock:
+            self._n += 1
+            request_id = f"{self._n:032d}"
+            prediction = Prediction(
+                request_id=request_id,
+                user_id=request.user_id,
+                timestamp=request.at,
+                store_id=request.store_id,
+                k=request.k,
+                items=[item.item_id for item in answer.items],
+                scores=[item.score for item in answer.items],
+                slots=[item.slot for item in answer.items],
+                model_version="v",
+                latency_ms=8.0,
+                received_at=datetime.now(UTC),
+                propensities=[],
+                reasons=[],
+                cart=request.cart,
+            )
+            self._waiting.append(prediction)
+        return answer.model_copy(update={"request_id": request_id})
+
+    def send(self, events: Sequence[Event]) -> None:
+        super().send(events)
+        with self._lock:
+            self._store.append([build_stored_event(event, datetime.now(UTC)) for event in events])
+
+    def close(self) -> None:
+        """Write the waiting predictions and close the store."""
+        self._store.log(self._waiting)
+        self._store.close()
+
+
 class FlakyService(FrequencyService):
     """A service that fails the first attempt of one request in a hundred."""
 
@@ -159,6 +206,17 @@ METHODS: dict[str, Any] = {
 class HabitShop:
     inputs: MonitoringInputs
 
+    @contextmanager
+    def serve(self, url: str) -> Iterator[StoredService]:
+        """Serve as `monitor.serve_champion` does, with a store at this URL."""
+        events = self.inputs.tables.events
+        start = self.inputs.params.shop.windows().as_of
+        service = StoredService(events[events["timestamp"] < start], url)
+        try:
+            yield service
+        finally:
+            service.close()
+
     def watch(
         self,
         tables: ProductionTables,
@@ -191,9 +249,8 @@ def make_events(params: Params) -> pd.DataFrame:
                 (f"u{user:02d}", f"i{item:03d}", at, price, f"{user}:{day}") for item in basket
             ]
     events = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "price", "basket_id"])
-    return events.assign(event_type="purchase", quantity=1.0).drop_duplicates(
-        ["basket_id", "item_id"], ignore_index=True
-    )
+    events = events.assign(event_type="purchase", quantity=1.0, store_id=None)
+    return events.drop_duplicates(["basket_id", "item_id"], ignore_index=True)
 
 
 def make_examples(events: pd.DataFrame, params: Params) -> pd.DataFrame:

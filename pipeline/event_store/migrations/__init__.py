@@ -11,6 +11,7 @@ from pipeline.event_store.migrations import (
     v0002_retention_and_forget,
     v0003_what_was_shown_and_why,
     v0004_shadow_answers,
+    v0005_carts_and_counters,
 )
 
 VERSIONS: tuple[ModuleType, ...] = (
@@ -18,5 +19,6 @@ VERSIONS: tuple[ModuleType, ...] = (
     v0002_retention_and_forget,
     v0003_what_was_shown_and_why,
     v0004_shadow_answers,
+    v0005_carts_and_counters,
 )
 """From the first to the latest. They are imported explicitly, so that a Bento contains them."""

@@ -165,8 +165,10 @@ class RecommendationEngine:
         """Count an answer and queue it for the prediction log, unless its user is anonymous."""
         self._count(request.query.user_id, answer.items)
         if request.query.user_id != ANONYMOUS:
+            ids = self.runtime.vocabulary.ids
+            cart = [ids[item - 1] for item in request.context.cart]
             self.shared.predictions.put(
-                build_prediction(request, answer, received_at, latency_ms=latency_ms)
+                build_prediction(request, answer, received_at, latency_ms=latency_ms, cart=cart)
             )
 
     def find_similar(self, item_id: str, query: SimilarQuery) -> SimilarAnswer:

@@ -28,7 +28,12 @@ def build_stored_event(event: Event, now: datetime) -> StoredEvent:
 
 
 def build_prediction(
-    request: PreparedRequest, answer: RecommendAnswer, received_at: datetime, *, latency_ms: float
+    request: PreparedRequest,
+    answer: RecommendAnswer,
+    received_at: datetime,
+    *,
+    latency_ms: float,
+    cart: list[str],
 ) -> Prediction:
     """Return the log's row for an answer.
 
@@ -37,6 +42,7 @@ def build_prediction(
         answer: The answer that was shown.
         received_at: Time at which the request came in.
         latency_ms: Time from request to answer.
+        cart: Known items in the cart at the request.
     """
     return Prediction(
         request_id=answer.request_id,
@@ -52,4 +58,5 @@ def build_prediction(
         model_version=answer.model_version,
         latency_ms=latency_ms,
         received_at=received_at,
+        cart=cart,
     )

@@ -1,0 +1,168 @@
+"""Monitoring of what the event store of a running service recorded."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.contracts.params import read_params
+from pipeline.contracts.verdicts import Verdict
+from pipeline.event_store.reader import EventStoreReader
+from pipeline.monitoring import monitor
+from pipeline.monitoring.__main__ import main
+from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
+from pipeline.monitoring.period import Period
+from pipeline.monitoring.production import read_production
+from pipeline.monitoring.replay import replay
+from pipeline.monitoring.traffic import select_traffic
+from pipeline.recommenders.base.vocabulary import Vocabulary
+from pipeline.serving.client import Client
+from tests.support.fake_bundle import ANN, AS_OF, BOB, ITEMS, purchases
+from tests.support.fake_service import fake_service
+from tests.support.habit_shop import METHODS, HabitShop, K, make_shop
+from tests.support.served import Direct
+from tests.support.tiny_shop import PROJECT
+
+pytestmark = pytest.mark.slow
+
+LATER = [
+    ("ann", "milk", "2024-03-02T09:00:00Z", "a31"),
+    ("ann", "jam", "2024-03-02T09:00:00Z", "a31"),
+    ("bob", "tea", "2024-03-02T10:00:00Z", "b2"),
+    ("ann", "milk", "2024-03-09T09:00:00Z", "a32"),
+]
+
+
+def read_tables() -> ProductionTables:
+    events = purchases([*ANN, *BOB, *LATER]).assign(store_id=None, discount=0.0)
+    baskets = events[events["timestamp"] >= AS_OF].groupby(["timestamp", "user_id", "basket_id"])
+    examples = baskets["item_id"].agg(list).rename("labels").reset_index()
+    examples = examples.assign(split="production", protocol="rolling")
+    examples["cart"] = [[] for _ in range(len(examples))]
+    return ProductionTables(examples, events, pd.DataFrame({"user_id": ["ann", "bob"]}))
+
+
+def test_the_endpoints_log_is_what_its_clients_saw(tmp_path: Path) -> None:
+    params = read_params(PROJECT / "params.yaml")
+    shop = params.shop.model_copy(update={"as_of": date(2024, 3, 1), "timezone": "UTC"})
+    params = params.model_copy(update={"shop": shop})
+    vocabulary = Vocabulary(ITEMS)
+    inputs = MonitoringInputs(read_tables(), {"k": 3}, vocabulary, params, p99_limit_ms=40.0)
+    tables = inputs.tables
+    traffic = select_traffic(tables.examples, tables.events, params.monitoring, shop)
+    service = fake_service(tmp_path)
+    with Client("http://localhost", transport=Direct(service.gateway)) as client:
+        replies = replay(traffic, client, vocabulary, k=3, n_workers=1)
+    service.close()  # writes the predictions that wait
+    assert traffic.until is not None
+    period = Period(traffic.start, traffic.until, datetime.now(UTC))
+    with EventStoreReader(f"sqlite:///{tmp_path}/events.db") as reader:
+        production = read_production(reader, period, inputs)
+    assert not replies.failed.any()
+    np.testing.assert_array_equal(production.replies.served.items, replies.served.items)
+    np.testing.assert_array_equal(production.replies.served.scores, replies.served.scores)
+    np.testing.assert_array_equal(production.replies.served.slots, replies.served.slots)
+    for name in ("user_id", "timestamp", "basket_id", "cart"):
+        assert production.traffic.examples[name].tolist() == traffic.examples[name].tolist()
+    assert [set(labels) for labels in production.traffic.examples["labels"]] == [
+        {"milk", "jam"}, {"tea"}, {"milk"},
+    ]  # fmt: skip
+    assert production.requests["model_version"].nunique() == 1
+    assert production.tables.events["basket_id"].tolist() == tables.events["basket_id"].tolist()
+
+
+@pytest.fixture(scope="module")
+def shop() -> HabitShop:
+    return make_shop()
+
+
+@pytest.fixture(scope="module")
+def store(shop: HabitShop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a service after four weeks of traffic."""
+    file = tmp_path_factory.mktemp("store") / "events.db"
+    params, tables = shop.inputs.params, shop.inputs.tables
+    traffic = select_traffic(tables.examples, tables.events, params.monitoring, params.shop)
+    with shop.serve(f"sqlite:///{file}") as service:
+        replay(traffic, service, shop.inputs.vocabulary, k=K)
+    return file
+
+
+@pytest.fixture
+def project(shop: HabitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose collection ended at `as_of`: later events are only in the store."""
+    tables, start = shop.inputs.tables, shop.inputs.params.shop.windows().as_of
+    collected = replace(
+        tables,
+        events=tables.events[tables.events["timestamp"] < start],
+        examples=tables.examples[tables.examples["split"] == "test"],
+    )
+    inputs = replace(shop.inputs, tables=collected)
+    monkeypatch.setattr(monitor, "read_inputs", lambda _params: inputs)
+    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def judge(store: Path, *options: str) -> Verdict:
+    command = ["--source", "event_store", "--store", f"sqlite:///{store}", "--out", "out"]
+    assert main([*command, *options]) == 0
+    return Verdict.model_validate_json(Path("out/verdict.json").read_bytes())
+
+
+def test_the_store_of_a_running_service_is_judged_period_by_period(
+    project: Path, store: Path
+) -> None:
+    first = judge(store, "--since", "2017-12-04", "--until", "2017-12-18")
+    assert first.status == "proceed"
+    assert {path.name for path in (project / "out").iterdir()} >= {
+        "index.html", "latency.json", "metrics.json", "period.json", "verdict.json", "weeks.csv",
+    }  # fmt: skip
+    weeks = pd.read_csv("out/weeks.csv")
+    assert weeks["start"].tolist() == ["2017-12-04", "2017-12-11"]
+    assert judge(store, "--until", "2018-01-01").status == "proceed"  # from where the last ended
+    assert pd.read_csv("out/weeks.csv")["start"].tolist() == ["2017-12-18", "2017-12-25"]
+    assert not (project / "reports").exists()
+
+
+def test_a_period_without_requests_goes_on_with_a_warning(project: Path, store: Path) -> None:
+    verdict = judge(store, "--since", "2018-02-01", "--until", "2018-02-08")
+    assert verdict.status == "proceed"
+    assert "no traffic to judge yet: no request on 2018-02-01" in verdict.cause
+
+
+@pytest.mark.parametrize("fault", ["missing", "corrupt"])
+def test_a_store_that_cannot_be_read_writes_nothing(
+    project: Path, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = project / "events.db"
+    if fault == "corrupt":
+        file.write_bytes(b"no database" * 1_000)
+    command = ["--source", "event_store", "--store", f"sqlite:///{file}", "--out", "out"]
+    assert main([*command, "--since", "2017-12-04", "--until", "2017-12-18"]) == 1
+    words = {"missing": "no such file", "corrupt": "not a database"}
+    assert "monitoring failed. Expected the event store" in caplog.text
+    assert words[fault] in caplog.text
+    assert not (project / "out").exists()
+
+
+def test_a_store_that_vanishes_while_it_is_read_writes_nothing(
+    project: Path, store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = project / "events.db"
+    shutil.copy(store, file)
+    read = EventStoreReader.read_requests
+
+    def vanish(reader: EventStoreReader, *bounds: datetime) -> pd.DataFrame:
+        file.unlink()
+        return read(reader, *bounds)
+
+    monkeypatch.setattr(EventStoreReader, "read_requests", vanish)
+    command = ["--source", "event_store", "--store", f"sqlite:///{file}", "--out", "out"]
+    assert main([*command, "--since", "2017-12-04", "--until", "2017-12-18"]) == 1
+    assert "moved, deleted or replaced" in caplog.text
+    assert not (project / "out").exists()
