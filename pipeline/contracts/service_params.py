@@ -65,6 +65,10 @@ class MonitoringParams(Section):
     source: Literal["replay", "event_store"] = "replay"
     replay_days: int = Field(ge=1)
     maximum_requests: int = Field(ge=1)
+    horizons_days: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 7, 28), min_length=1, strict=False
+    )
+    minimum_users: int = Field(30, ge=1)
     psi_warning: float = Field(gt=0)
     psi_alarm: float = Field(gt=0)
     psi_broken: float = Field(gt=0)

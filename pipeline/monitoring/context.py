@@ -8,7 +8,7 @@ the time. Nothing here gates.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contracts.params import BaselineParams
+from pipeline.monitoring.horizons import select_counted
 from pipeline.monitoring.observe import MonitoringInputs
 from pipeline.monitoring.quality import build_bootstrap, compute_metrics
 from pipeline.monitoring.replay import Replies
@@ -110,7 +111,18 @@ def build_context(
         methods: Methods of `read_methods`, by name.
     """
     examples = traffic.examples
-    rows = spread_evenly(len(examples), N_SAMPLED)
+    days = min(inputs.params.monitoring.horizons_days)
+    counted = np.flatnonzero(select_counted(traffic, days, inputs.params))
+    rows = counted[spread_evenly(len(counted), N_SAMPLED)]
+    stores = examples.get("store_id")
+    context = Context(
+        n_sampled=len(rows),
+        store_fraction=0.0 if stores is None else float(stores.notna().mean()),
+        cart_fraction=float(examples["cart"].map(len).gt(0).mean()),
+        alternatives=(),
+    )
+    if not len(rows):
+        return context
     evaluation_set = inputs.build_evaluation_set(examples.iloc[rows].reset_index(drop=True))
     served = _part(replies.served, rows)
     predictions = {(SERVED, True): served} | {
@@ -122,13 +134,7 @@ def build_context(
         for name, is_known in WAYS
         if (method := methods.get(name)) is not None
     }
-    stores = examples.get("store_id")
-    return Context(
-        n_sampled=len(rows),
-        store_fraction=0.0 if stores is None else float(stores.notna().mean()),
-        cart_fraction=float(examples["cart"].map(len).gt(0).mean()),
-        alternatives=_alternatives(predictions, evaluation_set, inputs),
-    )
+    return replace(context, alternatives=_alternatives(predictions, evaluation_set, inputs))
 
 
 # The champion with context is what was served; decayed frequency uses neither time nor store.

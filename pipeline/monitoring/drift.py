@@ -23,7 +23,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(OUTPUTS, "output"),
     **dict.fromkeys(LABELS, "label"),
 }
-WHOLE_WINDOW = ("weekday",)
+WHOLE_WINDOW = ("weekday",)  # measured over whole weeks only, see Drift.against
 N_DRAWS = 4000  # a share of CHANCE lies beyond the limit
 
 
@@ -115,10 +115,21 @@ class RequestTimes:
     Attributes:
         week: [n] week, from 0.
         user: [n] code of the user.
+        n_weeks: Number of weeks, the last of which may have no requests; None to count them.
     """
 
     week: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
+    n_weeks: int | None = None
+
+    @property
+    def weeks(self) -> range:
+        """All weeks."""
+        return range(int(self.week.max(initial=-1)) + 1 if self.n_weeks is None else self.n_weeks)
+
+    def select(self, chosen: npt.NDArray[np.bool_]) -> "RequestTimes":
+        """Return the chosen requests, with the same weeks."""
+        return RequestTimes(self.week[chosen], self.user[chosen], len(self.weeks))
 
 
 def label_signals(evaluation_set: EvaluationSet) -> pd.DataFrame:
@@ -188,10 +199,7 @@ def _drift(
         )
 
     whole = measure(np.ones(len(values), dtype=bool))
-    weeks = [
-        measure(request_times.week == week)
-        for week in range(int(request_times.week.max(initial=-1)) + 1)
-    ]
+    weeks = [measure(request_times.week == week) for week in request_times.weeks]
     return Drift(
         signal=name,
         kind=KINDS[name],

@@ -11,6 +11,7 @@ from pipeline.contracts.params import MonitoringParams
 from pipeline.contracts.verdicts import Evidence
 from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
+from pipeline.monitoring.horizons import HorizonQuality
 from pipeline.monitoring.quality import Quality, State
 
 
@@ -24,13 +25,14 @@ class Findings:
         drifts: Drift of every signal.
         unknown_item_fraction: Share of purchase lines with items unknown to the model, in 0..1.
         unknown_user_fraction: Share of requests of users without earlier purchases, in 0..1.
-        volume_ratio: Baskets per day, relative to the test window.
+        volume_ratio: Baskets per day, relative to the test window; NaN if not known yet.
         failed_fraction: Share of calls to the service whose first attempt failed, in 0..1.
         unanswered_fraction: Share of requests without an answer after all attempts, in 0..1.
         n_lost_events: Events that the service did not accept.
         p99_ms: 99th percentile of latency by the service's clock; None if not reported.
         p99_limit_ms: Limit of the plan.
         frequency: The best live frequency baseline with the champion's context, or None.
+        horizons: Quality at each horizon, the shortest first.
     """
 
     metric: str
@@ -45,6 +47,7 @@ class Findings:
     p99_ms: float | None
     p99_limit_ms: float
     frequency: Alternative | None
+    horizons: tuple[HorizonQuality, ...] = ()
 
 
 def judge_quality(findings: Findings, params: MonitoringParams) -> State:
@@ -66,7 +69,9 @@ def psi_limit(kind: Kind, state: State, params: MonitoringParams) -> float:
 
 
 def has_volume(findings: Findings, params: MonitoringParams) -> bool:
-    """Return whether the volume of baskets is similar to the test window."""
+    """Return whether the volume of baskets is similar to the test window, or unknown (NaN)."""
+    if math.isnan(findings.volume_ratio):
+        return True
     return 1 / params.maximum_volume_ratio <= findings.volume_ratio <= params.maximum_volume_ratio
 
 
@@ -93,10 +98,11 @@ def build_evidence(
         ),
         Evidence(
             name="volume_ratio",
-            value=findings.volume_ratio,
+            value=None if math.isnan(findings.volume_ratio) else findings.volume_ratio,
             bound=params.maximum_volume_ratio,
             holds=has_volume(findings, params),
-            note="baskets per day relative to the test window; the bound also limits decreases",
+            note="baskets per day relative to the test window, of a period of a day or more; the "
+            "bound also limits decreases",
         ),
         _at_most(
             "failed_fraction",
@@ -147,20 +153,71 @@ def _at_most(name: str, value: float, bound: float, *, note: str) -> Evidence:
 def _quality_evidence(
     findings: Findings, state: State, params: MonitoringParams
 ) -> tuple[Evidence, ...]:
-    if findings.quality is None:
-        return ()
-    q, kept_fraction = findings.quality, 1 - params.maximum_quality_loss_fraction
+    """Return quality, and that of longer horizons, which only warns; immature ones never do."""
+    first, *longer = findings.horizons or (None,)
+    kept_fraction = 1 - params.maximum_quality_loss_fraction
+    evidence = []
+    if findings.quality is not None:
+        q = findings.quality
+        note = _describe_difference(q, kept_fraction)
+        evidence.append(
+            Evidence(
+                name=findings.metric,
+                value=q.value,
+                bound=kept_fraction * q.reference,
+                holds=state != "lost",
+                note=note if first is None else f"{note}; {_describe_horizon(first)}",
+            )
+        )
+    elif first is not None:
+        evidence.append(
+            Evidence(
+                name=findings.metric,
+                value=None,
+                holds=False,
+                gates=False,
+                note=_describe_immature(first, params),
+            )
+        )
+    return (*evidence, *(_horizon_evidence(findings.metric, later, params) for later in longer))
+
+
+def _horizon_evidence(metric: str, horizon: HorizonQuality, params: MonitoringParams) -> Evidence:
+    name, kept_fraction = f"{metric}_{horizon.days}_days", 1 - params.maximum_quality_loss_fraction
+    if not horizon.is_mature:
+        note = _describe_immature(horizon, params)
+        return Evidence(name=name, value=None, holds=True, gates=False, note=note)
+    q = horizon.quality[metric]
+    return Evidence(
+        name=name,
+        value=q.value,
+        bound=kept_fraction * q.reference,
+        holds=q.state(params.maximum_quality_loss_fraction) != "lost",
+        gates=False,
+        note=f"{_describe_difference(q, kept_fraction)}; {_describe_horizon(horizon)}",
+    )
+
+
+def _describe_difference(q: Quality, kept_fraction: float) -> str:
     low, high = q.difference(kept_fraction)
     return (
-        Evidence(
-            name=findings.metric,
-            value=q.value,
-            bound=kept_fraction * q.reference,
-            holds=state != "lost",
-            note=f"the difference to {kept_fraction:.0%} of {q.reference:.4f} "
-            f"[{q.reference_low:.4f}, {q.reference_high:.4f}] in testing lies in "
-            f"[{low:+.4f}, {high:+.4f}], the errors of both estimates counted; a loss lies below 0",
-        ),
+        f"the difference to {kept_fraction:.0%} of {q.reference:.4f} "
+        f"[{q.reference_low:.4f}, {q.reference_high:.4f}] in testing lies in "
+        f"[{low:+.4f}, {high:+.4f}], the errors of both estimates counted; a loss lies below 0"
+    )
+
+
+def _describe_horizon(horizon: HorizonQuality) -> str:
+    return (
+        f"{horizon.n_followed:,} requests that a purchase followed within {horizon.days} days, "
+        f"of {horizon.n_mature:,} that are that old, of {horizon.n_requests:,}"
+    )
+
+
+def _describe_immature(horizon: HorizonQuality, params: MonitoringParams) -> str:
+    return (
+        f"immature: {_describe_horizon(horizon)}; {horizon.n_users} users, "
+        f"{params.minimum_users} are needed"
     )
 
 

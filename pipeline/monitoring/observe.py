@@ -9,11 +9,20 @@ import pandas as pd
 
 from pipeline.contracts.params import Params
 from pipeline.monitoring.drift import (
+    KINDS,
+    WHOLE_WINDOW,
     Drift,
     RequestTimes,
     add_label_bins,
     label_signals,
     measure_drifts,
+)
+from pipeline.monitoring.horizons import (
+    HorizonQuality,
+    Mask,
+    is_comparable,
+    measure_horizons,
+    select_counted,
 )
 from pipeline.monitoring.quality import (
     Quality,
@@ -24,7 +33,12 @@ from pipeline.monitoring.quality import (
     user_codes,
 )
 from pipeline.monitoring.replay import Replies
-from pipeline.monitoring.traffic import Traffic, select_rolling, week_numbers
+from pipeline.monitoring.traffic import (
+    Traffic,
+    is_in_whole_week,
+    select_rolling,
+    week_numbers,
+)
 from pipeline.recommenders.base.histories import Histories, build_histories
 from pipeline.recommenders.base.requests import encode_attributes
 from pipeline.recommenders.base.training_data import build_example_requests
@@ -135,8 +149,10 @@ class Observation:
         week: [n] week of each request, from 0.
         signals: One column per signal, one row per request.
         drifts: Drift of every signal.
-        quality: Each metric over the window.
+        quality: Each metric over the window, of the requests that count at the first horizon;
+            empty if it is immature.
         weekly: Each metric over each week.
+        horizons: Quality at each horizon, the shortest first.
     """
 
     traffic: Traffic
@@ -147,6 +163,7 @@ class Observation:
     drifts: tuple[Drift, ...]
     quality: dict[str, Quality]
     weekly: tuple[dict[str, Quality], ...]
+    horizons: tuple[HorizonQuality, ...] = ()
 
 
 def observe(traffic: Traffic, replies: Replies, inputs: MonitoringInputs) -> Observation:
@@ -161,20 +178,57 @@ def observe(traffic: Traffic, replies: Replies, inputs: MonitoringInputs) -> Obs
         ],
         axis=1,
     )
+    params = inputs.params
     values = compute_metrics(replies.served, evaluation_set, inputs.k)
-    bootstrap = build_bootstrap(evaluation_set, inputs.params.monitoring, inputs.params.shop.seed)
-    expected = read_expected(inputs.testing, inputs.params.monitoring.confidence)
-    request_times = RequestTimes(week, user_codes(traffic.examples))
+    bootstrap = build_bootstrap(evaluation_set, params.monitoring, params.shop.seed)
+    expected = read_expected(inputs.testing, params.monitoring.confidence)
+    horizons = measure_horizons(traffic, values, bootstrap, expected, params)
+    counted = select_counted(traffic, horizons[0].days, params)
+    comparable = is_comparable(traffic.examples, params.labeling.minimum_earlier_baskets)
     return Observation(
         traffic=traffic,
         replies=replies,
         evaluation_set=evaluation_set,
         week=week,
         signals=signals,
-        drifts=measure_drifts(signals, request_times, inputs.reference, inputs.params.shop.seed),
-        quality=measure_quality(values, bootstrap, expected),
+        drifts=_measure_drifts(
+            signals, comparable, counted & horizons[0].is_mature, traffic, inputs
+        ),
+        quality=dict(horizons[0].quality),
         weekly=tuple(
-            measure_quality(values, bootstrap, expected, week == number)
+            measure_quality(values, bootstrap, expected, counted & (week == number))
             for number in range(int(week.max()) + 1)
         ),
+        horizons=horizons,
+    )
+
+
+def _measure_drifts(
+    signals: pd.DataFrame,
+    comparable: Mask,
+    labelled: Mask,
+    traffic: Traffic,
+    inputs: MonitoringInputs,
+) -> tuple[Drift, ...]:
+    """Return the drift of each signal over the requests in which it is known.
+
+    Labels are known of `labelled` requests, and weekdays are compared over whole weeks.
+    """
+    week = week_numbers(traffic.examples, traffic.start)
+    times = RequestTimes(week, user_codes(traffic.examples))
+    whole = comparable & is_in_whole_week(traffic)
+    rows = {
+        name: labelled if KINDS[name] == "label" else whole if name in WHOLE_WINDOW else comparable
+        for name in KINDS
+    }
+    return tuple(
+        drift
+        for name, chosen in rows.items()
+        if chosen.any()
+        for drift in measure_drifts(
+            signals.loc[chosen, [name]],
+            times.select(chosen),
+            inputs.reference,
+            inputs.params.shop.seed,
+        )
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.monitoring.context import Context, as_metrics, select_best_frequency
 from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
 from pipeline.monitoring.evidence import Findings
+from pipeline.monitoring.horizons import HorizonQuality
 from pipeline.monitoring.observe import MonitoringInputs, Observation
 from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.speed import Speed
@@ -42,6 +43,7 @@ def build_findings(
         p99_ms=None if speed is None else speed.p99_ms,
         p99_limit_ms=inputs.p99_limit_ms,
         frequency=select_best_frequency(context),
+        horizons=observation.horizons,
     )
 
 
@@ -59,7 +61,9 @@ def unknown_users(traffic: Traffic, inputs: MonitoringInputs) -> float:
 
 
 def volume_ratio(traffic: Traffic, inputs: MonitoringInputs) -> float:
-    """Return baskets per day relative to the test window."""
+    """Return baskets per day relative to the test window; NaN for a period of less than a day."""
+    if traffic.until is not None and traffic.until - traffic.start < timedelta(days=1):
+        return float("nan")
     expected = inputs.testing.n_requests / inputs.params.shop.test_days
     return float(traffic.n_baskets / traffic.n_days / expected)
 
@@ -107,6 +111,10 @@ def build_metrics(
             name: {"value": q.value, "low": q.low, "high": q.high, "reference": q.reference}
             for name, q in observation.quality.items()
         },
+        "horizons": {
+            str(horizon.days): _as_json(horizon, findings.metric)
+            for horizon in observation.horizons
+        },
         "context": {} if context is None else as_metrics(context, findings.metric),
         f"coverage@{inputs.k}": len(np.unique(served.items[shown])) / n_known,
         f"reference_coverage@{inputs.k}": inputs.testing.coverage,
@@ -115,12 +123,24 @@ def build_metrics(
         "worst_psi": {drift.signal: drift.worst for drift in observation.drifts},
         "unknown_item_fraction": findings.unknown_item_fraction,
         "unknown_user_fraction": findings.unknown_user_fraction,
-        "volume_ratio": findings.volume_ratio,
+        "volume_ratio": None if np.isnan(findings.volume_ratio) else findings.volume_ratio,
         "failed_requests": observation.replies.n_failed,
         "failed_first_attempts": observation.replies.calls.n_failed_first,
         "failed_attempts": observation.replies.calls.n_failed_attempts,
         "lost_events": observation.replies.n_lost_events,
     }
+
+
+def _as_json(horizon: HorizonQuality, metric: str) -> dict[str, Any]:
+    counts = {
+        "n_requests": horizon.n_requests,
+        "n_mature": horizon.n_mature,
+        "n_followed": horizon.n_followed,
+    }
+    quality = horizon.quality.get(metric)
+    if quality is None:
+        return counts
+    return counts | {metric: {"value": quality.value, "low": quality.low, "high": quality.high}}
 
 
 def build_weeks(observation: Observation, inputs: MonitoringInputs) -> pd.DataFrame:

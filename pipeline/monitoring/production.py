@@ -70,7 +70,7 @@ def read_production(
     known_events = pd.concat([before, events[before.columns]], ignore_index=True)
     baskets = find_baskets(known_events, period.since, period.until, params.labeling, params.shop)
     requests = reader.read_requests(period.since, period.until, period.known_at)
-    requests = join_purchases(requests, baskets, params.labeling)
+    requests = join_purchases(requests, baskets, max(params.monitoring.horizons_days))
     comparable = requests[requests["k"] >= inputs.k]
     comparable = comparable.sort_values(["timestamp", "user_id", "basket_id"], kind="stable")
     sample = sample_rows(comparable.reset_index(drop=True), params.monitoring.maximum_requests)

@@ -3,8 +3,8 @@
 Design choices:
 
 - A request is joined with the first basket of its user that begins at the request or later, within
-  `labeling.horizon_days`: labeling's first-basket protocol, with the request as its cut-off. A
-  request made at the start of a basket gets the labels of labeling's rolling protocol.
+  the longest of `monitoring.horizons_days`: labeling's first-basket protocol, with the request as
+  its cut-off. A request made at the start of a basket gets the labels of the rolling protocol.
 - Labels are those known at the end of the period: later lines and returns are ignored.
 - Simultaneous requests of one user get simultaneous baskets, one each, if that many begin then.
 """
@@ -87,15 +87,13 @@ def find_baskets(
     )
 
 
-def join_purchases(
-    requests: pd.DataFrame, known: KnownBaskets, params: LabelingParams
-) -> pd.DataFrame:
+def join_purchases(requests: pd.DataFrame, known: KnownBaskets, horizon_days: int) -> pd.DataFrame:
     """Return the requests with the basket that followed each.
 
     Args:
         requests: user_id and timestamp.
         known: The baskets.
-        params: Length of the horizon.
+        horizon_days: Maximum days from a request to its basket.
 
     Returns:
         The requests with `basket` (position in `known.baskets`, -1 for none), `basket_id`,
@@ -107,7 +105,7 @@ def join_purchases(
     position = _first_at_or_after(requests, wanted)
     began = np.append(_microseconds(wanted["timestamp"]), 0)  # the last entry stands for none
     delay = (began[position] - _microseconds(requests["timestamp"])) / MICROSECONDS_PER_DAY
-    is_followed = (position >= 0) & (delay <= params.horizon_days)
+    is_followed = (position >= 0) & (delay <= horizon_days)
     basket = np.full(len(requests), -1, dtype=np.int64)
     basket[is_followed] = wanted["basket"].to_numpy()[position[is_followed]]
     names = np.array([*known.baskets["basket_id"], None], dtype=object)

@@ -223,7 +223,9 @@ def _facts(metrics: dict[str, Any], k: int, n_reference: int) -> dict[str, objec
         "requests": metrics["n_requests"],
         "shoppers": metrics["n_users"],
         "events": metrics["n_events"],
-        "baskets per day, against the test window": metrics["volume_ratio"],
+        "baskets per day, against the test window": "not known yet"
+        if metrics["volume_ratio"] is None
+        else metrics["volume_ratio"],
         f"coverage@{k} of the catalogue": metrics[f"coverage@{k}"],
         f"coverage@{k} in testing, of {n_reference:,} requests": metrics[f"reference_coverage@{k}"],
         "share of items bought before": metrics["repeat_share"],

@@ -107,3 +107,12 @@ def week_numbers(examples: pd.DataFrame, start: datetime) -> npt.NDArray[np.int6
     """Return [n] whole weeks since `start`."""
     since = examples["timestamp"] - pd.Timestamp(start)
     return np.asarray(since.dt.days.to_numpy() // DAYS_PER_WEEK, dtype=np.int64)
+
+
+def is_in_whole_week(traffic: Traffic) -> npt.NDArray[np.bool_]:
+    """Return [n] whether each request is in one of the period's weeks of seven days."""
+    examples = traffic.examples
+    if traffic.until is None:
+        return np.ones(len(examples), dtype=bool)
+    n_weeks = (traffic.until - traffic.start).days // DAYS_PER_WEEK
+    return week_numbers(examples, traffic.start) < n_weeks

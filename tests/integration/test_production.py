@@ -1,6 +1,7 @@
 """Monitoring of what the event store of a running service recorded."""
 
 import shutil
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -166,3 +167,51 @@ def test_a_store_that_vanishes_while_it_is_read_writes_nothing(
     assert main([*command, "--since", "2017-12-04", "--until", "2017-12-18"]) == 1
     assert "moved, deleted or replaced" in caplog.text
     assert not (project / "out").exists()
+
+
+def test_a_loss_in_an_immature_period_raises_no_alarm(project: Path, store: Path) -> None:
+    damaged = project / "events.db"
+    shutil.copy(store, damaged)
+    with sqlite3.connect(damaged) as connection:  # everybody buys what nobody bought before
+        item = "(CAST(substr(item_id, 2) AS INTEGER) + 137) % 400"
+        connection.execute(f"UPDATE events SET item_id = printf('i%03d', {item})")
+    connection.close()
+    immature = judge(damaged, "--since", "2017-12-04", "--until", "2017-12-04T23:00:00-05:00")
+    quality = next(item for item in immature.evidence if item.name == "recall@10")
+    assert (quality.value, quality.gates) == (None, False)
+    assert "immature" in quality.note
+    assert immature.failing == ()
+    mature = judge(damaged, "--since", "2017-12-04", "--until", "2017-12-11")
+    quality = next(item for item in mature.evidence if item.name == "recall@10")
+    assert not quality.holds
+    assert mature.status == "return"
+    week, month = (next(item for item in mature.evidence if item.name == f"recall@10_{days}_days")
+                   for days in (7, 28))  # fmt: skip
+    assert (month.value, month.holds, month.gates) == (None, True, False)
+    assert "immature: 0 requests" in month.note
+    assert week.holds  # of the first moment of the week only
+
+
+def test_before_any_label_there_is_not_enough_yet(project: Path, store: Path) -> None:
+    unlabelled = project / "events.db"
+    shutil.copy(store, unlabelled)
+    with sqlite3.connect(unlabelled) as connection:
+        connection.execute("DELETE FROM events")
+    connection.close()
+    verdict = judge(unlabelled, "--since", "2017-12-04", "--until", "2017-12-04T23:00:00-05:00")
+    quality = next(item for item in verdict.evidence if item.name == "recall@10")
+    assert (quality.value, quality.gates) == (None, False)
+    assert "immature: 0 requests that a purchase followed" in quality.note
+    volume = next(item for item in verdict.evidence if item.name == "volume_ratio")
+    assert (verdict.status, volume.value) == ("proceed", None)
+
+
+def test_events_that_stop_are_found(project: Path, store: Path) -> None:
+    stopped = project / "events.db"
+    shutil.copy(store, stopped)
+    with sqlite3.connect(stopped) as connection:
+        connection.execute("DELETE FROM events WHERE timestamp >= '2017-12-11 05:00:00'")
+    connection.close()
+    verdict = judge(stopped, "--since", "2017-12-11", "--until", "2017-12-18")
+    assert (verdict.status, verdict.target_phase) == ("return", "collection")
+    assert "0.00 times the baskets per day" in verdict.cause

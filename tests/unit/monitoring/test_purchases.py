@@ -15,7 +15,7 @@ from pipeline.monitoring.purchases import (
 from tests.support.tiny_shop import PROJECT
 
 PARAMS = read_params(PROJECT / "params.yaml")
-LABELING: LabelingParams = PARAMS.labeling  # a horizon of 28 days
+LABELING: LabelingParams = PARAMS.labeling
 SHOP: ShopParams = PARAMS.shop
 SINCE, UNTIL = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ def test_a_request_gets_the_first_basket_from_its_moment_on() -> None:
     joined = join_purchases(
         requests(("ann", "2024-03-04"), ("ann", "2024-03-05"), ("ann", "2024-03-05T00:00:01")),
         baskets,
-        LABELING,
+        28,
     )
     assert joined["basket_id"].tolist() == ["b1", "b1", "b2"]
     assert joined["label_delay_days"].tolist() == pytest.approx([1.0, 0.0, 4 - 1 / 86_400])
@@ -81,7 +81,7 @@ def test_a_basket_beyond_the_horizon_or_of_another_user_does_not_follow() -> Non
     baskets = known(*ANN, ("bob", "2024-03-05", "b1", "tea", BOUGHT))
     asked = requests(("ann", "2024-03-04"), ("bob", "2024-02-06"), ("bob", "2024-02-05"),
                      ("new", "2024-03-04"))  # fmt: skip
-    joined = join_purchases(asked, baskets, LABELING)
+    joined = join_purchases(asked, baskets, 28)
     assert joined["basket_id"].fillna("none").tolist() == ["none", "b1", "none", "none"]
     assert joined["label_delay_days"].tolist()[1] == 28.0
     assert joined["label_delay_days"].isna().tolist() == [True, False, True, True]
@@ -97,9 +97,7 @@ def test_a_return_cancels_a_label_and_views_are_none() -> None:
         ("ann", "2024-03-20", "b2", "jam", BOUGHT),
         ("ann", "2024-04-02", "r2", "jam", "return"),  # not known yet
     )
-    joined = join_purchases(
-        requests(("ann", "2024-03-04"), ("ann", "2024-03-20")), baskets, LABELING
-    )
+    joined = join_purchases(requests(("ann", "2024-03-04"), ("ann", "2024-03-20")), baskets, 28)
     assert select_labels(joined["basket"].tolist(), [[], []], baskets) == [["milk"], ["jam"]]
 
 
@@ -110,7 +108,7 @@ def test_a_basket_without_a_label_left_is_passed_over() -> None:
         ("ann", "2024-03-06", "r1", "tea", "return"),
         ("ann", "2024-03-09", "b2", "jam", BOUGHT),
     )
-    joined = join_purchases(requests(("ann", "2024-03-04")), baskets, LABELING)
+    joined = join_purchases(requests(("ann", "2024-03-04")), baskets, 28)
     assert joined["basket_id"].tolist() == ["b2"]
 
 
@@ -120,11 +118,9 @@ def test_simultaneous_requests_get_simultaneous_baskets() -> None:
         ("ann", "2024-03-05", "b1", "milk", BOUGHT),
         ("ann", "2024-03-05", "b2", "tea", BOUGHT),
     )
-    twice = join_purchases(
-        requests(("ann", "2024-03-05"), ("ann", "2024-03-05")), baskets, LABELING
-    )
+    twice = join_purchases(requests(("ann", "2024-03-05"), ("ann", "2024-03-05")), baskets, 28)
     assert twice["basket_id"].tolist() == ["b1", "b2"]
-    thrice = join_purchases(requests(*[("ann", "2024-03-05")] * 3), baskets, LABELING)
+    thrice = join_purchases(requests(*[("ann", "2024-03-05")] * 3), baskets, 28)
     assert thrice["basket_id"].tolist() == ["b1", "b2", "b1"]
 
 
@@ -135,7 +131,7 @@ def test_baskets_of_the_period_count_as_labeling_counts_them() -> None:
 
 def test_without_any_basket_no_request_is_followed() -> None:
     baskets = known(("ann", "2024-03-05", "b1", "milk", "view"))
-    joined = join_purchases(requests(("ann", "2024-03-04")), baskets, LABELING)
+    joined = join_purchases(requests(("ann", "2024-03-04")), baskets, 28)
     assert joined["basket_id"].isna().tolist() == [True]
     assert joined["n_earlier_baskets"].tolist() == [0]
     assert baskets.n_expected == 0

@@ -3,7 +3,12 @@ from datetime import date
 import pandas as pd
 
 from pipeline.contracts.params import MonitoringParams, ShopParams
-from pipeline.monitoring.traffic import sample_rows, select_traffic, week_numbers
+from pipeline.monitoring.traffic import (
+    is_in_whole_week,
+    sample_rows,
+    select_traffic,
+    week_numbers,
+)
 
 SHOP = ShopParams(
     as_of=date(2017, 12, 4),
@@ -95,3 +100,11 @@ def test_sampling_keeps_what_is_few() -> None:
 def test_weeks_are_counted_from_the_start() -> None:
     frame = examples(["2017-12-04", "2017-12-10", "2017-12-11"])
     assert week_numbers(frame, SHOP.windows().as_of).tolist() == [0, 0, 1]
+
+
+def test_weekdays_are_compared_over_whole_weeks() -> None:
+    days = ["2017-12-04", "2017-12-10", "2017-12-11", "2017-12-13"]
+    ten_days = select_traffic(examples(days), events(days), params(), SHOP)
+    assert is_in_whole_week(ten_days).tolist() == [True, True, False, False]
+    six_days = select_traffic(examples(days), events(days), params(replay_days=6), SHOP)
+    assert is_in_whole_week(six_days).tolist() == [False]

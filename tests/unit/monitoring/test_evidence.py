@@ -1,0 +1,56 @@
+"""Evidence of numbers that are not known yet, and of longer horizons."""
+
+import math
+from dataclasses import replace
+
+from pipeline.contracts.params import read_params
+from pipeline.monitoring.evidence import Findings, build_evidence, has_volume, judge_quality
+from pipeline.monitoring.horizons import HorizonQuality
+from pipeline.monitoring.quality import Quality
+from tests.support.tiny_shop import PROJECT
+
+PARAMS = read_params(PROJECT / "params.yaml").monitoring
+KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900, 0.19, 0.21)
+LOST = Quality(0.15, 0.14, 0.16, 0.20, 900, 0.19, 0.21)
+SOUND = Findings(
+    metric="recall@10",
+    quality=KEPT,
+    drifts=(),
+    unknown_item_fraction=0.03,
+    unknown_user_fraction=0.0,
+    volume_ratio=1.0,
+    failed_fraction=0.0,
+    unanswered_fraction=0.0,
+    n_lost_events=0,
+    p99_ms=12.0,
+    p99_limit_ms=40.0,
+    frequency=None,
+)
+DAY = HorizonQuality(1, 100, 90, 80, 70, {"recall@10": KEPT})
+WEEK = HorizonQuality(7, 100, 60, 50, 40, {"recall@10": LOST})
+MONTH = HorizonQuality(28, 100, 0, 0, 0, {})
+
+
+def test_a_longer_horizon_warns_and_an_immature_one_does_not() -> None:
+    findings = replace(SOUND, horizons=(DAY, WEEK, MONTH))
+    evidence = {item.name: item for item in build_evidence(findings, "kept", PARAMS)}
+    assert "80 requests that a purchase followed within 1 days" in evidence["recall@10"].note
+    week, month = evidence["recall@10_7_days"], evidence["recall@10_28_days"]
+    assert (week.value, week.holds, week.gates) == (0.15, False, False)
+    assert (month.value, month.holds, month.gates) == (None, True, False)
+    assert "immature: 0 requests" in month.note
+
+
+def test_an_immature_period_is_neither_kept_nor_lost() -> None:
+    young = replace(SOUND, quality=None, horizons=(replace(DAY, n_users=7, quality={}),))
+    assert judge_quality(young, PARAMS) == "unsure"
+    quality = build_evidence(young, "unsure", PARAMS)[0]
+    assert (quality.value, quality.holds, quality.gates) == (None, False, False)
+    assert quality.note.endswith("7 users, 30 are needed")
+
+
+def test_a_volume_that_is_not_known_yet_holds() -> None:
+    early = replace(SOUND, volume_ratio=math.nan)
+    assert has_volume(early, PARAMS)
+    volume = next(e for e in build_evidence(early, "kept", PARAMS) if e.name == "volume_ratio")
+    assert (volume.value, volume.holds) == (None, True)
