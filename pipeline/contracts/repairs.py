@@ -31,17 +31,37 @@ class Change(_Frozen):
     value: JsonValue
 
 
+class FileCopy(_Frozen):
+    """A file that a change of params.yaml names; it is copied before params.yaml is written.
+
+    Attributes:
+        source: Path of the proposed file, from the project's root.
+        target: Path under `data/corrections`; undoing the step removes it again.
+    """
+
+    source: str
+    target: str = Field(pattern=r"^data/corrections/[\w.-]+$")
+
+
 class EditParams(_Frozen):
     """Change params.yaml, and run what depends on it."""
 
     kind: Literal["edit_params"] = "edit_params"
     changes: tuple[Change, ...] = Field(min_length=1)
+    files: tuple[FileCopy, ...] = ()
 
 
 class RollBack(_Frozen):
     """Make the version before the champion the champion again."""
 
     kind: Literal["roll_back"] = "roll_back"
+
+
+class Rerun(_Frozen):
+    """Run a stage again although nothing that it depends on has changed."""
+
+    kind: Literal["rerun"] = "rerun"
+    stage: Phase
 
 
 class Restart(_Frozen):
@@ -65,7 +85,7 @@ class Ask(_Frozen):
     steps: dict[str, Annotated[EditParams | RollBack | Restart, Field(discriminator="kind")]] = {}
 
 
-Step = Annotated[EditParams | RollBack | Restart | Ask, Field(discriminator="kind")]
+Step = Annotated[EditParams | RollBack | Restart | Rerun | Ask, Field(discriminator="kind")]
 
 
 class Repair(_Frozen):
