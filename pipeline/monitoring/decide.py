@@ -1,15 +1,11 @@
-"""The decision table: which signals moved, the cause, and the phase to redo; the first match wins.
+"""The verdict: what the diagnosis shows, else what quality and the service show.
 
-    service fails                                        -> deployment   restart or roll back
-    unknown items or volume beyond their bounds          -> collection   the data is broken
-    quality lost, repeat share and inputs moved          -> collection   user ids are mixed up
-    an input beyond psi_broken                           -> collection   the data is broken
-    quality lost, repeat share moved, inputs stable      -> labeling     labels joined wrongly
-    labels beyond psi_broken                             -> labeling     labels are broken
+    service fails                                        -> deployment   restart, or roll back
+    answers are not those of the verified bundle         -> deployment   restart, or roll back
+    a cause of the catalogue (monitoring/diagnosis)      -> its phase    its repair
     quality lost, inputs moved                           -> training     refit on newer data
-    quality not kept, outputs moved, inputs stable       -> deployment   wrong or damaged model
-    quality lost, labels moved                           -> labeling     labels changed meaning
-    quality lost, nothing moved                          -> training     user behaviour changed
+    quality lost, nothing else moved                     -> training     user behaviour changed
+    something is beyond its bound, and nothing tells why -> a person     unknown
     otherwise                                            -> proceed      drift is reported
 
 The limit of a signal depends on quality: see `pipeline.monitoring.evidence.psi_limit`.
@@ -19,8 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.contracts.params import MonitoringParams
-from pipeline.contracts.phases import PHASES, Phase
-from pipeline.contracts.verdicts import Verdict, as_warnings
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.repairs import Ask, Repair, Restart, RollBack, Step
+from pipeline.contracts.verdicts import Evidence, Verdict, as_warnings
+from pipeline.monitoring.agreement import MINIMUM_AGREEMENT
+from pipeline.monitoring.diagnosis.diagnose import Diagnosis
+from pipeline.monitoring.diagnosis.repairs import build_repairs, cost_minutes, describe_causes
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.evidence import (
     Findings,
@@ -32,79 +32,93 @@ from pipeline.monitoring.evidence import (
 )
 from pipeline.monitoring.quality import State
 
-REPEAT_SHARE = "repeat_label_share"
+NOTHING = Diagnosis((), ())
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A row of the decision table."""
+    """A row of the table.
 
+    Attributes:
+        name: Name of the cause.
+        cause: The cause in words.
+        target: The phase to redo.
+        action: What to do, for a person.
+        steps: What a program can do, the first one first.
+    """
+
+    name: str
     cause: str
     target: Phase
     action: str
+    steps: tuple[Step, ...] = ()
 
 
+REFIT = "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`."
 FAILING = Decision(
+    "service_failure",
     "the service fails or is slow: {what}",
     "deployment",
     "Read the service's log and metrics; roll back to the version before, or restart it.",
-)
-BROKEN = Decision(
-    "the data is broken at its source: {what}",
-    "collection",
-    "Compare the newest partitions with the older ones: schema, units, clock, item ids, gaps.",
-)
-MIXED_UP = Decision(
-    "shoppers no longer buy the items that they bought before, and inputs moved: user ids are "
-    "mixed up at the source",
-    "collection",
-    "Check how user ids are assigned in the newest partitions.",
-)
-MISJOINED = Decision(
-    "labels no longer belong to the shopper of the request, while inputs are stable",
-    "labeling",
-    "Check the join of predictions with purchases; audit a sample of the newest labels.",
-)
-BROKEN_LABELS = Decision(
-    "labels are broken: {what}",
-    "labeling",
-    "Audit the newest labels: baskets split or merged, lines missing.",
-)
-AGED = Decision(
-    "requests have drifted from the training data, and quality has dropped: {what}",
-    "training",
-    "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
+    (Restart(), RollBack()),
 )
 WRONG_MODEL = Decision(
-    "answers have drifted while requests have not: {what}; the served model is wrong or damaged",
+    "wrong_model",
+    "the served answers are not those of the verified bundle: {what}",
     "deployment",
-    "Roll back to the version before, and compare the bundle with its golden answers.",
+    "Restart the service; if the answers stay wrong, roll back to the version before.",
+    (Restart(), RollBack()),
 )
-NEW_LABELS = Decision(
-    "baskets have drifted while requests have not: {what}",
-    "labeling",
-    "Audit a sample of the newest labels; if they are right, refit on the newest data.",
+AGED = Decision(
+    "stale_model",
+    "requests have drifted from the training data, and quality has dropped: {what}",
+    "training",
+    REFIT,
 )
 NEW_HABIT = Decision(
+    "concept_drift",
     "similar requests are followed by other purchases (concept drift)",
     "training",
-    "Refit on the newest data: set shop.as_of later and run `uv run dvc repro`.",
+    REFIT,
 )
+UNKNOWN: dict[Kind, tuple[Phase, str]] = {
+    "input": ("collection", "Compare the newest partitions with the older ones."),
+    "label": ("labeling", "Audit a sample of the newest labels."),
+    "output": ("deployment", "Compare the bundle with its golden answers."),
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What monitoring measured.
+
+    Attributes:
+        findings: The numbers that the verdict depends on.
+        diagnosis: The causes in the window's data and labels.
+        gains: Quality that undoing a cause restores, by the cause's name.
+        refit: The step that refits on newer data; None if there are none.
+    """
+
+    findings: Findings
+    diagnosis: Diagnosis = NOTHING
+    gains: Mapping[str, float] | None = None
+    refit: Step | None = None
 
 
 def decide(
-    findings: Findings, params: MonitoringParams, stage_minutes: Mapping[str, float] | None = None
+    judged: Judged, params: MonitoringParams, stage_minutes: Mapping[str, float] | None = None
 ) -> Verdict:
     """Return the verdict of monitoring.
 
     Args:
-        findings: The numbers that the verdict depends on.
+        judged: What was measured.
         params: The bounds.
         stage_minutes: Expected minutes of each stage in the plan.
     """
+    findings, minutes = judged.findings, stage_minutes or {}
     state = judge_quality(findings, params)
-    evidence = build_evidence(findings, state, params)
-    row, what = _row(findings, state, params)
+    evidence = (*build_evidence(findings, state, params), *_causes_as_evidence(judged.diagnosis))
+    row, what = _row(judged, state, params)
     if row is None:
         return Verdict(
             phase="monitoring",
@@ -112,54 +126,96 @@ def decide(
             cause=_describe_stable(findings, state, params),
             evidence=as_warnings(evidence),
         )
+    cost = cost_minutes(row.target, minutes)
+    lost = findings.quality and findings.quality.reference - findings.quality.value
+    because = row.cause.format(what=what)
+    repairs = build_repairs(judged.diagnosis, judged.gains or {}, minutes)
+    if not repairs:
+        repairs = tuple(
+            Repair(
+                cause=row.name,
+                target_phase=row.target,
+                step=step,
+                because=because,
+                expected_gain=lost if lost and lost > 0 else None,
+                cost_minutes=cost,
+            )
+            for step in _steps(row, judged, because)
+        )
     return Verdict(
         phase="monitoring",
         status="return",
-        cause=f"{_measured(findings)}: {row.cause.format(what=what)}",
+        cause=f"{_measured(findings)}: {because}",
         evidence=evidence,
         target_phase=row.target,
         action=row.action,
-        gain=None
-        if findings.quality is None
-        else findings.quality.reference - findings.quality.value,
-        cost_minutes=cost_minutes(row.target, stage_minutes or {}),
+        gain=lost,
+        cost_minutes=cost,
+        repairs=repairs,
     )
 
 
-def cost_minutes(target: Phase, stage_minutes: Mapping[str, float]) -> float | None:
-    """Return the expected minutes to redo a phase and all later phases, or None if unknown.
+def _steps(row: Decision, judged: Judged, because: str) -> tuple[Step, ...]:
+    if row.target == "training":
+        return () if judged.refit is None else (judged.refit,)
+    if row.name == "unknown":
+        return (
+            Ask(
+                question=f"Monitoring cannot tell the cause: {because}. What is it?",
+                options=("this is expected", "the source must be repaired"),
+            ),
+        )
+    return row.steps
 
-    >>> cost_minutes("deployment", {"training": 2.0, "deployment": 1.0, "monitoring": 0.5})
-    1.5
-    """
-    phases = PHASES[PHASES.index(target) :]
-    minutes = [stage_minutes[phase] for phase in phases if phase in stage_minutes]
-    return sum(minutes) if len(minutes) == len(phases) else None
+
+def _causes_as_evidence(diagnosis: Diagnosis) -> tuple[Evidence, ...]:
+    """Return the statistic of each cause beyond its bound."""
+    return tuple(
+        Evidence(
+            name=item.cause.name,
+            value=item.value,
+            bound=item.bound,
+            holds=not item.excess,
+            note=item.cause.statistic,
+        )
+        for item in diagnosis.measured
+        if item.excess
+    )
 
 
-def _row(findings: Findings, state: State, params: MonitoringParams) -> tuple[Decision | None, str]:
+def _row(judged: Judged, state: State, params: MonitoringParams) -> tuple[Decision | None, str]:
     """Return the first matching row of the table, and the names in its cause."""
-    inputs = _moved(findings, "input", params.psi_alarm)
-    outputs = _moved(findings, "output", psi_limit("output", state, params))
-    labels = _moved(findings, "label", params.psi_alarm)
-    failing, damage = _failures(findings, params), _damage(findings, params)
-    broken = [*damage, *_names(_moved(findings, "input", params.psi_broken))]
-    broken_labels = _moved(findings, "label", params.psi_broken)
-    has_repeat_drift = any(drift.signal == REPEAT_SHARE for drift in labels)
-    is_lost = state == "lost"
-    table: tuple[tuple[bool, Decision, Sequence[str]], ...] = (
-        (bool(failing), FAILING, failing),
-        (bool(damage), BROKEN, broken),
-        (is_lost and has_repeat_drift and bool(inputs), MIXED_UP, []),
-        (bool(broken), BROKEN, broken),
-        (is_lost and has_repeat_drift, MISJOINED, []),
-        (bool(broken_labels), BROKEN_LABELS, _names(broken_labels)),
-        (is_lost and bool(inputs), AGED, _names(inputs)),
-        (bool(outputs) and not inputs, WRONG_MODEL, _names(outputs)),
-        (is_lost and bool(labels), NEW_LABELS, _names(labels)),
-        (is_lost, NEW_HABIT, []),
-    )
-    return next(((row, ", ".join(names)) for fits, row, names in table if fits), (None, ""))
+    findings, causes = judged.findings, judged.diagnosis.causes
+    inputs = _names(_moved(findings, "input", params.psi_alarm))
+    failing, agreement = _failures(findings, params), findings.agreement
+    if failing:
+        return FAILING, ", ".join(failing)
+    if agreement is not None and agreement < MINIMUM_AGREEMENT:
+        return WRONG_MODEL, f"{agreement:.0%} of the items agree"
+    if causes:
+        first, words = causes[0], describe_causes(judged.diagnosis)
+        phase, action = first.suspicion.phase, first.suspicion.action
+        return Decision(first.measured.cause.name, "{what}", phase, action), words
+    if state == "lost":
+        return (AGED, ", ".join(inputs)) if inputs else (NEW_HABIT, "")
+    return _unknown(findings, state, params)
+
+
+def _unknown(
+    findings: Findings, state: State, params: MonitoringParams
+) -> tuple[Decision | None, str]:
+    """Return the row for what is beyond its bound without a cause, or None."""
+    moved = {
+        kind: _names(_moved(findings, kind, psi_limit(kind, state, params))) for kind in UNKNOWN
+    }
+    moved["input"] = [*_damage(findings, params), *moved["input"]]
+    if moved["input"]:
+        moved["output"] = []  # other requests have other answers
+    for kind, (phase, action) in UNKNOWN.items():
+        if moved[kind]:
+            cause = "{what}, and no known cause explains it"
+            return Decision("unknown", cause, phase, action), ", ".join(moved[kind])
+    return None, ""
 
 
 def _moved(findings: Findings, kind: Kind, threshold: float) -> list[Drift]:

@@ -33,6 +33,8 @@ class Findings:
         p99_limit_ms: Limit of the plan.
         frequency: The best live frequency baseline with the champion's context, or None.
         horizons: Quality at each horizon, the shortest first.
+        agreement: Share of the served repeat items that the verified bundle puts on the same
+            lists, in 0..1; None if not measured.
     """
 
     metric: str
@@ -48,6 +50,7 @@ class Findings:
     p99_limit_ms: float
     frequency: Alternative | None
     horizons: tuple[HorizonQuality, ...] = ()
+    agreement: float | None = None
 
 
 def judge_quality(findings: Findings, params: MonitoringParams) -> State:

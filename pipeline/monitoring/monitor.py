@@ -20,8 +20,12 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.reader import EventStoreReader
-from pipeline.monitoring.context import Context, build_context, read_methods
-from pipeline.monitoring.decide import decide
+from pipeline.monitoring.agreement import measure_agreement
+from pipeline.monitoring.context import CHAMPION, Context, build_context, read_methods
+from pipeline.monitoring.decide import NOTHING, Judged, decide
+from pipeline.monitoring.diagnosis.build import build_case
+from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
+from pipeline.monitoring.diagnosis.results import build_refit, restore_all, summarise
 from pipeline.monitoring.observe import MonitoringInputs, Observation, ProductionTables, observe
 from pipeline.monitoring.outcome import (
     COLUMNS,
@@ -35,6 +39,7 @@ from pipeline.monitoring.production import Production, read_production
 from pipeline.monitoring.replay import Replies, Service, build_requests, replay
 from pipeline.monitoring.speed import Speed, measure_logged_speed, measure_speed
 from pipeline.monitoring.traffic import Traffic, sample_rows, select_traffic
+from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.serving.client import ServiceError
 from pipeline.serving.environment import event_store_url
@@ -60,6 +65,7 @@ class MonitoringResult:
         context: Quality of other ways to answer; None if not measured.
         latency: Percentiles in ms; they vary between runs, so no DVC output contains them.
         verdict: The conclusion.
+        diagnosis: The causes in the window's data and labels, and every statistic.
     """
 
     metrics: dict[str, Any]
@@ -68,6 +74,7 @@ class MonitoringResult:
     context: Context | None
     latency: dict[str, float | None]
     verdict: Verdict
+    diagnosis: Diagnosis = NOTHING
 
 
 def read_inputs(params: Params) -> MonitoringInputs:
@@ -213,7 +220,9 @@ def judge_production(
     inputs = replace(inputs, tables=production.tables)
     methods = read_methods(artefacts.CHAMPION.path, inputs, inputs.params.training.baselines)
     context = build_context(production.traffic, production.replies, inputs, methods)
-    return judge(production.traffic, production.replies, inputs, speed, context)
+    return judge(
+        production.traffic, production.replies, inputs, speed, context, methods.get(CHAMPION)
+    )
 
 
 def _measure_speed(service: Service, traffic: Traffic, inputs: MonitoringInputs) -> Speed | None:
@@ -232,6 +241,7 @@ def judge(
     inputs: MonitoringInputs,
     speed: Speed | None,
     context: Context | None = None,
+    champion: Recommender | None = None,
 ) -> MonitoringResult:
     """Return the result of monitoring for these replies.
 
@@ -241,16 +251,30 @@ def judge(
         inputs: The inputs of monitoring.
         speed: Latency of the service; None if not reported.
         context: Quality of other ways to answer; None if not measured.
+        champion: The verified bundle in this process; None if not loaded.
     """
     observation = observe(traffic, replies, inputs)
     findings = build_findings(observation, inputs, speed, context)
+    if champion is not None:
+        agreement = measure_agreement(traffic, replies, inputs, champion)
+        findings = replace(findings, agreement=agreement)
+    diagnosis = diagnose(build_case(traffic, inputs))
+    restored = restore_all(diagnosis, inputs, champion)
+    judged = Judged(
+        findings=findings,
+        diagnosis=diagnosis,
+        gains={name: quality.gain for name, quality in restored.items()},
+        refit=build_refit(inputs, traffic),
+    )
     return MonitoringResult(
-        metrics=build_metrics(observation, findings, inputs, context),
+        metrics=build_metrics(observation, findings, inputs, context)
+        | {"causes": summarise(diagnosis, restored)},
         weeks=build_weeks(observation, inputs),
         observation=observation,
         context=context,
         latency=build_latency(observation, speed),
-        verdict=decide(findings, inputs.params.monitoring, inputs.stage_minutes),
+        verdict=decide(judged, inputs.params.monitoring, inputs.stage_minutes),
+        diagnosis=diagnosis,
     )
 
 

@@ -9,6 +9,8 @@ import pandas as pd
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import MonitoringParams
 from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
+from pipeline.monitoring.diagnosis.diagnose import Diagnosis
+from pipeline.monitoring.diagnosis.results import write_proposals
 from pipeline.monitoring.drift import Drift
 from pipeline.monitoring.monitor import MonitoringResult
 from pipeline.monitoring.observe import MonitoringInputs, Observation
@@ -45,6 +47,7 @@ def write_results(result: MonitoringResult, inputs: MonitoringInputs, folder: Pa
     weeks = result.weeks.to_csv(index=False)
     artefacts.write_text(weeks, folder / artefacts.MONITORING_WEEKS.path.name)
     artefacts.write_json(result.latency, folder / LATENCY)
+    write_proposals(result.diagnosis)
     build_page(result, inputs).write(folder / artefacts.page("monitoring").path.name)
 
 
@@ -86,6 +89,12 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
         "Population stability index against bins that were frozen in testing. Its limit is the "
         "largest of the threshold, its value within the test window, and its value by chance for "
         "as many requests of as many shoppers.",
+    )
+    view.table(
+        "Causes examined",
+        _causes_table(result.diagnosis),
+        "Each statistic is near 0 in a healthy window. Its limit is what the window before shows "
+        "to be natural, or a floor. A cause beyond its limit is undone on a copy of the window.",
     )
     view.figure(
         "The signals that moved most",
@@ -185,6 +194,23 @@ def _drift_table(drifts: tuple[Drift, ...], params: MonitoringParams) -> pd.Data
                 "state": _state(drift, params),
             }
             for drift in drifts
+        ]
+    )
+
+
+def _causes_table(diagnosis: Diagnosis) -> pd.DataFrame:
+    after = {cause.measured.cause.name: cause.value_after for cause in diagnosis.causes}
+    return pd.DataFrame(
+        [
+            {
+                "cause": item.cause.name.replace("_", " "),
+                "statistic": item.cause.statistic,
+                "value": item.value,
+                "limit": item.bound,
+                "after undoing": after.get(item.cause.name),
+                "state": "✗ beyond" if item.excess else "✓ natural",
+            }
+            for item in diagnosis.measured
         ]
     )
 

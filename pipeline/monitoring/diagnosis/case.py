@@ -24,7 +24,8 @@ class Case:
         past: Purchases before `start`, schemas.EVENTS, at least BEFORE_DAYS of them where the shop
             is that old.
         now: Purchases of the window.
-        examples: Requests of the window with `labels`, schemas.EXAMPLES.
+        requests: Judged requests of the window with the `labels` that followed.
+        labelled: Examples of the window that labeling wrote, schemas.EXAMPLES.
         known_items: Items of the model's vocabulary.
         held_out: Members of `collection.quarantined`: their days and stores are expected to be
             empty.
@@ -35,7 +36,8 @@ class Case:
     timezone: ZoneInfo
     past: pd.DataFrame
     now: pd.DataFrame
-    examples: pd.DataFrame
+    requests: pd.DataFrame
+    labelled: pd.DataFrame
     known_items: frozenset[str]
     held_out: tuple[Member, ...] = ()
 
@@ -61,7 +63,8 @@ class Case:
             start=start,
             past=past,
             now=now,
-            examples=self.examples.iloc[:0],
+            requests=self.requests.iloc[:0],
+            labelled=self.labelled.iloc[:0],
             known_items=frozenset(past["item_id"].unique()),
         )
 
@@ -97,10 +100,19 @@ class Case:
         """Return the local day of each moment, without a zone."""
         return pd.Series(self.as_local(moments).dt.normalize())
 
-    def change_window(self, events: Change, examples: Change | None = None) -> "Case":
-        """Return the case with other events in the window, and other requests if they change."""
-        changed = self.examples if examples is None else examples(self.examples)
-        return replace(self, now=events(self.now), examples=changed)
+    def change_window(self, events: Change, examples: Change = lambda frame: frame) -> "Case":
+        """Return the case with other events in the window.
+
+        Args:
+            events: Changes the events.
+            examples: Changes the requests, and the examples of labeling.
+        """
+        return replace(
+            self,
+            now=events(self.now),
+            requests=examples(self.requests),
+            labelled=examples(self.labelled),
+        )
 
     def as_local(self, moments: pd.Series) -> pd.Series:
         """Return the local time of each moment, without a zone."""

@@ -9,7 +9,7 @@ from pipeline.contracts.repairs import Change, EditParams, FileCopy
 from pipeline.monitoring.diagnosis.case import Case, Member
 
 # Maps of ids: those that are applied, and those that the last diagnosis proposes.
-CORRECTIONS, PROPOSED = "data/corrections", "data/proposed"
+CORRECTIONS, PROPOSED = "data/corrections", "data/monitoring/proposed"
 LINE = ["user_id", "item_id", "timestamp", "quantity", "price"]
 
 
@@ -25,11 +25,11 @@ def append_quarantines(members: Iterable[Member]) -> EditParams:
 
 def append_renames(case: Case, column: str) -> EditParams:
     """Return the step that declares the proposed map of a column's ids as a correction."""
-    member = {"kind": "rename", "column": column, "file": f"{CORRECTIONS}/{column}.csv"}
+    name = f"{column}-{case.first_day:%Y-%m-%d}.csv"
+    member = {"kind": "rename", "column": column, "file": f"{CORRECTIONS}/{name}"}
     step = append_corrections([member | case.between(case.calendar)])
-    return step.model_copy(
-        update={"files": (FileCopy(source=f"{PROPOSED}/{column}.csv", target=member["file"]),)}
-    )
+    copied = FileCopy(source=f"{PROPOSED}/{name}", target=f"{CORRECTIONS}/{name}")
+    return step.model_copy(update={"files": (copied,)})
 
 
 def _append(key: str, members: Iterable[Member]) -> EditParams:
@@ -118,7 +118,7 @@ def label_again(case: Case) -> Case:
 
     Requests that are missing get the cart and the columns of no other one.
     """
-    users = case.examples["user_id"].unique()
+    users = case.labelled["user_id"].unique()
     now = case.now[case.now["user_id"].isin(users)]
     keys = ["basket_id"]
     baskets = now.groupby(keys, sort=False).agg(
@@ -126,14 +126,14 @@ def label_again(case: Case) -> Case:
         timestamp=("timestamp", "min"),
         labels=("item_id", lambda items: sorted(set(items))),
     )
-    columns = [name for name in case.examples if name not in ("labels", "user_id", "timestamp")]
-    others = case.examples[columns].drop_duplicates(keys)
+    columns = [name for name in case.labelled if name not in ("labels", "user_id", "timestamp")]
+    others = case.labelled[columns].drop_duplicates(keys)
     examples = baskets.reset_index().merge(others, on=keys, how="left")
     empty = examples["cart"].isna()
     examples.loc[empty, "cart"] = pd.Series(
         [[] for _ in range(int(empty.sum()))], dtype=object, index=examples.index[empty]
     )
-    return replace(case, examples=examples)
+    return replace(case, labelled=examples)
 
 
 def scope(case: Case, frame: pd.DataFrame, member: Member) -> pd.Series:

@@ -15,7 +15,7 @@ def match_labels(case: Case) -> pd.DataFrame:
     `n_bought` counts the distinct items of the request's basket, `n_right` the labels among them.
     A request whose basket is unknown to the events has none of both.
     """
-    examples = case.examples
+    examples = case.labelled
     if examples.empty or "basket_id" not in examples:
         return pd.DataFrame(columns=["n_labels", "n_bought", "n_right"], dtype=float)
     examples = examples[examples["basket_id"].notna()].reset_index(drop=True)

@@ -13,9 +13,9 @@ def measure_missing(case: Case) -> float:
     if rows.empty:
         return 0.0
     rows = rows[~is_foreign(rows) & (rows["n_bought"] > 0)]
-    users = case.examples["user_id"].unique()
+    users = case.labelled["user_id"].unique()
     baskets = first_rows_of_baskets(case.now[case.now["user_id"].isin(users)])["basket_id"]
-    without_request = float((~baskets.isin(case.examples["basket_id"])).mean())
+    without_request = float((~baskets.isin(case.labelled["basket_id"])).mean())
     bought = rows["n_bought"].sum()
     without_label = float(1 - rows["n_right"].sum() / bought) if bought else 0.0
     return max(without_request, without_label, 0.0)

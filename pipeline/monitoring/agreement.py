@@ -1,0 +1,35 @@
+"""Whether the served lists are those of the verified bundle: a sample is ranked here again."""
+
+import numpy as np
+
+from pipeline.monitoring.observe import MonitoringInputs
+from pipeline.monitoring.replay import Replies
+from pipeline.monitoring.traffic import Traffic, spread_evenly
+from pipeline.recommenders.base.recommender import Recommender
+
+N_SAMPLED = 200
+# Of a list; rules of serving replace a few items, a wrong model nearly all.
+MINIMUM_AGREEMENT = 0.3
+
+
+def measure_agreement(
+    traffic: Traffic, replies: Replies, inputs: MonitoringInputs, champion: Recommender
+) -> float | None:
+    """Return the share of the served repeat items that the champion puts on the same lists.
+
+    Returns None without an answered request of the sample that shows repeat items.
+    """
+    rows = spread_evenly(len(traffic.examples), N_SAMPLED)
+    examples = traffic.examples.iloc[rows].reset_index(drop=True)
+    requests = inputs.build_evaluation_set(examples).requests
+    expected = champion.recommend(requests, inputs.k, explore_slots=inputs.testing.explore_slots)
+    served = replies.served
+    shares = [
+        np.isin(items[chosen], wanted).mean()
+        for items, slots, wanted in zip(
+            served.items[rows], served.slots[rows], expected.items, strict=True
+        )
+        for chosen in [(items > 0) & (slots == 0)]
+        if chosen.any()
+    ]
+    return float(np.mean(shares)) if shares else None
