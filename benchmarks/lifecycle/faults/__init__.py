@@ -1,0 +1,1 @@
+"""Faults injected into production from outside the product, and what monitoring makes of them."""
