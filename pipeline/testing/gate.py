@@ -44,7 +44,7 @@ def gate(
         plan: Plan with target and guardrails.
         findings: Findings about the deep candidate's fit, in the order of treatment.
     """
-    evidence = _evidence(report, paired, plan)
+    evidence = (*_quality_evidence(report, paired, plan), *_guardrail_evidence(report, plan))
     champion, rolling = report.champion, report.rolling
     value = rolling.mean(plan.primary_metric)
     broken = failing(evidence)
@@ -115,12 +115,11 @@ def _back(cause: str, evidence: tuple[Evidence, ...], finding: Finding) -> Verdi
     )
 
 
-def _evidence(
+def _quality_evidence(
     report: TestReport, paired: dict[str, PairedDifference], plan: Plan
 ) -> tuple[Evidence, ...]:
-    """Return the evidence of the gate."""
-    champion, rolling, guardrails = report.champion, report.rolling, plan.guardrails
-    value, coverage = rolling.mean(plan.primary_metric), rolling.mean("coverage@10")
+    """Return the champion's quality, its gain and the deep model's smallest lead."""
+    champion, value = report.champion, report.rolling.mean(plan.primary_metric)
     worst = min(paired, key=lambda name: paired[name].low)
     values = {
         name: candidate.rolling.mean(plan.primary_metric)
@@ -154,6 +153,12 @@ def _evidence(
             note=f"lower end of the deep model's smallest lead, over {worst}; below 0 testing "
             "chooses the best baseline instead",
         ),
+    )
+
+
+def _guardrail_evidence(report: TestReport, plan: Plan) -> tuple[Evidence, ...]:
+    coverage, guardrails = report.rolling.mean("coverage@10"), plan.guardrails
+    return (
         Evidence(
             name="coverage@10",
             value=coverage,
