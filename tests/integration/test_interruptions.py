@@ -15,6 +15,7 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.artefacts import Artefact
 from pipeline.runtime.stage_cost import COSTS
 from tests.support import tiny_shop
+from tests.support.reports import make_report
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +155,7 @@ def put_sentinels(stage: str) -> None:
     for path in outputs(stage):
         file = path if path.suffix else path / "model.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text('{"champion": "ranker"}', encoding="utf-8")
+        file.write_text("the last run", encoding="utf-8")
 
 
 def written() -> dict[str, str]:
@@ -187,7 +188,8 @@ def test_ctrl_c_leaves_what_the_last_run_wrote(
     values["tracking"]["uri"] = "sqlite:////no/such/folder/mlflow.db"
     tiny_shop.write_params(shop_folder / "params.yaml", values)
     put_sentinels(case.stage)
-    put_sentinels("testing")  # refit reads which candidate won
+    # refit reads which candidate won
+    artefacts.write_record(make_report("mlp", {"mlp": 0.2}), artefacts.TEST_METRICS)
     tiny_shop.write_verdicts(shop_folder)
     before = written()
     for name, stand_in in case.before:
