@@ -179,6 +179,7 @@ def _collect_tables(
         suppressed=asdict(run.left_out) if run.left_out else {},
         corrections=count_corrections(source),
         held_out=count_held_out(source, run.params),
+        read_as=source.read_as,
         raw=raw,
         events=months,
         offers=offer_months,
@@ -198,7 +199,8 @@ def _feed(
     table: "Table", schema: schemas.Table, ends: datetime, run: CollectionRun
 ) -> MonthlyTable:
     is_events = schema is schemas.EVENTS
-    rows = add_partition(table, "timestamp" if is_events else "starts", ends, run.shop)
+    begins = run.source.begins if is_events else None
+    rows = add_partition(table, "timestamp" if is_events else "starts", ends, run.shop, begins)
     counted = rows.group_by("partition", "rule").aggregate(n=rows.count()).to_pyarrow().to_pylist()
     dropped: dict[str, dict[str, int]] = {}
     for row in sorted(counted, key=lambda row: (row["partition"], str(row["rule"]))):
@@ -215,8 +217,9 @@ def _feed(
         schema=schema,
         rows=rows,
         hashes=hashes or {"none": digest([])},
+        n_rows=sum(row["n"] for row in counted if row["rule"] is None),
         dropped=dropped,
-        extra=build_event_expectations(ends) if is_events else build_offer_expectations(),
+        extra=build_event_expectations(ends, begins) if is_events else build_offer_expectations(),
         settings=run.settings(),
     )
 

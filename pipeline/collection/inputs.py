@@ -10,7 +10,7 @@ from pipeline.sources import Source
 
 NOT_SETTINGS: Any = {
     "engine": True,
-    "source": {"path"},
+    "source": {"path", "begins"},
     "corrections": True,
     "quarantined": True,
 }
@@ -29,7 +29,8 @@ def digest_inputs(
 def digest_settings(source: Source, params: CollectionParams, shop: ShopParams) -> str:
     """Return a digest of everything but the rows that shapes the clean tables."""
     limits = params.model_dump(mode="json", exclude=NOT_SETTINGS)
-    return digest([CODE_VERSION, source.name, source.ends, limits, shop.timezone])
+    begins = [] if source.begins is None else [source.begins]
+    return digest([CODE_VERSION, source.name, source.ends, limits, shop.timezone, *begins])
 
 
 def _list_corrections(source: Source, params: CollectionParams) -> list[object]:

@@ -89,6 +89,7 @@ class Manifest(ManifestPart):
     suppressed: dict[str, int] = Field(default_factory=dict)
     corrections: tuple[CorrectionCount, ...] = ()
     held_out: tuple[HeldOutCount, ...] = ()
+    read_as: dict[str, str] = Field(default_factory=dict)
     raw: dict[str, Checked] = Field(default_factory=dict)
     events: dict[str, Partition] = Field(default_factory=dict)
     offers: dict[str, Partition] = Field(default_factory=dict)
@@ -97,8 +98,8 @@ class Manifest(ManifestPart):
     totals: Totals | None = None
 
     def written(self) -> dict[str, Any]:
-        """Return the JSON value; it mentions only declared repairs and forgotten people."""
-        rare = ("suppressed", "corrections", "held_out")
+        """Return the JSON value without the parts that most sources do not have."""
+        rare = ("suppressed", "corrections", "held_out", "read_as")
         empty = {name for name in rare if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=empty)
 

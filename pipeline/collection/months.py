@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from pipeline.collection.declared import HELD_OUT
 from pipeline.collection.manifest import Checked, Partition, is_intact
+from pipeline.collection.partitions import UNDATED
 from pipeline.collection.quality import check_failures, reasons_by_row
 from pipeline.contracts import schemas
 from pipeline.contracts.artefacts import digest, sha256, write_table
 from pipeline.runtime.sql_engine import fetch
+from pipeline.sources.columns import UNREAD
 from pipeline.validation import Validator
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class MonthlyTable:
         schema: Schema of the clean rows.
         rows: All rows, with the columns `partition` and `rule` (the rule that drops it, or null).
         hashes: Digest of the rows, per partition.
+        n_rows: Number of rows that no rule drops, over all partitions.
         dropped: Number of dropped rows, per partition and rule.
         extra: Expectations beyond the schema.
         settings: Digest of everything else that shapes the clean rows.
@@ -43,6 +46,7 @@ class MonthlyTable:
     schema: schemas.Table
     rows: "Table"
     hashes: dict[str, str]
+    n_rows: int
     dropped: dict[str, dict[str, int]]
     extra: "Sequence[Expectation]"
     settings: str
@@ -116,15 +120,26 @@ def _collect_month(
 ) -> Partition:
     schema, name = monthly.schema, f"{monthly.schema.name} {month}"
     rows = monthly.rows.filter(monthly.rows.partition == month)
-    table = sort_rows(fetch(rows.filter(rows.rule.isnull()).select(*schema.names())), schema)
+    unread = [UNREAD] if UNREAD in rows.columns else []
+    names = [*schema.names(), *unread]
+    table = sort_rows(fetch(rows.filter(rows.rule.isnull()).select(*names)), schema)
     frame = table.to_pandas()
-    validation = validator.validate(frame, schema, name=name, extra=monthly.extra)
-    check_failures(validation, frame, maximum_failure_fraction, where=f"the partition '{name}'")
+    validation = validator.validate(
+        frame.drop(columns=unread), schema, name=name, extra=monthly.extra
+    )
+    check_failures(
+        validation,
+        frame,
+        maximum_failure_fraction,
+        where=f"the partition '{name}'" if month != UNDATED else f"all {schema.name}",
+        n_rows=monthly.n_rows if month == UNDATED else None,
+    )
     reasons = reasons_by_row(validation)
     good, bad = split(table, reasons)
+    good = good.select(schema.names())
     dropped, held_out = _divide_rules(monthly.dropped.get(month, {}))
     if held_out:
-        bad = pa.concat_tables([bad, _read_held_out(rows, schema)])
+        bad = pa.concat_tables([bad, _read_held_out(rows, names, schema)])
     clean = folders.clean / f"{month}.parquet"
     write_table(good, clean, schema)
     quarantine = folders.quarantine / f"{month}.parquet"
@@ -155,10 +170,10 @@ def _divide_rules(counts: dict[str, int]) -> tuple[dict[str, int], dict[str, int
     return {rule: n for rule, n in counts.items() if rule not in held_out}, held_out
 
 
-def _read_held_out(rows: "Table", schema: schemas.Table) -> pa.Table:
+def _read_held_out(rows: "Table", names: list[str], schema: schemas.Table) -> pa.Table:
     """Return the rows of a month that are held out, with the column `reasons`."""
     held = rows.filter(rows.rule.startswith(HELD_OUT).fill_null(False))  # noqa: FBT003
-    return sort_rows(fetch(held.select(*schema.names(), reasons=held.rule)), schema)
+    return sort_rows(fetch(held.select(*names, reasons=held.rule)), schema)
 
 
 def sort_rows(table: pa.Table, schema: schemas.Table) -> pa.Table:

@@ -17,6 +17,9 @@ CODE_VERSION = 2
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """Older timestamps lie in this month, so that a wrong year does not add thousands of partitions."""
 
+UNDATED = "undated"
+"""The partition of rows without a valid time, which expectations reject."""
+
 PRIMES = (2_147_483_647, 998_244_353)
 
 
@@ -39,27 +42,32 @@ def months_between(first: datetime, last: datetime, shop: ShopParams) -> dict[st
     return {f"{day:%Y-%m}": shop.midnight(day) for day in days}
 
 
-def add_partition(table: "Table", column: str, ends: datetime, shop: ShopParams) -> "Table":
+def add_partition(
+    table: "Table", column: str, ends: datetime, shop: ShopParams, begins: datetime | None = None
+) -> "Table":
     """Return `table` with a `partition` column: the local month of `column`.
 
-    Rows without a time, or with a time at or after `ends`, lie in the last partition, where
-    expectations reject them.
+    Rows without a time, or with a time before `begins` or from `ends` on, lie in the partition
+    `UNDATED`, where expectations reject them.
     """
     import ibis
 
     time = table[column]
-    covered = table.filter(time < ibis.literal(_naive(ends), "timestamp(6)"))
+    is_dated = time < ibis.literal(_naive(ends), "timestamp(6)")
+    if begins is not None:
+        is_dated &= time >= ibis.literal(_naive(begins), "timestamp(6)")
+    covered = table.filter(is_dated)
     bounds = covered.aggregate(first=covered[column].min(), last=covered[column].max()).to_pyarrow()
     first, last = bounds["first"][0].as_py(), bounds["last"][0].as_py()
     if first is None:
-        return table.mutate(partition=ibis.literal("none"))
+        return table.mutate(partition=ibis.literal(UNDATED))
     first, last = (max(moment.replace(tzinfo=UTC), EARLIEST) for moment in (first, last))
     months = months_between(first, last, shop)
     names = list(months)
     starts = [ibis.literal(_naive(start), "timestamp(6)") for start in months.values()]
     branches = [(time < start, name) for start, name in zip(starts[1:], names[:-1], strict=True)]
     label = ibis.cases(*branches, else_=names[-1]) if branches else ibis.literal(names[-1])
-    return table.mutate(partition=label)
+    return table.mutate(partition=ibis.ifelse(is_dated, label, UNDATED))
 
 
 def hash_contents(table: "Table") -> dict[str, str]:

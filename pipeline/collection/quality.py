@@ -17,15 +17,23 @@ HIGHEST_AMOUNT = 1e6
 N_SHOWN = 3
 
 
-def build_event_expectations(ends: datetime) -> "list[Expectation]":
+def build_event_expectations(ends: datetime, begins: datetime | None) -> "list[Expectation]":
     """Return the expectations of clean events beyond their schema.
 
     Args:
         ends: The first moment that the source does not cover.
+        begins: The first plausible moment; None for no limit.
     """
     import great_expectations.expectations as gxe
 
+    earliest = [] if begins is None else [begins.isoformat()]
     return [
+        *(
+            gxe.ExpectColumnValuesToBeBetween(
+                column="timestamp", min_value=moment, description=f"be at or after {moment[:10]}"
+            )
+            for moment in earliest
+        ),
         gxe.ExpectColumnValuesToBeBetween(
             column="timestamp", max_value=ends.isoformat(), strict_max=True
         ),
@@ -73,22 +81,35 @@ def build_raw_expectations(name: str) -> "list[Expectation]":
 
 
 def check_failures(
-    validation: Validation, frame: "pd.DataFrame", maximum_fraction: float, *, where: str
+    validation: Validation,
+    frame: "pd.DataFrame",
+    maximum_fraction: float,
+    *,
+    where: str,
+    n_rows: int | None = None,
 ) -> None:
     """Raise if a table as a whole, or too many of its rows, break an expectation.
+
+    Args:
+        validation: The outcome on `frame`.
+        frame: The rows, with any columns that help a reader of the message.
+        maximum_fraction: Largest share of failing rows.
+        where: Noun phrase of the table.
+        n_rows: Rows that the share refers to; None for those of `frame`.
 
     Raises:
         DataQualityError: With the expectation, the counts, the partition and the first rows.
     """
     as_a_whole = [failure for failure in validation.failures if not failure.rows]
     n_failing = len(validation.failing_rows)
-    share = n_failing / max(validation.n_rows, 1)
+    n_rows = validation.n_rows if n_rows is None else n_rows
+    share = n_failing / max(n_rows, 1)
     if not as_a_whole and share <= maximum_fraction:
         return
     worst = max([*as_a_whole, *validation.failures], key=lambda f: (not f.rows, f.n_rows))
     raise DataQualityError(
         f"at most {maximum_fraction:.2%} of the rows of {where} to break an expectation",
-        received=f"{n_failing:,} of {validation.n_rows:,} rows ({share:.2%}); "
+        received=f"{n_failing:,} of {n_rows:,} rows ({share:.2%}); "
         f"'{worst.reason}' fails: {worst.observed}{_first_rows(worst, frame)}",
         action="Correct the source or its mapping; if the bad rows are expected, increase "
         "collection.maximum_failure_fraction. The tables of the last good run are unchanged.",

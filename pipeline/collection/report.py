@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.collection.manifest import Manifest, Partition
+from pipeline.collection.partitions import UNDATED
 from pipeline.contracts.params import CollectionParams, ShopParams
 from pipeline.contracts.verdicts import Evidence, Verdict, failing
 from pipeline.presentation.pages import Page, new_figure
@@ -22,10 +23,12 @@ DECLARED = {
 def build_report(manifest: Manifest) -> Report:
     """Return the numbers of rows read, dropped, quarantined and kept."""
     assert manifest.totals is not None
+    months = [(name, part) for name, part in sorted(manifest.events.items()) if name != UNDATED]
     rare = {
         "suppressed": dict(manifest.suppressed),
         "corrections": [count.model_dump() for count in manifest.corrections],
         "held_out": [count.model_dump() for count in manifest.held_out],
+        "read_as": dict(manifest.read_as),
     }
     return {
         **{name: value for name, value in rare.items() if value},
@@ -42,7 +45,7 @@ def build_report(manifest: Manifest) -> Report:
             for name, checked in manifest.whole.items()
         },
         "totals": manifest.totals.model_dump(),
-        "months": [_month(name, part) for name, part in sorted(manifest.events.items())],
+        "months": [_month(name, part) for name, part in months],
     }
 
 
@@ -205,6 +208,8 @@ def build_page(report: Report, conclusion: Verdict) -> Page:
                 "dropped events": report["suppressed"]["n_events"],
             },
         )
+    if "read_as" in report:
+        view.facts("How columns of the files are read", report["read_as"])
     for key, heading in DECLARED.items():
         if key in report:
             view.table(heading, _declared_table(report[key]))

@@ -96,9 +96,16 @@ class PlanningParams(Section):
 
 
 class TableSource(Section):
-    """One table of a file source: its file, and the file's name of each contract column."""
+    """One table of a file source.
+
+    Attributes:
+        file: Its file, inside `collection.source.path`.
+        columns: The file's name of each contract column.
+        dates: Whether day or month comes first in dates such as 03/04/2024; `auto` finds out.
+    """
 
     file: str
+    dates: Literal["auto", "day_first", "month_first"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("file")
@@ -122,6 +129,7 @@ class SourceParams(Section):
             or CSV files under `path`.
         path: A dependency of planning and collection in dvc.yaml. DVC follows links, and runs both
             stages again when a file in the folder changes.
+        begins: The first plausible local day; earlier events are errors. Only for files.
         ends: The first local day that the files do not cover; later events are errors. None means
             366 days after `shop.as_of`.
         tables: The files, and the mapping of their columns to the contract's.
@@ -130,6 +138,7 @@ class SourceParams(Section):
     kind: Literal["completejourney", "files"]
     path: str
     timestamps_are: Literal["utc", "local"] = "utc"
+    begins: date = Field(default=date(1990, 1, 1), strict=False)
     ends: date | None = Field(default=None, strict=False)
     tables: dict[Literal["events", "items", "users", "offers"], TableSource] = Field(
         default_factory=dict

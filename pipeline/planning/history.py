@@ -113,6 +113,9 @@ def _select_events(source: Source, params: Params) -> "Table":
     end = params.shop.windows().test_start.replace(tzinfo=None)
     listed = source.items.select("item_id", "department").distinct(on="item_id", keep="first")
     events = add_baskets(source.events, params.shop.timezone, source.ends)
+    if source.begins is not None:
+        begins = source.begins.astimezone(UTC).replace(tzinfo=None)
+        events = events.filter(events.timestamp >= ibis.literal(begins, "timestamp(6)"))
     events = events.filter(
         *(_is_id(events[name]) for name in ("user_id", "item_id", "basket_id")),
         events.event_type.isin(counted),

@@ -1,6 +1,6 @@
 """The profile of the source: its size, its span and its gaps."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -68,6 +68,9 @@ def _summarise_events(source: Source) -> dict[str, Any]:
 
     end = ibis.literal(source.ends.replace(tzinfo=None), "timestamp(6)")
     events = source.events.filter(source.events.timestamp < end)
+    if source.begins is not None:
+        begins = source.begins.astimezone(UTC).replace(tzinfo=None)
+        events = events.filter(events.timestamp >= ibis.literal(begins, "timestamp(6)"))
     optional = ("basket_id", "session_id", "store_id")
     counts = events.group_by("event_type").aggregate(
         first=events.timestamp.min(),

@@ -1,6 +1,6 @@
 """Sources of raw data: their own tables, and the same data in the contract's columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -35,16 +35,19 @@ class Source:
     `raw` holds the source's own tables. `events`, `items`, `users` and `offers` hold the data in
     the contract's columns (schemas.py) before cleaning: ids are strings, and timestamps are UTC
     (without a zone inside the engine; `sql_engine.fetch` adds it). `items` lacks `first_seen`,
-    which follows from the clean events.
+    which follows from the clean events. `events` and `offers` of files also have the column
+    `unread`: the raw values of a row that are no valid numbers or times.
 
     Attributes:
         ends: The first moment that the source does not cover, UTC; later events are errors.
         raw_schemas: Schema of each raw table.
         fingerprints: Digest of the file of each raw table, and of what is held out of it.
         not_mapped: Raw tables that are checked but not used.
+        begins: The first plausible moment, UTC; earlier events are errors. None: no limit.
         held_out: The lines of `collection.quarantined`, as delivered, in the columns of `events`
             and the column `held_out.MEMBER`; no other table holds them. None without members.
         corrections: The declared corrections in `events`, in order.
+        read_as: How columns of files are written, in words.
         user_renames: Old and new ids of users that corrections rename, in order.
     """
 
@@ -58,8 +61,10 @@ class Source:
     ends: datetime
     raw_schemas: dict[str, schemas.Table]
     not_mapped: tuple[str, ...] = ()
+    begins: datetime | None = None
     held_out: "Table | None" = None
     corrections: tuple[AppliedCorrection, ...] = ()
+    read_as: dict[str, str] = field(default_factory=dict)
     user_renames: tuple[tuple[str, str], ...] = ()
 
 

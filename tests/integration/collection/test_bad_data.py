@@ -11,6 +11,9 @@ import pytest
 
 from pipeline.collection.__main__ import main
 from pipeline.contracts import artefacts
+from pipeline.contracts.params import read_params
+from pipeline.planning.history import microseconds, read_history
+from pipeline.sources import open_source
 from tests.support import tiny_shop
 from tests.support.collected import (
     N_ALL,
@@ -152,8 +155,8 @@ def all_dropped(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(quantity=0.0)
 
 
-def seconds(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(timestamp=frame["timestamp"].astype("int64"))
+def weekdays(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(timestamp=frame["timestamp"].dt.dayofweek)
 
 
 BAD_FILES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
@@ -195,10 +198,10 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path], None], tuple[str, ...]]] = {
         frame_change(all_dropped),
         ("Expected clean events", "drop every row"),
     ),
-    "times are numbers": (
+    "times are weekdays": (
         "events",
-        frame_change(seconds),
-        ("Expected times in the column 'timestamp'", "int64"),
+        frame_change(weekdays),
+        ("Expected times in the column 'timestamp'", "int32", "no value can be read: '0', '1'"),
     ),
     "all times lie in the future": (
         "events",
@@ -270,3 +273,44 @@ def test_more_second_descriptions_than_allowed_stop(caplog: pytest.LogCaptureFix
     assert main([]) == 1
     assert "'item_id: be unique'" in caplog.text
     assert state() == before
+
+
+@pytest.mark.usefixtures("shop")
+def test_rows_without_a_valid_time_count_against_the_whole_table(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """52 of 5,282 rows are 1 %; of the last month alone they are 2.9 %."""
+    old, new = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("1900-01-01", tz="UTC")
+    change("events", put("timestamp", old, list(range(25))))
+    change("events", put("timestamp", new, list(range(25, 52))))
+    assert main([]) == 0
+    assert set(quarantined()["reasons"]) == {"timestamp: be at or after 1990-01-01"}
+    assert [month["month"] for month in report()["months"]] == ["2024-01", "2024-02", "2024-03"]
+    assert report()["totals"]["first"] == "2024-01-01"
+    params = read_params()
+    history = read_history(open_source(params.collection, params.shop), params)
+    assert history.time.min() >= microseconds(tiny_shop.START)
+    change("events", put("timestamp", old, [52]))
+    assert main([]) == 1
+    assert "rows of all events" in caplog.text
+    assert "53 of 5,282 rows" in caplog.text
+
+
+@pytest.mark.usefixtures("shop")
+def test_unreadable_values_are_in_the_quarantine_and_in_the_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+        texts = frame["timestamp"].dt.strftime("%d.%m.%Y %H:%M")
+        texts.iloc[7] = "31.02.2024 10:00"
+        return frame.assign(timestamp=texts, price=frame["price"].astype(str))
+
+    change("events", as_text)
+    assert main([]) == 0
+    (row,) = quarantined().to_dict("records")
+    assert row["unread"] == "timestamp '31.02.2024 10:00'"
+    assert report()["read_as"] == {"events.timestamp": "day first"}
+    assert "day first" in artefacts.page("collection").path.read_text(encoding="utf-8")
+    change("events", put("price", "three", first_of_february(100)))
+    assert main([]) == 1
+    assert "price 'three'" in caplog.text

@@ -39,13 +39,20 @@ def test_the_last_evening_of_a_month_belongs_to_it_although_utc_is_a_day_ahead(
     assert months(evening, midnight, shop=shop) == ["2017-02", "2017-03"]
 
 
-def test_rows_without_a_time_or_from_the_future_go_to_the_last_month(shop: ShopParams) -> None:
+def test_rows_without_a_time_or_from_the_future_go_to_no_month(shop: ShopParams) -> None:
     times = (datetime(2017, 2, 3), datetime(2017, 3, 3), None, datetime(2099, 1, 1))
-    assert months(*times, shop=shop) == ["2017-02", "2017-03", "2017-03", "2017-03"]
+    assert months(*times, shop=shop) == ["2017-02", "2017-03", "undated", "undated"]
+
+
+def test_rows_before_the_source_begins_make_no_months(shop: ShopParams) -> None:
+    rows = table(datetime(1900, 1, 1), datetime(2017, 3, 3))
+    begins = datetime(1990, 1, 1, tzinfo=UTC)
+    parts = add_partition(rows, "time", ENDS, shop, begins).order_by("id").to_pyarrow()
+    assert parts["partition"].to_pylist() == ["undated", "2017-03"]
 
 
 def test_a_table_without_a_usable_time_has_one_partition(shop: ShopParams) -> None:
-    assert months(None, datetime(2099, 1, 1), shop=shop) == ["none", "none"]
+    assert months(None, datetime(2099, 1, 1), shop=shop) == ["undated", "undated"]
 
 
 def test_months_cross_the_turn_of_the_year(shop: ShopParams) -> None:

@@ -57,6 +57,7 @@ def test_columns_are_mapped_times_are_utc_and_the_rest_has_defaults(
         "session_id": None,
         "store_id": None,
         "source": "sales.csv",
+        "unread": None,
     }
     assert source.ends == datetime(2018, 1, 1, 5, tzinfo=UTC)
 
@@ -111,10 +112,3 @@ def test_a_missing_file_is_named(tmp_path: Path, shop: ShopParams) -> None:
 def test_a_source_without_events_is_refused(tmp_path: Path, shop: ShopParams) -> None:
     with pytest.raises(SourceError, match=r"tables\.events"):
         open_source(params(tmp_path, users=TableSource(file="users.csv")), shop)
-
-
-def test_numbers_are_no_times(tmp_path: Path, shop: ShopParams) -> None:
-    frame = pd.DataFrame({"user_id": ["1"], "item_id": ["A"], "timestamp": [1.5e9], "price": [1.0]})
-    frame.to_parquet(tmp_path / "sales.parquet")
-    with pytest.raises(SourceError, match="Expected times in the column 'timestamp'"):
-        open_source(params(tmp_path, events=TableSource(file="sales.parquet")), shop)
