@@ -69,6 +69,7 @@ class MonitoringParams(Section):
         (1, 7, 28), min_length=1, strict=False
     )
     minimum_users: int = Field(30, ge=1)
+    maximum_hard_weeks: int = Field(2, ge=0)
     psi_warning: float = Field(gt=0)
     psi_alarm: float = Field(gt=0)
     psi_broken: float = Field(gt=0)

@@ -58,6 +58,21 @@ class Bootstrap:
         low, high = self.interval(difference)
         return {"difference": float(np.nanmean(difference)), "low": low, "high": high}
 
+    def standard_error(self, values: Doubles, chosen: npt.NDArray[np.bool_] | None = None) -> float:
+        """Return the standard error of the mean over requests, ignoring NaN."""
+        return float(self._means(values, chosen).std())
+
+    def correlation(self, ours: Doubles, theirs: Doubles) -> float:
+        """Return the correlation of the means of two metrics over resamples; 0 if one is constant.
+
+        Requests with a NaN in either are ignored.
+        """
+        chosen = ~np.isnan(ours) & ~np.isnan(theirs)
+        first, second = self._means(ours, chosen), self._means(theirs, chosen)
+        if np.ptp(first) == 0 or np.ptp(second) == 0:
+            return 0.0
+        return float(np.corrcoef(first, second)[0, 1])
+
     def _means(self, values: Doubles, chosen: npt.NDArray[np.bool_] | None) -> Doubles:
         is_known = ~np.isnan(values) if chosen is None else ~np.isnan(values) & chosen
         n_users = self.weights.shape[1]

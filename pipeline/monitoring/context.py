@@ -9,23 +9,44 @@ the time. Nothing here gates.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from pipeline.contracts.params import BaselineParams
-from pipeline.monitoring.horizons import select_counted
+from pipeline.metrics.bootstrap import Bootstrap
+from pipeline.monitoring.hard_weeks import BaselineComparison, PairedValues, compare_weeks
+from pipeline.monitoring.hard_weeks import as_metrics as weeks_as_metrics
+from pipeline.monitoring.horizons import is_comparable, is_followed, is_mature
+from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED, TESTED
 from pipeline.monitoring.observe import MonitoringInputs
-from pipeline.monitoring.quality import build_bootstrap, compute_metrics
+from pipeline.monitoring.quality import (
+    Doubles,
+    Expected,
+    build_bootstrap,
+    compute_metrics,
+    read_expected,
+)
 from pipeline.monitoring.replay import Replies
-from pipeline.monitoring.traffic import Traffic, spread_evenly
+from pipeline.monitoring.slices import (
+    SliceInputs,
+    SliceQuality,
+    label_slices,
+    measure_slices,
+    request_slices,
+)
+from pipeline.monitoring.traffic import (
+    Traffic,
+    sample_rows,
+    select_rolling,
+    spread_evenly,
+    week_numbers,
+)
 from pipeline.recommenders.base.recommender import Recommendations, Recommender
 from pipeline.testing.measure import EvaluationSet
 
-N_SAMPLED = 1_000  # takes about ten seconds
-SERVED, CHAMPION, DECAYED, CONTEXTUAL = "served", "champion", "decayed", "contextual"
+N_SAMPLED = 2_000  # takes about twenty seconds
 
 
 @dataclass(frozen=True)
@@ -58,45 +79,16 @@ class Context:
         store_fraction: Share of all requests with a store, in 0..1.
         cart_fraction: Share of all requests with items in the cart, in 0..1.
         alternatives: Results of each way to answer, the served answers first.
+        comparison: Each week beside the best frequency baseline; None if not measured.
+        slices: Each slice beside that baseline.
     """
 
     n_sampled: int
     store_fraction: float
     cart_fraction: float
     alternatives: tuple[Alternative, ...]
-
-
-def read_methods(
-    champion: Path, inputs: MonitoringInputs, baselines: BaselineParams
-) -> dict[str, Recommender]:
-    """Return the champion and the live frequency baselines, loaded in this process.
-
-    Args:
-        champion: Folder of the verified bundle.
-        inputs: Histories and vocabulary; popularity is that of `as_of`.
-        baselines: Settings of the baselines, as in training.
-    """
-    from pipeline.recommenders.base.items import compute_item_state
-    from pipeline.recommenders.base.saved import GraphRecommender
-    from pipeline.recommenders.baselines.frequency import (
-        EXPLORE_CATALOGUE,
-        ContextualGraph,
-        DecayGraph,
-    )
-    from pipeline.recommenders.onnx.graph import load_onnx
-
-    as_of, n_items = inputs.params.shop.windows().as_of.timestamp(), len(inputs.vocabulary)
-    state = compute_item_state(
-        inputs.histories, n_items, as_of, popular_days=baselines.popular_days
-    )
-    graphs = {
-        DECAYED: DecayGraph(state.popularity, EXPLORE_CATALOGUE, baselines.decay_days),
-        CONTEXTUAL: ContextualGraph(state.popularity, EXPLORE_CATALOGUE, baselines),
-    }
-    return {CHAMPION: load_onnx(champion)} | {
-        name: GraphRecommender({"name": name}, inputs.vocabulary, graph)
-        for name, graph in graphs.items()
-    }
+    comparison: BaselineComparison | None = None
+    slices: tuple[SliceQuality, ...] = ()
 
 
 def build_context(
@@ -112,8 +104,11 @@ def build_context(
     """
     examples = traffic.examples
     days = min(inputs.params.monitoring.horizons_days)
-    counted = np.flatnonzero(select_counted(traffic, days, inputs.params))
-    rows = counted[spread_evenly(len(counted), N_SAMPLED)]
+    labelled = np.flatnonzero(
+        is_mature(examples, traffic.until, days) & is_followed(examples, days)
+    )
+    rows = labelled[spread_evenly(len(labelled), N_SAMPLED)]
+    comparable = is_comparable(examples, inputs.params.labeling.minimum_earlier_baskets)[rows]
     stores = examples.get("store_id")
     context = Context(
         n_sampled=len(rows),
@@ -121,20 +116,90 @@ def build_context(
         cart_fraction=float(examples["cart"].map(len).gt(0).mean()),
         alternatives=(),
     )
-    if not len(rows):
+    if not comparable.any():
         return context
     evaluation_set = inputs.build_evaluation_set(examples.iloc[rows].reset_index(drop=True))
-    served = _part(replies.served, rows)
-    predictions = {(SERVED, True): served} | {
-        (name, is_known): method.recommend(
-            (evaluation_set if is_known else evaluation_set.without_context()).requests,
-            inputs.k,
-            explore_slots=inputs.testing.explore_slots,
+    metric = f"recall@{inputs.k}"
+    predictions = {(SERVED, True): _part(replies.served, rows)} | {
+        (name, is_known): recommend(
+            method, evaluation_set if is_known else evaluation_set.without_context(), inputs
         )
         for name, is_known in WAYS
         if (method := methods.get(name)) is not None
     }
-    return replace(context, alternatives=_alternatives(predictions, evaluation_set, inputs))
+    measured = {
+        way: np.where(
+            comparable, compute_metrics(prediction, evaluation_set, inputs.k)[metric], np.nan
+        )
+        for way, prediction in predictions.items()
+    }
+    bootstrap = build_bootstrap(evaluation_set, inputs.params.monitoring, inputs.params.shop.seed)
+    context = replace(context, alternatives=_alternatives(measured, bootstrap))
+    best = select_best_frequency(context)
+    if best is None:
+        return context
+    way = best.method, best.is_context_known
+    week = week_numbers(evaluation_set.examples, traffic.start)
+    paired = PairedValues(measured[SERVED, True], measured[way], week, bootstrap)
+    tested = methods.get(f"{TESTED}{best.method}")
+    sliced = SliceInputs(
+        evaluation_set=evaluation_set,
+        served=predictions[SERVED, True],
+        baseline=predictions[way],
+        bootstrap=bootstrap,
+        is_late=_is_late(evaluation_set.examples),
+        k=inputs.k,
+    )
+    return replace(
+        context,
+        comparison=None if tested is None else _compare_weeks(best, tested, paired, inputs),
+        slices=_measure_slices(sliced, inputs),
+    )
+
+
+def _is_late(examples: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Return [n] whether each request is in the second half of the requests' time."""
+    moments = examples["timestamp"]
+    middle = moments.min() + (moments.max() - moments.min()) / 2
+    return np.asarray(moments > middle, dtype=bool)
+
+
+def _measure_slices(sliced: SliceInputs, inputs: MonitoringInputs) -> tuple[SliceQuality, ...]:
+    params, tables = inputs.params, inputs.tables
+    minimum = params.labeling.minimum_earlier_baskets
+    return measure_slices(
+        sliced,
+        request_slices(sliced.evaluation_set.examples, tables.users, minimum),
+        label_slices(sliced.evaluation_set, tables.items, tables.offers),
+        minimum_users=params.monitoring.minimum_users,
+        maximum_loss_fraction=params.monitoring.maximum_quality_loss_fraction,
+    )
+
+
+def recommend(
+    method: Recommender, evaluation_set: EvaluationSet, inputs: MonitoringInputs
+) -> Recommendations:
+    """Return lists with as many explore slots as in testing."""
+    slots = inputs.testing.explore_slots
+    return method.recommend(evaluation_set.requests, inputs.k, explore_slots=slots)
+
+
+def _compare_weeks(
+    best: Alternative, tested: Recommender, paired: PairedValues, inputs: MonitoringInputs
+) -> BaselineComparison | None:
+    """Return each week beside the baseline; None without requests of the test window."""
+    examples = sample_rows(select_rolling(inputs.tables.examples, "test"), N_SAMPLED)
+    if examples.empty:
+        return None
+    params, metric = inputs.params, f"recall@{inputs.k}"
+    evaluation_set = inputs.build_evaluation_set(examples)
+    known = evaluation_set if best.is_context_known else evaluation_set.without_context()
+    values = compute_metrics(recommend(tested, known, inputs), evaluation_set, inputs.k)[metric]
+    bootstrap = build_bootstrap(evaluation_set, params.monitoring, params.shop.seed)
+    expected = Expected(float(np.nanmean(values)), *bootstrap.interval(values))
+    served = read_expected(inputs.testing, params.monitoring.confidence)[metric]
+    loss = params.monitoring.maximum_quality_loss_fraction
+    return compare_weeks(best.method, paired, served, expected, loss)
 
 
 # The champion with context is what was served; decayed frequency uses neither time nor store.
@@ -142,19 +207,9 @@ WAYS = ((CHAMPION, False), (DECAYED, False), (CONTEXTUAL, True), (CONTEXTUAL, Fa
 
 
 def _alternatives(
-    predictions: Mapping[tuple[str, bool], Recommendations],
-    evaluation_set: EvaluationSet,
-    inputs: MonitoringInputs,
+    values: Mapping[tuple[str, bool], Doubles], bootstrap: Bootstrap
 ) -> tuple[Alternative, ...]:
-    metric = f"recall@{inputs.k}"
-    values = {
-        way: compute_metrics(prediction, evaluation_set, inputs.k)[metric]
-        for way, prediction in predictions.items()
-    }
     served = values[SERVED, True]
-    if np.isnan(served).all():
-        return ()
-    bootstrap = build_bootstrap(evaluation_set, inputs.params.monitoring, inputs.params.shop.seed)
     alternatives = []
     for (method, is_known), value in values.items():
         low, high = bootstrap.interval(value)
@@ -186,6 +241,7 @@ def as_metrics(context: Context, metric: str) -> dict[str, Any]:
         "n_requests": context.n_sampled,
         "store_fraction": context.store_fraction,
         "cart_fraction": context.cart_fraction,
+        "weeks": None if context.comparison is None else weeks_as_metrics(context.comparison),
         metric: {
             f"{way.method}, time and store {'known' if way.is_context_known else 'unknown'}": {
                 "value": way.value,

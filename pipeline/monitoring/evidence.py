@@ -11,8 +11,10 @@ from pipeline.contracts.params import MonitoringParams
 from pipeline.contracts.verdicts import Evidence
 from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
+from pipeline.monitoring.hard_weeks import BaselineComparison
 from pipeline.monitoring.horizons import HorizonQuality
 from pipeline.monitoring.quality import Quality, State
+from pipeline.monitoring.slices import SliceQuality
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Findings:
         horizons: Quality at each horizon, the shortest first.
         agreement: Share of the served repeat items that the verified bundle puts on the same
             lists, in 0..1; None if not measured.
+        comparison: Each week beside the live frequency baseline; None if not measured.
+        easy_quality: Quality without the hard weeks; None if every week is hard, or none is.
+        slices: Each slice beside the live frequency baseline.
     """
 
     metric: str
@@ -51,13 +56,33 @@ class Findings:
     frequency: Alternative | None
     horizons: tuple[HorizonQuality, ...] = ()
     agreement: float | None = None
+    comparison: BaselineComparison | None = None
+    easy_quality: Quality | None = None
+    slices: tuple[SliceQuality, ...] = ()
 
 
 def judge_quality(findings: Findings, params: MonitoringParams) -> State:
-    """Return whether quality is kept, lost or unsure."""
+    """Return whether quality is kept, lost or unsure; a loss of hard weeks only is unsure."""
     if findings.quality is None:
         return "unsure"
-    return findings.quality.state(params.maximum_quality_loss_fraction)
+    state = findings.quality.state(params.maximum_quality_loss_fraction)
+    return "unsure" if state == "lost" and explains_loss(findings, params) else state
+
+
+def explains_loss(findings: Findings, params: MonitoringParams) -> bool:
+    """Return whether a loss of quality is one of a few hard weeks.
+
+    It is not if inputs or labels drifted, because a fault of the data takes the baseline down too.
+    """
+    hard = () if findings.comparison is None else findings.comparison.hard_weeks
+    if not 0 < len(hard) <= params.maximum_hard_weeks:
+        return False
+    if any(
+        drift.kind != "output" and drift.is_beyond(params.psi_alarm) for drift in findings.drifts
+    ):
+        return False
+    rest = findings.easy_quality
+    return rest is None or rest.state(params.maximum_quality_loss_fraction) != "lost"
 
 
 def psi_limit(kind: Kind, state: State, params: MonitoringParams) -> float:
@@ -128,6 +153,7 @@ def build_evidence(
             note="by the service's clock; see latency.json in the folder of this page",
         ),
         *_frequency_evidence(findings),
+        *_slice_evidence(findings),
     )
 
 
@@ -145,6 +171,28 @@ def _frequency_evidence(findings: Findings) -> tuple[Evidence, ...]:
             gates=False,
             note=f"{findings.metric} of served answers minus {findings.frequency.method}, live, "
             f"on a sample of the same requests: [{lead['low']:+.4f}, {lead['high']:+.4f}]",
+        ),
+    )
+
+
+def _slice_evidence(findings: Findings) -> tuple[Evidence, ...]:
+    """Return how many slices are behind the live frequency baseline; they warn."""
+    if not findings.slices:
+        return ()
+    behind = [part for part in findings.slices if part.is_behind]
+    names = "".join(
+        f"; {part.key.dimension} {part.key.value}: {part.value:.4f}, frequency {part.baseline:.4f}"
+        for part in sorted(behind, key=lambda part: part.lead)
+    )
+    return (
+        Evidence(
+            name="slices_behind",
+            value=float(len(behind)),
+            bound=0.0,
+            holds=not behind,
+            gates=False,
+            note=f"of {len(findings.slices)} slices, in which served answers are worse than live "
+            f"frequency in both halves of the period (corrected by Holm){names}",
         ),
     )
 
@@ -169,7 +217,9 @@ def _quality_evidence(
                 value=q.value,
                 bound=kept_fraction * q.reference,
                 holds=state != "lost",
-                note=note if first is None else f"{note}; {_describe_horizon(first)}",
+                note=note
+                + ("" if first is None else f"; {_describe_horizon(first)}")
+                + _describe_hard_weeks(findings, params),
             )
         )
     elif first is not None:
@@ -208,6 +258,15 @@ def _describe_difference(q: Quality, kept_fraction: float) -> str:
         f"[{q.reference_low:.4f}, {q.reference_high:.4f}] in testing lies in "
         f"[{low:+.4f}, {high:+.4f}], the errors of both estimates counted; a loss lies below 0"
     )
+
+
+def _describe_hard_weeks(findings: Findings, params: MonitoringParams) -> str:
+    comparison = findings.comparison
+    if comparison is None or not comparison.hard_weeks:
+        return ""
+    names = ", ".join(str(week + 1) for week in comparison.hard_weeks)
+    words = "which explains a loss" if explains_loss(findings, params) else "not the whole cause"
+    return f"; hard week: {names} ({comparison.method} frequency lost as much), {words}"
 
 
 def _describe_horizon(horizon: HorizonQuality) -> str:

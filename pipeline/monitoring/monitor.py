@@ -21,11 +21,12 @@ from pipeline.contracts.params import PARAMS_PATH, Params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.reader import EventStoreReader
 from pipeline.monitoring.agreement import measure_agreement
-from pipeline.monitoring.context import CHAMPION, Context, build_context, read_methods
+from pipeline.monitoring.context import Context, build_context
 from pipeline.monitoring.decide import NOTHING, Judged, decide
 from pipeline.monitoring.diagnosis.build import build_case
 from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
 from pipeline.monitoring.diagnosis.results import build_refit, restore_all, summarise
+from pipeline.monitoring.methods import CHAMPION, read_methods
 from pipeline.monitoring.observe import MonitoringInputs, Observation, ProductionTables, observe
 from pipeline.monitoring.outcome import (
     COLUMNS,
@@ -96,6 +97,7 @@ def read_inputs(params: Params) -> MonitoringInputs:
             events=artefacts.read_table(artefacts.EVENTS, columns=[*EVENT_COLUMNS, "discount"]),
             users=artefacts.read_table(artefacts.USERS),
             items=artefacts.read_table(artefacts.ITEMS),
+            offers=artefacts.read_table(artefacts.OFFERS, columns=["item_id", "starts", "ends"]),
         ),
         testing=artefacts.read_record(Reference, artefacts.REFERENCE),
         vocabulary=read_vocabulary(champion, read_description(champion)),

@@ -59,12 +59,14 @@ class ProductionTables:
         events: schemas.EVENTS of all time.
         users: schemas.USERS.
         items: schemas.ITEMS; None if no item is described.
+        offers: item_id, starts and ends of schemas.OFFERS; None without offers.
     """
 
     examples: pd.DataFrame
     events: pd.DataFrame
     users: pd.DataFrame
     items: pd.DataFrame | None = None
+    offers: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,26 @@ def observe(traffic: Traffic, replies: Replies, inputs: MonitoringInputs) -> Obs
             for number in range(int(week.max()) + 1)
         ),
         horizons=horizons,
+    )
+
+
+def measure_part(
+    observation: Observation, inputs: MonitoringInputs, chosen: Mask
+) -> dict[str, Quality]:
+    """Return each metric of the requests that count and are chosen; empty without any.
+
+    Args:
+        observation: The measurements.
+        inputs: The inputs of monitoring.
+        chosen: [n] mask of requests.
+    """
+    params, evaluation_set = inputs.params, observation.evaluation_set
+    days = min(params.monitoring.horizons_days)
+    return measure_quality(
+        compute_metrics(observation.replies.served, evaluation_set, inputs.k),
+        build_bootstrap(evaluation_set, params.monitoring, params.shop.seed),
+        read_expected(inputs.testing, params.monitoring.confidence),
+        select_counted(observation.traffic, days, params) & chosen,
     )
 
 

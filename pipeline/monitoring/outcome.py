@@ -11,8 +11,9 @@ from pipeline.monitoring.context import Context, as_metrics, select_best_frequen
 from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.horizons import HorizonQuality
-from pipeline.monitoring.observe import MonitoringInputs, Observation
+from pipeline.monitoring.observe import MonitoringInputs, Observation, measure_part
 from pipeline.monitoring.quality import Quality
+from pipeline.monitoring.slices import as_metrics as as_slice_metrics
 from pipeline.monitoring.speed import Speed
 from pipeline.monitoring.traffic import DAYS_PER_WEEK, Traffic
 from pipeline.recommenders.base.recommender import SLOTS
@@ -44,7 +45,20 @@ def build_findings(
         p99_limit_ms=inputs.p99_limit_ms,
         frequency=select_best_frequency(context),
         horizons=observation.horizons,
+        comparison=None if context is None else context.comparison,
+        easy_quality=_easy_quality(observation, inputs, context),
+        slices=() if context is None else context.slices,
     )
+
+
+def _easy_quality(
+    observation: Observation, inputs: MonitoringInputs, context: Context | None
+) -> Quality | None:
+    """Return quality without the hard weeks; None if every week is hard, or none is."""
+    if context is None or context.comparison is None or not context.comparison.hard_weeks:
+        return None
+    easy = ~np.isin(observation.week, context.comparison.hard_weeks)
+    return measure_part(observation, inputs, easy).get(f"recall@{inputs.k}")
 
 
 def unknown_items(traffic: Traffic, inputs: MonitoringInputs) -> float:
@@ -116,6 +130,7 @@ def build_metrics(
             for horizon in observation.horizons
         },
         "context": {} if context is None else as_metrics(context, findings.metric),
+        "slices": as_slice_metrics(findings.slices),
         f"coverage@{inputs.k}": len(np.unique(served.items[shown])) / n_known,
         f"reference_coverage@{inputs.k}": inputs.testing.coverage,
         **slot,

@@ -1,5 +1,6 @@
 """The monitoring page: whether the model is still good, and if not, why."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,18 @@ import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import MonitoringParams
-from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED, Context
+from pipeline.monitoring.context import Context
 from pipeline.monitoring.diagnosis.diagnose import Diagnosis
 from pipeline.monitoring.diagnosis.results import write_proposals
 from pipeline.monitoring.drift import Drift
+from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED
 from pipeline.monitoring.monitor import MonitoringResult
 from pipeline.monitoring.observe import MonitoringInputs, Observation
+from pipeline.monitoring.slices import SliceQuality
 from pipeline.presentation.pages import Page, new_figure
 
 LATENCY = "latency.json"
+N_SLICES = 12  # rows of the table of slices
 LEAF, GREY, WARN, BAD = "#1d7a4c", "#8a968f", "#a15c00", "#b3261e"
 WORDS = {
     "hour": "hour of the day",
@@ -71,7 +75,7 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
     )
     view.table(
         "Quality by week, in numbers",
-        _quality_table(result.weeks),
+        _quality_table(result.weeks, result.context),
         _describe_context(result.context),
     )
     if result.context is not None:
@@ -82,6 +86,14 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
             "used the time and store of the trip; a letter that is sent earlier cannot. The "
             "frequency baselines count the shopper's purchases up to the request, and fill the "
             "same slots.",
+        )
+    if result.context is not None and result.context.slices:
+        view.table(
+            "Slices beside the live frequency baseline",
+            _slice_table(result.context.slices),
+            "The slices with the smallest lead. A slice is behind if the served answers are worse "
+            "in both halves of the period, by more than the allowed loss; p-values are corrected "
+            "by Holm.",
         )
     view.table(
         "Drift",
@@ -138,12 +150,12 @@ def _quality_figure(weeks: pd.DataFrame, inputs: MonitoringInputs) -> Any:
     return figure
 
 
-def _quality_table(weeks: pd.DataFrame) -> pd.DataFrame:
+def _quality_table(weeks: pd.DataFrame, context: Context | None) -> pd.DataFrame:
     intervals = [
         "–" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
         for low, high in weeks[["low", "high"]].to_numpy(dtype=float)
     ]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "week from": weeks["start"],
             "requests": weeks["n"],
@@ -153,6 +165,17 @@ def _quality_table(weeks: pd.DataFrame) -> pd.DataFrame:
             "hit rate": weeks["hit_rate"],
         }
     )
+    if context is None or context.comparison is None:
+        return table
+    compared = {week.week + 1: week for week in context.comparison.weeks}
+    lost = {
+        number: "{:+.4f} [{:+.4f}, {:+.4f}]".format(*week.own_loss)
+        for number, week in compared.items()
+    }
+    table["lost more than frequency"] = weeks["week"].map(lost).fillna("–")
+    hard = {number: "hard" for number, week in compared.items() if week.is_hard}
+    table["hard"] = weeks["week"].map(hard).fillna("")
+    return table
 
 
 def _describe_context(context: Context | None) -> str:
@@ -160,7 +183,10 @@ def _describe_context(context: Context | None) -> str:
     if context is not None:
         facts += f"; the store, for {context.store_fraction:.0%} of the requests"
         facts += f"; part of the basket in the cart, for {context.cart_fraction:.0%}"
-    return f"Known at request time: all purchases before it; {facts}."
+    return (
+        f"Known at request time: all purchases before it; {facts}. A week is hard if quality is "
+        "below its bound and the live frequency baseline lost as much on the same requests."
+    )
 
 
 def _context_table(context: Context) -> pd.DataFrame:
@@ -177,6 +203,24 @@ def _context_table(context: Context) -> pd.DataFrame:
                 f"[{way.lead['low']:+.4f}, {way.lead['high']:+.4f}]",
             }
             for way in context.alternatives
+        ]
+    )
+
+
+def _slice_table(slices: Sequence[SliceQuality]) -> pd.DataFrame:
+    worst = sorted(slices, key=lambda part: (not part.is_behind, part.lead))[:N_SLICES]
+    return pd.DataFrame(
+        [
+            {
+                "slice": f"{part.key.dimension}: {part.key.value}",
+                "requests": part.n_requests,
+                "recall": part.value,
+                "interval": "{:.4f} to {:.4f}".format(*part.interval),
+                "frequency": part.baseline,
+                "p": max(part.p_values),
+                "state": "! behind" if part.is_behind else "✓",
+            }
+            for part in worst
         ]
     )
 

@@ -13,7 +13,7 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError
 from pipeline.monitoring import faults, monitor, report
 from pipeline.monitoring.__main__ import main
-from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, SERVED
+from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED
 from pipeline.monitoring.observe import ProductionTables
 from pipeline.monitoring.traffic import select_rolling
 from tests.support import tiny_shop

@@ -18,7 +18,8 @@ from pipeline.contracts.testing_report import MetricSummary
 from pipeline.event_store.store import EventStore, Prediction
 from pipeline.metrics.drift import effective_size, frozen_bins
 from pipeline.monitoring import monitor
-from pipeline.monitoring.context import CHAMPION, CONTEXTUAL, DECAYED, build_context
+from pipeline.monitoring.context import build_context
+from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, TESTED
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
 from pipeline.monitoring.quality import compute_metrics, user_codes
 from pipeline.monitoring.replay import Replies, replay
@@ -199,6 +200,8 @@ METHODS: dict[str, Any] = {
     CHAMPION: HabitMethod(),
     DECAYED: HabitMethod(),
     CONTEXTUAL: HabitMethod(),
+    f"{TESTED}{DECAYED}": HabitMethod(),
+    f"{TESTED}{CONTEXTUAL}": HabitMethod(),
 }
 
 

@@ -26,7 +26,7 @@ from benchmarks.lifecycle.faults.data_faults import Shop
 from benchmarks.support.machine import write_result
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import read_params
-from pipeline.monitoring.context import CHAMPION, read_methods
+from pipeline.monitoring.methods import CHAMPION, read_methods
 from pipeline.monitoring.monitor import MonitoringResult, judge, read_inputs
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
 from pipeline.monitoring.replay import Calls, Replies

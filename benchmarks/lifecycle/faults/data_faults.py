@@ -49,7 +49,7 @@ class Shop:
     def store(self) -> str:
         """One of the twenty stores that sell most."""
         stores = self.now["store_id"].value_counts().index[:20]
-        return str(stores[self.random.integers(len(stores))])
+        return str(stores[int(self.random.integers(len(stores)))])
 
     def day(self, share: float) -> pd.Timestamp:
         """Return the day after this share of production."""

@@ -85,3 +85,17 @@ def test_every_draw_has_as_many_users_and_follows_from_the_seed() -> None:
 def test_each_user_weighs_the_same_in_the_mean_over_users() -> None:
     values, user = np.array([1.0, 0.0, 0.5, NAN, NAN]), np.array([0, 0, 1, 1, 2])
     assert mean_over_users(values, user) == 0.5
+
+
+def test_the_standard_error_is_the_spread_of_the_drawn_means() -> None:
+    # means: 1/2, 1, 2/3, around 13/18
+    spread = np.sqrt(((1 / 2 - 13 / 18) ** 2 + (1 - 13 / 18) ** 2 + (2 / 3 - 13 / 18) ** 2) / 3)
+    assert by_hand().standard_error(np.array([1.0, 0.0, 1.0])) == pytest.approx(spread)
+
+
+def test_means_of_opposite_metrics_are_opposed_and_of_a_constant_one_independent() -> None:
+    values = np.array([1.0, 0.0, 1.0])
+    assert by_hand().correlation(values, 2 * values) == pytest.approx(1.0)
+    assert by_hand().correlation(values, 1 - values) == pytest.approx(-1.0)
+    assert by_hand().correlation(values, np.ones(3)) == 0.0
+    assert by_hand().correlation(values, np.array([0.0, 1.0, NAN])) == 0.0

@@ -7,6 +7,7 @@ from pipeline.contracts.params import read_params
 from pipeline.monitoring.evidence import Findings, build_evidence, has_volume, judge_quality
 from pipeline.monitoring.horizons import HorizonQuality
 from pipeline.monitoring.quality import Quality
+from pipeline.monitoring.slices import SliceKey, SliceQuality
 from tests.support.tiny_shop import PROJECT
 
 PARAMS = read_params(PROJECT / "params.yaml").monitoring
@@ -54,3 +55,17 @@ def test_a_volume_that_is_not_known_yet_holds() -> None:
     assert has_volume(early, PARAMS)
     volume = next(e for e in build_evidence(early, "kept", PARAMS) if e.name == "volume_ratio")
     assert (volume.value, volume.holds) == (None, True)
+
+
+def test_slices_that_are_behind_are_named_and_only_warn() -> None:
+    north, south = (
+        SliceQuality(SliceKey("store", name), 90, value, (0.0, 1.0), 0.2, (0.01, 0.02), is_behind)
+        for name, value, is_behind in (("north", 0.1, True), ("south", 0.3, False))
+    )
+    evidence = build_evidence(replace(SOUND, slices=(south, north)), "kept", PARAMS)[-1]
+    assert (evidence.name, evidence.value, evidence.holds, evidence.gates) == (
+        "slices_behind", 1.0, False, False,
+    )  # fmt: skip
+    assert "store north: 0.1000, frequency 0.2000" in evidence.note
+    assert "south" not in evidence.note
+    assert build_evidence(replace(SOUND, slices=(south,)), "kept", PARAMS)[-1].holds
