@@ -77,10 +77,16 @@ def diagnose(case: Case, catalogue: tuple[Cause, ...] = CATALOGUE) -> Diagnosis:
         suspects = _explain(case, [item for item in measured if item.cause.name not in named])
         if not suspects:
             break
-        best = min(suspects, key=lambda suspect: _excess_left(suspect, catalogue, bounds))
-        causes.append(best)
-        case = best.after
-        measured = _judge(case, catalogue, bounds)
+        left = [
+            measured if suspect.after is case else _judge(suspect.after, catalogue, bounds)
+            for suspect in suspects
+        ]
+        best = min(
+            range(len(suspects)),
+            key=lambda n: (not suspects[n].is_undone, sum(item.excess for item in left[n])),
+        )
+        causes.append(suspects[best])
+        case, measured = suspects[best].after, left[best]
     return Diagnosis(tuple(causes), first)
 
 
@@ -109,11 +115,3 @@ def _explain(case: Case, measured: Iterable[Measured]) -> list[Confirmed]:
         if len(suspects) == MAXIMUM_SUSPECTS:
             break
     return suspects
-
-
-def _excess_left(
-    suspect: Confirmed, catalogue: Iterable[Cause], bounds: Mapping[str, float]
-) -> tuple[bool, float]:
-    """Return what stays beyond its bound once a suspect is undone; undone suspects come first."""
-    left = _judge(suspect.after, catalogue, bounds)
-    return not suspect.is_undone, sum(item.excess for item in left)
