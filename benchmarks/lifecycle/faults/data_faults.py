@@ -59,7 +59,7 @@ class Shop:
         """Return the rows of the `n_days` days after a share of production."""
         start = self.day(first)
         moments = frame["timestamp"]
-        return np.asarray((moments >= start) & (moments < start + pd.Timedelta(days=n_days)))
+        return np.array((moments >= start) & (moments < start + pd.Timedelta(days=n_days)))
 
     def change(self, events: Frames, examples: Frames | None = None) -> ProductionTables:
         """Return the tables with other events and examples of production."""
@@ -86,7 +86,7 @@ def scale_prices(
     """Prices in another unit or currency."""
 
     def scale(events: pd.DataFrame) -> pd.DataFrame:
-        chosen = np.asarray(events["timestamp"] >= shop.day(since))
+        chosen = np.array(events["timestamp"] >= shop.day(since))
         if one_store:
             chosen &= np.asarray(events["store_id"] == shop.store)
         return events.assign(price=events["price"] * np.where(chosen, factor, 1.0))
@@ -100,7 +100,7 @@ def shift_clock(
     """A clock or a time zone that is wrong by some hours."""
 
     def shift(frame: pd.DataFrame) -> pd.DataFrame:
-        chosen = np.asarray(frame["timestamp"] >= shop.day(since))
+        chosen = np.array(frame["timestamp"] >= shop.day(since))
         if one_store:
             chosen &= np.asarray(frame["store_id"] == shop.store)
         moved = pd.to_timedelta(np.where(chosen, hours, 0.0), unit="h")

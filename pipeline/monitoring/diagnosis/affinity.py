@@ -23,7 +23,7 @@ BLOCK = 512
 
 
 @dataclass(frozen=True)
-class Affinity:
+class PastAffinity:
     """How similar each id of a window is to its own past, and to the most similar past.
 
     Attributes:
@@ -60,7 +60,7 @@ class Affinity:
         return dict(zip(self.ids[chosen], self.nearest[chosen], strict=True))
 
 
-def compute_affinity(before: pd.DataFrame, now: pd.DataFrame, kind: Kind) -> Affinity | None:
+def compute_affinity(before: pd.DataFrame, now: pd.DataFrame, kind: Kind) -> PastAffinity | None:
     """Return the affinity of users (over items) or of items (over users).
 
     Args:
@@ -93,7 +93,7 @@ def compute_affinity(before: pd.DataFrame, now: pd.DataFrame, kind: Kind) -> Aff
     own = np.zeros(len(ids))
     own[is_old] = np.asarray(current[is_old].multiply(past[place[is_old]]).sum(axis=1)).ravel()
     names = ids.to_numpy(dtype=object)
-    return Affinity(
+    return PastAffinity(
         ids=names,
         own=own,
         best=best,

@@ -54,11 +54,11 @@ def test_members_keep_their_order_and_their_limits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (SCALE | {"factor": 0}, "must not be 0.*got 0"),
+        (SCALE | {"factor": 0}, "must not be 0"),
         (SCALE | {"factor": float("nan")}, "finite"),
         (SCALE | {"column": "prise"}, "'price', 'discount' or 'quantity'.*prise"),
         (SCALE | {"from": "2024-03-01", "to": "2024-03-01"}, "from 2024-03-01 to 2024-03-01"),
-        (SCALE | {"form": "2024-03-01"}, "form: Extra inputs"),
+        (SCALE | {"form": "2024-03-01"}, "form: unknown key"),
         (SCALE | {"store_id": 367}, "store_id.*got 367"),
         ({"kind": "shift", "hours": 0.0}, "at least a second"),
         ({"kind": "shift", "hours": 1e9}, "less than or equal to 87600"),
@@ -87,7 +87,7 @@ def test_an_impossible_correction_is_refused_by_name(
     ("member", "named"),
     [
         ({"because": "everything"}, "all lines would be held out"),
-        (DAYS, "because: Field required"),
+        (DAYS, "because: no such key"),
         (DAYS | {"because": ""}, "at least 1 character"),
     ],
 )

@@ -288,7 +288,7 @@ def test_a_plan_of_another_version_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     artefacts.write_json({"objective": "x"}, artefacts.PLAN.path)
-    with pytest.raises(ArtefactError, match="dvc repro --force planning"):
+    with pytest.raises(ArtefactError, match="dvc repro planning"):
         read_plan()
 
 

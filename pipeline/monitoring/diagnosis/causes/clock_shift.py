@@ -28,7 +28,7 @@ PRIOR_BASKETS = 50.0
 Floats = npt.NDArray[np.float64]
 
 
-class Shift(NamedTuple):
+class ClockShift(NamedTuple):
     """A shift of the clock: its hours, the days, its gain in log likelihood, and the users."""
 
     hours: int
@@ -75,13 +75,13 @@ def _undo(case: Case, members: Iterable[Member]) -> Case:
     return case
 
 
-def _find_shifts(case: Case) -> dict[str | None, Shift]:
+def _find_shifts(case: Case) -> dict[str | None, ClockShift]:
     """Return the best shift of all baskets (None) and of each store."""
     before, now = (_baskets(case, events) for events in (case.before, case.now))
     if now.empty or before.empty or now["hour"].nunique() == 1:  # the source holds days only
         return {}
     hours, weekdays = (_profile(before, column, None) for column in ("hour", "weekday"))
-    shifts: dict[str | None, Shift | None] = {None: _best_shift(now, hours, weekdays)}
+    shifts: dict[str | None, ClockShift | None] = {None: _best_shift(now, hours, weekdays)}
     for store, baskets in now[now["store"] != ""].groupby("store"):
         earlier = before[before["store"] == store]
         shifts[str(store)] = _best_shift(
@@ -112,7 +112,7 @@ def _profile(baskets: pd.DataFrame, column: str, prior: Floats | None) -> Floats
     return np.asarray(counts / counts.sum())
 
 
-def _best_shift(now: pd.DataFrame, hours: Floats, weekdays: Floats) -> Shift | None:
+def _best_shift(now: pd.DataFrame, hours: Floats, weekdays: Floats) -> ClockShift | None:
     """Return the shift that makes these baskets most likely; None if no shift gains enough.
 
     Hours may be shifted in any run of days. Whole days are compared over the whole window only:
@@ -127,12 +127,14 @@ def _best_shift(now: pd.DataFrame, hours: Floats, weekdays: Floats) -> Shift | N
     np.add.at(of_hour, (codes, now["hour"]), weight)
     of_weekday = np.bincount(now["weekday"], minlength=WEEKDAYS) * weight
     shifts = [
-        Shift(int(hour), pd.Index(days[first:last]), total, of_hour[first:last].sum())
+        ClockShift(int(hour), pd.Index(days[first:last]), total, of_hour[first:last].sum())
         for hour in HOUR_SHIFTS
         for first, last, total in [_best_run(of_hour @ _gains(hours, hour))]
         if last - first >= MINIMUM_DAYS
     ] + [
-        Shift(int(day) * HOURS, pd.Index(days), float(of_weekday @ _gains(weekdays, day)), n_users)
+        ClockShift(
+            int(day) * HOURS, pd.Index(days), float(of_weekday @ _gains(weekdays, day)), n_users
+        )
         for day in DAY_SHIFTS
     ]
     best = max(shifts, key=lambda shift: shift.gain)

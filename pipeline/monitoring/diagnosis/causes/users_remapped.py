@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.monitoring.diagnosis.affinity import Affinity, compute_affinity
+from pipeline.monitoring.diagnosis.affinity import PastAffinity, compute_affinity
 from pipeline.monitoring.diagnosis.case import Case
 from pipeline.monitoring.diagnosis.corrections import append_renames, rename_users
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
@@ -13,7 +13,7 @@ MINIMUM_USERS = 50
 
 
 @lru_cache(maxsize=4)
-def _affinity(case: Case) -> Affinity | None:
+def _affinity(case: Case) -> PastAffinity | None:
     return compute_affinity(case.before, case.now, "user_id")
 
 
