@@ -57,12 +57,12 @@ def write_cycle(shop: Shop) -> int:
     for phase in last:
         if phase == (shop.broken_stage or "").split("@")[0]:
             break
-        _write(_verdict(phase, shop).model_dump_json(), artefacts.verdict(phase).path)
+        _write(build_verdict(phase, shop).model_dump_json(), artefacts.verdict(phase).path)
     if shop.broken_stage is not None:
         progress.write_running(shop.broken_stage, "Expected a table, got none.")
         return 1
     if shop.trouble is None or shop.trouble == "monitoring":
-        _write_quality(shop)
+        write_quality(shop)
         return 0
     stopped = shop.trouble if shop.status == "stop" else PHASES[len(last)]
     stage = {"training": "families@mlp", "deployment": "refit"}.get(stopped, stopped)
@@ -70,7 +70,8 @@ def write_cycle(shop: Shop) -> int:
     return 1
 
 
-def _verdict(phase: Phase, shop: Shop) -> Verdict:
+def build_verdict(phase: Phase, shop: Shop) -> Verdict:
+    """Return the verdict of a phase in this shop."""
     lead = Evidence(name="lead_over_frequency", value=shop.lead, holds=True, gates=False)
     evidence = (lead,) if phase == "monitoring" else ()
     if phase != shop.trouble:
@@ -86,7 +87,8 @@ def _verdict(phase: Phase, shop: Shop) -> Verdict:
     )
 
 
-def _write_quality(shop: Shop) -> None:
+def write_quality(shop: Shop) -> None:
+    """Write the metrics of monitoring."""
     quality = {}
     if shop.recall is not None:
         ends = {"low": shop.recall - shop.half_width, "high": shop.recall + shop.half_width}

@@ -41,7 +41,7 @@ def _row(attempt: Attempt) -> tuple[str, ...]:
         repair.target_phase,
         repair.cause,
         attempt.state,
-        last.by,
+        "person" if "person" in (attempt.by, last.by) else "loop",
         _signed(repair.expected_gain),
         _signed(last.realised_gain),
         "-" if minutes is None else f"{minutes:.1f}",

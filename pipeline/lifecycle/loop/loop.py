@@ -133,10 +133,9 @@ class Loop:
             if self.n_cycles < self.maximum_cycles and fitting:
                 return fitting[0]
             return Outcome(ExitCode.OUT_OF_BUDGET, self._describe_budget(verdict, programs))
-        for attempt in self.journal.episode:
-            trouble = attempt.before.trouble
-            if attempt.state == "asked" and trouble and trouble.phase == verdict.phase:
-                return _describe_question(attempt)
+        question = find_open_question(self.journal.episode, verdict)
+        if question is not None:
+            return describe_question(question)
         if ranked:
             return ranked[0]
         tried = [a for a in self.journal.episode if a.state in ("undone", "failed", "answered")]
@@ -145,7 +144,7 @@ class Loop:
     def _ask(self, attempt: Attempt) -> Outcome:
         """Write the question of an attempt, and return how to answer it."""
         questions.write_question(questions.build_question(attempt))
-        return _describe_question(self.journal.advance(attempt, "asked"))
+        return describe_question(self.journal.advance(attempt, "asked"))
 
     def _minutes_left(self) -> float:
         used = (time.monotonic() - self.started) / 60
@@ -197,7 +196,18 @@ def _build_failure(assessment: Assessment) -> LoopError:
     )
 
 
-def _describe_question(attempt: Attempt) -> Outcome:
+def find_open_question(episode: Sequence[Attempt], verdict: Verdict) -> Attempt | None:
+    """Return the question about this phase that waits for an answer, or None."""
+    asked = [attempt for attempt in episode if attempt.state == "asked"]
+    for attempt in asked:
+        trouble = attempt.before.trouble
+        if trouble is not None and trouble.phase == verdict.phase:
+            return attempt
+    return None
+
+
+def describe_question(attempt: Attempt) -> Outcome:
+    """Return the outcome of a loop that waits for an answer."""
     question = questions.build_question(attempt)
     lines = [
         f"Question {question.number}: {question.question}",

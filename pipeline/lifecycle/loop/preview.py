@@ -4,7 +4,11 @@ from pipeline.lifecycle.ledger.entries import collect_tried, group_attempts, rea
 from pipeline.lifecycle.ledger.ledger_file import read_ledger
 from pipeline.lifecycle.loop.choose import describe_candidates, describe_step, rank_repairs
 from pipeline.lifecycle.loop.cycle import read_cycle
-from pipeline.lifecycle.loop.loop import build_refusal_questions
+from pipeline.lifecycle.loop.loop import (
+    build_refusal_questions,
+    describe_question,
+    find_open_question,
+)
 
 
 def preview() -> str:
@@ -24,7 +28,9 @@ def preview() -> str:
     verdict = read_cycle().verdict
     if verdict is None:
         return "\n".join([*lines, "Every phase is healthy, or accepted: nothing to repair."])
-    repairs = (*verdict.repairs, *build_refusal_questions(read_episode(entries), verdict))
-    return "\n".join(
-        lines + describe_candidates(verdict, rank_repairs(repairs, collect_tried(entries)))
-    )
+    episode = read_episode(entries)
+    repairs = (*verdict.repairs, *build_refusal_questions(episode, verdict))
+    ranked = rank_repairs(repairs, collect_tried(entries))
+    lines += describe_candidates(verdict, ranked)
+    question = find_open_question(episode, verdict)
+    return "\n".join(lines if question is None else [*lines, describe_question(question).message])

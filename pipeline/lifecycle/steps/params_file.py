@@ -14,7 +14,7 @@ from pipeline.contracts.atomic import whole_file
 from pipeline.contracts.errors import ParamsError
 from pipeline.contracts.params import PARAMS_PATH, parse_params
 from pipeline.contracts.repairs import Change
-from pipeline.lifecycle.errors import ConflictError, RefusedStepError, StorageError
+from pipeline.lifecycle.errors import ConflictError, RefusedStepError
 from pipeline.lifecycle.ledger.entries import KeyChange
 
 WIDE = 1_000_000  # no line is wrapped
@@ -46,7 +46,7 @@ def apply_changes(changes: Sequence[KeyChange], path: Path = PARAMS_PATH) -> Non
 
     Raises:
         ParamsError: The result is invalid; the file is unchanged.
-        StorageError: The disk is full; the file is unchanged.
+        OSError: The disk is full; the file is unchanged.
     """
     _write(_edit(changes, path, is_forward=True), path)
 
@@ -57,7 +57,7 @@ def revert_changes(changes: Sequence[KeyChange], path: Path = PARAMS_PATH) -> No
     Raises:
         ConflictError: A key no longer has the value that the changes set.
         ParamsError: The result is invalid; the file is unchanged.
-        StorageError: The disk is full; the file is unchanged.
+        OSError: The disk is full; the file is unchanged.
     """
     if find_state(changes, path) == "new":
         _write(_edit(changes, path, is_forward=False), path)
@@ -198,13 +198,5 @@ def _parse_plain(text: str) -> Any:
 
 
 def _write(text: str, path: Path) -> None:
-    try:
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise StorageError(
-            f"to write '{path}'",
-            received=f"{error}; the file is unchanged",
-            action="Free some space or correct the permissions, then run "
-            "`uv run python -m pipeline.lifecycle run`: it goes on where it stopped.",
-        ) from error
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

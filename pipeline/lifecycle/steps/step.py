@@ -1,8 +1,11 @@
 """The steps of repairs: prepare one, apply it, find out whether it is applied, take it back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pipeline.contracts.params import read_params
 from pipeline.contracts.repairs import Ask, EditParams, Restart, RollBack
-from pipeline.lifecycle.errors import RefusedStepError
+from pipeline.lifecycle.errors import RefusedStepError, StorageError
 from pipeline.lifecycle.ledger.entries import Effect, ParamsEffect, RestartEffect
 from pipeline.lifecycle.steps import params_file, releases, restart
 
@@ -28,8 +31,14 @@ def apply(effect: Effect) -> None:
 
     Raises:
         RefusedStepError: It had no effect.
+        StorageError: The disk is full.
         EvergreenError: It failed.
     """
+    with report_full_disk():
+        _apply(effect)
+
+
+def _apply(effect: Effect) -> None:
     if effect.kind == "params":
         params_file.apply_changes(effect.changes)
     elif effect.kind == "release":
@@ -56,12 +65,32 @@ def revert(effect: Effect) -> None:
 
     Raises:
         ConflictError: Someone has changed the same thing since.
+        StorageError: The disk is full.
         EvergreenError: It failed.
     """
-    if effect.kind == "params":
-        params_file.revert_changes(effect.changes)
-    elif effect.kind == "release" and releases.is_rolled_back(effect):
-        releases.make_champion(effect.before, _ready_seconds())
+    with report_full_disk():
+        if effect.kind == "params":
+            params_file.revert_changes(effect.changes)
+        elif effect.kind == "release" and releases.is_rolled_back(effect):
+            releases.make_champion(effect.before, _ready_seconds())
+
+
+@contextmanager
+def report_full_disk() -> Iterator[None]:
+    """Turn an error of the file system into one that says how to go on.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            "to write what the step changes",
+            received=f"{error}; nothing is written in part",
+            action="Free some space or correct the permissions, then run "
+            "`uv run python -m pipeline.lifecycle run`: it goes on where it stopped.",
+        ) from error
 
 
 def _ready_seconds() -> float:

@@ -135,13 +135,14 @@ def test_the_history_shows_each_attempt_with_its_gain() -> None:
     attempt = journal.propose(REFIT, Assessment())
     journal.advance(attempt, "measured", after=Assessment(minutes=9.5))
     journal.advance(attempt, "kept", realised_gain=0.0123, note="every verdict proceeds")
-    journal.propose(DEEPER, Assessment())
-    head, first, step, note, second, *_ = format_history(journal.entries).splitlines()
+    second = journal.propose(DEEPER, Assessment())
+    journal.advance(second, "undone", by="person")
+    head, first, step, note, other, *_ = format_history(journal.entries).splitlines()
     assert head.split()[0] == "no"
     assert first.split()[3:] == ["training", "aged", "kept", "loop", "+0.0200", "+0.0123", "9.5"]
     assert step.strip() == "set shop.as_of to '2017-12-11'"
     assert note.strip() == "kept: every verdict proceeds"
-    assert second.split()[3:] == ["training", "aged", "proposed", "loop", "+0.0300", "-", "-"]
+    assert other.split()[3:] == ["training", "aged", "undone", "person", "+0.0300", "-", "-"]
 
 
 def test_attempts_are_numbered_from_one() -> None:

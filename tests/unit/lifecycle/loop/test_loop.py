@@ -264,6 +264,7 @@ def test_a_question_is_asked_only_when_nothing_else_is_left_and_only_once() -> N
     assert question.trouble.failing[0] == DRIFT
     assert run(lambda _: sick).code == ExitCode.QUESTION
     assert len(attempts()) == 2
+    assert "Question 2: Is the week a holiday?" in preview()
 
 
 def test_an_answer_with_a_step_is_carried_out_and_kept_as_a_person_decided() -> None:

@@ -8,7 +8,8 @@ from pipeline.contracts.errors import ParamsError
 from pipeline.contracts.params import read_params
 from pipeline.contracts.repairs import Change
 from pipeline.lifecycle.errors import ConflictError, RefusedStepError, StorageError
-from pipeline.lifecycle.ledger.entries import KeyChange
+from pipeline.lifecycle.ledger.entries import KeyChange, ParamsEffect
+from pipeline.lifecycle.steps import step
 from pipeline.lifecycle.steps.params_file import (
     apply_changes,
     find_state,
@@ -132,8 +133,8 @@ def test_a_full_disk_leaves_the_file_as_it_was(monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as full:
         full.setattr(Path, "write_text", fail)
-        with pytest.raises(StorageError, match="No space left on device; the file is unchanged"):
-            apply_changes(planned)
+        with pytest.raises(StorageError, match="No space left on device; nothing is written in"):
+            step.apply(ParamsEffect(changes=planned))
     assert PATH.read_text(encoding="utf-8") == TEXT
     assert list(Path().iterdir()) == [PATH]
     apply_changes(planned)

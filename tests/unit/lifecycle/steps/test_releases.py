@@ -1,3 +1,4 @@
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from pipeline.bundles.release_pointer import resolve_pointer, write_pointer
 from pipeline.contracts.errors import DeploymentError
 from pipeline.contracts.repairs import RollBack
-from pipeline.lifecycle.errors import ConflictError, RefusedStepError
+from pipeline.lifecycle.errors import ConflictError, RefusedStepError, StorageError
 from pipeline.lifecycle.ledger.journal import Journal
 from pipeline.lifecycle.loop.attempts import undo
 from pipeline.lifecycle.loop.cycle import MONITOR, REPRO
@@ -100,6 +101,19 @@ def test_a_rollback_without_effect_is_a_failure(
     attempt = Journal().find(1)
     assert attempt.state == "failed"
     assert not attempt.is_applied
+
+
+def test_a_full_disk_leaves_the_champion(
+    versions: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    effect = step.prepare(RollBack())
+    monkeypatch.setattr(changes, "write_pointer", fail)
+    with pytest.raises(StorageError, match="No space left on device"):
+        step.apply(effect)
+    assert champion() == versions[1]
 
 
 def test_no_previous_champion_is_refused() -> None:
