@@ -105,11 +105,20 @@ class KeyChange(_Record):
     was_set: bool
 
 
+class CopiedFile(_Record):
+    """A file that a change of params.yaml names, with the sha256 of its content."""
+
+    source: str
+    target: str
+    sha256: str
+
+
 class ParamsEffect(_Record):
-    """What an edit of params.yaml changes."""
+    """What an edit of params.yaml changes, and the files that are copied before it."""
 
     kind: Literal["params"] = "params"
     changes: tuple[KeyChange, ...]
+    files: tuple[CopiedFile, ...] = ()
 
 
 class ReleaseEffect(_Record):
@@ -127,7 +136,16 @@ class RestartEffect(_Record):
     workers: tuple[int, ...]
 
 
-Effect = Annotated[ParamsEffect | ReleaseEffect | RestartEffect, Field(discriminator="kind")]
+class RerunEffect(_Record):
+    """The stage that the next cycle runs again."""
+
+    kind: Literal["rerun"] = "rerun"
+    stage: Phase
+
+
+Effect = Annotated[
+    ParamsEffect | ReleaseEffect | RestartEffect | RerunEffect, Field(discriminator="kind")
+]
 
 
 class LedgerEntry(_Record):

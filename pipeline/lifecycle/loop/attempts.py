@@ -12,12 +12,12 @@ from pipeline.lifecycle.errors import ConflictError, LoopError, StorageError
 from pipeline.lifecycle.ledger.entries import Attempt
 from pipeline.lifecycle.ledger.journal import Journal
 from pipeline.lifecycle.loop.choose import describe_step
-from pipeline.lifecycle.loop.cycle import MONITOR, REPRO, Cycle
+from pipeline.lifecycle.loop.cycle import Cycle
 from pipeline.lifecycle.loop.judge import judge_attempt
 from pipeline.lifecycle.steps import step as steps
 
-Measure = Callable[[Sequence[str]], Cycle]
-"""Runs a cycle by a command, and returns what it came to."""
+Measure = Callable[[Sequence[steps.Command]], Cycle]
+"""Runs a cycle by its commands, and returns what it came to."""
 
 log = logging.getLogger("evergreen")
 
@@ -83,7 +83,7 @@ def _measure(attempt: Attempt, journal: Journal, measure: Measure) -> tuple[Atte
     """Run a cycle with the step, and check that the step held meanwhile."""
     effect = attempt.effect
     assert effect is not None
-    cycle = measure(REPRO if effect.kind == "params" else MONITOR)
+    cycle = measure(steps.choose_commands(effect))
     try:
         if not steps.is_applied(effect):
             raise ConflictError(
@@ -130,7 +130,7 @@ def take_back(attempt: Attempt, journal: Journal, measure: Measure | None) -> At
         _fail(attempt, journal, error)
         raise
     if effect.kind == "release" and measure is not None:
-        measure(MONITOR)
+        measure((steps.MONITOR,))
     return journal.advance(
         attempt,
         "undone",

@@ -17,6 +17,7 @@ from pipeline.lifecycle.ledger.entries import identify
 
 SHORTEST_MINUTES = 0.1  # below this, a ratio says nothing
 ASSUMED_MINUTES = 1.0
+ROLL_BACK = "roll back to the previous champion"
 
 
 def rank_repairs(repairs: Sequence[Repair], tried: Collection[str] = ()) -> tuple[Repair, ...]:
@@ -63,9 +64,9 @@ def describe_step(repair: Repair) -> str:
         )
     if step.kind == "ask":
         return f"ask: {step.question}"
-    return {"roll_back": "roll back to the previous champion", "restart": "restart the service"}[
-        step.kind
-    ]
+    if step.kind == "rerun":
+        return f"run {step.stage} again"
+    return "restart the service" if step.kind == "restart" else ROLL_BACK
 
 
 def describe_candidates(verdict: Verdict, ranked: Sequence[Repair]) -> list[str]:

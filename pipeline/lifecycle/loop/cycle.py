@@ -22,11 +22,10 @@ from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.phases import PHASES, Phase
 from pipeline.contracts.verdicts import Verdict
 from pipeline.lifecycle.ledger.entries import Assessment, Measurement, Trouble
+from pipeline.lifecycle.steps.step import Command
 from pipeline.runtime import gates, progress
 from pipeline.runtime.stage import quiet_tools
 
-REPRO = ("dvc", "repro")
-MONITOR = ("dvc", "repro", "--single-item", "--force", "monitoring")
 PARTS: dict[str, Phase] = {"families": "training", "refit": "deployment"}  # stages without verdict
 LEAD = "lead_over_frequency"
 
@@ -73,16 +72,19 @@ def build_runner(lock: int) -> Runner:
     return run
 
 
-def run_cycle(command: Sequence[str], runner: Runner) -> Cycle:
-    """Run a cycle and return what it came to.
+def run_cycle(commands: Sequence[Command], runner: Runner) -> Cycle:
+    """Run a cycle and return what it came to; a command that fails is the last.
 
     Raises:
         ArtefactError: A verdict or the metrics of monitoring cannot be read.
         ParamsError: params.yaml is invalid.
     """
-    log.info("$ %s", " ".join(command))
-    since, started = time.time(), time.monotonic()
-    code = runner(command)
+    since, started, code = time.time(), time.monotonic(), 0
+    for command in commands:
+        log.info("$ %s", " ".join(command))
+        code = runner(command)
+        if code != 0:
+            break
     minutes = (time.monotonic() - started) / 60
     return read_cycle(code, since=since, minutes=minutes)
 

@@ -1,6 +1,7 @@
 """The loop: a cycle, its verdict, one repair, another cycle, until the shop is healthy."""
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from pipeline.lifecycle.loop.choose import (
     fits_budget,
     rank_repairs,
 )
-from pipeline.lifecycle.loop.cycle import REPRO, Cycle, Runner, run_cycle
+from pipeline.lifecycle.loop.cycle import Cycle, Runner, run_cycle
+from pipeline.lifecycle.steps.step import REPRO, Command
 from pipeline.runtime import gates
 
 MAXIMUM_CYCLES = 10
@@ -98,7 +100,7 @@ class Loop:
         while True:
             if self.is_stopping():
                 raise StoppedError
-            cycle = cycle or self._cycle(REPRO)
+            cycle = cycle or self._cycle((REPRO,))
             if cycle.assessment.failure is not None:
                 raise _build_failure(cycle.assessment)
             if cycle.verdict is None:
@@ -112,12 +114,12 @@ class Loop:
                 return self._ask(attempt)
             cycle = carry_out(attempt, self.journal, self._cycle)
 
-    def _cycle(self, command: Sequence[str]) -> Cycle:
+    def _cycle(self, commands: Sequence[Command]) -> Cycle:
         """Run a cycle; one that ends early because the loop is to stop is no measurement."""
         if self.is_stopping():
             raise StoppedError
         self.n_cycles += 1
-        cycle = run_cycle(command, self.runner)
+        cycle = run_cycle(commands, self.runner)
         if cycle.assessment.failure is not None and self.is_stopping():
             raise StoppedError
         return cycle
@@ -213,7 +215,7 @@ def describe_question(attempt: Attempt) -> Outcome:
         f"Question {question.number}: {question.question}",
         f"  because: {question.because}",
         *(f"  fails: {item.in_words()}" for item in question.trouble.failing),
-        f"  options: {', '.join(question.options)}",
+        f"  options: {', '.join(map(shlex.quote, question.options))}",
         f"Read {questions.QUESTIONS}/{question.number}.json, then answer: `{question.command}`.",
     ]
     return Outcome(ExitCode.QUESTION, "\n".join(lines))

@@ -2,12 +2,15 @@
 
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import JsonValue
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import ScalarString
 
 from pipeline.contracts.atomic import whole_file
@@ -18,6 +21,7 @@ from pipeline.lifecycle.errors import ConflictError, RefusedStepError
 from pipeline.lifecycle.ledger.entries import KeyChange
 
 WIDE = 1_000_000  # no line is wrapped
+COMMENTED = re.compile(r"(?P<value>\s*[\w.]+:.*?\S)\s+(?P<comment># .*)$")
 
 State = Literal["old", "new"]
 
@@ -156,7 +160,7 @@ def _edit(changes: Sequence[KeyChange], path: Path, *, is_forward: bool) -> str:
         section, name = _find_section(document, change.key)
         if change.operation == "append":
             if is_forward:
-                section[name].append(change.new)
+                _append(section[name], change.new)
             else:
                 _remove_last(section[name], change.new)
         elif is_forward or change.was_set:
@@ -166,9 +170,40 @@ def _edit(changes: Sequence[KeyChange], path: Path, *, is_forward: bool) -> str:
             del section[name]
     stream = io.StringIO()
     yaml.dump(document, stream)
-    edited = stream.getvalue()
+    edited = _align_comments(stream.getvalue(), text)
     parse_params(edited, path)
     return edited.replace("\n", "\r\n") if "\r\n" in text else edited
+
+
+def _align_comments(edited: str, before: str) -> str:
+    """Return the text with the comments of changed lines in the column that most comments have.
+
+    A long value moves the comment behind it; without this, it would stay there when the value is
+    taken back.
+    """
+    old = before.splitlines()
+    columns = Counter(match.start("comment") for match in map(COMMENTED.match, old) if match)
+    if not columns:
+        return edited
+    (column, _), *_ = columns.most_common(1)
+    lines, unchanged = edited.split("\n"), set(old)
+    for number, line in enumerate(lines):
+        match = COMMENTED.match(line)
+        if match and line not in unchanged and len(match["value"]) < column:
+            lines[number] = f"{match['value']:<{column}}{match['comment']}"
+    aligned = "\n".join(lines)
+    # A sign like that of a comment inside of quotes is not to be moved.
+    return aligned if _parse_plain(aligned) == _parse_plain(edited) else edited
+
+
+def _append(members: CommentedSeq, value: JsonValue) -> None:
+    """Append a member on one line: a list that grew over several cannot become `[]` again."""
+    if not members:
+        members.fa.set_flow_style()
+    member: Any = CommentedMap(value) if isinstance(value, dict) else value
+    if isinstance(member, CommentedMap):
+        member.fa.set_flow_style()
+    members.append(member)
 
 
 def _remove_last(members: list[Any], value: JsonValue) -> None:

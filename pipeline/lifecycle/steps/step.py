@@ -4,13 +4,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.contracts.params import read_params
-from pipeline.contracts.repairs import Ask, EditParams, Restart, RollBack
+from pipeline.contracts.phases import Phase
+from pipeline.contracts.repairs import Step
 from pipeline.lifecycle.errors import RefusedStepError, StorageError
-from pipeline.lifecycle.ledger.entries import Effect, ParamsEffect, RestartEffect
-from pipeline.lifecycle.steps import params_file, releases, restart
+from pipeline.lifecycle.ledger.entries import Effect, ParamsEffect, RerunEffect, RestartEffect
+from pipeline.lifecycle.steps import copies, params_file, releases, restart
+
+Command = tuple[str, ...]
+REPRO: Command = ("dvc", "repro")
 
 
-def prepare(step: EditParams | RollBack | Restart | Ask) -> Effect:
+def force_stage(stage: Phase) -> Command:
+    """Return the command that runs a stage although nothing that it depends on has changed."""
+    return ("dvc", "repro", "--single-item", "--force", stage)
+
+
+MONITOR = force_stage("monitoring")
+
+
+def prepare(step: Step) -> Effect:
     """Return what a step would change; nothing changes yet.
 
     Raises:
@@ -18,11 +30,14 @@ def prepare(step: EditParams | RollBack | Restart | Ask) -> Effect:
         EvergreenError: params.yaml, the release pointer or a bundle is damaged.
     """
     if step.kind == "edit_params":
-        return ParamsEffect(changes=params_file.plan_changes(step.changes))
+        files = copies.plan_copies(step.files)
+        return ParamsEffect(changes=params_file.plan_changes(step.changes), files=files)
     if step.kind == "roll_back":
         return releases.prepare_rollback()
     if step.kind == "restart":
         return RestartEffect(workers=restart.find_workers())
+    if step.kind == "rerun":
+        return RerunEffect(stage=step.stage)
     raise RefusedStepError("a step of a program", received="a question", action="Answer it.")
 
 
@@ -38,12 +53,25 @@ def apply(effect: Effect) -> None:
         _apply(effect)
 
 
+def choose_commands(effect: Effect) -> tuple[Command, ...]:
+    """Return the commands of the cycle that measures a step.
+
+    DVC does not see the release or the processes, so monitoring alone runs after a change of them.
+    """
+    if effect.kind == "params":
+        return (REPRO,)
+    if effect.kind == "rerun":
+        return (force_stage(effect.stage), REPRO)
+    return (MONITOR,)
+
+
 def _apply(effect: Effect) -> None:
     if effect.kind == "params":
+        copies.write_copies(effect.files)
         params_file.apply_changes(effect.changes)
     elif effect.kind == "release":
         releases.roll_back(effect, _ready_seconds())
-    else:
+    elif effect.kind == "restart":
         restart.replace_workers(effect.workers, _ready_seconds())
 
 
@@ -57,11 +85,13 @@ def is_applied(effect: Effect) -> bool:
         return params_file.find_state(effect.changes) == "new"
     if effect.kind == "release":
         return releases.is_rolled_back(effect)
-    return not restart.is_any_alive(effect.workers)
+    if effect.kind == "restart":
+        return not restart.is_any_alive(effect.workers)
+    return True  # the cycle that measures a rerun runs the stage
 
 
 def revert(effect: Effect) -> None:
-    """Take a step back, if it is applied; a restart leaves nothing to take back.
+    """Take a step back, if it is applied; a restart or a rerun leaves nothing to take back.
 
     Raises:
         ConflictError: Someone has changed the same thing since.
@@ -70,7 +100,9 @@ def revert(effect: Effect) -> None:
     """
     with report_full_disk():
         if effect.kind == "params":
+            copies.check_copies(effect.files)
             params_file.revert_changes(effect.changes)
+            copies.remove_copies(effect.files)
         elif effect.kind == "release" and releases.is_rolled_back(effect):
             releases.make_champion(effect.before, _ready_seconds())
 

@@ -8,13 +8,12 @@ from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError
 from pipeline.contracts.params import read_params
 from pipeline.lifecycle.loop.cycle import (
-    MONITOR,
-    REPRO,
     build_runner,
     read_cycle,
     read_measurement,
     run_cycle,
 )
+from pipeline.lifecycle.steps.step import MONITOR, REPRO
 from tests.support.fake_cycles import SICK, WELL, FakeCycles, Shop, write_cycle, write_project
 
 
@@ -25,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_healthy_cycle_has_a_measurement_and_no_trouble() -> None:
-    cycle = run_cycle(REPRO, FakeCycles(lambda _: WELL))
+    cycle = run_cycle((REPRO,), FakeCycles(lambda _: WELL))
     assert cycle.assessment.is_healthy
     assert cycle.verdict is None
     quality = cycle.assessment.measurement
@@ -35,7 +34,7 @@ def test_a_healthy_cycle_has_a_measurement_and_no_trouble() -> None:
 
 
 def test_monitoring_that_returns_measures_too() -> None:
-    assessment = run_cycle(REPRO, FakeCycles(lambda _: SICK)).assessment
+    assessment = run_cycle((REPRO,), FakeCycles(lambda _: SICK)).assessment
     assert assessment.trouble is not None
     assert assessment.trouble.phase == "monitoring"
     assert [e.name for e in assessment.trouble.failing] == ["input_drift", "recall@10"]
@@ -44,9 +43,9 @@ def test_monitoring_that_returns_measures_too() -> None:
 
 @pytest.mark.parametrize("status", ["return", "stop"])
 def test_a_closed_gate_is_trouble_without_a_measurement(status: str) -> None:
-    run_cycle(REPRO, FakeCycles(lambda _: SICK))  # leaves a verdict and numbers of monitoring
+    run_cycle((REPRO,), FakeCycles(lambda _: SICK))  # leaves a verdict and numbers of monitoring
     shop = Shop(trouble="testing", status=status)
-    assessment = run_cycle(REPRO, FakeCycles(lambda _: shop)).assessment
+    assessment = run_cycle((REPRO,), FakeCycles(lambda _: shop)).assessment
     assert assessment.trouble is not None
     assert (assessment.trouble.phase, assessment.trouble.status) == ("testing", status)
     assert assessment.measurement is None
@@ -55,15 +54,15 @@ def test_a_closed_gate_is_trouble_without_a_measurement(status: str) -> None:
 
 @pytest.mark.parametrize("stage", ["families@mlp", "refit", "collection", "monitoring"])
 def test_a_stage_that_fails_is_no_verdict_of_an_earlier_cycle(stage: str) -> None:
-    run_cycle(REPRO, FakeCycles(lambda _: SICK))
-    assessment = run_cycle(REPRO, FakeCycles(lambda _: Shop(broken_stage=stage))).assessment
+    run_cycle((REPRO,), FakeCycles(lambda _: SICK))
+    assessment = run_cycle((REPRO,), FakeCycles(lambda _: Shop(broken_stage=stage))).assessment
     assert assessment.trouble is None
     assert assessment.failure == f"{stage} failed (exit code 1): Expected a table, got none."
 
 
 def test_a_failure_outside_the_stages_is_one_too() -> None:
     write_cycle(SICK)
-    assessment = run_cycle(REPRO, lambda _: 255).assessment
+    assessment = run_cycle((REPRO,), lambda _: 255).assessment
     assert assessment.failure == "dvc repro failed (exit code 255): see its output above"
 
 
@@ -85,7 +84,7 @@ def test_metrics_of_another_version_are_an_error(text: str) -> None:
 def test_a_verdict_of_another_version_is_an_error() -> None:
     write_cycle(WELL)
     artefacts.verdict("testing").path.write_text('{"phase": "testing", "mood": "good"}')
-    with pytest.raises(ArtefactError, match=r"a verdict in 'reports/testing/verdict.json'"):
+    with pytest.raises(ArtefactError, match=r"Verdict in 'reports/testing/verdict.json'"):
         read_cycle()
 
 

@@ -14,10 +14,10 @@ from pipeline.lifecycle.ledger.journal import Journal
 from pipeline.lifecycle.ledger.ledger_file import LEDGER, read_ledger
 from pipeline.lifecycle.loop import answers
 from pipeline.lifecycle.loop.attempts import undo
-from pipeline.lifecycle.loop.cycle import REPRO
 from pipeline.lifecycle.loop.loop import ExitCode, Loop, Outcome
 from pipeline.lifecycle.loop.preview import preview
 from pipeline.lifecycle.loop.questions import read_question
+from pipeline.lifecycle.steps.step import REPRO
 from pipeline.runtime import gates
 from tests.support.fake_cycles import (
     DEEPER,

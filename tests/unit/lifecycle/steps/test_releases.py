@@ -11,9 +11,9 @@ from pipeline.contracts.repairs import RollBack
 from pipeline.lifecycle.errors import ConflictError, RefusedStepError, StorageError
 from pipeline.lifecycle.ledger.journal import Journal
 from pipeline.lifecycle.loop.attempts import undo
-from pipeline.lifecycle.loop.cycle import MONITOR, REPRO
 from pipeline.lifecycle.loop.loop import ExitCode, Loop
 from pipeline.lifecycle.steps import releases, step
+from pipeline.lifecycle.steps.step import MONITOR, REPRO
 from pipeline.serving.commands import common
 from pipeline.serving.releases import changes, worker_state
 from pipeline.serving.releases.store import ReleaseStore
