@@ -102,10 +102,12 @@ class TableSource(Section):
         file: Its file, inside `collection.source.path`.
         columns: The file's name of each contract column.
         dates: Whether day or month comes first in dates such as 03/04/2024; `auto` finds out.
+        decimal: The sign before decimals in texts of numbers; `auto` finds out.
     """
 
     file: str
     dates: Literal["auto", "day_first", "month_first"] = "auto"
+    decimal: Literal["auto", "point", "comma"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("file")

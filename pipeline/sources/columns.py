@@ -8,6 +8,8 @@ from pipeline.contracts import schemas
 from pipeline.contracts.errors import SourceError
 from pipeline.contracts.params import ShopParams, SourceParams, TableSource
 from pipeline.runtime.sql_engine import materialise
+from pipeline.sources.ids import IdFormat, find_id_format, read_ids
+from pipeline.sources.numbers import NumberFormat, find_number_format, read_numbers
 from pipeline.sources.times import TIMESTAMP, TimeFormat, find_format, read_times
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ NO_VALUE = ("", "na", "n/a", "nan", "nat", "none", "null")
 """Texts that stand for a missing number or time, in lower case."""
 N_EXAMPLES = 3
 
-Formats = dict[str, TimeFormat]
-"""How each time column of a table is read, by its contract name."""
+Formats = dict[str, TimeFormat | NumberFormat | IdFormat]
+"""How each column of a table is read, by its contract name."""
 
 
 def own_name(mapping: TableSource, column: str) -> str:
@@ -42,16 +44,23 @@ def find_formats(
     source: SourceParams,
     shop: ShopParams,
 ) -> Formats:
-    """Return how the time columns of a file are written.
+    """Return how the ids, times and numbers of a file are written.
 
     Raises:
-        SourceError: If nothing tells whether day or month comes first.
+        SourceError: If nothing tells whether day or month comes first, or the decimal sign.
     """
-    return {
-        column.name: find_format(table, own_name(mapping, column.name), mapping, source, shop)
-        for column in schema.columns
-        if ibis_type(column.dtype) == TIMESTAMP and own_name(mapping, column.name) in table.columns
-    }
+    formats: Formats = {}
+    for column in schema.columns:
+        own, kind = own_name(mapping, column.name), ibis_type(column.dtype)
+        if own not in table.columns:
+            continue
+        if kind == TIMESTAMP:
+            formats[column.name] = find_format(table, own, mapping, source, shop)
+        elif kind == "float64":
+            formats[column.name] = find_number_format(table, own, mapping)
+        elif column.is_id:
+            formats[column.name] = find_id_format(table, own)
+    return formats
 
 
 def map_columns(
@@ -71,17 +80,28 @@ def map_columns(
     for column in schema.columns:
         own = own_name(mapping, column.name)
         kind = ibis_type(column.dtype)
-        if own in table.columns and column.name in formats:
-            columns[column.name] = read_times(table[own], formats[column.name], shop)
-        elif own in table.columns:
-            raw = table[own]
-            columns[column.name] = raw.cast("string") if kind == "string" else raw.try_cast(kind)
+        if own in table.columns:
+            columns[column.name] = _read(table[own], formats.get(column.name), shop)
         elif column.name == "source":
             columns["source"] = ibis.literal(mapping.file)
         else:
             default = DEFAULTS.get(column.name)
             columns[column.name] = ibis.null(kind) if default is None else ibis.literal(default)
     return columns
+
+
+def _read(
+    column: "Column", how: TimeFormat | NumberFormat | IdFormat | None, shop: ShopParams
+) -> "Value":
+    match how:
+        case TimeFormat():
+            return read_times(column, how, shop)
+        case NumberFormat():
+            return read_numbers(column, how)
+        case IdFormat():
+            return read_ids(column, how)
+        case None:
+            return column.cast("string")
 
 
 def read_lines(

@@ -112,7 +112,7 @@ def _paths(source: SourceParams) -> dict[Name, Path]:
 
 
 def _describe_formats(formats: dict[Name, Formats], source: SourceParams) -> dict[str, str]:
-    """Return how the time columns are read, in words, where their type does not say it."""
+    """Return how columns are read, in words, where their type does not say it."""
     words = {
         f"{name}.{own_name(source.tables[name], column)}": how.describe()
         for name, columns in formats.items()
@@ -143,8 +143,9 @@ def _mapped(
     import ibis
 
     if name == "items" and name not in raw:
-        ids = raw["events"][own_name(source.tables["events"], "item_id")].cast("string")
-        known = raw["events"].select(item_id=ids).distinct()
+        lines, mapping = raw["events"], source.tables["events"]
+        columns = map_columns(lines, schemas.EVENTS, mapping, formats["events"], shop)
+        known = lines.select(item_id=columns["item_id"]).distinct()
         known = known.filter(known.item_id.notnull(), ~known.item_id.re_search(schemas.NOT_AN_ID))
         return known.select(**map_columns(known, schemas.ITEMS, TableSource(file=""), {}, shop))
     if name not in raw:
