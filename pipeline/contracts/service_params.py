@@ -76,6 +76,7 @@ class MonitoringParams(Section):
     maximum_unknown_fraction: float = Field(ge=0, le=1)
     maximum_volume_ratio: float = Field(gt=1)
     maximum_failed_fraction: float = Field(ge=0, le=1)
+    maximum_event_lag_hours: float = Field(24.0, gt=0)
     maximum_quality_loss_fraction: float = Field(ge=0, le=1)
     confidence: float = Field(gt=0, lt=1)
     bootstrap_samples: int = Field(ge=100)

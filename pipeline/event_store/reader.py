@@ -20,7 +20,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.event_store.database import LOCK_SECONDS, Database
-from pipeline.event_store.tables import EVENTS, PREDICTIONS
+from pipeline.event_store.tables import EVENTS, PREDICTIONS, SERVICE_COUNTERS
 
 DAY = timedelta(days=1)
 STEP_IDS = 5_000  # SQLite allows 32,766 parameters in one statement
@@ -113,6 +113,27 @@ class EventStoreReader:
                 rows = connection.execute(query).all()
             answers |= {str(name): LoggedAnswer(*lists) for name, *lists in rows}
         return [answers.get(request_id) for request_id in request_ids]
+
+    def read_counters(self, since: datetime, until: datetime) -> dict[tuple[str, str], float]:
+        """Return the increase of each counter, by name and labels, in the hours of a period.
+
+        Args:
+            since: First moment; the whole hour counts.
+            until: First moment after the period; the whole hour counts.
+
+        Raises:
+            StoreError: If the database cannot be read.
+        """
+        columns = SERVICE_COUNTERS.c
+        first = since.replace(minute=0, second=0, microsecond=0)
+        query = (
+            sa.select(columns.name, columns.labels, sa.func.sum(columns.increase))
+            .where(columns.hour >= first, columns.hour < until)
+            .group_by(columns.name, columns.labels)
+        )
+        with self._database.reading("the service's counters to be readable") as connection:
+            rows = connection.execute(query).all()
+        return {(name, labels): float(increase) for name, labels, increase in rows}
 
     def _read(
         self,

@@ -22,9 +22,11 @@ from pipeline.event_store.tables import (
     AVAILABILITY,
     EVENTS,
     PREDICTIONS,
+    SERVICE_COUNTERS,
     SHADOW_ANSWERS,
     SOURCE,
     SUPPRESSED,
+    CounterIncrease,
     Prediction,
     ShadowAnswer,
     StoredEvent,
@@ -65,6 +67,11 @@ class EventStore:
         self._set_availability = upsert.on_conflict_do_update(
             index_elements=["item_id"],
             set_={name: upsert.excluded[name] for name in ("available", "changed_at")},
+        )
+        add = insert(SERVICE_COUNTERS)
+        self._add_counters = add.on_conflict_do_update(
+            index_elements=["hour", "name", "labels"],
+            set_={"increase": SERVICE_COUNTERS.c.increase + add.excluded.increase},
         )
         self.suppressed = SuppressionList()
         """The forgotten people, as of the last write or `refresh`."""
@@ -237,6 +244,17 @@ class EventStore:
         query = sa.select(AVAILABILITY.c.item_id).where(~AVAILABILITY.c.available)
         with self.database.reading("the availability to be readable") as connection:
             return sorted(connection.execute(query).scalars())
+
+    def add_counters(self, increases: Sequence[CounterIncrease]) -> None:
+        """Commit increases of counters, each added to the row of its hour, name and labels.
+
+        Raises:
+            StoreError: If the commit is not confirmed.
+        """
+        # In a fixed order, as in `append`.
+        rows = sorted(increases, key=lambda row: (row.hour, row.name, row.labels))
+        with self.database.writing("the service's counters to be written to disk") as connection:
+            connection.execute(self._add_counters, [to_row(row) for row in rows])
 
     def close(self) -> None:
         """Close every connection."""

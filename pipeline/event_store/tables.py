@@ -97,11 +97,10 @@ AVAILABILITY = sa.Table(  # the latest availability of each item
     sa.Column("available", sa.Boolean, nullable=False),
     sa.Column("changed_at", UtcDateTime, nullable=False),
 )
-SERVICE_COUNTERS = sa.Table(  # increase of the service's metrics in each hour
+SERVICE_COUNTERS = sa.Table(  # see serving/observability/counter_log.py
     "service_counters",
     METADATA,
     sa.Column("hour", UtcDateTime, primary_key=True),
-    sa.Column("service", sa.String(64), primary_key=True),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("labels", sa.String(128), primary_key=True),
     sa.Column("increase", sa.Double, nullable=False),
@@ -171,6 +170,16 @@ class ShadowAnswer:
     received_at: datetime
 
 
-def to_row(value: StoredEvent | Prediction | ShadowAnswer) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class CounterIncrease:
+    """One row of the service_counters table: how much a counter grew in an hour."""
+
+    hour: datetime
+    name: str
+    labels: str
+    increase: float
+
+
+def to_row(value: StoredEvent | Prediction | ShadowAnswer | CounterIncrease) -> dict[str, Any]:
     """Return the columns of a value."""
     return {name: getattr(value, name) for name in value.__slots__}

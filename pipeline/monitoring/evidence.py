@@ -13,8 +13,14 @@ from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.hard_weeks import BaselineComparison
 from pipeline.monitoring.horizons import HorizonQuality
+from pipeline.monitoring.operations import (
+    Operations,
+    ReleaseQuality,
+    operations_evidence,
+    release_evidence,
+)
 from pipeline.monitoring.quality import Quality, State
-from pipeline.monitoring.slices import SliceQuality
+from pipeline.monitoring.slices import SliceQuality, slice_evidence
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Findings:
         comparison: Each week beside the live frequency baseline; None if not measured.
         easy_quality: Quality without the hard weeks; None if every week is hard, or none is.
         slices: Each slice beside the live frequency baseline.
+        operations: Operations of a running service; None of a replay.
+        releases: The model versions that answered.
     """
 
     metric: str
@@ -59,6 +67,8 @@ class Findings:
     comparison: BaselineComparison | None = None
     easy_quality: Quality | None = None
     slices: tuple[SliceQuality, ...] = ()
+    operations: Operations | None = None
+    releases: tuple[ReleaseQuality, ...] = ()
 
 
 def judge_quality(findings: Findings, params: MonitoringParams) -> State:
@@ -153,7 +163,9 @@ def build_evidence(
             note="by the service's clock; see latency.json in the folder of this page",
         ),
         *_frequency_evidence(findings),
-        *_slice_evidence(findings),
+        *slice_evidence(findings.slices),
+        *operations_evidence(findings.operations, params),
+        *release_evidence(findings.releases, findings.metric),
     )
 
 
@@ -171,28 +183,6 @@ def _frequency_evidence(findings: Findings) -> tuple[Evidence, ...]:
             gates=False,
             note=f"{findings.metric} of served answers minus {findings.frequency.method}, live, "
             f"on a sample of the same requests: [{lead['low']:+.4f}, {lead['high']:+.4f}]",
-        ),
-    )
-
-
-def _slice_evidence(findings: Findings) -> tuple[Evidence, ...]:
-    """Return how many slices are behind the live frequency baseline; they warn."""
-    if not findings.slices:
-        return ()
-    behind = [part for part in findings.slices if part.is_behind]
-    names = "".join(
-        f"; {part.key.dimension} {part.key.value}: {part.value:.4f}, frequency {part.baseline:.4f}"
-        for part in sorted(behind, key=lambda part: part.lead)
-    )
-    return (
-        Evidence(
-            name="slices_behind",
-            value=float(len(behind)),
-            bound=0.0,
-            holds=not behind,
-            gates=False,
-            note=f"of {len(findings.slices)} slices, in which served answers are worse than live "
-            f"frequency in both halves of the period (corrected by Holm){names}",
         ),
     )
 

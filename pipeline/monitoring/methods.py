@@ -28,13 +28,21 @@ def read_methods(
     """
     from pipeline.recommenders.onnx.graph import load_onnx
 
+    return {CHAMPION: load_onnx(champion), **read_baselines(inputs, baselines)}
+
+
+def read_baselines(inputs: MonitoringInputs, baselines: BaselineParams) -> dict[str, Recommender]:
+    """Return the live frequency baselines, of production and of the test window.
+
+    Args:
+        inputs: Histories and vocabulary.
+        baselines: Settings of the baselines, as in training.
+    """
     windows = inputs.params.shop.windows()
     tested = _build_baselines(inputs, baselines, windows.test_start)
-    return (
-        {CHAMPION: load_onnx(champion)}
-        | _build_baselines(inputs, baselines, windows.as_of)
-        | {f"{TESTED}{name}": method for name, method in tested.items()}
-    )
+    return _build_baselines(inputs, baselines, windows.as_of) | {
+        f"{TESTED}{name}": method for name, method in tested.items()
+    }
 
 
 def _build_baselines(

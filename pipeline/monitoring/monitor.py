@@ -28,6 +28,7 @@ from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
 from pipeline.monitoring.diagnosis.results import build_refit, restore_all, summarise
 from pipeline.monitoring.methods import CHAMPION, read_methods
 from pipeline.monitoring.observe import MonitoringInputs, Observation, ProductionTables, observe
+from pipeline.monitoring.operations import Operations, summarise_operations
 from pipeline.monitoring.outcome import (
     COLUMNS,
     build_findings,
@@ -157,11 +158,15 @@ def monitor_service(inputs: MonitoringInputs, url: str, period: Period) -> Monit
     """
     with EventStoreReader(url) as reader:
         production = read_production(reader, period, inputs)
+        counters = reader.read_counters(period.since, period.until)
     if production.traffic.examples.empty:
         return build_empty_result(inputs, period.since)
-    return judge_production(
-        production, inputs, measure_logged_speed(production.requests["latency_ms"])
-    )
+    operations = summarise_operations(counters, production.arrivals)
+    if operations is None:  # of a service before it kept counters
+        speed = measure_logged_speed(production.requests["latency_ms"])
+        return judge_production(production, inputs, speed)
+    production = replace(production, replies=replace(production.replies, calls=operations.calls))
+    return judge_production(production, inputs, operations.speed, operations)
 
 
 def monitor_replay(inputs: MonitoringInputs) -> MonitoringResult:
@@ -199,6 +204,9 @@ def read_replay(
     with EventStoreReader(store) as reader:
         period = Period(traffic.start, traffic.until, replayed_at)
         production = read_production(reader, period, inputs)
+    n_lost = len(replies.failed) - replies.n_failed - len(production.requests)
+    if n_lost:
+        log.warning("%d answers of the replay are not in its event store, and not judged.", n_lost)
     counted = replace(
         production.replies,
         latency_ms=replies.latency_ms,
@@ -210,7 +218,10 @@ def read_replay(
 
 
 def judge_production(
-    production: Production, inputs: MonitoringInputs, speed: Speed | None
+    production: Production,
+    inputs: MonitoringInputs,
+    speed: Speed | None,
+    operations: Operations | None = None,
 ) -> MonitoringResult:
     """Judge what an event store recorded.
 
@@ -218,12 +229,19 @@ def judge_production(
         production: At least one answered request.
         inputs: The inputs of monitoring.
         speed: Latency of the service; None if not reported.
+        operations: Operations of a running service; None of a replay.
     """
     inputs = replace(inputs, tables=production.tables)
     methods = read_methods(artefacts.CHAMPION.path, inputs, inputs.params.training.baselines)
     context = build_context(production.traffic, production.replies, inputs, methods)
     return judge(
-        production.traffic, production.replies, inputs, speed, context, methods.get(CHAMPION)
+        production.traffic,
+        production.replies,
+        inputs,
+        speed,
+        context,
+        operations,
+        champion=methods.get(CHAMPION),
     )
 
 
@@ -243,6 +261,7 @@ def judge(
     inputs: MonitoringInputs,
     speed: Speed | None,
     context: Context | None = None,
+    operations: Operations | None = None,
     champion: Recommender | None = None,
 ) -> MonitoringResult:
     """Return the result of monitoring for these replies.
@@ -253,10 +272,11 @@ def judge(
         inputs: The inputs of monitoring.
         speed: Latency of the service; None if not reported.
         context: Quality of other ways to answer; None if not measured.
+        operations: Operations of a running service; None of a replay.
         champion: The verified bundle in this process; None if not loaded.
     """
     observation = observe(traffic, replies, inputs)
-    findings = build_findings(observation, inputs, speed, context)
+    findings = build_findings(observation, inputs, speed, context, operations)
     if champion is not None:
         agreement = measure_agreement(traffic, replies, inputs, champion)
         findings = replace(findings, agreement=agreement)

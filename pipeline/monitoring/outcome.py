@@ -12,6 +12,8 @@ from pipeline.monitoring.drift import WHOLE_WINDOW, Drift, Kind
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.horizons import HorizonQuality
 from pipeline.monitoring.observe import MonitoringInputs, Observation, measure_part
+from pipeline.monitoring.operations import Operations, measure_releases, releases_as_metrics
+from pipeline.monitoring.operations import as_metrics as operations_as_metrics
 from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.slices import as_metrics as as_slice_metrics
 from pipeline.monitoring.speed import Speed
@@ -26,7 +28,11 @@ COLUMNS = (
 
 
 def build_findings(
-    observation: Observation, inputs: MonitoringInputs, speed: Speed | None, context: Context | None
+    observation: Observation,
+    inputs: MonitoringInputs,
+    speed: Speed | None,
+    context: Context | None,
+    operations: Operations | None = None,
 ) -> Findings:
     """Return the numbers that the verdict depends on."""
     replies = observation.replies
@@ -48,6 +54,8 @@ def build_findings(
         comparison=None if context is None else context.comparison,
         easy_quality=_easy_quality(observation, inputs, context),
         slices=() if context is None else context.slices,
+        operations=operations,
+        releases=measure_releases(observation, inputs),
     )
 
 
@@ -143,6 +151,10 @@ def build_metrics(
         "failed_first_attempts": observation.replies.calls.n_failed_first,
         "failed_attempts": observation.replies.calls.n_failed_attempts,
         "lost_events": observation.replies.n_lost_events,
+        "releases": releases_as_metrics(findings.releases, findings.metric),
+        "operations": None
+        if findings.operations is None
+        else operations_as_metrics(findings.operations),
     }
 
 

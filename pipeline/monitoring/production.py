@@ -42,12 +42,14 @@ class Production:
         replies: The answers to the sample.
         tables: The tables of collection and labeling, with the store's events since `as_of`.
         requests: REQUEST_COLUMNS of all answers, with the columns of `join_purchases`.
+        arrivals: timestamp and received_at of the period's events.
     """
 
     traffic: Traffic
     replies: Replies
     tables: ProductionTables
     requests: pd.DataFrame
+    arrivals: pd.DataFrame
 
 
 def read_production(
@@ -85,6 +87,7 @@ def read_production(
         replies=build_replies(sample, logged, inputs.vocabulary, inputs.k),
         tables=replace(inputs.tables, events=known_events),
         requests=requests,
+        arrivals=stored.loc[stored["timestamp"] >= period.since, ["timestamp", "received_at"]],
     )
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.contracts.verdicts import Evidence
 from pipeline.metrics import ranking
 from pipeline.metrics.bootstrap import Bootstrap
 from pipeline.monitoring.quality import Doubles
@@ -214,6 +215,28 @@ def measure_slices(
             )
         )
     return tuple(slices)
+
+
+def slice_evidence(slices: Sequence[SliceQuality]) -> tuple[Evidence, ...]:
+    """Return how many slices are behind the live frequency baseline; they warn."""
+    if not slices:
+        return ()
+    behind = [part for part in slices if part.is_behind]
+    names = "".join(
+        f"; {part.key.dimension} {part.key.value}: {part.value:.4f}, frequency {part.baseline:.4f}"
+        for part in sorted(behind, key=lambda part: part.lead)
+    )
+    return (
+        Evidence(
+            name="slices_behind",
+            value=float(len(behind)),
+            bound=0.0,
+            holds=not behind,
+            gates=False,
+            note=f"of {len(slices)} slices, in which served answers are worse than live "
+            f"frequency in both halves of the period (corrected by Holm){names}",
+        ),
+    )
 
 
 def as_metrics(slices: Sequence[SliceQuality]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ Design choices:
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -70,6 +70,11 @@ class Speed:
         """The 99th percentile in ms."""
         return self.quantile_ms(TAIL)
 
+    @property
+    def finite_p99_ms(self) -> float | None:
+        """The 99th percentile in ms; None beyond the last finite bound."""
+        return self.p99_ms if np.isfinite(self.p99_ms) else None
+
     def since(self, earlier: "Speed") -> "Speed":
         """Return the requests after an earlier reading of the same histogram."""
         counts = zip(self.counts, earlier.counts, strict=True)
@@ -87,15 +92,24 @@ def read_speed(exposition: str) -> Speed:
     """
     from prometheus_client.parser import text_string_to_metric_families
 
-    buckets = sorted(
+    buckets = (
         (float(sample.labels["le"]), sample.value)
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
         if sample.name == f"{SECONDS}_bucket" and sample.labels["route"] == ROUTE
     )
-    totals = [0.0, *(total for _, total in buckets)]
-    counts = tuple(upper - lower for lower, upper in pairwise(totals))
-    return Speed(tuple(bound for bound, _ in buckets), counts)
+    return build_speed(dict(buckets))
+
+
+def build_speed(totals: Mapping[float, float]) -> Speed:
+    """Return the histogram of cumulative buckets.
+
+    >>> build_speed({0.01: 3.0, float("inf"): 4.0}).counts
+    (3.0, 1.0)
+    """
+    bounds = sorted(totals)
+    sums = [0.0, *(totals[bound] for bound in bounds)]
+    return Speed(tuple(bounds), tuple(upper - lower for lower, upper in pairwise(sums)))
 
 
 def measure_logged_speed(latency_ms: pd.Series) -> Speed | None:

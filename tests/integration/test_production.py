@@ -1,9 +1,10 @@
 """Monitoring of what the event store of a running service recorded."""
 
+import json
 import shutil
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pandas as pd
 import pytest
 
 from pipeline.contracts.params import read_params
-from pipeline.contracts.verdicts import Verdict
+from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.reader import EventStoreReader
 from pipeline.monitoring import monitor
 from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
+from pipeline.monitoring.operations import summarise_operations
 from pipeline.monitoring.period import Period
 from pipeline.monitoring.production import read_production
 from pipeline.monitoring.replay import replay
@@ -63,6 +65,14 @@ def test_the_endpoints_log_is_what_its_clients_saw(tmp_path: Path) -> None:
     period = Period(traffic.start, traffic.until, datetime.now(UTC))
     with EventStoreReader(f"sqlite:///{tmp_path}/events.db") as reader:
         production = read_production(reader, period, inputs)
+        counters = reader.read_counters(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))
+    operations = summarise_operations(counters, production.arrivals)
+    assert operations is not None
+    assert (operations.n_attempts, operations.n_failed) == (replies.calls.n, 0)
+    assert operations.speed is not None
+    assert sum(operations.speed.counts) == len(traffic.examples)
+    assert operations.lag_seconds is not None
+    assert operations.lag_seconds[0] > 3e7  # it is long since 2024
     assert not replies.failed.any()
     np.testing.assert_array_equal(production.replies.served.items, replies.served.items)
     np.testing.assert_array_equal(production.replies.served.scores, replies.served.scores)
@@ -215,3 +225,39 @@ def test_events_that_stop_are_found(project: Path, store: Path) -> None:
     verdict = judge(stopped, "--since", "2017-12-11", "--until", "2017-12-18")
     assert (verdict.status, verdict.target_phase) == ("return", "collection")
     assert "0.00 times the baskets per day" in verdict.cause
+
+
+def evidence_of(verdict: Verdict, name: str) -> Evidence:
+    return next(item for item in verdict.evidence if item.name == name)
+
+
+def test_errors_lag_and_releases_of_the_period_are_told(project: Path, store: Path) -> None:
+    file = project / "events.db"
+    shutil.copy(store, file)
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE predictions SET model_version = 'w' WHERE request_id LIKE '%7'")
+        connection.execute("UPDATE events SET received_at = datetime(timestamp, '+2 days')")
+        rows = [("requests", "/recommend 200", 900), ("requests", "/recommend 503", 100),
+                ("requests", "/events 400", 3), ("requests", "/items 500", 50),
+                ("predictions_dropped", "", 7), ("recommend_seconds", "0.01", 900),
+                ("recommend_seconds", "+Inf", 1000)]  # fmt: skip
+        for hour in ("2017-12-05 10:00:00.000000", "2018-02-01 10:00:00.000000"):
+            connection.executemany(f"INSERT INTO service_counters VALUES ('{hour}', ?, ?, ?)", rows)
+    connection.close()
+    verdict = judge(file, "--since", "2017-12-04", "--until", "2017-12-11")
+    assert (verdict.status, verdict.target_phase) == ("return", "deployment")
+    assert "10.0% of the calls failed at first" in verdict.cause
+    assert not evidence_of(verdict, "p99_latency_ms").holds  # beyond 10 ms, in the last bucket
+    assert evidence_of(verdict, "rejected_deliveries").value == 3
+    assert evidence_of(verdict, "dropped_predictions").value == 7
+    lag = evidence_of(verdict, "event_lag_seconds")
+    assert (lag.value, lag.holds, lag.gates) == (172_800.0, False, False)
+    releases = evidence_of(verdict, "releases")
+    assert releases.value == 2
+    assert "v 90" in releases.note
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["operations"]["attempts"] == 1003
+    shares = {version: part["share"] for version, part in metrics["releases"].items()}
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["w"] == pytest.approx(0.1, abs=0.01)
+    assert 0 < metrics["releases"]["w"]["recall@10"]["value"] < 1

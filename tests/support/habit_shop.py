@@ -265,7 +265,7 @@ def make_examples(events: pd.DataFrame, params: Params) -> pd.DataFrame:
     return baskets.assign(
         split=np.where(is_production, "production", "test"),
         protocol="rolling",
-        cart=[[] for _ in range(len(baskets))],
+        cart=pd.Series([[]] * len(baskets), dtype=object),
     )
 
 

@@ -17,7 +17,6 @@ def upgrade() -> None:
     op.create_table(
         "service_counters",
         sa.Column("hour", UtcDateTime, primary_key=True),
-        sa.Column("service", sa.String(64), primary_key=True),
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("labels", sa.String(128), primary_key=True),
         sa.Column("increase", sa.Double, nullable=False),

@@ -22,6 +22,7 @@ from pipeline.event_store.store import EventStore, StoredEvent
 from pipeline.event_store.suppression import SuppressionList
 from pipeline.serving.engine.periodic_tasks import PeriodicTask, PeriodicTasks
 from pipeline.serving.engine.prediction_log import PredictionLog
+from pipeline.serving.observability.counter_log import FLUSH_SECONDS, CounterLog
 from pipeline.serving.reranking.availability import Availability
 
 POLL_SECONDS = 1.0
@@ -65,6 +66,7 @@ class SharedState:
         """
         self.store = store
         self.predictions = PredictionLog(store.log)
+        self._counters = CounterLog(store.add_counters)
         self._listeners: WeakSet[EventListener] = WeakSet()
         self._availabilities: WeakSet[Availability] = WeakSet()
         self._lock = threading.Lock()
@@ -78,6 +80,7 @@ class SharedState:
                 PeriodicTask("Polling events", self.poll, poll_seconds),
                 PeriodicTask("Refreshing suppressed users", self._forget, refresh_seconds),
                 PeriodicTask("Refreshing availability", self.refresh_availability, refresh_seconds),
+                PeriodicTask("Counting", self._counters.flush, FLUSH_SECONDS),
                 PeriodicTask("Retention", self._retain, DAY_SECONDS),
             ]
         )
@@ -160,4 +163,5 @@ class SharedState:
         """Write the waiting predictions and close the store."""
         self._tasks.close()
         self.predictions.close()
+        self._counters.close()
         self.store.close()

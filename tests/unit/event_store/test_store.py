@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from pipeline.event_store.database import ROWS_PER_STATEMENT
+from pipeline.event_store.reader import EventStoreReader
 from pipeline.event_store.store import EventStore, StoreError
-from pipeline.event_store.tables import PREDICTIONS
+from pipeline.event_store.tables import PREDICTIONS, CounterIncrease
 from tests.support.postgres import Cluster
 from tests.unit.event_store.rows import NOON, event, prediction
 
@@ -233,3 +234,19 @@ def test_many_predictions_are_few_statements(store: EventStore) -> None:
     assert len(lengths) <= 500 / ROWS_PER_STATEMENT
     assert sum(lengths) == 500 * len(PREDICTIONS.columns)
     assert len(store.predictions()) == 500
+
+
+def test_increases_of_a_counter_add_up_by_the_hour(store: EventStore, url: str) -> None:
+    hours = [NOON.replace(minute=0, second=0, microsecond=0) + timedelta(hours=n) for n in (0, 1)]
+    store.add_counters([CounterIncrease(hours[0], "requests", "/events 201", 2.0)])
+    store.add_counters(
+        [CounterIncrease(hours[0], "requests", "/events 201", 3.0),
+         CounterIncrease(hours[1], "requests", "/events 201", 10.0),
+         CounterIncrease(hours[0], "store_errors", "", 1.0)]
+    )  # fmt: skip
+    with EventStoreReader(url) as reader:
+        first = reader.read_counters(NOON, hours[1])
+        assert first == {("requests", "/events 201"): 5.0, ("store_errors", ""): 1.0}
+        both = reader.read_counters(NOON, hours[1] + timedelta(minutes=1))
+        assert both["requests", "/events 201"] == 15.0
+        assert reader.read_counters(hours[1] + timedelta(hours=1), hours[1]) == {}
