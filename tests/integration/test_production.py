@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,13 +22,14 @@ from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
 from pipeline.monitoring.operations import summarise_operations
 from pipeline.monitoring.period import Period
 from pipeline.monitoring.production import read_production
-from pipeline.monitoring.replay import replay
+from pipeline.monitoring.replay import Service, replay
 from pipeline.monitoring.traffic import select_traffic
 from pipeline.recommenders.base.vocabulary import Vocabulary
-from pipeline.serving.client import Client
+from pipeline.serving.client import Client, ServiceError
+from pipeline.serving.payloads import RecommendAnswer, RecommendRequest
 from tests.support.fake_bundle import ANN, AS_OF, BOB, ITEMS, purchases
-from tests.support.fake_service import fake_service
-from tests.support.habit_shop import METHODS, HabitShop, K, make_shop
+from tests.support.fake_service import FAKE, fake_service
+from tests.support.habit_shop import METHODS, HabitShop, K, StoredService, make_shop
 from tests.support.served import Direct
 from tests.support.tiny_shop import PROJECT
 
@@ -49,18 +52,43 @@ def read_tables() -> ProductionTables:
     return ProductionTables(examples, events, pd.DataFrame({"user_id": ["ann", "bob"]}))
 
 
-def test_the_endpoints_log_is_what_its_clients_saw(tmp_path: Path) -> None:
+def read_inputs() -> MonitoringInputs:
     params = read_params(PROJECT / "params.yaml")
     shop = params.shop.model_copy(update={"as_of": date(2024, 3, 1), "timezone": "UTC"})
     params = params.model_copy(update={"shop": shop})
-    vocabulary = Vocabulary(ITEMS)
-    inputs = MonitoringInputs(read_tables(), {"k": 3}, vocabulary, params, p99_limit_ms=40.0)
-    tables = inputs.tables
-    traffic = select_traffic(tables.examples, tables.events, params.monitoring, shop)
-    service = fake_service(tmp_path)
+    return MonitoringInputs(read_tables(), {"k": 3}, Vocabulary(ITEMS), params, p99_limit_ms=40.0)
+
+
+@contextmanager
+def serve_in_this_process(folder: Path) -> Iterator[Client]:
+    service = fake_service(folder)
     with Client("http://localhost", transport=Direct(service.gateway)) as client:
-        replies = replay(traffic, client, vocabulary, k=3, n_workers=1)
+        yield client
     service.close()  # writes the predictions that wait
+
+
+@contextmanager
+def serve_by_bentoml(folder: Path) -> Iterator[Service]:
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "site").mkdir()
+        (folder / "site" / "sitecustomize.py").write_text(FAKE)
+        (folder / "models" / "champion").mkdir(parents=True)
+        shutil.copy(PROJECT / "params.yaml", folder)
+        patch.setenv("PYTHONPATH", str(folder / "site"))
+        patch.chdir(folder)
+        with monitor.serve_champion(f"sqlite:///{folder}/events.db") as service:
+            yield service
+
+
+@pytest.mark.parametrize("serve", [serve_in_this_process, serve_by_bentoml])
+def test_the_endpoints_log_is_what_its_clients_saw(
+    tmp_path: Path, serve: Callable[[Path], AbstractContextManager[Service]]
+) -> None:
+    inputs = read_inputs()
+    tables, params = inputs.tables, inputs.params
+    traffic = select_traffic(tables.examples, tables.events, params.monitoring, params.shop)
+    with serve(tmp_path) as client:
+        replies = replay(traffic, client, inputs.vocabulary, k=3, n_workers=1)
     assert traffic.until is not None
     period = Period(traffic.start, traffic.until, datetime.now(UTC))
     with EventStoreReader(f"sqlite:///{tmp_path}/events.db") as reader:
@@ -261,3 +289,31 @@ def test_errors_lag_and_releases_of_the_period_are_told(project: Path, store: Pa
     assert sum(shares.values()) == pytest.approx(1.0)
     assert shares["w"] == pytest.approx(0.1, abs=0.01)
     assert 0 < metrics["releases"]["w"]["recall@10"]["value"] < 1
+
+
+@pytest.mark.parametrize("n_answers", [0, 700])
+def test_a_service_that_dies_during_the_replay_leads_to_deployment(
+    shop: HabitShop, monkeypatch: pytest.MonkeyPatch, n_answers: int
+) -> None:
+    @contextmanager
+    def dying(url: str) -> Iterator[StoredService]:
+        with shop.serve(url) as service:
+            answer, left = service.recommend, iter(range(n_answers))
+
+            def recommend(request: RecommendRequest) -> RecommendAnswer:
+                if next(left, None) is None:
+                    raise ServiceError("an answer", received="a closed connection", action="Wait.")
+                return answer(request)
+
+            monkeypatch.setattr(service, "recommend", recommend)
+            yield service
+
+    monkeypatch.setattr(monitor, "serve_champion", dying)
+    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    result = monitor.monitor(shop.inputs)
+    assert (result.verdict.status, result.verdict.target_phase) == ("return", "deployment")
+    assert "of the requests have no answer" in result.verdict.cause
+    n_requests = len(
+        shop.inputs.tables.examples[shop.inputs.tables.examples["split"] == "production"]
+    )
+    assert result.metrics["failed_requests"] == n_requests - n_answers
