@@ -126,22 +126,7 @@ def decide(
             cause=_describe_stable(findings, state, params),
             evidence=as_warnings(evidence),
         )
-    cost = cost_minutes(row.target, minutes)
-    lost = findings.quality and findings.quality.reference - findings.quality.value
     because = row.cause.format(what=what)
-    repairs = build_repairs(judged.diagnosis, judged.gains or {}, minutes)
-    if not repairs:
-        repairs = tuple(
-            Repair(
-                cause=row.name,
-                target_phase=row.target,
-                step=step,
-                because=because,
-                expected_gain=lost if lost and lost > 0 else None,
-                cost_minutes=cost,
-            )
-            for step in _steps(row, judged, because)
-        )
     return Verdict(
         phase="monitoring",
         status="return",
@@ -149,10 +134,37 @@ def decide(
         evidence=evidence,
         target_phase=row.target,
         action=row.action,
-        gain=lost,
-        cost_minutes=cost,
-        repairs=repairs,
+        gain=_lost(findings),
+        cost_minutes=cost_minutes(row.target, minutes),
+        repairs=_repairs(row, judged, because, minutes),
     )
+
+
+def _repairs(
+    row: Decision, judged: Judged, because: str, minutes: Mapping[str, float]
+) -> tuple[Repair, ...]:
+    """Return the repairs of the row, and then those of the causes in the data."""
+    of_causes = build_repairs(judged.diagnosis, judged.gains or {}, minutes)
+    if row.name in {item.measured.cause.name for item in judged.diagnosis.causes}:
+        return of_causes
+    lost = _lost(judged.findings)
+    of_row = tuple(
+        Repair(
+            cause=row.name,
+            target_phase=row.target,
+            step=step,
+            because=because,
+            expected_gain=lost if lost and lost > 0 else None,
+            cost_minutes=cost_minutes(row.target, minutes),
+        )
+        for step in _steps(row, judged, because)
+    )
+    return (*of_row, *of_causes)
+
+
+def _lost(findings: Findings) -> float | None:
+    """Return the quality lost since testing, or None if it is not known."""
+    return None if findings.quality is None else findings.quality.reference - findings.quality.value
 
 
 def _steps(row: Decision, judged: Judged, because: str) -> tuple[Step, ...]:

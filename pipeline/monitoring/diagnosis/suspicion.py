@@ -19,7 +19,6 @@ class Suspicion:
         steps: What a program can do, the first one first.
         undo: Returns a copy of the case without the fault; None if no copy can show it.
         renames: New id of each old id, for a repair by an id map.
-        is_gating: Whether the phase must be redone; otherwise the verdict only reports the cause.
     """
 
     phase: Phase
@@ -28,7 +27,6 @@ class Suspicion:
     steps: tuple[Step, ...] = ()
     undo: Callable[[Case], Case] | None = None
     renames: Mapping[str, str] = field(default_factory=dict)
-    is_gating: bool = True
 
 
 @dataclass(frozen=True)
