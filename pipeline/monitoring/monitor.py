@@ -255,7 +255,7 @@ def _measure_speed(service: Service, traffic: Traffic, inputs: MonitoringInputs)
         return None
 
 
-def judge(
+def judge(  # noqa: PLR0913, PLR0917  all that was measured
     traffic: Traffic,
     replies: Replies,
     inputs: MonitoringInputs,
