@@ -97,7 +97,7 @@ SINGLE = (
     _fault("missing days", "missing_days", "collection", data.drop_days,
            {"n_days": 7}, {"n_days": 2}),
     _fault("missing days of one store", "missing_days", "collection", one_store_days,
-           {"n_days": 12}, {"n_days": 7}),
+           {"n_days": 24}, {"n_days": 12}),
     _fault("late data", "late_data", "collection", data.delay_data,
            {"n_days": 5}, {"n_days": 2}),
     _fault("days loaded twice", "repeated_lines", "collection", data.repeat_days,
