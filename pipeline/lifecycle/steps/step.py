@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import read_params
 from pipeline.contracts.phases import Phase
 from pipeline.contracts.repairs import Step
@@ -68,7 +69,11 @@ def choose_commands(effect: Effect) -> tuple[Command, ...]:
 def _apply(effect: Effect) -> None:
     if effect.kind == "params":
         copies.write_copies(effect.files)
-        params_file.apply_changes(effect.changes)
+        try:
+            params_file.apply_changes(effect.changes)
+        except EvergreenError:
+            copies.remove_copies(effect.files)
+            raise
     elif effect.kind == "release":
         releases.roll_back(effect, _ready_seconds())
     elif effect.kind == "restart":

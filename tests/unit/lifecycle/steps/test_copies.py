@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contracts.errors import ParamsError
 from pipeline.contracts.params import read_params
 from pipeline.contracts.repairs import Change, EditParams, FileCopy, Rerun
 from pipeline.lifecycle.errors import ConflictError, RefusedStepError
@@ -115,6 +116,15 @@ def test_a_source_that_was_proposed_anew_meanwhile_is_not_copied() -> None:
         step.apply(effect)
     assert not TARGET.exists()
     assert Path("params.yaml").read_text() == before
+
+
+def test_a_step_that_params_no_longer_allow_leaves_no_copy_behind() -> None:
+    effect = step.prepare(RENAME)
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("  seed: 20171204", "  seed: -1"))
+    with pytest.raises(ParamsError):
+        step.apply(effect)
+    assert not TARGET.exists()
 
 
 def test_a_copy_that_someone_changed_is_left_alone() -> None:
