@@ -62,12 +62,17 @@ def _check(
 
 def sample(table: "Table", limit: int = SAMPLE_ROWS) -> tuple["Table", int]:
     """Return one row in `n` of a table longer than `limit`, or all of it, and `n`."""
+    import ibis
+
     n_rows = int(table.count().to_pyarrow().as_py())
     one_in = -(-n_rows // limit)
     if one_in <= 1:
         return table, 1
-    first, second = table.columns[:2]
-    return table.filter((table[first] + 31 * table[second]) % one_in == 0), one_in
+    first, second = (table[name] for name in table.columns[:2])
+    if first.type().is_integer() and second.type().is_integer():
+        return table.filter((first + 31 * second) % one_in == 0), one_in
+    texts = (ibis.coalesce(column.cast("string"), "") for column in (first, second))
+    return table.filter(ibis.literal("\x1f").join([*texts]).hash() % one_in == 0), one_in
 
 
 def _with_listing(table: "Table", name: str, source: Source) -> "Table":

@@ -102,12 +102,14 @@ class TableSource(Section):
         file: Its file, inside `collection.source.path`.
         columns: The file's name of each contract column.
         dates: Whether day or month comes first in dates such as 03/04/2024; `auto` finds out.
+        encoding: Encoding of a text file.
         decimal: The sign before decimals in texts of numbers; `auto` finds out.
     """
 
     file: str
     dates: Literal["auto", "day_first", "month_first"] = "auto"
     decimal: Literal["auto", "point", "comma"] = "auto"
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
     columns: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("file")

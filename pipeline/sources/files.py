@@ -60,7 +60,9 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
     source = params.source
     paths = _paths(source)
     backend = connect(params.engine)
-    raw = {name: open_file(backend, path) for name, path in paths.items()}
+    raw = {
+        name: open_file(backend, path, source.tables[name].encoding) for name, path in paths.items()
+    }
     for name, table in raw.items():
         wanted = [own_name(source.tables[name], column) for column in REQUIRED[name]]
         wanted += source.tables[name].columns.values()

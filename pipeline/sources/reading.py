@@ -1,5 +1,7 @@
 """Files as lazy tables, checked before the engine reads them for clearer errors."""
 
+import codecs
+import gzip
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +16,21 @@ if TYPE_CHECKING:
     from ibis.backends import BaseBackend
     from ibis.expr.types import TimestampColumn
 
-FORMATS = (".parquet", ".csv")
+FORMATS = (".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+SHOWN_BYTES = 80
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def open_file(backend: "BaseBackend", path: Path) -> "Table":
-    """Return the rows of a Parquet or CSV file as a lazy table.
+def open_file(backend: "BaseBackend", path: Path, encoding: str = "utf-8") -> "Table":
+    """Return the rows of a Parquet or text file as a lazy table.
+
+    Args:
+        backend: The engine.
+        path: A file of one of `FORMATS`, in any case; a text file finds its own delimiter.
+        encoding: Of a text file: utf-8, utf-16 or latin-1. A mark of UTF-16 in the file decides.
 
     Raises:
-        SourceError: If the file is missing, empty, truncated or of another format.
+        SourceError: If the file is missing, empty, truncated, or of another format or encoding.
     """
     if not path.is_file():
         raise SourceError(
@@ -29,29 +38,61 @@ def open_file(backend: "BaseBackend", path: Path) -> "Table":
             received="no such file",
             action="Correct collection.source in params.yaml, or put the file there.",
         )
-    if path.suffix not in FORMATS:
+    name = path.name.lower()
+    if not name.endswith(FORMATS):
         raise SourceError(
             f"a Parquet or CSV file at '{path}'",
             received=f"a name that ends in '{path.suffix}'",
             action=f"Export it in one of {', '.join(FORMATS)}.",
         )
     try:
-        if path.suffix == ".csv":
+        if not name.endswith(".parquet"):
             # DuckDB 2.0 moves a try_cast into the reader, where it fails instead of giving null.
-            return materialise(backend.read_csv(str(path), **_csv_options(backend)))
+            return materialise(
+                backend.read_csv(str(path), **_text_options(backend, path, encoding))
+            )
         _check_parquet(path)
         return backend.read_parquet(str(path))
     except Exception as error:
+        if "not utf-8 encoded" in str(error):
+            raise _other_encoding(path) from error
         raise SourceError(
-            f"a complete, readable {path.suffix[1:]} file at '{path}'",
-            received=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            f"a complete, readable file at '{path}'",
+            received=f"{type(error).__name__}: {' '.join(str(error).splitlines()[:2])}",
             action="Export or copy it again; it may be damaged or truncated.",
         ) from error
 
 
-def _csv_options(backend: "BaseBackend") -> dict[str, bool]:
+def _text_options(backend: "BaseBackend", path: Path, encoding: str) -> dict[str, bool | str]:
     """Return options that read every column as text: a guessed type would reject other values."""
-    return {"all_varchar": True} if backend.name == "duckdb" else {"header": True}
+    if backend.name != "duckdb":
+        return {"header": True}
+    with path.open("rb") as stream:
+        is_utf16 = stream.read(2) in UTF16_MARKS
+    return {"all_varchar": True, "encoding": "utf-16" if is_utf16 else encoding}
+
+
+def _other_encoding(path: Path) -> SourceError:
+    """Return the error of a file that is not UTF-8, with its first bytes that are not."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rb") as stream:
+        number, line = next(
+            (number, line) for number, line in enumerate(stream, start=1) if not _is_utf8(line)
+        )
+    return SourceError(
+        f"text in UTF-8 in '{path}'",
+        received=f"{line.rstrip()[:SHOWN_BYTES]!r} in line {number}",
+        action="Set `encoding: latin-1`, or `utf-16`, beside the file in collection.source.tables "
+        "of params.yaml, or save the file in UTF-8.",
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_parquet(path: Path) -> None:

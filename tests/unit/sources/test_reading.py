@@ -2,6 +2,7 @@
 
 # ruff: noqa: DTZ001  the engine's own times have no zone
 
+import gzip
 from datetime import datetime
 from pathlib import Path
 
@@ -75,3 +76,35 @@ def test_local_times_become_utc(local: datetime, utc: datetime) -> None:
 def test_a_backend_that_is_not_installed_is_named() -> None:
     with pytest.raises(SourceError, match="nonsense"):
         connect("nonsense://")
+
+
+TEXT = "user_id,item_id\ncafé,tea\nbob,milk\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encoding"),
+    [
+        ("events.CSV", TEXT.encode(), "utf-8"),
+        ("events.csv.gz", gzip.compress(TEXT.encode()), "utf-8"),
+        ("events.tsv", TEXT.replace(",", "\t").encode(), "utf-8"),
+        ("events.csv", TEXT.replace(",", ";").encode(), "utf-8"),
+        ("events.csv", TEXT.encode("latin-1"), "latin-1"),
+        ("events.csv", TEXT.encode("utf-16"), "utf-8"),  # its mark says what it is
+    ],
+)
+def test_text_files_are_read_in_their_form_and_encoding(
+    tmp_path: Path, name: str, content: bytes, encoding: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    rows = open_file(connect(), tmp_path / name, encoding).to_pyarrow().to_pydict()
+    assert rows == {"user_id": ["café", "bob"], "item_id": ["tea", "milk"]}
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.csv.gz"])
+def test_another_encoding_is_an_error_with_the_bytes_and_the_setting(
+    tmp_path: Path, name: str
+) -> None:
+    content = TEXT.encode("latin-1")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(SourceError, match=r"got b'caf\\xe9,tea' in line 2.*encoding: latin-1"):
+        open_file(connect(), tmp_path / name)
