@@ -5,6 +5,7 @@ those tables are empty. Values that are not valid numbers or times become null, 
 quarantines their rows, with the raw values.
 """
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -46,6 +47,8 @@ CONTRACT: dict[Name, schemas.Table] = {
     "users": schemas.USERS,
     "offers": schemas.OFFERS,
 }
+COLLECTED = ("source", "first_seen")
+"""Columns that collection fills in."""
 LINES: tuple[Name, ...] = ("events", "offers")
 """Tables whose rows are quarantined with their raw values."""
 
@@ -59,6 +62,8 @@ def open_files(params: CollectionParams, shop: ShopParams) -> Source:
     """
     source = params.source
     paths = _paths(source)
+    for name in paths:
+        _check_mapping(name, source.tables[name])
     backend = connect(params.engine)
     raw = {
         name: open_file(backend, path, source.tables[name].encoding) for name, path in paths.items()
@@ -111,6 +116,19 @@ def _paths(source: SourceParams) -> dict[Name, Path]:
             action="Name the events file; see docs/own-data.md.",
         )
     return {name: Path(source.path) / table.file for name, table in source.tables.items()}
+
+
+def _check_mapping(name: Name, mapping: TableSource) -> None:
+    """Raise if a mapping names a column that the contract does not have."""
+    known = [column for column in CONTRACT[name].names() if column not in COLLECTED]
+    for column in mapping.columns if not CONTRACT[name].extra_columns else ():
+        if column not in known:
+            near = difflib.get_close_matches(column, known, n=1)
+            raise SourceError(
+                f"names of {name} in collection.source.tables.{name}.columns: {', '.join(known)}",
+                received=f"'{column}'",
+                action=f"Write `{near[0]}`." if near else "Correct or remove it.",
+            )
 
 
 def _describe_formats(formats: dict[Name, Formats], source: SourceParams) -> dict[str, str]:

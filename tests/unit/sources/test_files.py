@@ -112,3 +112,15 @@ def test_a_missing_file_is_named(tmp_path: Path, shop: ShopParams) -> None:
 def test_a_source_without_events_is_refused(tmp_path: Path, shop: ShopParams) -> None:
     with pytest.raises(SourceError, match=r"tables\.events"):
         open_source(params(tmp_path, users=TableSource(file="users.csv")), shop)
+
+
+@pytest.mark.parametrize(
+    ("column", "advice"),
+    [("quantitiy", "Write `quantity`"), ("colour", "Correct or remove it"), ("source", "Correct")],
+)
+def test_an_unknown_name_in_a_mapping_is_refused_with_a_near_one(
+    tmp_path: Path, shop: ShopParams, column: str, advice: str
+) -> None:
+    table = events(tmp_path, **{column: "units"})
+    with pytest.raises(SourceError, match=rf"basket_id.*got '{column}'\. {advice}"):
+        open_source(params(tmp_path, events=table), shop)
