@@ -1,6 +1,7 @@
 """Monitoring of what the event store of a running service recorded."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -282,7 +283,8 @@ def test_errors_lag_and_releases_of_the_period_are_told(project: Path, store: Pa
     assert (lag.value, lag.holds, lag.gates) == (172_800.0, False, False)
     releases = evidence_of(verdict, "releases")
     assert releases.value == 2
-    assert "v 90" in releases.note
+    words = r"v (89|90)\.\d% of the answers, recall@10 0\.\d{4} \[.*; w (9|10)\.\d% of the answers"
+    assert re.match(words, releases.note)  # which requests end in 7 depends on the threads
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert metrics["operations"]["attempts"] == 1003
     shares = {version: part["share"] for version, part in metrics["releases"].items()}
