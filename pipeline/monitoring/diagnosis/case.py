@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 BEFORE_DAYS = 84
+# Baskets belong to one user: a basket without an id is called by its day.
+BASKET = ["user_id", "basket_id"]
 Member = dict[str, Any]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -122,7 +124,7 @@ class Case:
 def first_rows_of_baskets(events: pd.DataFrame) -> pd.DataFrame:
     """Return one row per basket, or per user and moment in a shop without baskets."""
     has_baskets = "basket_id" in events and events["basket_id"].notna().any()
-    return events.drop_duplicates(["basket_id"] if has_baskets else ["user_id", "timestamp"])
+    return events.drop_duplicates(BASKET if has_baskets else ["user_id", "timestamp"])
 
 
 def _within(events: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from pipeline.contracts.repairs import Change, EditParams, FileCopy
-from pipeline.monitoring.diagnosis.case import Case, Member
+from pipeline.monitoring.diagnosis.case import BASKET, Case, Member
 
 # Maps of ids: those that are applied, and those that the last diagnosis proposes.
 CORRECTIONS, PROPOSED = "data/corrections", "data/monitoring/proposed"
@@ -119,16 +119,14 @@ def label_again(case: Case) -> Case:
     Requests that are missing get the cart and the columns of no other one.
     """
     users = case.labelled["user_id"].unique()
-    now = case.now[case.now["user_id"].isin(users)]
-    keys = ["basket_id"]
-    baskets = now.groupby(keys, sort=False).agg(
-        user_id=("user_id", "first"),
+    baskets = case.now[case.now["user_id"].isin(users)].groupby(BASKET, sort=False)
+    examples = baskets.agg(
         timestamp=("timestamp", "min"),
         labels=("item_id", lambda items: sorted(set(items))),
-    )
-    columns = [name for name in case.labelled if name not in ("labels", "user_id", "timestamp")]
-    others = case.labelled[columns].drop_duplicates(keys)
-    examples = baskets.reset_index().merge(others, on=keys, how="left")
+    ).reset_index()
+    columns = [name for name in case.labelled if name not in ("labels", "timestamp")]
+    others = case.labelled[columns].drop_duplicates(BASKET)
+    examples = examples.merge(others, on=BASKET, how="left")
     empty = examples["cart"].isna()
     examples.loc[empty, "cart"] = pd.Series(
         [[] for _ in range(int(empty.sum()))], dtype=object, index=examples.index[empty]

@@ -2,10 +2,9 @@
 
 from functools import lru_cache
 
-import numpy as np
 import pandas as pd
 
-from pipeline.monitoring.diagnosis.case import Case
+from pipeline.monitoring.diagnosis.case import BASKET, Case
 
 
 @lru_cache(maxsize=4)
@@ -19,19 +18,15 @@ def match_labels(case: Case) -> pd.DataFrame:
     if examples.empty or "basket_id" not in examples:
         return pd.DataFrame(columns=["n_labels", "n_bought", "n_right"], dtype=float)
     examples = examples[examples["basket_id"].notna()].reset_index(drop=True)
-    labels = pd.DataFrame(
-        {
-            "row": np.repeat(examples.index, examples["labels"].map(len)),
-            "item_id": [item for items in examples["labels"] for item in items],
-        }
-    )
-    labels["basket_id"] = examples["basket_id"].to_numpy()[labels["row"]]
-    bought = case.now[["basket_id", "item_id"]].drop_duplicates()
-    right = labels.merge(bought, on=["basket_id", "item_id"])
+    requests = examples[BASKET].assign(row=examples.index)
+    labels = requests.assign(item_id=examples["labels"]).explode("item_id").dropna()
+    bought = case.now[[*BASKET, "item_id"]].drop_duplicates()
+    right = labels.merge(bought, on=[*BASKET, "item_id"])
+    n_bought = bought.groupby(BASKET).size().rename("n_bought").reset_index()
     return pd.DataFrame(
         {
             "n_labels": examples["labels"].map(len),
-            "n_bought": examples["basket_id"].map(bought["basket_id"].value_counts()).fillna(0),
+            "n_bought": requests.merge(n_bought, on=BASKET, how="left")["n_bought"].fillna(0),
             "n_right": right["row"].value_counts().reindex(examples.index, fill_value=0),
         }
     ).astype(float)

@@ -87,7 +87,19 @@ def _find_shifts(case: Case) -> dict[str | None, ClockShift]:
         shifts[str(store)] = _best_shift(
             baskets, _profile(earlier, "hour", hours), _profile(earlier, "weekday", weekdays)
         )
+    whole = shifts[None]
+    if whole is not None:
+        shifted = [store for store, shift in shifts.items() if store and shift is not None]
+        rest = now[~now["store"].isin(shifted)]
+        alike = _best_shift(rest, hours, weekdays, minimum=0.0)
+        if shifted and rest["user"].nunique() >= MINIMUM_USERS and not _is_like(alike, whole):
+            shifts[None] = None  # these stores alone make a shift of all baskets likely
     return {store: shift for store, shift in shifts.items() if shift is not None}
+
+
+def _is_like(rest: ClockShift | None, whole: ClockShift) -> bool:
+    """Return whether other baskets gain at least half as much per user as all."""
+    return rest is not None and rest.gain / rest.n_users > whole.gain / whole.n_users / 2
 
 
 def _baskets(case: Case, events: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +124,9 @@ def _profile(baskets: pd.DataFrame, column: str, prior: Floats | None) -> Floats
     return np.asarray(counts / counts.sum())
 
 
-def _best_shift(now: pd.DataFrame, hours: Floats, weekdays: Floats) -> ClockShift | None:
+def _best_shift(
+    now: pd.DataFrame, hours: Floats, weekdays: Floats, minimum: float = MINIMUM_GAIN
+) -> ClockShift | None:
     """Return the shift that makes these baskets most likely; None if no shift gains enough.
 
     Hours may be shifted in any run of days. Whole days are compared over the whole window only:
@@ -138,7 +152,7 @@ def _best_shift(now: pd.DataFrame, hours: Floats, weekdays: Floats) -> ClockShif
         for day in DAY_SHIFTS
     ]
     best = max(shifts, key=lambda shift: shift.gain)
-    return best if best.gain > MINIMUM_GAIN else None
+    return best if best.gain > minimum else None
 
 
 def _gains(usual: Floats, shift: int) -> Floats:

@@ -1,7 +1,9 @@
 """Labels are missing: baskets without a request, or bought items that are no labels."""
 
+import pandas as pd
+
 from pipeline.contracts.repairs import Rerun
-from pipeline.monitoring.diagnosis.case import Case, first_rows_of_baskets
+from pipeline.monitoring.diagnosis.case import BASKET, Case
 from pipeline.monitoring.diagnosis.corrections import label_again
 from pipeline.monitoring.diagnosis.label_match import is_foreign, match_labels
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
@@ -14,8 +16,10 @@ def measure_missing(case: Case) -> float:
         return 0.0
     rows = rows[~is_foreign(rows) & (rows["n_bought"] > 0)]
     users = case.labelled["user_id"].unique()
-    baskets = first_rows_of_baskets(case.now[case.now["user_id"].isin(users)])["basket_id"]
-    without_request = float((~baskets.isin(case.labelled["basket_id"])).mean())
+    baskets = case.now.loc[case.now["user_id"].isin(users), BASKET].drop_duplicates()
+    requested = pd.MultiIndex.from_frame(case.labelled[BASKET])
+    is_requested = pd.MultiIndex.from_frame(baskets).isin(requested)
+    without_request = float((~is_requested).mean()) if len(baskets) else 0.0
     bought = rows["n_bought"].sum()
     without_label = float(1 - rows["n_right"].sum() / bought) if bought else 0.0
     return max(without_request, without_label, 0.0)

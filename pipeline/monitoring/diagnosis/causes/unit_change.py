@@ -23,11 +23,11 @@ UNIT_TOLERANCE = 0.03
 
 
 def measure_prices(case: Case) -> float:
-    """Return the largest absolute log ratio of several days in a row, or of a store."""
+    """Return the largest absolute log ratio of several days in a row, or of a store's week."""
     ratios = compute_ratios(case)
     days = _by_day(ratios).abs()
     runs = [days.rolling(n).min().max() * weight for n, weight in RUNS.items()]
-    values = (*runs, *_by_store(ratios).abs())
+    values = (*runs, *_by_store(case, ratios).abs())
     return max((float(value) for value in values if not np.isnan(value)), default=0.0)
 
 
@@ -62,10 +62,10 @@ def explain_prices(case: Case, bound: float) -> Suspicion | None:
     if days.abs().rolling(2).min().max() > bound:
         members = [_member(case, ratios, bound)]
     else:
-        stores = _by_store(ratios)
+        stores = _by_store(case, ratios).abs().groupby("store").max()
         members = [
             _member(case, ratios[ratios["store"] == store], bound) | {"store_id": store}
-            for store in stores.index[stores.abs() > bound]
+            for store in stores.index[stores > bound]
         ]
     factor = 1 / float(members[0]["factor"])
     return Suspicion(
@@ -102,12 +102,15 @@ def _by_day(ratios: pd.DataFrame, minimum: int = MINIMUM_LINES) -> pd.Series:
     return _medians(ratios, "day", minimum)
 
 
-def _by_store(ratios: pd.DataFrame) -> pd.Series:
-    return _medians(ratios[ratios["store"] != ""], "store", MINIMUM_LINES)
+def _by_store(case: Case, ratios: pd.DataFrame) -> pd.Series:
+    """Return the ratio of each store in the window, and in each week of it, by store and week."""
+    in_stores = ratios[ratios["store"] != ""].assign(week=-1)
+    weekly = in_stores.assign(week=(in_stores["day"] - case.first_day).dt.days // 7)
+    return _medians(pd.concat([in_stores, weekly]), ["store", "week"], MINIMUM_LINES)
 
 
-def _medians(ratios: pd.DataFrame, column: str, minimum: int) -> pd.Series:
-    groups = ratios.groupby(column)["ratio"]
+def _medians(ratios: pd.DataFrame, columns: str | list[str], minimum: int) -> pd.Series:
+    groups = ratios.groupby(columns)["ratio"]
     return groups.median()[groups.size() >= minimum]
 
 
