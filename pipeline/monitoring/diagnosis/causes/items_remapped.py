@@ -21,9 +21,11 @@ MINIMUM_RULE_IDS = 10
 LONGEST_AFFIX = 8
 # Log ratio of prices; the price of an item that keeps its id rarely moves more.
 PRICE_MOVE = 0.7
+PRICE_AGREES = 0.2
 MINIMUM_LINES = 3
 # An item that sold this many lines before and none in the window has vanished.
 MINIMUM_SOLD = 10
+FLOOR = 0.025
 
 
 def measure_items(case: Case) -> float:
@@ -37,8 +39,12 @@ def measure_items(case: Case) -> float:
     items = case.now["item_id"]
     unknown = float((~items.isin(case.known_items)).mean())
     vanished = float(case.before["item_id"].isin(_find_vanished(case)).mean())
-    moved = float(items.isin(_find_moved(case)).mean())
-    return max(min(unknown, vanished) / 2, moved)
+    return max(min(unknown, vanished) / 2, _measure_moved(case))
+
+
+def _measure_moved(case: Case) -> float:
+    """Return the share of the window's lines on items whose price moved far."""
+    return float(case.now["item_id"].isin(_find_moved(case)).mean())
 
 
 def _find_vanished(case: Case) -> pd.Index:
@@ -97,17 +103,28 @@ def _common(names: list[str], *, first: bool) -> Iterator[str]:
 
 
 def _match_by_buyers(case: Case) -> dict[str, str]:
-    """Return the vanished or moved item that each new or moved item continues."""
-    moved = _find_moved(case)
-    new = pd.Index(case.now["item_id"].unique()).difference(
-        pd.Index(case.before["item_id"].unique())
-    )
-    affinity = compute_affinity(
-        case.before[case.before["item_id"].isin(_find_vanished(case).union(moved))],
-        case.now[case.now["item_id"].isin(new.union(moved))],
-        "item_id",
-    )
-    return {} if affinity is None else affinity.match()
+    """Return the item that each new item continues, and each item whose id has another meaning."""
+    is_old = case.now["item_id"].isin(case.before["item_id"].unique())
+    vanished = case.before["item_id"].isin(_find_vanished(case))
+    affinity = compute_affinity(case.before[vanished], case.now[~is_old], "item_id")
+    names = {} if affinity is None else affinity.match()
+    if _measure_moved(case) > FLOOR:
+        names |= _match_permuted(case)
+    return names
+
+
+def _match_permuted(case: Case) -> dict[str, str]:
+    """Return the item that each item was whose buyers and price are those of another one before."""
+    affinity = compute_affinity(case.before, case.now, "item_id")
+    if affinity is None:
+        return {}
+    before, now = (_prices(events) for events in (case.before, case.now))
+    typical = np.log(now / before).median()
+    chosen = affinity.is_mutual
+    ids, old = affinity.ids[chosen], affinity.nearest[chosen]
+    move = np.log(now.reindex(ids).to_numpy() / before.reindex(old).to_numpy()) - typical
+    agrees = np.abs(move) < PRICE_AGREES
+    return dict(zip(ids[agrees], old[agrees], strict=True))
 
 
 def explain_items(case: Case, _bound: float) -> Suspicion | None:
@@ -135,6 +152,6 @@ ITEMS_REMAPPED = Cause(
     statistic="share of lines whose item id changed its meaning",
     measure=measure_items,
     explain=explain_items,
-    floor=0.025,
+    floor=FLOOR,
     factor=2.0,
 )

@@ -1,51 +1,36 @@
 """Partitions that are missing, late, repeated, damaged or thinned out, and bots."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.monitoring.diagnosis.case import Case
 from pipeline.monitoring.diagnosis.causes.bot_traffic import BOT_TRAFFIC
 from pipeline.monitoring.diagnosis.causes.damaged_lines import DAMAGED_LINES
 from pipeline.monitoring.diagnosis.causes.late_data import LATE_DATA
 from pipeline.monitoring.diagnosis.causes.missing_days import MISSING_DAYS
 from pipeline.monitoring.diagnosis.causes.repeated_lines import REPEATED_LINES
 from pipeline.monitoring.diagnosis.causes.thin_data import THIN_DATA
+from tests.support.diagnosed_faults import (
+    add_bots,
+    damage_lines,
+    drop_days,
+    keep_some,
+    repeat_lines,
+)
 from tests.support.diagnosed_shop import (
     DAYS,
-    START,
-    Frame,
     appended,
     change_events,
     day_of_window,
     explain,
     is_silent,
     make_case,
-    select,
     span,
 )
-
-RANDOM_SEED = 7
-
-
-def drop(first: int, last: int, store: str | None = None) -> Case:
-    return change_events(make_case(), lambda now: now[~select(now, first, last, store)])
-
-
-def keep(share: float, column: str) -> Case:
-    """Return the case with a share of the baskets, or of the lines."""
-
-    def choose(now: Frame) -> Frame:
-        random = np.random.default_rng(RANDOM_SEED)
-        ids = now[column].unique()
-        return now[now[column].isin(ids[random.random(len(ids)) < share])]
-
-    return change_events(make_case(), choose)
 
 
 @pytest.mark.parametrize(("first", "last"), [(8, 10), (0, 4), (3, 13)])
 def test_missing_days_are_held_out(first: int, last: int) -> None:
-    case = drop(first, last)
+    case = drop_days(make_case(), first, last)
     suspicion = explain(MISSING_DAYS, case)
     assert appended(suspicion) == [span(first, last) | {"because": "missing at the source"}]
     assert suspicion.undo is not None
@@ -53,24 +38,24 @@ def test_missing_days_are_held_out(first: int, last: int) -> None:
 
 
 def test_missing_days_of_one_store_are_held_out() -> None:
-    (member,) = appended(explain(MISSING_DAYS, drop(8, 13, "s1")))
+    (member,) = appended(explain(MISSING_DAYS, drop_days(make_case(), 8, 13, "s1")))
     assert member == span(8, 13) | {"store_id": "s1", "because": "missing at the source"}
 
 
 def test_two_gaps_are_both_held_out() -> None:
-    both = change_events(drop(4, 7), lambda now: now[~select(now, 15, 18)])
+    both = drop_days(drop_days(make_case(), 4, 7), 15, 18)
     assert [member["from"] for member in appended(explain(MISSING_DAYS, both))] == [
         f"{day_of_window(day):%Y-%m-%d}" for day in (4, 15)
     ]
 
 
 def test_a_day_on_which_the_shop_is_closed_is_silent() -> None:
-    assert is_silent(MISSING_DAYS, drop(21, 22))
+    assert is_silent(MISSING_DAYS, drop_days(make_case(), 21, 22))
 
 
 @pytest.mark.parametrize("n_late", [2, 5, 12])
 def test_late_days_shorten_the_window(n_late: int) -> None:
-    case = drop(DAYS - n_late, DAYS)
+    case = drop_days(make_case(), DAYS - n_late, DAYS)
     suspicion = explain(LATE_DATA, case)
     (step,) = suspicion.steps
     assert step.kind == "edit_params"
@@ -83,28 +68,20 @@ def test_late_days_shorten_the_window(n_late: int) -> None:
 
 
 def test_a_last_day_without_baskets_is_silent() -> None:
-    assert is_silent(LATE_DATA, drop(DAYS - 1, DAYS))
-
-
-def repeat(first: int, last: int, *, new_baskets: bool = False, store: str | None = None) -> Case:
-    def add(now: Frame) -> Frame:
-        again = now[select(now, first, last, store)]
-        if new_baskets:
-            again = again.assign(basket_id="again-" + again["basket_id"])
-        return pd.concat([now, again], ignore_index=True)
-
-    return change_events(make_case(), add)
+    assert is_silent(LATE_DATA, drop_days(make_case(), DAYS - 1, DAYS))
 
 
 @pytest.mark.parametrize("new_baskets", [False, True])
 @pytest.mark.parametrize(("first", "last"), [(0, DAYS), (6, 7), (20, DAYS), (3, 10)])
 def test_repeats_are_dropped_from_their_days(first: int, last: int, new_baskets: bool) -> None:  # noqa: FBT001
-    (member,) = appended(explain(REPEATED_LINES, repeat(first, last, new_baskets=new_baskets)))
+    (member,) = appended(
+        explain(REPEATED_LINES, repeat_lines(make_case(), first, last, new_baskets=new_baskets))
+    )
     assert member == {"kind": "deduplicate"} | span(first, last)
 
 
 def test_repeats_of_one_store_are_dropped() -> None:
-    explain(REPEATED_LINES, repeat(6, 9, store="s2"))
+    explain(REPEATED_LINES, repeat_lines(make_case(), 6, 9, store="s2"))
 
 
 def test_a_few_repeats_are_silent() -> None:
@@ -112,15 +89,6 @@ def test_a_few_repeats_are_silent() -> None:
         make_case(), lambda now: pd.concat([now, now.iloc[::400]], ignore_index=True)
     )
     assert is_silent(REPEATED_LINES, few)
-
-
-def damage(column: str, value: float, share: float, first: int, last: int) -> Case:
-    def spoil(now: Frame) -> Frame:
-        random = np.random.default_rng(RANDOM_SEED)
-        chosen = select(now, first, last) & (random.random(len(now)) < share)
-        return now.assign(**{column: now[column].mask(chosen, value)})
-
-    return change_events(make_case(), spoil)
 
 
 @pytest.mark.parametrize(
@@ -134,51 +102,36 @@ def damage(column: str, value: float, share: float, first: int, last: int) -> Ca
     ],
 )
 def test_days_of_damaged_lines_are_held_out(column: str, value: float, share: float) -> None:
-    (member,) = appended(explain(DAMAGED_LINES, damage(column, value, share, 9, 13)))
+    (member,) = appended(
+        explain(DAMAGED_LINES, damage_lines(make_case(), column, value, share, 9, 13))
+    )
     assert member == span(9, 13) | {"because": "damaged at the source"}
 
 
 def test_a_few_damaged_lines_are_silent() -> None:
-    assert is_silent(DAMAGED_LINES, damage("price", 0.0, 0.01, 0, DAYS))
-
-
-def add_bots(n_bots: int, n_baskets: int, first: int = 0, n_lines: int = 1) -> Case:
-    def add(now: Frame) -> Frame:
-        random = np.random.default_rng(RANDOM_SEED)
-        n = n_bots * n_baskets * n_lines
-        basket = np.arange(n) // n_lines
-        seconds = random.integers(first * 86_400, DAYS * 86_400, n_bots * n_baskets)
-        lines = now.iloc[random.integers(len(now), size=n)].assign(
-            user_id=np.char.mod("bot%d", basket % n_bots),
-            basket_id=np.char.mod("bot%d", basket),
-            timestamp=START + pd.to_timedelta(seconds[basket], unit="s"),
-        )
-        lines = lines.drop_duplicates(["basket_id", "item_id"])
-        return pd.concat([now, lines], ignore_index=True)
-
-    return change_events(make_case(), add)
+    assert is_silent(DAMAGED_LINES, damage_lines(make_case(), "price", 0.0, 0.01, 0, DAYS))
 
 
 @pytest.mark.parametrize(("n_bots", "n_baskets", "first"), [(1, 400, 0), (5, 200, 0), (3, 150, 14)])
 def test_bots_are_dropped(n_bots: int, n_baskets: int, first: int) -> None:
-    suspicion = explain(BOT_TRAFFIC, add_bots(n_bots, n_baskets, first))
+    suspicion = explain(BOT_TRAFFIC, add_bots(make_case(), n_bots, n_baskets, first))
     (member,) = appended(suspicion)
     assert member == {"kind": "drop_users", "users": [f"bot{n}" for n in range(n_bots)]}
     assert f"since {day_of_window(first):%Y-%m-%d}" in suspicion.because
 
 
 def test_a_bot_with_few_huge_baskets_is_dropped() -> None:
-    (member,) = appended(explain(BOT_TRAFFIC, add_bots(1, 8, n_lines=150)))
+    (member,) = appended(explain(BOT_TRAFFIC, add_bots(make_case(), 1, 8, n_lines=150)))
     assert member["users"] == ["bot0"]
 
 
 def test_a_diligent_user_is_silent() -> None:
-    assert is_silent(BOT_TRAFFIC, add_bots(1, 25, n_lines=6))
+    assert is_silent(BOT_TRAFFIC, add_bots(make_case(), 1, 25, n_lines=6))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.65])
 def test_missing_baskets_are_asked_about(share: float) -> None:
-    suspicion = explain(THIN_DATA, keep(share, "basket_id"))
+    suspicion = explain(THIN_DATA, keep_some(make_case(), share, "basket_id"))
     assert [step.kind for step in suspicion.steps] == ["ask"]
     assert suspicion.undo is None
 
@@ -189,4 +142,4 @@ def test_missing_lines_are_asked_about() -> None:
 
 
 def test_a_tenth_fewer_baskets_are_silent() -> None:
-    assert is_silent(THIN_DATA, keep(0.9, "basket_id"))
+    assert is_silent(THIN_DATA, keep_some(make_case(), 0.9, "basket_id"))

@@ -5,32 +5,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.monitoring.diagnosis.case import Case
 from pipeline.monitoring.diagnosis.causes.unit_change import UNIT_CHANGE
+from tests.support.diagnosed_faults import scale_prices
 from tests.support.diagnosed_shop import (
     DAYS,
     appended,
-    change_events,
     explain,
     is_silent,
     make_case,
-    select,
     span,
 )
 
 
-def scale(factor: float, first: int = 0, last: int = DAYS, store: str | None = None) -> Case:
-    return change_events(
-        make_case(),
-        lambda now: now.assign(
-            price=now["price"] * np.where(select(now, first, last, store), factor, 1)
-        ),
-    )
-
-
 @pytest.mark.parametrize("factor", [100, 0.01, 1000, 0.85, 1.2])
 def test_the_factor_of_the_whole_window_is_reported(factor: float) -> None:
-    (member,) = appended(explain(UNIT_CHANGE, scale(factor)))
+    (member,) = appended(explain(UNIT_CHANGE, scale_prices(make_case(), factor)))
     assert member == {"kind": "scale", "column": "price", **span()} | {"factor": member["factor"]}
     assert member["factor"] == pytest.approx(1 / factor, rel=0.03)
 
@@ -38,14 +27,14 @@ def test_the_factor_of_the_whole_window_is_reported(factor: float) -> None:
 @pytest.mark.parametrize("factor", [100, 1.4])
 @pytest.mark.parametrize(("first", "last"), [(10, DAYS), (0, 12), (9, 15)])
 def test_the_days_are_reported(factor: float, first: int, last: int) -> None:
-    (member,) = appended(explain(UNIT_CHANGE, scale(factor, first, last)))
+    (member,) = appended(explain(UNIT_CHANGE, scale_prices(make_case(), factor, first, last)))
     assert {key: member.get(key) for key in span(first, last)} == span(first, last)
     assert ("to" in member) == (last < DAYS)
 
 
 @pytest.mark.parametrize("first", [0, 14])
 def test_one_store_is_reported(first: int) -> None:
-    suspicion = explain(UNIT_CHANGE, scale(100, first, store="s2"))
+    suspicion = explain(UNIT_CHANGE, scale_prices(make_case(), 100, first, store="s2"))
     (member,) = appended(suspicion)
     assert member == {"kind": "scale", "column": "price", "factor": 0.01, "store_id": "s2"} | span(
         first
@@ -56,15 +45,15 @@ def test_one_store_is_reported(first: int) -> None:
 
 @pytest.mark.parametrize("factor", [1.05, 0.96])
 def test_a_small_change_of_prices_is_silent(factor: float) -> None:
-    assert is_silent(UNIT_CHANGE, scale(factor))
+    assert is_silent(UNIT_CHANGE, scale_prices(make_case(), factor))
 
 
 def test_a_single_day_of_other_prices_is_silent() -> None:
-    assert is_silent(UNIT_CHANGE, scale(1.3, 12, 13))
+    assert is_silent(UNIT_CHANGE, scale_prices(make_case(), 1.3, 12, 13))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0.001, 1000).filter(lambda factor: abs(np.log(factor)) > 0.15))
 def test_the_reported_factor_undoes_any_scale(factor: float) -> None:
-    (member,) = appended(explain(UNIT_CHANGE, scale(factor)))
+    (member,) = appended(explain(UNIT_CHANGE, scale_prices(make_case(), factor)))
     assert float(str(member["factor"])) * factor == pytest.approx(1, abs=0.04)
