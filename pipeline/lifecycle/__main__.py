@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.phases import PHASES
 from pipeline.lifecycle.loop.commands import add_commands
-from pipeline.runtime.stage import exit_with
+from pipeline.runtime.exit import exit_with
 
 INTERRUPTED = 130
 

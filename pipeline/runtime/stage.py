@@ -16,22 +16,33 @@ import argparse
 import inspect
 import logging
 import os
-import select
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 from pipeline.contracts.artefacts import write_verdict
 from pipeline.contracts.errors import EvergreenError
 from pipeline.contracts.params import Params, read_params
 from pipeline.contracts.phases import Phase
 from pipeline.contracts.verdicts import Verdict
+from pipeline.runtime.exit import exit_with
 from pipeline.runtime.gates import Acceptance, check_gate, may_go_on
 from pipeline.runtime.progress import report_stage, write_running
 from pipeline.runtime.quiet import quiet_imports, quiet_loggers
 from pipeline.runtime.stage_cost import record_cost
 from pipeline.runtime.tracking import Run, track_phase
+
+__all__ = [  # with exit_with, which stages import from here
+    "Main",
+    "exit_with",
+    "part",
+    "quiet_tools",
+    "run_command",
+    "stage",
+    "step",
+    "use_all_cores_per_operation",
+]
 
 QUIET_TOOLS = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -48,8 +59,6 @@ QUIET_TOOLS = {
 # small, and several batches or networks run at a time: threads within one operation would mostly
 # wait for each other.
 THREADS, FEW = "TF_NUM_INTRAOP_THREADS", "1"
-
-NOT_READ = 141  # the shell's exit code of a program that wrote into a closed pipe
 
 log = logging.getLogger("evergreen")
 
@@ -229,31 +238,3 @@ def run_command(what: str, run: Callable[[Params], int]) -> int:
     except KeyboardInterrupt:
         log.error("%s was interrupted; its outputs are unchanged.", what)  # noqa: TRY400
         return 130
-
-
-def exit_with(main: Callable[[], int | None], when_not_read: int = NOT_READ) -> NoReturn:
-    """End the process with the exit code of `main`, without a traceback if a pipe is closed.
-
-    Args:
-        main: The command.
-        when_not_read: Exit code if the reader of the output (`| head`) closes the pipe early.
-    """
-    code: str | int | None = when_not_read
-    try:
-        try:
-            code = main()
-        except SystemExit as end:  # argparse has printed its help
-            code = end.code
-        sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_closed(sys.stdout.fileno()):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
-
-
-def _is_closed(descriptor: int) -> bool:
-    """Return whether the other end of a pipe is closed."""
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
