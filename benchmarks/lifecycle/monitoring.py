@@ -65,7 +65,8 @@ def enlarge(shop: HabitShop, copies: int) -> MonitoringInputs:
         examples=copy_users(tested, copies, ["user_id", "basket_id"]),
         users=copy_users(tables.users, copies, ["user_id"]),
     )
-    testing = shop.inputs.testing | {"n_requests": shop.inputs.testing["n_requests"] * copies}
+    n_requests = shop.inputs.testing.n_requests * copies
+    testing = shop.inputs.testing.model_copy(update={"n_requests": n_requests})
     return replace(shop.inputs, tables=enlarged, testing=testing)
 
 

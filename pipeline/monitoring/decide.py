@@ -174,7 +174,6 @@ def _steps(row: Decision, judged: Judged, because: str) -> tuple[Step, ...]:
         return (
             Ask(
                 question=f"Monitoring cannot tell the cause: {because}. What is it?",
-                options=("this is expected", "the source must be repaired"),
             ),
         )
     return row.steps

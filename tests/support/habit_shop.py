@@ -322,7 +322,7 @@ def make_shop() -> HabitShop:
     users = pd.DataFrame({"user_id": sorted(events["user_id"].unique()), "age": "35-44"})
     tables = ProductionTables(make_examples(events, params), events, users)
     vocabulary = Vocabulary(tuple(f"i{item:03d}" for item in range(N_ITEMS)))
-    no_reference = Reference.model_construct(k=K)
+    no_reference = Reference.model_construct(k=K)  # type: ignore[call-arg]  # the rest follows
     return HabitShop(
         make_reference(MonitoringInputs(tables, no_reference, vocabulary, params, 40.0))
     )

@@ -64,4 +64,4 @@ def _steps(cause: Confirmed) -> tuple[Step, ...]:
     if cause.is_undone or (cause.value_after is None and cause.suspicion.steps):
         return cause.suspicion.steps
     question = f"{describe_cause(cause)}. {cause.suspicion.action} What should be done?"
-    return (Ask(question=question, options=("it is expected", "the source must be repaired")),)
+    return (Ask(question=question),)

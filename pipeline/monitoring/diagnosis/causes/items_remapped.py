@@ -119,7 +119,7 @@ def _match_permuted(case: Case) -> dict[str, str]:
     if affinity is None:
         return {}
     before, now = (_prices(events) for events in (case.before, case.now))
-    typical = np.log(now / before).median()
+    typical = pd.Series(np.log(now / before)).median()
     chosen = affinity.is_mutual
     ids, old = affinity.ids[chosen], affinity.nearest[chosen]
     move = np.log(now.reindex(ids).to_numpy() / before.reindex(old).to_numpy()) - typical

@@ -34,7 +34,6 @@ def explain_thinness(case: Case, _bound: float) -> Suspicion | None:
         steps=(
             Ask(
                 question=f"Does the shop really sell less? {words}.",
-                options=("it does", "the data are incomplete"),
             ),
         ),
     )
