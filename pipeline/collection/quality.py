@@ -17,7 +17,7 @@ HIGHEST_AMOUNT = 1e6
 N_SHOWN = 3
 
 
-def build_event_expectations(ends: datetime, begins: datetime | None) -> "list[Expectation]":
+def build_event_expectations(ends: datetime, begins: datetime | None = None) -> "list[Expectation]":
     """Return the expectations of clean events beyond their schema.
 
     Args:
