@@ -29,8 +29,8 @@ from pipeline.event_store.reader import EventStoreReader
 from pipeline.event_store.store import EventStore
 from pipeline.event_store.tables import EVENTS, PREDICTIONS
 from pipeline.monitoring.context import build_context
+from pipeline.monitoring.judge import Beside, MonitoringResult, judge
 from pipeline.monitoring.methods import read_baselines
-from pipeline.monitoring.monitor import MonitoringResult, judge
 from pipeline.monitoring.observe import MonitoringInputs
 from pipeline.monitoring.period import Period
 from pipeline.monitoring.production import read_production
@@ -129,7 +129,7 @@ def judge_store(path: Path, inputs: MonitoringInputs) -> tuple[MonitoringResult,
     methods = read_baselines(inputs, inputs.params.training.baselines)
     context = build_context(production.traffic, production.replies, inputs, methods)
     speed = measure_logged_speed(production.requests["latency_ms"])
-    result = judge(production.traffic, production.replies, inputs, speed, context)
+    result = judge(production.traffic, production.replies, inputs, Beside(speed, context))
     seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
     return result, {name: round(value, 2) for name, value in seconds.items()}
 

@@ -8,43 +8,31 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
-
-import pandas as pd
 
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import PARAMS_PATH, Params
-from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.reader import EventStoreReader
-from pipeline.monitoring.agreement import measure_agreement
-from pipeline.monitoring.context import Context, build_context
-from pipeline.monitoring.decide import NOTHING, Judged, decide
-from pipeline.monitoring.diagnosis.build import build_case
-from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
-from pipeline.monitoring.diagnosis.results import build_refit, restore_all, summarise
-from pipeline.monitoring.methods import CHAMPION, read_methods
-from pipeline.monitoring.observe import MonitoringInputs, Observation, ProductionTables, observe
-from pipeline.monitoring.operations import Operations, summarise_operations
-from pipeline.monitoring.outcome import (
-    COLUMNS,
-    build_findings,
-    build_latency,
-    build_metrics,
-    build_weeks,
+from pipeline.monitoring.judge import (
+    Beside,
+    MonitoringResult,
+    build_empty_result,
+    judge,
+    judge_production,
 )
+from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
+from pipeline.monitoring.operations import summarise_operations
 from pipeline.monitoring.period import Period, latest_period
 from pipeline.monitoring.production import Production, read_production
 from pipeline.monitoring.replay import Replies, Service, build_requests, replay
 from pipeline.monitoring.speed import Speed, measure_logged_speed, measure_speed
 from pipeline.monitoring.traffic import Traffic, sample_rows, select_traffic
-from pipeline.recommenders.base.recommender import Recommender
 from pipeline.recommenders.base.tables import EVENT_COLUMNS
 from pipeline.serving.client import ServiceError
 from pipeline.serving.environment import event_store_url
+from pipeline.serving.releases.store import ReleaseStore
 from pipeline.testing.reference import Reference
 
 READY_SECONDS = 90.0
@@ -54,29 +42,6 @@ CLIENT_SECONDS = 5.0
 N_REPEATED = 400
 
 log = logging.getLogger("evergreen")
-
-
-@dataclass(frozen=True)
-class MonitoringResult:
-    """The result of monitoring.
-
-    Attributes:
-        metrics: Contents of reports/monitoring/metrics.json.
-        weeks: One row per week.
-        observation: All measurements; None without traffic.
-        context: Quality of other ways to answer; None if not measured.
-        latency: Percentiles in ms; they vary between runs, so no DVC output contains them.
-        verdict: The conclusion.
-        diagnosis: The causes in the window's data and labels, and every statistic.
-    """
-
-    metrics: dict[str, Any]
-    weeks: pd.DataFrame
-    observation: Observation | None
-    context: Context | None
-    latency: dict[str, float | None]
-    verdict: Verdict
-    diagnosis: Diagnosis = NOTHING
 
 
 def read_inputs(params: Params) -> MonitoringInputs:
@@ -89,7 +54,7 @@ def read_inputs(params: Params) -> MonitoringInputs:
     from pipeline.contracts.plan import read_plan
     from pipeline.recommenders.base.saved import read_description, read_vocabulary
 
-    champion = artefacts.CHAMPION.existing()
+    champion = find_champion()
     verify_bundle(champion)
     plan = read_plan()
     return MonitoringInputs(
@@ -102,17 +67,30 @@ def read_inputs(params: Params) -> MonitoringInputs:
         ),
         testing=artefacts.read_record(Reference, artefacts.REFERENCE),
         vocabulary=read_vocabulary(champion, read_description(champion)),
+        bundle=champion,
         params=params,
         p99_limit_ms=plan.guardrails.p99_latency_ms,
         stage_minutes={cost.stage: cost.minutes for cost in plan.costs},
     )
 
 
+def find_champion() -> Path:
+    """Return the bundle that serves all users: after a rollback, another one than models/champion.
+
+    Raises:
+        ArtefactError: models/champion is missing, or the release pointer is damaged.
+    """
+    deployed = artefacts.CHAMPION.existing()
+    releases = ReleaseStore(deployed=deployed)
+    return releases.bundle_path(releases.read_pointer().champion)
+
+
 @contextmanager
-def serve_champion(store: str) -> Iterator[Service]:
+def serve_champion(bundle: Path, store: str) -> Iterator[Service]:
     """Serve the champion for this replay, and yield a client.
 
     Args:
+        bundle: The champion's bundle.
         store: URL of the service's event store; complete once the service has stopped.
 
     Raises:
@@ -123,7 +101,7 @@ def serve_champion(store: str) -> Iterator[Service]:
 
     with (
         running_service(
-            artefacts.CHAMPION.path,
+            bundle,
             params_path=PARAMS_PATH,
             timeout_seconds=READY_SECONDS,
             event_store=store,
@@ -178,13 +156,13 @@ def monitor_replay(inputs: MonitoringInputs) -> MonitoringResult:
         return build_empty_result(inputs, traffic.start)
     with tempfile.TemporaryDirectory(prefix="evergreen-monitoring-") as scratch:
         store = f"sqlite:///{Path(scratch) / 'events.db'}"
-        with serve_champion(store) as service:
+        with serve_champion(inputs.bundle, store) as service:
             replies = replay(traffic, service, inputs.vocabulary, k=inputs.k)
             replayed_at = datetime.now(UTC)  # the requests of _measure_speed come later
             speed = _measure_speed(service, traffic, inputs)
         production = read_replay(store, traffic, replies, inputs, replayed_at)
     if production.traffic.examples.empty:  # no request was answered
-        return judge(traffic, replies, inputs, speed)
+        return judge(traffic, replies, inputs, Beside(speed))
     return judge_production(production, inputs, speed)
 
 
@@ -217,34 +195,6 @@ def read_replay(
     return replace(production, replies=counted)
 
 
-def judge_production(
-    production: Production,
-    inputs: MonitoringInputs,
-    speed: Speed | None,
-    operations: Operations | None = None,
-) -> MonitoringResult:
-    """Judge what an event store recorded.
-
-    Args:
-        production: At least one answered request.
-        inputs: The inputs of monitoring.
-        speed: Latency of the service; None if not reported.
-        operations: Operations of a running service; None of a replay.
-    """
-    inputs = replace(inputs, tables=production.tables)
-    methods = read_methods(artefacts.CHAMPION.path, inputs, inputs.params.training.baselines)
-    context = build_context(production.traffic, production.replies, inputs, methods)
-    return judge(
-        production.traffic,
-        production.replies,
-        inputs,
-        speed,
-        context,
-        operations,
-        champion=methods.get(CHAMPION),
-    )
-
-
 def _measure_speed(service: Service, traffic: Traffic, inputs: MonitoringInputs) -> Speed | None:
     """Return the latency of the service, or None if it does not report it."""
     repeated = build_requests(sample_rows(traffic.examples, N_REPEATED), inputs.k)
@@ -253,73 +203,3 @@ def _measure_speed(service: Service, traffic: Traffic, inputs: MonitoringInputs)
     except ServiceError as error:
         log.warning("The service does not report its latency: %s", error)
         return None
-
-
-def judge(  # noqa: PLR0913, PLR0917  all that was measured
-    traffic: Traffic,
-    replies: Replies,
-    inputs: MonitoringInputs,
-    speed: Speed | None,
-    context: Context | None = None,
-    operations: Operations | None = None,
-    champion: Recommender | None = None,
-) -> MonitoringResult:
-    """Return the result of monitoring for these replies.
-
-    Args:
-        traffic: The replayed requests and events.
-        replies: The replies of the service.
-        inputs: The inputs of monitoring.
-        speed: Latency of the service; None if not reported.
-        context: Quality of other ways to answer; None if not measured.
-        operations: Operations of a running service; None of a replay.
-        champion: The verified bundle in this process; None if not loaded.
-    """
-    observation = observe(traffic, replies, inputs)
-    findings = build_findings(observation, inputs, speed, context, operations)
-    if champion is not None:
-        agreement = measure_agreement(traffic, replies, inputs, champion)
-        findings = replace(findings, agreement=agreement)
-    diagnosis = diagnose(build_case(traffic, inputs))
-    restored = restore_all(diagnosis, inputs, champion)
-    judged = Judged(
-        findings=findings,
-        diagnosis=diagnosis,
-        gains={name: quality.gain for name, quality in restored.items()},
-        refit=build_refit(inputs, traffic),
-    )
-    return MonitoringResult(
-        metrics=build_metrics(observation, findings, inputs, context)
-        | {"causes": summarise(diagnosis, restored)},
-        weeks=build_weeks(observation, inputs),
-        observation=observation,
-        context=context,
-        latency=build_latency(observation, speed),
-        verdict=decide(judged, inputs.params.monitoring, inputs.stage_minutes),
-        diagnosis=diagnosis,
-    )
-
-
-def build_empty_result(inputs: MonitoringInputs, since: datetime) -> MonitoringResult:
-    """Return the result of a period without any request."""
-    day = since.astimezone(ZoneInfo(inputs.params.shop.timezone)).date()
-    return MonitoringResult(
-        metrics={"n_requests": 0, "n_baskets": 0, "n_events": 0, "n_users": 0},
-        weeks=pd.DataFrame(columns=list(COLUMNS)),
-        observation=None,
-        context=None,
-        latency={},
-        verdict=Verdict(
-            phase="monitoring",
-            status="proceed",
-            cause=f"There is no traffic to judge yet: no request on {day} or later.",
-            evidence=(
-                Evidence(
-                    name="n_requests",
-                    value=0.0,
-                    holds=True,
-                    note="the next run judges the first production baskets",
-                ),
-            ),
-        ),
-    )

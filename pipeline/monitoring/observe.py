@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.contracts import artefacts
 from pipeline.contracts.params import Params
 from pipeline.monitoring.drift import (
     KINDS,
@@ -80,6 +82,7 @@ class MonitoringInputs:
         params: All of params.yaml.
         p99_limit_ms: Latency limit of the plan.
         stage_minutes: Expected minutes of each stage in the plan.
+        bundle: The champion's bundle.
     """
 
     tables: ProductionTables
@@ -88,6 +91,7 @@ class MonitoringInputs:
     params: Params
     p99_limit_ms: float
     stage_minutes: dict[str, float] = field(default_factory=dict)
+    bundle: Path = artefacts.CHAMPION.path
 
     @property
     def k(self) -> int:

@@ -13,8 +13,8 @@ from pipeline.monitoring.context import Context
 from pipeline.monitoring.diagnosis.diagnose import Diagnosis
 from pipeline.monitoring.diagnosis.results import write_proposals
 from pipeline.monitoring.drift import Drift
+from pipeline.monitoring.judge import MonitoringResult
 from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED
-from pipeline.monitoring.monitor import MonitoringResult
 from pipeline.monitoring.observe import MonitoringInputs, Observation
 from pipeline.monitoring.slices import SliceQuality
 from pipeline.presentation.pages import Page, new_figure

@@ -178,8 +178,8 @@ def test_before_any_production_there_is_nothing_to_replay_and_that_is_fine(
 def test_the_stores_record_of_a_replay_gives_the_metrics_of_the_clients_replies(
     shop: HabitShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "serve_champion", shop.serve)
-    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    monkeypatch.setattr(monitor, "serve_champion", lambda _bundle, store: shop.serve(store))
+    monkeypatch.setattr("pipeline.monitoring.judge.read_methods", lambda *_: METHODS)
     stored, replied = monitor.monitor(shop.inputs), shop.watch(shop.inputs.tables)
     assert stored.metrics.pop("releases").keys() == {"v"}  # a client's replies do not tell
     assert replied.metrics.pop("releases") == {}
@@ -194,9 +194,9 @@ def test_the_stores_record_of_a_replay_gives_the_metrics_of_the_clients_replies(
 def test_the_stage_writes_its_outputs_and_its_verdict(
     shop: HabitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "serve_champion", shop.serve)
+    monkeypatch.setattr(monitor, "serve_champion", lambda _bundle, store: shop.serve(store))
     monkeypatch.setattr(monitor, "read_inputs", lambda _params: shop.inputs)
-    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    monkeypatch.setattr("pipeline.monitoring.judge.read_methods", lambda *_: METHODS)
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     tiny_shop.write_verdicts(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.contracts.artefacts import CHAMPION
 from pipeline.contracts.params import read_params
 from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.event_store.reader import EventStoreReader
@@ -28,6 +29,7 @@ from pipeline.monitoring.traffic import select_traffic
 from pipeline.recommenders.base.vocabulary import Vocabulary
 from pipeline.serving.client import Client, ServiceError
 from pipeline.serving.payloads import RecommendAnswer, RecommendRequest
+from pipeline.testing.reference import Reference
 from tests.support.fake_bundle import ANN, AS_OF, BOB, ITEMS, purchases
 from tests.support.fake_service import FAKE, fake_service
 from tests.support.habit_shop import METHODS, HabitShop, K, StoredService, make_shop
@@ -57,7 +59,8 @@ def read_inputs() -> MonitoringInputs:
     params = read_params(PROJECT / "params.yaml")
     shop = params.shop.model_copy(update={"as_of": date(2024, 3, 1), "timezone": "UTC"})
     params = params.model_copy(update={"shop": shop})
-    return MonitoringInputs(read_tables(), {"k": 3}, Vocabulary(ITEMS), params, p99_limit_ms=40.0)
+    testing = Reference.model_construct(k=3)  # type: ignore[call-arg]  # nothing else is read
+    return MonitoringInputs(read_tables(), testing, Vocabulary(ITEMS), params, p99_limit_ms=40.0)
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def serve_by_bentoml(folder: Path) -> Iterator[Service]:
         shutil.copy(PROJECT / "params.yaml", folder)
         patch.setenv("PYTHONPATH", str(folder / "site"))
         patch.chdir(folder)
-        with monitor.serve_champion(f"sqlite:///{folder}/events.db") as service:
+        with monitor.serve_champion(CHAMPION.path, f"sqlite:///{folder}/events.db") as service:
             yield service
 
 
@@ -142,7 +145,7 @@ def project(shop: HabitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     )
     inputs = replace(shop.inputs, tables=collected)
     monkeypatch.setattr(monitor, "read_inputs", lambda _params: inputs)
-    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    monkeypatch.setattr("pipeline.monitoring.judge.read_methods", lambda *_: METHODS)
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -298,7 +301,7 @@ def test_a_service_that_dies_during_the_replay_leads_to_deployment(
     shop: HabitShop, monkeypatch: pytest.MonkeyPatch, n_answers: int
 ) -> None:
     @contextmanager
-    def dying(url: str) -> Iterator[StoredService]:
+    def dying(_bundle: Path, url: str) -> Iterator[StoredService]:
         with shop.serve(url) as service:
             answer, left = service.recommend, iter(range(n_answers))
 
@@ -311,7 +314,7 @@ def test_a_service_that_dies_during_the_replay_leads_to_deployment(
             yield service
 
     monkeypatch.setattr(monitor, "serve_champion", dying)
-    monkeypatch.setattr(monitor, "read_methods", lambda *_: METHODS)
+    monkeypatch.setattr("pipeline.monitoring.judge.read_methods", lambda *_: METHODS)
     result = monitor.monitor(shop.inputs)
     assert (result.verdict.status, result.verdict.target_phase) == ("return", "deployment")
     assert "of the requests have no answer" in result.verdict.cause

@@ -17,8 +17,8 @@ from pipeline.contracts.params import MonitoringParams, Params, read_params
 from pipeline.contracts.testing_report import MetricSummary
 from pipeline.event_store.store import EventStore, Prediction
 from pipeline.metrics.drift import effective_size, frozen_bins
-from pipeline.monitoring import monitor
 from pipeline.monitoring.context import build_context
+from pipeline.monitoring.judge import Beside, MonitoringResult, judge
 from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, TESTED
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
 from pipeline.monitoring.quality import compute_metrics, user_codes
@@ -226,16 +226,15 @@ class HabitShop:
         damage: Callable[[Replies], Replies] = lambda replies: replies,
         kind: type[FrequencyService] = FrequencyService,
         seconds: float = 0.008,
-    ) -> monitor.MonitoringResult:
+    ) -> MonitoringResult:
         inputs = replace(self.inputs, tables=tables)
         params, start = inputs.params, inputs.params.shop.windows().as_of
         traffic = select_traffic(tables.examples, tables.events, params.monitoring, params.shop)
         service = kind(tables.events[tables.events["timestamp"] < start])
         replies = replay(traffic, service, inputs.vocabulary, k=K)
         context = build_context(traffic, replies, inputs, METHODS)
-        return monitor.judge(
-            traffic, damage(replies), inputs, read_speed(histogram(seconds)), context
-        )
+        beside = Beside(read_speed(histogram(seconds)), context)
+        return judge(traffic, damage(replies), inputs, beside)
 
 
 def make_events(params: Params) -> pd.DataFrame:

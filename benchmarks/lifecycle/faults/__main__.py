@@ -26,8 +26,9 @@ from benchmarks.lifecycle.faults.data_faults import Shop
 from benchmarks.support.machine import write_result
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import read_params
+from pipeline.monitoring.judge import Beside, MonitoringResult, judge
 from pipeline.monitoring.methods import CHAMPION, read_methods
-from pipeline.monitoring.monitor import MonitoringResult, judge, read_inputs
+from pipeline.monitoring.monitor import read_inputs
 from pipeline.monitoring.observe import MonitoringInputs, ProductionTables
 from pipeline.monitoring.replay import Calls, Replies
 from pipeline.monitoring.speed import Speed
@@ -127,7 +128,7 @@ class World:
             replies = fault.replies(replies, len(inputs.vocabulary), seed, strength)
         seconds = SLOW if fault is not None and fault.is_slow else FAST
         speed = Speed((seconds, float("inf")), (n, 0))
-        return judge(traffic, replies, inputs, speed, champion=self.champion)
+        return judge(traffic, replies, inputs, Beside(speed, champion=self.champion))
 
 
 def resample_users(shop: Shop) -> ProductionTables:

@@ -253,7 +253,18 @@ def lose_baskets(shop: Shop, share: float) -> ProductionTables:
 
 def lose_lines(shop: Shop, share: float) -> ProductionTables:
     """A share of the lines of every basket that does not arrive."""
-    return shop.change(lambda events: events[shop.random.random(len(events)) >= share], same)
+    is_left = shop.random.random(len(shop.now)) >= share
+    left = set(zip(shop.now["basket_id"][is_left], shop.now["item_id"][is_left], strict=True))
+
+    def drop_labels(examples: pd.DataFrame) -> pd.DataFrame:
+        labels = [
+            [item for item in row if (basket, item) in left]
+            for basket, row in zip(examples["basket_id"], examples["labels"], strict=True)
+        ]
+        kept = examples.assign(labels=pd.Series(labels, index=examples.index, dtype=object))
+        return kept[kept["labels"].map(len) > 0]
+
+    return shop.change(lambda events: events[is_left], drop_labels)
 
 
 def misjoin_labels(shop: Shop, share: float) -> ProductionTables:

@@ -63,17 +63,19 @@ def _find_gaps(case: Case) -> tuple[list[tuple[str | None, pd.DatetimeIndex, flo
         return [], 0.0
     n_days = (before["day"].max() - before["day"].min()).days + 1
     usual = len(before) / n_days
+    # Where baskets are missing everywhere, a store's empty days are no gaps of their own.
+    share = min(now["day"].value_counts().median() / usual, 1.0)
     gaps: list[tuple[str | None, pd.DatetimeIndex, float]] = []
     gaps += [(None, *gap) for gap in _gaps_of(case, before, now, n_days)]
     if not gaps:
         for store, earlier in before[before["store"] != ""].groupby("store"):
             rows = now[now["store"] == store]
-            gaps += [(str(store), *gap) for gap in _gaps_of(case, earlier, rows, n_days)]
+            gaps += [(str(store), *gap) for gap in _gaps_of(case, earlier, rows, n_days / share)]
     return [gap for gap in gaps if not case.is_held_out(gap[0], gap[1])], usual
 
 
 def _gaps_of(
-    case: Case, before: pd.DataFrame, now: pd.DataFrame, n_days: int
+    case: Case, before: pd.DataFrame, now: pd.DataFrame, n_days: float
 ) -> list[tuple[pd.DatetimeIndex, float]]:
     calendar = case.calendar
     share_of_weekday = before["day"].dt.dayofweek.value_counts(normalize=True)
