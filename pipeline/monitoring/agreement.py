@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.contracts.verdicts import Evidence
 from pipeline.monitoring.observe import MonitoringInputs
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, spread_evenly
@@ -33,3 +34,18 @@ def measure_agreement(
         if chosen.any()
     ]
     return float(np.mean(shares)) if shares else None
+
+
+def agreement_evidence(agreement: float | None) -> tuple[Evidence, ...]:
+    """Return the agreement beside its bound; nothing if it was not measured."""
+    if agreement is None:
+        return ()
+    return (
+        Evidence(
+            name="agreement",
+            value=agreement,
+            bound=MINIMUM_AGREEMENT,
+            holds=agreement >= MINIMUM_AGREEMENT,
+            note="served repeat items of a sample that the verified bundle puts on the same lists",
+        ),
+    )

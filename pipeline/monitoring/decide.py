@@ -18,7 +18,7 @@ from pipeline.contracts.params import MonitoringParams
 from pipeline.contracts.phases import Phase
 from pipeline.contracts.repairs import Ask, Repair, Restart, RollBack, Step
 from pipeline.contracts.verdicts import Evidence, Verdict, as_warnings
-from pipeline.monitoring.agreement import MINIMUM_AGREEMENT
+from pipeline.monitoring.agreement import MINIMUM_AGREEMENT, agreement_evidence
 from pipeline.monitoring.diagnosis.diagnose import Diagnosis
 from pipeline.monitoring.diagnosis.repairs import build_repairs, cost_minutes, describe_causes
 from pipeline.monitoring.drift import Drift, Kind
@@ -117,7 +117,11 @@ def decide(
     """
     findings, minutes = judged.findings, stage_minutes or {}
     state = judge_quality(findings, params)
-    evidence = (*build_evidence(findings, state, params), *_causes_as_evidence(judged.diagnosis))
+    evidence = (
+        *build_evidence(findings, state, params),
+        *agreement_evidence(findings.agreement),
+        *_causes_as_evidence(judged.diagnosis),
+    )
     row, what = _row(judged, state, params)
     if row is None:
         return Verdict(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from pipeline.contracts.params import MonitoringParams
 from pipeline.contracts.verdicts import Evidence
-from pipeline.monitoring.agreement import MINIMUM_AGREEMENT
 from pipeline.monitoring.context import Alternative
 from pipeline.monitoring.drift import Drift, Kind
 from pipeline.monitoring.hard_weeks import BaselineComparison
@@ -163,25 +162,10 @@ def build_evidence(
             holds=is_fast(findings),
             note="by the service's clock; see latency.json in the folder of this page",
         ),
-        *_agreement_evidence(findings),
         *_frequency_evidence(findings),
         *slice_evidence(findings.slices),
         *operations_evidence(findings.operations, params),
         *release_evidence(findings.releases, findings.metric),
-    )
-
-
-def _agreement_evidence(findings: Findings) -> tuple[Evidence, ...]:
-    if findings.agreement is None:
-        return ()
-    return (
-        Evidence(
-            name="agreement",
-            value=findings.agreement,
-            bound=MINIMUM_AGREEMENT,
-            holds=findings.agreement >= MINIMUM_AGREEMENT,
-            note="served repeat items of a sample that the verified bundle puts on the same lists",
-        ),
     )
 
 

@@ -3,15 +3,17 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmarks.lifecycle.faults import data_faults
+from benchmarks.lifecycle.faults.data_faults import Shop
+from benchmarks.lifecycle.faults.service_faults import randomise_scores
 from pipeline.contracts import artefacts
 from pipeline.contracts.errors import ArtefactError
-from pipeline.monitoring import faults, monitor, report
+from pipeline.monitoring import monitor, report
 from pipeline.monitoring.__main__ import main
 from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED
 from pipeline.monitoring.observe import ProductionTables
@@ -36,59 +38,54 @@ def test_sound_production_goes_on(shop: HabitShop) -> None:
     result = shop.watch(shop.inputs.tables)
     assert (result.verdict.status, result.verdict.target_phase) == ("proceed", None)
     assert all(item.holds for item in result.verdict.evidence)
+    assert result.diagnosis.causes == ()
+    assert [item.cause.name for item in result.diagnosis.measured if item.excess] == []
     assert result.metrics["failed_requests"] == 0
     assert result.weeks["week"].tolist() == [1, 2, 3, 4]
     assert result.weeks["start"].tolist()[:2] == ["2017-12-04", "2017-12-11"]
     assert result.weeks["n"].sum() == result.metrics["n_requests"]
 
 
-FAULTS: dict[str, tuple[Callable[[ProductionTables, datetime], ProductionTables], str, str]] = {
-    "clock": (
-        lambda t, start: faults.shift_clock(t, start, 6),
-        "collection",
-        "hour",
-    ),
-    "prices": (
-        lambda t, start: faults.scale_prices(t, start, 100),
-        "collection",
-        "recent_price",
-    ),
-    "item ids": (
-        lambda t, start: faults.rename_items(t, start, 4),
-        "collection",
-        "unknown items",
-    ),
-    "lost baskets": (
-        lambda t, start: faults.drop_baskets(t, start, 3),
-        "collection",
-        "baskets per day",
-    ),
-    "mixed up users": (
-        lambda t, start: faults.mix_up_users(t, start, 5),
-        "collection",
-        "user ids are mixed up",
-    ),
-    "misjoined labels": (
-        lambda t, start: faults.misjoin_labels(t, start, 5),
-        "labeling",
-        "no longer belong",
-    ),
+FAULTS: dict[str, tuple[Callable[[Shop], ProductionTables], str, str]] = {
+    "clock": (lambda shop: data_faults.shift_clock(shop, 6), "collection", "clock_shift"),
+    "prices": (lambda shop: data_faults.scale_prices(shop, 100), "collection", "unit_change"),
+    "item ids": (lambda shop: data_faults.prefix_items(shop, 0.25), "collection", "items_remapped"),
+    "user ids": (lambda shop: data_faults.permute_users(shop, 1.0), "collection", "users_remapped"),
+    "lost baskets": (lambda shop: data_faults.lose_baskets(shop, 0.6), "collection", "thin_data"),
+    "lost days": (lambda shop: data_faults.drop_days(shop, 5), "collection", "missing_days"),
+    "late days": (lambda shop: data_faults.delay_data(shop, 5), "collection", "late_data"),
+    "twice": (lambda shop: data_faults.repeat_days(shop, 7), "collection", "repeated_lines"),
+    "labels": (lambda shop: data_faults.misjoin_labels(shop, 1.0), "labeling", "labels_misjoined"),
 }
+SHOWN_ON_A_COPY = FAULTS.keys() - {"lost baskets"}
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_in_the_data_is_found_and_its_cause_named(shop: HabitShop, name: str) -> None:
-    fault, target, words = FAULTS[name]
-    verdict = shop.watch(fault(shop.inputs.tables, shop.inputs.params.shop.windows().as_of)).verdict
+    fault, target, cause = FAULTS[name]
+    start = pd.Timestamp(shop.inputs.params.shop.windows().as_of)
+    result = shop.watch(fault(Shop(shop.inputs.tables, start, days=28, seed=5)))
+    verdict = result.verdict
     assert (verdict.status, verdict.target_phase) == ("return", target)
-    assert words in verdict.cause
+    assert (verdict.repairs[0].cause, verdict.repairs[0].target_phase) == (cause, target)
+    evidence = {item.name: item for item in verdict.failing}[cause]
+    assert evidence.value == result.metrics["causes"][cause]["value"]
+    assert ("after undoing it on a copy" in verdict.cause) == (name in SHOWN_ON_A_COPY)
+    assert (verdict.repairs[0].step.kind == "ask") == (name not in SHOWN_ON_A_COPY)
+    if name == "user ids":
+        restored = result.metrics["causes"][cause]
+        assert restored["restored"] > restored["quality"] + 0.4
+        assert verdict.repairs[0].expected_gain == restored["restored"] - restored["quality"]
 
 
 def test_a_damaged_model_is_found(shop: HabitShop) -> None:
     n_items = len(shop.inputs.vocabulary)
-    result = shop.watch(shop.inputs.tables, lambda r: faults.randomise_answers(r, n_items, seed=5))
+    result = shop.watch(
+        shop.inputs.tables, lambda r: randomise_scores(r, n_items, seed=5, share=1.0)
+    )
     assert result.verdict.target_phase == "deployment"
-    assert "wrong or damaged" in result.verdict.cause
+    assert "not those of the verified bundle" in result.verdict.cause
+    assert [repair.cause for repair in result.verdict.repairs] == ["wrong_model"] * 2
     assert result.verdict.gain == pytest.approx(
         shop.inputs.testing.quality.mean("recall@10")
         - result.metrics["quality"]["recall@10"]["value"]

@@ -233,22 +233,24 @@ class HabitShop:
         service = kind(tables.events[tables.events["timestamp"] < start])
         replies = replay(traffic, service, inputs.vocabulary, k=K)
         context = build_context(traffic, replies, inputs, METHODS)
-        beside = Beside(read_speed(histogram(seconds)), context)
+        beside = Beside(read_speed(histogram(seconds)), context, champion=METHODS[CHAMPION])
         return judge(traffic, damage(replies), inputs, beside)
 
 
 def make_events(params: Params) -> pd.DataFrame:
     random = np.random.default_rng(3)
     start = pd.Timestamp(params.shop.windows().as_of)
+    prices = random.uniform(1, 20, N_ITEMS).round(2)
     rows = []
     for user in range(N_USERS):
         habits = random.choice(N_ITEMS, N_HABITS, replace=False)
-        price, gap = random.uniform(1, 5), random.integers(1, 4)
+        factor, gap = random.uniform(0.95, 1.05), random.integers(1, 4)
         for day in range(FIRST_DAY + user % gap, LAST_DAY, gap):
             at = start + pd.Timedelta(days=day, hours=int(random.integers(8, 13)))
             basket = [*random.choice(habits, 5, replace=False), random.integers(N_ITEMS)]
             rows += [
-                (f"u{user:02d}", f"i{item:03d}", at, price, f"{user}:{day}") for item in basket
+                (f"u{user:02d}", f"i{item:03d}", at, factor * prices[item], f"{user}:{day}")
+                for item in basket
             ]
     events = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "price", "basket_id"])
     events = events.assign(event_type="purchase", quantity=1.0, store_id=None)

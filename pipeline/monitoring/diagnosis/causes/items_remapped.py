@@ -6,7 +6,8 @@ recognised by who buys them and what they cost.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
+from operator import methodcaller
 
 import numpy as np
 import pandas as pd
@@ -82,12 +83,12 @@ def _match_by_form(unknown: list[str], known: frozenset[str]) -> dict[str, str]:
         lambda name: stripped.get(name.lstrip("0"), name),
         lambda name: name.removesuffix(".0"),
         lambda name: name.strip(),
-        *(partial(str.removeprefix, prefix) for prefix in _common(unknown, first=True)),
-        *(partial(str.removesuffix, suffix) for suffix in _common(unknown, first=False)),
+        *(methodcaller("removeprefix", prefix) for prefix in _common(unknown, first=True)),
+        *(methodcaller("removesuffix", suffix) for suffix in _common(unknown, first=False)),
     ]
     for rule in rules:
         names = {name: old for name in unknown if (old := rule(name)) != name and old in known}
-        if len(names) >= MINIMUM_RULE_IDS:
+        if len(set(names.values())) >= MINIMUM_RULE_IDS:
             return names
     return {}
 
