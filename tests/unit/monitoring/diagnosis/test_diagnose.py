@@ -1,6 +1,7 @@
 """The whole diagnosis: each fault alone, two at once, and repairs that params.yaml accepts."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pipeline.contracts.params import read_params
 from pipeline.contracts.repairs import EditParams
 from pipeline.monitoring.diagnosis.case import Case
 from pipeline.monitoring.diagnosis.catalogue import CATALOGUE
-from pipeline.monitoring.diagnosis.diagnose import diagnose
+from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
 from pipeline.monitoring.diagnosis.repairs import build_repairs, describe_causes
 from tests.support.diagnosed_faults import (
     add_bots,
@@ -53,6 +54,7 @@ IN_ONE_STORE: dict[str, Fault] = {
     "unit_change": lambda case: scale_prices(case, 100, 14, store="s2"),
     "clock_shift": lambda case: shift_clock(case, 6, store="s3"),
 }
+ONE_STORE = " in one store"
 PAIRS = [
     ("unit_change", "clock_shift"),
     ("repeated_lines", "unit_change"),
@@ -64,8 +66,14 @@ PAIRS = [
 ]
 
 
-def named(case: Case) -> list[str]:
-    return [cause.measured.cause.name for cause in diagnose(case).causes]
+@cache
+def diagnose_fault(name: str) -> Diagnosis:
+    fault = IN_ONE_STORE[name[: -len(ONE_STORE)]] if name.endswith(ONE_STORE) else FAULTS[name]
+    return diagnose(fault(make_case()))
+
+
+def named(diagnosis: Diagnosis) -> list[str]:
+    return [cause.measured.cause.name for cause in diagnosis.causes]
 
 
 def test_every_cause_has_a_fault() -> None:
@@ -74,7 +82,7 @@ def test_every_cause_has_a_fault() -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_the_only_cause_and_a_copy_shows_its_repair(name: str) -> None:
-    diagnosis = diagnose(FAULTS[name](make_case()))
+    diagnosis = diagnose_fault(name)
     (cause,) = diagnosis.causes
     assert cause.measured.cause.name == name
     assert cause.is_undone or (name == "thin_data" and cause.value_after is None)
@@ -86,13 +94,13 @@ def test_a_fault_is_the_only_cause_and_a_copy_shows_its_repair(name: str) -> Non
 
 @pytest.mark.parametrize("name", IN_ONE_STORE)
 def test_a_fault_in_one_store_is_the_only_cause(name: str) -> None:
-    assert named(IN_ONE_STORE[name](make_case())) == [name]
+    assert named(diagnose_fault(f"{name}{ONE_STORE}")) == [name]
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_two_faults_at_once_are_both_named(first: str, second: str) -> None:
     case = FAULTS[second](FAULTS[first](make_case()))
-    assert sorted(named(case)) == sorted([first, second])
+    assert sorted(named(diagnose(case))) == sorted([first, second])
 
 
 def apply(step: EditParams, folder: Path) -> Path:
@@ -114,12 +122,9 @@ def apply(step: EditParams, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", [*FAULTS, *(f"{name} in one store" for name in IN_ONE_STORE)])
+@pytest.mark.parametrize("name", [*FAULTS, *(f"{name}{ONE_STORE}" for name in IN_ONE_STORE)])
 def test_params_accept_what_a_cause_appends(name: str, tmp_path: Path) -> None:
-    fault = IN_ONE_STORE.get(name.removesuffix(" in one store")) if " " in name else FAULTS[name]
-    assert fault is not None
-    case = fault(make_case())
-    for cause in diagnose(case).causes:
+    for cause in diagnose_fault(name).causes:
         for step in cause.suspicion.steps:
             if step.kind == "edit_params":
                 collection = read_params(apply(step, tmp_path)).collection
@@ -130,7 +135,7 @@ def test_params_accept_what_a_cause_appends(name: str, tmp_path: Path) -> None:
 
 
 def test_params_refuse_a_member_that_is_none(tmp_path: Path) -> None:
-    (cause,) = diagnose(FAULTS["unit_change"](make_case())).causes
+    (cause,) = diagnose_fault("unit_change").causes
     (step,) = cause.suspicion.steps
     assert step.kind == "edit_params"
     (change,) = step.changes

@@ -52,7 +52,7 @@ def test_a_single_day_of_other_prices_is_silent() -> None:
     assert is_silent(UNIT_CHANGE, scale_prices(make_case(), 1.3, 12, 13))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(0.001, 1000).filter(lambda factor: abs(np.log(factor)) > 0.15))
 def test_the_reported_factor_undoes_any_scale(factor: float) -> None:
     (member,) = appended(explain(UNIT_CHANGE, scale_prices(make_case(), factor)))
