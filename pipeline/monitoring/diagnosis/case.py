@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 BEFORE_DAYS = 84
@@ -13,6 +15,7 @@ BEFORE_DAYS = 84
 BASKET = ["user_id", "basket_id"]
 Member = dict[str, Any]
 Change = Callable[[pd.DataFrame], pd.DataFrame]
+Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +77,8 @@ class Case:
         """Return whether a person has held out all these days of a store, or of all (None)."""
         return any(
             member.get("store_id") in (None, store)
-            and pd.Timestamp(member.get("from", days[0])) <= days[0]
-            and days[-1] < pd.Timestamp(member.get("to", days[-1] + pd.Timedelta(days=1)))
+            and pd.Timestamp(member.get("from") or days[0]) <= days[0]
+            and days[-1] < pd.Timestamp(member.get("to") or days[-1] + pd.Timedelta(days=1))
             for member in self.held_out
         )
 
@@ -125,6 +128,19 @@ def first_rows_of_baskets(events: pd.DataFrame) -> pd.DataFrame:
     """Return one row per basket, or per user and moment in a shop without baskets."""
     has_baskets = "basket_id" in events and events["basket_id"].notna().any()
     return events.drop_duplicates(BASKET if has_baskets else ["user_id", "timestamp"])
+
+
+def typical_level(counts: Counts, usual: Counts | float) -> float:
+    """Return how much of what is usual comes on the typical day that is not empty, at most 1.
+
+    Days of a shop that sells less throughout are not missing.
+
+    >>> typical_level(np.array([5.0, 0.0, 4.0, 6.0]), 10.0)
+    0.5
+    """
+    is_open = (counts > 0) & (usual > 0)
+    shares = (counts / np.maximum(usual, 1e-9))[is_open]
+    return min(float(np.median(shares)), 1.0) if len(shares) else 1.0
 
 
 def _within(events: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:

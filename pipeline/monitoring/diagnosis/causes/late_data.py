@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from pipeline.contracts.repairs import Change, EditParams
-from pipeline.monitoring.diagnosis.case import Case, first_rows_of_baskets
+from pipeline.monitoring.diagnosis.case import Case, first_rows_of_baskets, typical_level
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
 MINIMUM_SHARE = 0.3
@@ -53,7 +54,8 @@ def _count_late_days(case: Case) -> int:
     if before.empty or now.empty:
         return 0
     usual = len(before) / ((before.max() - before.min()).days + 1)
-    counts = now.value_counts().reindex(case.calendar, fill_value=0).to_numpy()
+    counts = np.asarray(now.value_counts().reindex(case.calendar, fill_value=0), dtype=np.float64)
+    usual = usual * typical_level(counts, usual)
     n_late = 0
     for count in reversed(counts):
         if count >= MINIMUM_SHARE * usual:

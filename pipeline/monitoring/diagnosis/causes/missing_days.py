@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.monitoring.diagnosis.case import Case, Member, first_rows_of_baskets
+from pipeline.monitoring.diagnosis.case import Case, Member, first_rows_of_baskets, typical_level
 from pipeline.monitoring.diagnosis.corrections import append_quarantines, hold_out
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
@@ -81,7 +81,8 @@ def _gaps_of(
     share_of_weekday = before["day"].dt.dayofweek.value_counts(normalize=True)
     expected = (share_of_weekday.reindex(calendar.dayofweek).fillna(0.0) * len(before)).to_numpy()
     expected = expected / (n_days / 7)
-    counts = now["day"].value_counts().reindex(calendar, fill_value=0).to_numpy()
+    counts = np.asarray(now["day"].value_counts().reindex(calendar, fill_value=0), dtype=np.float64)
+    expected = expected * typical_level(counts, expected)
     is_empty = (counts < MINIMUM_SHARE * expected) & (expected > 0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], is_empty, [False]]).astype(int)))
     gaps = []

@@ -25,10 +25,14 @@ UNIT_TOLERANCE = 0.03
 def measure_prices(case: Case) -> float:
     """Return the largest absolute log ratio of several days in a row, or of a store's week."""
     ratios = compute_ratios(case)
+    return max(_measure_runs(ratios), *map(float, _by_store(case, ratios).abs()), 0.0)
+
+
+def _measure_runs(ratios: pd.DataFrame) -> float:
+    """Return the largest absolute log ratio of several days in a row."""
     days = _by_day(ratios).abs()
     runs = [days.rolling(n).min().max() * weight for n, weight in RUNS.items()]
-    values = (*runs, *_by_store(case, ratios).abs())
-    return max((float(value) for value in values if not np.isnan(value)), default=0.0)
+    return max((float(value) for value in runs if not np.isnan(value)), default=0.0)
 
 
 def compute_ratios(case: Case) -> pd.DataFrame:
@@ -58,8 +62,7 @@ def compute_ratios(case: Case) -> pd.DataFrame:
 def explain_prices(case: Case, bound: float) -> Suspicion | None:
     """Return the factor of the prices, and the days and stores where it applies."""
     ratios = compute_ratios(case)
-    days = _by_day(ratios)
-    if days.abs().rolling(2).min().max() > bound:
+    if _measure_runs(ratios) > bound:
         members = [_member(case, ratios, bound)]
     else:
         stores = _by_store(case, ratios).abs().groupby("store").max()
@@ -82,6 +85,8 @@ def _member(case: Case, ratios: pd.DataFrame, bound: float) -> Member:
     """Return the correction of the days whose prices are off."""
     days = _by_day(ratios, minimum=MINIMUM_LINES // 20)
     off = days.index[days.abs() > bound]
+    if off.empty:  # a small store has few lines a day
+        off = pd.Index(ratios["day"].unique())
     ratio = ratios.loc[ratios["day"].isin(off), "ratio"].median()
     factor = _round_to_unit(float(np.exp(-ratio)))
     return {"kind": "scale", "column": "price", "factor": factor} | case.between(off)

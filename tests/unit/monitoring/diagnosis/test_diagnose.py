@@ -31,6 +31,8 @@ from tests.support.diagnosed_faults import (
 from tests.support.diagnosed_shop import DAYS, NAMES, make_case
 from tests.support.tiny_shop import PROJECT
 
+pytestmark = pytest.mark.slow
+
 Fault = Callable[[Case], Case]
 FAULTS: dict[str, Fault] = {
     "repeated_lines": lambda case: repeat_lines(case, 6, 9),
@@ -90,6 +92,13 @@ def test_a_fault_is_the_only_cause_and_a_copy_shows_its_repair(name: str) -> Non
     assert (repair.cause, repair.expected_gain) == (name, 0.05)
     assert repair.step == cause.suspicion.steps[0]
     assert describe_causes(diagnosis) == repair.because
+
+
+@pytest.mark.parametrize("share", [0.6, 0.4, 0.2])
+def test_a_thin_window_has_no_missing_days(share: float) -> None:
+    thin = keep_some(make_case(), share, "basket_id")
+    assert named(diagnose(thin)) == ["thin_data"]
+    assert sorted(named(diagnose(drop_days(thin, 8, 12)))) == ["missing_days", "thin_data"]
 
 
 @pytest.mark.parametrize("name", IN_ONE_STORE)

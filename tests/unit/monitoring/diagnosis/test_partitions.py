@@ -1,5 +1,7 @@
 """Partitions that are missing, late, repeated, damaged or thinned out, and bots."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -47,6 +49,26 @@ def test_two_gaps_are_both_held_out() -> None:
     assert [member["from"] for member in appended(explain(MISSING_DAYS, both))] == [
         f"{day_of_window(day):%Y-%m-%d}" for day in (4, 15)
     ]
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_expected"),
+    [
+        (span(8, 12) | {"store_id": "s1"}, True),
+        (span(8, 12) | {"store_id": None}, True),
+        ({"from": None, "to": None, "store_id": "s1"}, True),
+        ({"from": span(5)["from"], "to": None, "store_id": None}, True),
+        (span(8, 12) | {"store_id": "s2"}, False),
+        (span(8, 11) | {"store_id": "s1"}, False),
+        (span(9, 12) | {"store_id": "s1"}, False),
+    ],
+)
+def test_days_that_a_person_has_held_out_are_expected_to_be_empty(
+    limits: dict[str, str | None],
+    is_expected: bool,  # noqa: FBT001
+) -> None:
+    case = replace(drop_days(make_case(), 8, 12, "s1"), held_out=(limits,))
+    assert is_silent(MISSING_DAYS, case) == is_expected
 
 
 def test_a_day_on_which_the_shop_is_closed_is_silent() -> None:

@@ -10,6 +10,7 @@ from tests.support.diagnosed_faults import scale_prices
 from tests.support.diagnosed_shop import (
     DAYS,
     appended,
+    change_events,
     explain,
     is_silent,
     make_case,
@@ -41,6 +42,20 @@ def test_one_store_is_reported(first: int) -> None:
     )
     assert suspicion.phase == "collection"
     assert "100 times what it did before in 1 stores, such as s2" in suspicion.because
+
+
+def test_a_small_store_with_few_lines_a_day_is_reported() -> None:
+    case = change_events(
+        make_case(), lambda now: now[(now["store_id"] != "s2") | (np.arange(len(now)) % 11 == 0)]
+    )
+    (member,) = appended(explain(UNIT_CHANGE, scale_prices(case, 100, store="s2")))
+    assert (member["store_id"], member["factor"]) == ("s2", 0.01)
+
+
+def test_a_feast_of_two_days_does_not_hide_a_store() -> None:
+    case = scale_prices(scale_prices(make_case(), 100, store="s2"), 1.15, 19, 21)
+    (member,) = appended(explain(UNIT_CHANGE, case))
+    assert (member["store_id"], member["factor"]) == ("s2", 0.01)
 
 
 @pytest.mark.parametrize("factor", [1.05, 0.96])
