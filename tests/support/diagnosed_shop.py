@@ -76,9 +76,15 @@ def _make_events(random: np.random.Generator) -> Frame:
 
 
 def _make_examples(now: Frame) -> Frame:
-    keys = ["user_id", "timestamp", "basket_id", "store_id"]
-    baskets = now.groupby(keys, sort=False)["item_id"].agg(list).rename("labels").reset_index()
-    return baskets.assign(cart=[[] for _ in range(len(baskets))])
+    columns = ["user_id", "timestamp", "basket_id", "store_id"]
+    baskets = now.drop_duplicates(["user_id", "basket_id"])[columns].reset_index(drop=True)
+    codes = pd.factorize(now["user_id"] + now["basket_id"])[0]
+    items = now["item_id"].to_numpy(dtype=object)[np.argsort(codes, kind="stable")]
+    ends = np.cumsum(np.bincount(codes, minlength=len(baskets)))
+    labels = [row.tolist() for row in np.split(items, ends)[: len(baskets)]]
+    return baskets.assign(
+        labels=pd.Series(labels, dtype=object), cart=[[] for _ in range(len(baskets))]
+    )
 
 
 def change_events(case: Case, change: Change) -> Case:
