@@ -14,7 +14,8 @@ from pipeline.monitoring.diagnosis.corrections import append_corrections, scale_
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
 MINIMUM_ITEM_LINES = 3
-MINIMUM_LINES = 200  # of a day, or of a store
+MINIMUM_LINES = 200  # of a store
+MINIMUM_DAY_LINES = 20  # several days in a row must agree
 # Days in a row, and the weight of their smallest ratio: a feast may move prices for a day or two.
 RUNS = {2: 0.5, 4: 1.0}
 # The factors of units; an estimate this close to one of them is one of them.
@@ -103,7 +104,7 @@ def _undo(case: Case, members: Iterable[Member]) -> Case:
     return case
 
 
-def _by_day(ratios: pd.DataFrame, minimum: int = MINIMUM_LINES) -> pd.Series:
+def _by_day(ratios: pd.DataFrame, minimum: int = MINIMUM_DAY_LINES) -> pd.Series:
     return _medians(ratios, "day", minimum)
 
 
