@@ -9,8 +9,9 @@ from pipeline.monitoring.traffic import Traffic, spread_evenly
 from pipeline.recommenders.base.recommender import Recommender
 
 N_SAMPLED = 200
-# Of a list; rules of serving replace a few items, a wrong model nearly all.
-MINIMUM_AGREEMENT = 0.3
+# Of a list. On the default shop all agree. A rule of serving replaces a few items, a wrong model
+# most of them.
+MINIMUM_AGREEMENT = 0.7
 
 
 def measure_agreement(
