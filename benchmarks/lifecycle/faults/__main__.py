@@ -1,11 +1,13 @@
 """Inject faults into real production, and count how often monitoring names phase and cause.
 
-    uv run python -m benchmarks.lifecycle.faults [--seeds 5] [--requests 1000] [--names …]
+    uv run python -m benchmarks.lifecycle.faults [--seeds 5] [--diagnosis] [--names …]
 
 The requests of the weeks after `as_of` are answered by the champion in this process, with the
-damaged tables, and judged by the code that judges production. Every run is appended to
-benchmarks/scratch/faults.jsonl at once, so a killed benchmark goes on where it stopped. Clean
-windows resample the users. Writes benchmarks/results/faults.json.
+damaged tables, and judged by the code that judges production. With --diagnosis, faults of the data
+and clean windows are diagnosed only: no request is answered, no quality restored, and faults of the
+service are left out. Every run is appended to benchmarks/scratch/faults.jsonl at once, so a killed
+benchmark goes on where it stopped. Clean windows resample the users. Writes
+benchmarks/results/faults.json.
 """
 
 import argparse
@@ -26,6 +28,9 @@ from benchmarks.lifecycle.faults.data_faults import Shop
 from benchmarks.support.machine import write_result
 from pipeline.contracts import artefacts
 from pipeline.contracts.params import read_params
+from pipeline.monitoring.diagnosis.build import build_case
+from pipeline.monitoring.diagnosis.diagnose import diagnose
+from pipeline.monitoring.diagnosis.repairs import describe_causes
 from pipeline.monitoring.judge import Beside, MonitoringResult, judge
 from pipeline.monitoring.methods import CHAMPION, read_methods
 from pipeline.monitoring.monitor import read_inputs
@@ -48,15 +53,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each fault and strength")
     parser.add_argument("--clean", type=int, default=30, help="clean windows, users resampled")
     parser.add_argument("--requests", type=int, default=1000, help="judged requests of a run")
+    parser.add_argument("--diagnosis", action="store_true", help="answer no request")
     parser.add_argument("--names", nargs="*", help="only these faults")
     arguments = parser.parse_args()
     logging.getLogger("evergreen").setLevel(logging.ERROR)
     done = {(run["fault"], run["strength"], run["seed"]) for run in read_runs()}
     world = World.read(arguments.requests)
     for fault, strength, seed in list_runs(arguments):
-        if ((fault and fault.name) or "clean", strength, seed) not in done:
-            append_run(world.run(fault, strength, seed))
-    write_result("faults", summarise(read_runs()))
+        is_done = ("clean" if fault is None else fault.name, strength, seed) in done
+        is_of_service = fault is not None and fault.damage_tables is None
+        if is_done or (arguments.diagnosis and is_of_service):
+            continue
+        run = world.diagnose if arguments.diagnosis else world.run
+        append_run(run(fault, strength, seed))
+    write_result("faults", summarise(read_runs()) | {"diagnosis_only": arguments.diagnosis})
 
 
 def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Fault | None, str, int]]:
@@ -92,9 +102,7 @@ class World:
     def run(self, fault: Fault | None, strength: str, seed: int) -> dict[str, Any]:
         """Return the line of one run."""
         started = time.monotonic()
-        days = self.inputs.params.monitoring.replay_days
-        shop = Shop(self.inputs.tables, self.start, days, seed)
-        tables = resample_users(shop) if fault is None else fault.tables(shop, strength)
+        tables = self._damage(fault, strength, seed)
         result = self._judge(tables, fault, seed, strength)
         repairs = result.verdict.repairs
         causes = result.metrics["causes"]
@@ -111,6 +119,32 @@ class World:
             "because": result.verdict.cause,
             "seconds": round(time.monotonic() - started, 1),
         }
+
+    def diagnose(self, fault: Fault | None, strength: str, seed: int) -> dict[str, Any]:
+        """Return the line of one run in which no request is answered."""
+        started = time.monotonic()
+        tables = self._damage(fault, strength, seed)
+        params = self.inputs.params
+        traffic = select_traffic(tables.examples, tables.events, params.monitoring, params.shop)
+        result = diagnose(build_case(traffic, replace(self.inputs, tables=tables)))
+        causes = result.causes
+        return {
+            "fault": "clean" if fault is None else fault.name,
+            "strength": strength,
+            "seed": seed,
+            "status": "return" if causes else "proceed",
+            "phase": causes[0].suspicion.phase if causes else None,
+            "causes": [cause.measured.cause.name for cause in causes],
+            "undone": [cause.is_undone for cause in causes],
+            "beyond": {m.cause.name: float(m.value) for m in result.measured if m.excess},
+            "because": describe_causes(result),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+    def _damage(self, fault: Fault | None, strength: str, seed: int) -> ProductionTables:
+        days = self.inputs.params.monitoring.replay_days
+        shop = Shop(self.inputs.tables, self.start, days, seed)
+        return resample_users(shop) if fault is None else fault.tables(shop, strength)
 
     def _judge(
         self, tables: ProductionTables, fault: Fault | None, seed: int, strength: str
@@ -171,8 +205,8 @@ def append_run(run: dict[str, Any]) -> None:
     SCRATCH.parent.mkdir(parents=True, exist_ok=True)
     with SCRATCH.open("a", encoding="utf-8") as file:
         file.write(json.dumps(run) + "\n")
-    print(run["fault"], run["strength"], run["seed"], run["phase"], run["causes"], run["steps"],
-          f"{run['seconds']} s", flush=True)  # fmt: skip
+    words = (run["fault"], run["strength"], run["seed"], run["phase"], run["causes"])
+    print(*words, f"{run['seconds']} s", flush=True)
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
