@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import psutil
 import pytest
 
+from pipeline.contracts.params import read_params
 from pipeline.contracts.phases import PHASES
 from tests.support import tiny_shop
 from tests.support.traces import files_that_name
@@ -379,3 +381,17 @@ def test_a_hundredth_of_the_users_is_not_worth_it(project: Path, tmp_path: Path)
     output = run(folder, sys.executable, "-m", "pipeline.planning", expected=1)
     assert "stop" in output
     assert read(folder, "planning/verdict.json")["status"] == "stop"
+
+
+def test_the_loop_repairs_prices_that_arrive_in_cents(changeable: Path) -> None:
+    path = changeable / "data" / "source" / "events.parquet"
+    events = pd.read_parquet(path)
+    is_later = pd.to_datetime(events["timestamp"], utc=True) >= tiny_shop.AS_OF
+    cents = events["price"].mask(is_later, 100 * events["price"])
+    events.assign(price=cents).to_parquet(path, index=False)
+    output = run(changeable, *LIFECYCLE, "run", "--max-cycles", "3")
+    assert "Attempt 1 is kept: every verdict proceeds or is accepted" in output
+    corrections = read_params(changeable / "params.yaml").collection.corrections
+    assert [(c.kind, getattr(c, "factor", None)) for c in corrections] == [("scale", 0.01)]
+    run(changeable, *LIFECYCLE, "undo", "1")
+    assert not read_params(changeable / "params.yaml").collection.corrections

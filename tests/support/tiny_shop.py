@@ -22,6 +22,7 @@ N_ITEMS = 60
 N_WEEKS = 26
 N_HABITS = 6
 START = datetime(2024, 1, 1, tzinfo=UTC)
+AS_OF = START + timedelta(weeks=22)
 DEPARTMENTS = ("BAKERY", "DAIRY", "PRODUCE")
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -135,7 +136,7 @@ def params(source: str = "data/source") -> dict[str, Any]:
         (PROJECT / "params.yaml").read_text(encoding="utf-8")
     )
     values["shop"] |= {
-        "as_of": str(START.date() + timedelta(weeks=22)),
+        "as_of": str(AS_OF.date()),
         "timezone": "UTC",
         "seed": 3,
     }
