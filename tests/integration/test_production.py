@@ -222,7 +222,7 @@ def test_a_loss_in_an_immature_period_raises_no_alarm(project: Path, store: Path
     quality = next(item for item in immature.evidence if item.name == "recall@10")
     assert (quality.value, quality.gates) == (None, False)
     assert "immature" in quality.note
-    assert immature.failing == ()
+    assert not [item for item in immature.failing if item.name.startswith("recall")]
     mature = judge(damaged, "--since", "2017-12-04", "--until", "2017-12-11")
     quality = next(item for item in mature.evidence if item.name == "recall@10")
     assert not quality.holds
