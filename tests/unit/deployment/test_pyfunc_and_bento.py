@@ -203,6 +203,6 @@ def test_the_bento_installs_what_the_event_store_imports() -> None:
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     imported = set(re.findall(r"(?m)^(?:from|import) (\w+)", text))
     ours = imported - {"pipeline"} - set(sys.stdlib_module_names)
-    assert ours == {"alembic", "pydantic_core", "sqlalchemy"}
+    assert ours == {"alembic", "numpy", "pandas", "pydantic_core", "sqlalchemy"}
     packages = ours - {"pydantic_core"} | {"pydantic"}  # which brings it
     assert {*packages, "psycopg", "psycopg-binary"} <= set(bento.REQUIREMENTS)
