@@ -85,7 +85,7 @@ TEXT = "user_id,item_id\ncafé,tea\nbob,milk\n"
     ("name", "content", "encoding"),
     [
         ("events.CSV", TEXT.encode(), "utf-8"),
-        ("events.csv.gz", gzip.compress(TEXT.encode()), "utf-8"),
+        ("events.csv.gz", gzip.compress(TEXT.encode(), mtime=0), "utf-8"),
         ("events.tsv", TEXT.replace(",", "\t").encode(), "utf-8"),
         ("events.csv", TEXT.replace(",", ";").encode(), "utf-8"),
         ("events.csv", TEXT.encode("latin-1"), "latin-1"),
