@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.contracts.verdicts import Evidence
+from pipeline.monitoring.context import recommend
 from pipeline.monitoring.observe import MonitoringInputs
 from pipeline.monitoring.replay import Replies
 from pipeline.monitoring.traffic import Traffic, spread_evenly
@@ -23,8 +24,7 @@ def measure_agreement(
     """
     rows = spread_evenly(len(traffic.examples), N_SAMPLED)
     examples = traffic.examples.iloc[rows].reset_index(drop=True)
-    requests = inputs.build_evaluation_set(examples).requests
-    expected = champion.recommend(requests, inputs.k, explore_slots=inputs.testing.explore_slots)
+    expected = recommend(champion, inputs.build_evaluation_set(examples), inputs)
     served = replies.served
     shares = [
         np.isin(items[chosen], wanted).mean()

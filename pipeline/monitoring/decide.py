@@ -12,7 +12,7 @@ The limit of a signal depends on quality: see `pipeline.monitoring.evidence.psi_
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.contracts.params import MonitoringParams
 from pipeline.contracts.phases import Phase
@@ -101,7 +101,7 @@ class Judged:
 
     findings: Findings
     diagnosis: Diagnosis = NOTHING
-    gains: Mapping[str, float] | None = None
+    gains: Mapping[str, float] = field(default_factory=dict)
     refit: Step | None = None
 
 
@@ -148,7 +148,7 @@ def _repairs(
     row: Decision, judged: Judged, because: str, minutes: Mapping[str, float]
 ) -> tuple[Repair, ...]:
     """Return the repairs of the row, and then those of the causes in the data."""
-    of_causes = build_repairs(judged.diagnosis, judged.gains or {}, minutes)
+    of_causes = build_repairs(judged.diagnosis, judged.gains, minutes)
     if row.name in {item.measured.cause.name for item in judged.diagnosis.causes}:
         return of_causes
     lost = _lost(judged.findings)
@@ -175,11 +175,7 @@ def _steps(row: Decision, judged: Judged, because: str) -> tuple[Step, ...]:
     if row.target == "training":
         return () if judged.refit is None else (judged.refit,)
     if row.name == "unknown":
-        return (
-            Ask(
-                question=f"Monitoring cannot tell the cause: {because}. What is it?",
-            ),
-        )
+        return (Ask(question=f"Monitoring cannot tell the cause: {because}. What is it?"),)
     return row.steps
 
 

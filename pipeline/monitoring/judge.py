@@ -11,9 +11,9 @@ from pipeline.contracts.verdicts import Evidence, Verdict
 from pipeline.monitoring.agreement import measure_agreement
 from pipeline.monitoring.context import Context, build_context
 from pipeline.monitoring.decide import NOTHING, Judged, decide
-from pipeline.monitoring.diagnosis.build import build_case
+from pipeline.monitoring.diagnosis.build import build_case, restore_quality
 from pipeline.monitoring.diagnosis.diagnose import Diagnosis, diagnose
-from pipeline.monitoring.diagnosis.results import build_refit, restore_all, summarise
+from pipeline.monitoring.diagnosis.results import build_refit, summarise
 from pipeline.monitoring.methods import CHAMPION, read_methods
 from pipeline.monitoring.observe import MonitoringInputs, Observation, observe
 from pipeline.monitoring.operations import Operations
@@ -89,7 +89,11 @@ def judge(
         agreement = measure_agreement(traffic, replies, inputs, beside.champion)
         findings = replace(findings, agreement=agreement)
     diagnosis = diagnose(build_case(traffic, inputs))
-    restored = restore_all(diagnosis, inputs, beside.champion)
+    restored = (
+        {}
+        if beside.champion is None
+        else restore_quality(diagnosis.causes, inputs, beside.champion)
+    )
     judged = Judged(
         findings=findings,
         diagnosis=diagnosis,

@@ -1,6 +1,5 @@
 """The monitoring page: whether the model is still good, and if not, why."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,41 +7,23 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts import artefacts
-from pipeline.contracts.params import MonitoringParams
-from pipeline.monitoring.context import Context
-from pipeline.monitoring.diagnosis.diagnose import Diagnosis
 from pipeline.monitoring.diagnosis.results import write_proposals
-from pipeline.monitoring.drift import Drift
 from pipeline.monitoring.judge import MonitoringResult
-from pipeline.monitoring.methods import CHAMPION, CONTEXTUAL, DECAYED, SERVED
 from pipeline.monitoring.observe import MonitoringInputs, Observation
-from pipeline.monitoring.slices import SliceQuality
+from pipeline.monitoring.report_tables import (
+    WORDS,
+    build_causes_table,
+    build_context_table,
+    build_drift_table,
+    build_quality_table,
+    build_slice_table,
+    describe_context,
+    list_facts,
+)
 from pipeline.presentation.pages import Page, new_figure
 
 LATENCY = "latency.json"
-N_SLICES = 12  # rows of the table of slices
 LEAF, GREY, WARN, BAD = "#1d7a4c", "#8a968f", "#a15c00", "#b3261e"
-WORDS = {
-    "hour": "hour of the day",
-    "weekday": "day of the week",
-    "days_since_last": "days since the last basket",
-    "recent_lines": "lines in the last 28 days",
-    "recent_baskets": "baskets in the last 28 days",
-    "recent_price": "mean price in the last 28 days",
-    "top_share": "how much of the list's weight is on the first item",
-    "score_spread": "spread of the scores",
-    "repeat_share": "share of items bought before",
-    "mean_popularity": "mean popularity shown",
-    "n_labels": "items in the basket",
-    "repeat_label_share": "share of the basket bought before",
-}
-METHOD_WORDS = {
-    SERVED: "the endpoint, as served",
-    CHAMPION: "the champion",
-    DECAYED: "decayed frequency",
-    CONTEXTUAL: "contextual frequency",
-}
-KIND_WORDS = {"input": "request", "output": "answer", "label": "purchase"}
 
 
 def write_results(result: MonitoringResult, inputs: MonitoringInputs, folder: Path) -> None:
@@ -75,13 +56,13 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
     )
     view.table(
         "Quality by week, in numbers",
-        _quality_table(result.weeks, result.context),
-        _describe_context(result.context),
+        build_quality_table(result.weeks, result.context),
+        describe_context(result.context),
     )
     if result.context is not None:
         view.table(
             "The same requests, answered otherwise",
-            _context_table(result.context),
+            build_context_table(result.context),
             f"recall@{k} of {result.context.n_sampled:,} evenly drawn requests. The served answers "
             "used the time and store of the trip; a letter that is sent earlier cannot. The "
             "frequency baselines count the shopper's purchases up to the request, and fill the "
@@ -90,21 +71,21 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
     if result.context is not None and result.context.slices:
         view.table(
             "Slices beside the live frequency baseline",
-            _slice_table(result.context.slices),
+            build_slice_table(result.context.slices),
             "The slices with the smallest lead. A slice is behind if the served answers are worse "
             "in both halves of the period, by more than the allowed loss; p-values are corrected "
             "by Holm.",
         )
     view.table(
         "Drift",
-        _drift_table(result.observation.drifts, inputs.params.monitoring),
+        build_drift_table(result.observation.drifts, inputs.params.monitoring),
         "Population stability index against bins that were frozen in testing. Its limit is the "
         "largest of the threshold, its value within the test window, and its value by chance for "
         "as many requests of as many shoppers.",
     )
     view.table(
         "Causes examined",
-        _causes_table(result.diagnosis),
+        build_causes_table(result.diagnosis),
         "Each statistic is near 0 in a healthy window. Its limit is what the window before shows "
         "to be natural, or a floor. A cause beyond its limit is undone on a copy of the window.",
     )
@@ -113,7 +94,7 @@ def build_page(result: MonitoringResult, inputs: MonitoringInputs) -> Page:
         _signal_figure(result.observation, inputs),
         "Share of requests in each frozen bin: grey in testing, green in production.",
     )
-    view.facts("The traffic", _facts(result.metrics, k, inputs.testing.n_requests))
+    view.facts("The traffic", list_facts(result.metrics, k, inputs.testing.n_requests))
     return view
 
 
@@ -150,123 +131,6 @@ def _quality_figure(weeks: pd.DataFrame, inputs: MonitoringInputs) -> Any:
     return figure
 
 
-def _quality_table(weeks: pd.DataFrame, context: Context | None) -> pd.DataFrame:
-    intervals = [
-        "–" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
-        for low, high in weeks[["low", "high"]].to_numpy(dtype=float)
-    ]
-    table = pd.DataFrame(
-        {
-            "week from": weeks["start"],
-            "requests": weeks["n"],
-            "recall": weeks["recall"],
-            "interval": intervals,
-            "NDCG": weeks["ndcg"],
-            "hit rate": weeks["hit_rate"],
-        }
-    )
-    if context is None or context.comparison is None:
-        return table
-    compared = {week.week + 1: week for week in context.comparison.weeks}
-    lost = {
-        number: "{:+.4f} [{:+.4f}, {:+.4f}]".format(*week.own_loss)
-        for number, week in compared.items()
-    }
-    table["lost more than frequency"] = weeks["week"].map(lost).fillna("–")
-    hard = {number: "hard" for number, week in compared.items() if week.is_hard}
-    table["hard"] = weeks["week"].map(hard).fillna("")
-    return table
-
-
-def _describe_context(context: Context | None) -> str:
-    facts = "the moment of the trip: hour and weekday"
-    if context is not None:
-        facts += f"; the store, for {context.store_fraction:.0%} of the requests"
-        facts += f"; part of the basket in the cart, for {context.cart_fraction:.0%}"
-    return (
-        f"Known at request time: all purchases before it; {facts}. A week is hard if quality is "
-        "below its bound and the live frequency baseline lost as much on the same requests."
-    )
-
-
-def _context_table(context: Context) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "answered by": METHOD_WORDS[way.method],
-                "time and store": "known" if way.is_context_known else "unknown",
-                "recall": way.value,
-                "interval": f"{way.low:.4f} to {way.high:.4f}",
-                "served minus this": "–"
-                if way.method == SERVED
-                else f"{way.lead['difference']:+.4f} "
-                f"[{way.lead['low']:+.4f}, {way.lead['high']:+.4f}]",
-            }
-            for way in context.alternatives
-        ]
-    )
-
-
-def _slice_table(slices: Sequence[SliceQuality]) -> pd.DataFrame:
-    worst = sorted(slices, key=lambda part: (not part.is_behind, part.lead))[:N_SLICES]
-    return pd.DataFrame(
-        [
-            {
-                "slice": f"{part.key.dimension}: {part.key.value}",
-                "requests": part.n_requests,
-                "recall": part.value,
-                "interval": "{:.4f} to {:.4f}".format(*part.interval),
-                "frequency": part.baseline,
-                "p": max(part.p_values),
-                "state": "! behind" if part.is_behind else "✓",
-            }
-            for part in worst
-        ]
-    )
-
-
-def _drift_table(drifts: tuple[Drift, ...], params: MonitoringParams) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "signal": WORDS[drift.signal],
-                "of the": KIND_WORDS[drift.kind],
-                "PSI": drift.psi,
-                "worst week": drift.worst,
-                "within testing": drift.natural,
-                "by chance": drift.chance,
-                "state": _state(drift, params),
-            }
-            for drift in drifts
-        ]
-    )
-
-
-def _causes_table(diagnosis: Diagnosis) -> pd.DataFrame:
-    after = {cause.measured.cause.name: cause.value_after for cause in diagnosis.causes}
-    return pd.DataFrame(
-        [
-            {
-                "cause": item.cause.name.replace("_", " "),
-                "statistic": item.cause.statistic,
-                "value": item.value,
-                "limit": item.bound,
-                "after undoing": after.get(item.cause.name),
-                "state": "✗ beyond" if item.excess else "✓ natural",
-            }
-            for item in diagnosis.measured
-        ]
-    )
-
-
-def _state(drift: Drift, params: MonitoringParams) -> str:
-    if drift.is_beyond(params.psi_broken):
-        return "✗ broken"
-    if drift.is_beyond(params.psi_alarm):
-        return "✗ alarm"
-    return "! warning" if drift.is_beyond(params.psi_warning) else "✓ stable"
-
-
 def _signal_figure(observation: Observation, inputs: MonitoringInputs) -> Any:
     moved = sorted(observation.drifts, key=lambda drift: -drift.worst)[:6]
     figure = new_figure(8.0, 4.6)
@@ -286,24 +150,3 @@ def _signal_figure(observation: Observation, inputs: MonitoringInputs) -> Any:
     for axis in axes[len(moved) :]:
         axis.set_visible(False)
     return figure
-
-
-def _facts(metrics: dict[str, Any], k: int, n_reference: int) -> dict[str, object]:
-    return {
-        "requests": metrics["n_requests"],
-        "shoppers": metrics["n_users"],
-        "events": metrics["n_events"],
-        "baskets per day, against the test window": "not known yet"
-        if metrics["volume_ratio"] is None
-        else metrics["volume_ratio"],
-        f"coverage@{k} of the catalogue": metrics[f"coverage@{k}"],
-        f"coverage@{k} in testing, of {n_reference:,} requests": metrics[f"reference_coverage@{k}"],
-        "share of items bought before": metrics["repeat_share"],
-        "share of popular items that fill a list": metrics["popular_share"],
-        "share of lines with unknown items": metrics["unknown_item_fraction"],
-        "share of requests of unknown shoppers": metrics["unknown_user_fraction"],
-        "calls whose first attempt failed": metrics["failed_first_attempts"],
-        "failed attempts": metrics["failed_attempts"],
-        "requests without an answer": metrics["failed_requests"],
-        "rejected events": metrics["lost_events"],
-    }

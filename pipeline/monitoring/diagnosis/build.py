@@ -1,11 +1,14 @@
 """The case of a judged window, and the quality of the champion on it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
+from pipeline.monitoring.context import recommend
 from pipeline.monitoring.diagnosis.case import BEFORE_DAYS, Case
 from pipeline.monitoring.diagnosis.diagnose import Confirmed
 from pipeline.monitoring.observe import MonitoringInputs
@@ -58,15 +61,22 @@ def build_case(traffic: Traffic, inputs: MonitoringInputs) -> Case:
 
 
 def restore_quality(
-    cause: Confirmed, inputs: MonitoringInputs, champion: Recommender
-) -> Restored | None:
-    """Return the champion's quality before and after undoing a cause; None if no copy shows it."""
-    if cause.value_after is None:
-        return None
-    faulty, undone = (
-        _measure_quality(case, inputs, champion) for case in (cause.before, cause.after)
-    )
-    return None if np.isnan(faulty) or np.isnan(undone) else Restored(faulty, undone)
+    causes: Iterable[Confirmed], inputs: MonitoringInputs, champion: Recommender
+) -> dict[str, Restored]:
+    """Return the champion's quality before and after undoing each cause that a copy shows."""
+    restored = {}
+
+    @cache  # what one cause leaves behind is where the next one begins
+    def measure(case: Case) -> float:
+        return _measure_quality(case, inputs, champion)
+
+    for cause in causes:
+        if cause.value_after is None:
+            continue
+        quality = Restored(measure(cause.before), measure(cause.after))
+        if not np.isnan(quality.gain):
+            restored[cause.measured.cause.name] = quality
+    return restored
 
 
 def _measure_quality(case: Case, inputs: MonitoringInputs, champion: Recommender) -> float:
@@ -78,8 +88,6 @@ def _measure_quality(case: Case, inputs: MonitoringInputs, champion: Recommender
     events = pd.concat([past, case.now], ignore_index=True)
     inputs = replace(inputs, tables=replace(inputs.tables, events=events))
     evaluation_set = inputs.build_evaluation_set(case.requests.iloc[rows].reset_index(drop=True))
-    served = champion.recommend(
-        evaluation_set.requests, inputs.k, explore_slots=inputs.testing.explore_slots
-    )
+    served = recommend(champion, evaluation_set, inputs)
     metrics = compute_metrics(served, evaluation_set, inputs.k)
     return float(np.nanmean(metrics[f"recall@{inputs.k}"]))

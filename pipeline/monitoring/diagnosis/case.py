@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 BEFORE_DAYS = 84
+# Of the baskets that are usual on a day; a day below it is missing or cut off.
+MINIMUM_SHARE = 0.3
 # Baskets belong to one user: a basket without an id is called by its day.
 BASKET = ["user_id", "basket_id"]
 Member = dict[str, Any]

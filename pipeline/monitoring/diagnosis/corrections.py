@@ -1,7 +1,8 @@
 """Declared corrections, applied to a copy of a window: members of `collection.corrections`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 
 import pandas as pd
 
@@ -132,6 +133,13 @@ def label_again(case: Case) -> Case:
         [[] for _ in range(int(empty.sum()))], dtype=object, index=examples.index[empty]
     )
     return replace(case, labelled=examples)
+
+
+def apply_each(
+    correct: Callable[[Case, Member], Case], members: Iterable[Member]
+) -> Callable[[Case], Case]:
+    """Return the function that applies a correction with each member in turn."""
+    return lambda case: reduce(correct, members, case)
 
 
 def scope(case: Case, frame: pd.DataFrame, member: Member) -> pd.Series:

@@ -33,9 +33,8 @@ class Suspicion:
 class Cause:
     """A cause of the catalogue, with a statistic that is near 0 in a healthy window.
 
-    The bound of the statistic is the largest of `floor` and `factor * natural + margin`, where
-    `natural` is the statistic of the window before. A shop that is too young to have one gets
-    `alone`.
+    The bound of the statistic is the larger of `floor` and `factor * natural`, where `natural` is
+    the statistic of the window before; a shop that is too young to have one gets `floor`.
 
     Attributes:
         name: Name of the cause.
@@ -51,11 +50,7 @@ class Cause:
     explain: Callable[[Case, float], Suspicion | None]
     floor: float
     factor: float = 3.0
-    margin: float = 0.0
-    alone: float | None = None
 
     def bound(self, natural: float | None) -> float:
         """Return the largest value of the statistic that is natural."""
-        if natural is None:
-            return self.floor if self.alone is None else self.alone
-        return max(self.floor, self.factor * natural + self.margin)
+        return self.floor if natural is None else max(self.floor, self.factor * natural)

@@ -20,6 +20,7 @@ from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 from pipeline.monitoring.drift import KINDS, Drift
 from pipeline.monitoring.evidence import Findings
 from pipeline.monitoring.quality import Quality
+from tests.support.findings import KEPT, LOST, SOUND
 
 PARAMS = MonitoringParams(
     replay_days=28,
@@ -34,24 +35,7 @@ PARAMS = MonitoringParams(
     confidence=0.95,
     bootstrap_samples=100,
 )
-# 90 % of 0.20 is 0.18.
-KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900, 0.19, 0.21)
 UNSURE = Quality(0.18, 0.17, 0.19, 0.20, 100, 0.19, 0.21)
-LOST = Quality(0.15, 0.14, 0.16, 0.20, 900, 0.19, 0.21)
-SOUND = Findings(
-    metric="recall@10",
-    quality=KEPT,
-    drifts=(),
-    unknown_item_fraction=0.03,
-    unknown_user_fraction=0.0,
-    volume_ratio=1.0,
-    failed_fraction=0.0,
-    unanswered_fraction=0.0,
-    n_lost_events=0,
-    p99_ms=12.0,
-    p99_limit_ms=40.0,
-    frequency=None,
-)
 
 
 def drifts(**psi: float) -> tuple[Drift, ...]:
@@ -82,7 +66,7 @@ def judge(
     refit: Step | None = None,
     minutes: Mapping[str, float] | None = None,
 ) -> Verdict:
-    return decide(Judged(findings, diagnosis, gains, refit), PARAMS, minutes)
+    return decide(Judged(findings, diagnosis, gains or {}, refit), PARAMS, minutes)
 
 
 def confirmed(

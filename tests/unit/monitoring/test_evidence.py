@@ -4,29 +4,13 @@ import math
 from dataclasses import replace
 
 from pipeline.contracts.params import read_params
-from pipeline.monitoring.evidence import Findings, build_evidence, has_volume, judge_quality
+from pipeline.monitoring.evidence import build_evidence, has_volume, judge_quality
 from pipeline.monitoring.horizons import HorizonQuality
-from pipeline.monitoring.quality import Quality
 from pipeline.monitoring.slices import SliceKey, SliceQuality
+from tests.support.findings import KEPT, LOST, SOUND
 from tests.support.tiny_shop import PROJECT
 
 PARAMS = read_params(PROJECT / "params.yaml").monitoring
-KEPT = Quality(0.20, 0.19, 0.21, 0.20, 900, 0.19, 0.21)
-LOST = Quality(0.15, 0.14, 0.16, 0.20, 900, 0.19, 0.21)
-SOUND = Findings(
-    metric="recall@10",
-    quality=KEPT,
-    drifts=(),
-    unknown_item_fraction=0.03,
-    unknown_user_fraction=0.0,
-    volume_ratio=1.0,
-    failed_fraction=0.0,
-    unanswered_fraction=0.0,
-    n_lost_events=0,
-    p99_ms=12.0,
-    p99_limit_ms=40.0,
-    frequency=None,
-)
 DAY = HorizonQuality(1, 100, 90, 80, 70, {"recall@10": KEPT})
 WEEK = HorizonQuality(7, 100, 60, 50, 40, {"recall@10": LOST})
 MONTH = HorizonQuality(28, 100, 0, 0, 0, {})

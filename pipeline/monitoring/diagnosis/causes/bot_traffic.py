@@ -8,8 +8,8 @@ from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 MANY = 1.5
 # Baskets of one account in a window; fewer are a person's.
 MINIMUM_BASKETS = 60
-# One basket of an account without earlier purchases that is this many times the largest before.
-LARGE = 1.5
+# Times the lines of the account with the most before the window.
+MANY_LINES = 3.0
 
 
 def measure_bots(case: Case) -> float:
@@ -29,7 +29,7 @@ def find_bots(case: Case) -> frozenset[str]:
     ]
     most = max(baskets[0].max() * scale * MANY, MINIMUM_BASKETS)
     lines = [events["user_id"].value_counts() for events in (case.before, case.now)]
-    largest = lines[0].max() * scale * 2 * LARGE
+    largest = lines[0].max() * scale * MANY_LINES
     busy = baskets[1].index[baskets[1] > most]
     heavy = lines[1].index[lines[1] > max(largest, MINIMUM_BASKETS)]
     return frozenset(busy) | frozenset(heavy)

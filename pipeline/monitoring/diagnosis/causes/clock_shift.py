@@ -4,7 +4,6 @@ A window's baskets are compared with the hours and the weekdays in which the sho
 healthy shop no shift of the clock makes them more likely.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.monitoring.diagnosis.case import Case, Member, first_rows_of_baskets
-from pipeline.monitoring.diagnosis.corrections import append_corrections, shift_clock
+from pipeline.monitoring.diagnosis.corrections import append_corrections, apply_each, shift_clock
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
 HOURS, WEEKDAYS = 24, 7
@@ -65,14 +64,8 @@ def explain_clock(case: Case, bound: float) -> Suspicion | None:
         action="Correct the time zone or the clock at the source, or declare the shift under "
         "collection.corrections in params.yaml.",
         steps=(append_corrections(members),),
-        undo=lambda faulty: _undo(faulty, members),
+        undo=apply_each(shift_clock, members),
     )
-
-
-def _undo(case: Case, members: Iterable[Member]) -> Case:
-    for member in members:
-        case = shift_clock(case, member)
-    return case
 
 
 def _find_shifts(case: Case) -> dict[str | None, ClockShift]:

@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.contracts.repairs import Change, EditParams
-from pipeline.monitoring.diagnosis.case import Case, first_rows_of_baskets, typical_level
+from pipeline.monitoring.diagnosis.case import (
+    MINIMUM_SHARE,
+    Case,
+    first_rows_of_baskets,
+    typical_level,
+)
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
-MINIMUM_SHARE = 0.3
 MINIMUM_DAYS = 2
 
 

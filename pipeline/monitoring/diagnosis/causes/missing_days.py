@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.monitoring.diagnosis.case import Case, Member, first_rows_of_baskets, typical_level
-from pipeline.monitoring.diagnosis.corrections import append_quarantines, hold_out
+from pipeline.monitoring.diagnosis.case import (
+    MINIMUM_SHARE,
+    Case,
+    Member,
+    first_rows_of_baskets,
+    typical_level,
+)
+from pipeline.monitoring.diagnosis.corrections import append_quarantines, apply_each, hold_out
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
-# Of the baskets that are usual on this weekday; a day below it is missing or cut off.
-MINIMUM_SHARE = 0.3
 # A day of fewer baskets may be empty by chance.
 MINIMUM_BASKETS = 20.0
 # One day without baskets may be a feast on which the shop is closed.
@@ -42,14 +46,8 @@ def explain_missing_days(case: Case, _bound: float) -> Suspicion | None:
         action="Load the partitions of these days again. If they are lost, hold the days out under "
         "collection.quarantined in params.yaml.",
         steps=(append_quarantines(members),),
-        undo=lambda faulty: _undo(faulty, members),
+        undo=apply_each(hold_out, members),
     )
-
-
-def _undo(case: Case, members: list[Member]) -> Case:
-    for member in members:
-        case = hold_out(case, member)
-    return case
 
 
 def _find_gaps(case: Case) -> tuple[list[tuple[str | None, pd.DatetimeIndex, float]], float]:

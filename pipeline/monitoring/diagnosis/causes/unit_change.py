@@ -4,13 +4,11 @@ Each line's price is compared with the median price of its item before the windo
 ratio is 1 in a healthy shop: most items keep their price from one month to the next.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
 from pipeline.monitoring.diagnosis.case import Case, Member
-from pipeline.monitoring.diagnosis.corrections import append_corrections, scale_prices
+from pipeline.monitoring.diagnosis.corrections import append_corrections, apply_each, scale_prices
 from pipeline.monitoring.diagnosis.suspicion import Cause, Suspicion
 
 MINIMUM_ITEM_LINES = 3
@@ -78,7 +76,7 @@ def explain_prices(case: Case, bound: float) -> Suspicion | None:
         action="Correct the unit or the currency at the source, or declare the factor under "
         "collection.corrections in params.yaml.",
         steps=(append_corrections(members),),
-        undo=lambda faulty: _undo(faulty, members),
+        undo=apply_each(scale_prices, members),
     )
 
 
@@ -96,12 +94,6 @@ def _member(case: Case, ratios: pd.DataFrame, bound: float) -> Member:
 def _round_to_unit(factor: float) -> float:
     near = (unit for unit in UNITS if abs(factor / unit - 1) < UNIT_TOLERANCE)
     return next(near, float(f"{factor:.4g}"))
-
-
-def _undo(case: Case, members: Iterable[Member]) -> Case:
-    for member in members:
-        case = scale_prices(case, member)
-    return case
 
 
 def _by_day(ratios: pd.DataFrame, minimum: int = MINIMUM_DAY_LINES) -> pd.Series:
